@@ -1,0 +1,151 @@
+//! Batches, their ids, and the cut of a keyed request into batches.
+
+use std::fmt;
+use std::str::FromStr;
+
+use twox_hash::XxHash3_128;
+use uuid::Uuid;
+
+use crate::{EventId, Instant, Minute};
+
+/// Estimated size at which a keyed request is cut: every piece fits into one job of 65,535 bytes.
+///
+/// Part of a key's meaning: changing it (or [`piece_cost_bytes`], or [`BatchId::of_piece`]) makes retries
+/// that cross the change count twice.
+pub const PIECE_BYTES_MAX: usize = 60_000;
+
+/// What one event weighs in the cut: the length of its name as sent (0 where it has none) plus 40 bytes, more than its
+/// share of a job's JSON (`"name",` and `"1763787600":[[1234,1000000000]],`).
+#[must_use]
+pub fn piece_cost_bytes(name_bytes: usize) -> usize {
+    name_bytes + 40
+}
+
+/// The number of the piece that each next event of a keyed request belongs to: greedy, in order,
+/// a pure function of the events' name lengths.
+#[derive(Debug, Default)]
+pub struct Piece {
+    number: u32,
+    bytes: usize,
+}
+
+impl Piece {
+    /// The piece of the next event. A name longer than a piece is its own piece.
+    pub fn of_next(&mut self, name_bytes: usize) -> u32 {
+        let cost = piece_cost_bytes(name_bytes);
+        if self.bytes > 0 && self.bytes + cost > PIECE_BYTES_MAX {
+            self.number += 1;
+            self.bytes = 0;
+        }
+        self.bytes += cost;
+        self.number
+    }
+}
+
+/// Identity of a batch: counted once per region for as long as the ledger remembers it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId([u8; 16]);
+
+impl BatchId {
+    /// The id of piece `number` of the request that `token` (empty without one) sent under `key`:
+    /// XXH3-128 over the three, each behind its length as a little-endian u32.
+    #[must_use]
+    pub fn of_piece(token: &[u8], key: &[u8], number: u32) -> Self {
+        let mut text = Vec::with_capacity(token.len() + key.len() + 16);
+        for part in [token, key, &number.to_le_bytes()] {
+            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            text.extend_from_slice(&length.to_le_bytes());
+            text.extend_from_slice(part);
+        }
+        Self(XxHash3_128::oneshot(&text).to_be_bytes())
+    }
+
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl From<Uuid> for BatchId {
+    fn from(id: Uuid) -> Self {
+        Self(id.into_bytes())
+    }
+}
+
+/// Reads a UUID's text, with or without hyphens.
+impl FromStr for BatchId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self::from)
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_bytes(self.0).hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is counted together or not at all: sums per name and minute under one id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    pub id: BatchId,
+    /// The producer's clock just before it put the batch into the queue.
+    pub accepted: Instant,
+    /// Counts from 1 to [`crate::COUNT_MAX`]; a name and minute may come more than once.
+    pub counts: Vec<(EventId, Minute, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn piece_ids_are_frozen() {
+        // Computed with the xxhash package for Python.
+        let expected = ["5faa299c-d7d2-57c9-8b79-f27a16c34550", "7866c863-ad8f-02b9-0f85-96614af2a4c6"];
+        assert_eq!(BatchId::of_piece(b"", b"order-1", 0).to_string(), expected[0]);
+        assert_eq!(BatchId::of_piece(b"token", b"order-1", 1).to_string(), expected[1]);
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(BatchId::of_piece(b"ab", b"c", 0), BatchId::of_piece(b"a", b"bc", 0));
+        assert_ne!(BatchId::of_piece(b"", b"a", 0), BatchId::of_piece(b"", b"a", 1));
+    }
+
+    #[test]
+    fn text_and_bytes_agree() {
+        let id = BatchId::of_piece(b"", b"x", 7);
+        assert_eq!(id.to_string().parse::<BatchId>().unwrap(), id);
+        assert_eq!(BatchId::from_bytes(*id.as_bytes()), id);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_bounded_and_in_order(lengths in prop::collection::vec(0usize..70_000, 0..200)) {
+            let mut piece = Piece::default();
+            let mut sizes = std::collections::BTreeMap::<u32, Vec<usize>>::new();
+            for &n in &lengths {
+                sizes.entry(piece.of_next(n)).or_default().push(piece_cost_bytes(n));
+            }
+            for (at, (number, costs)) in sizes.iter().enumerate() {
+                prop_assert_eq!(at, usize::try_from(*number).unwrap());
+                prop_assert!(costs.len() == 1 || costs.iter().sum::<usize>() <= PIECE_BYTES_MAX);
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! One event of a request.
+
+use crate::{EventName, Instant, Minute};
+
+/// How far ahead of the collector's clock an event may lie.
+const AHEAD_MS_MAX: i64 = 3_600_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    #[error("event is not a JSON object with name, count and timestamp: {0}")]
+    Shape(String),
+    #[error("event has no name")]
+    NoName,
+    #[error("name is not a string")]
+    NameNotText,
+    #[error(transparent)]
+    Name(#[from] crate::NameError),
+    #[error(transparent)]
+    Count(#[from] crate::CountError),
+    #[error("timestamp is not a number of unix seconds or an RFC 3339 time: {0}")]
+    Timestamp(String),
+    #[error("timestamp is before 2000-01-01T00:00:00Z")]
+    TooEarly,
+    #[error("timestamp is more than an hour ahead of the collector's clock")]
+    TooLate,
+}
+
+/// An event that will be counted: a valid name, a count from 1 to [`crate::EVENT_COUNT_MAX`], the minute it happened in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<'a> {
+    pub name: EventName<'a>,
+    pub count: u64,
+    pub minute: Minute,
+}
+
+impl Event<'_> {
+    /// The minute of an event that happened at `at`, as a collector takes it at `now`.
+    ///
+    /// # Errors
+    /// `TooEarly` before 2000, `TooLate` more than an hour after `now`.
+    pub fn minute(at: Instant, now: Instant) -> Result<Minute, EventError> {
+        if at > now.plus_ms(AHEAD_MS_MAX) {
+            return Err(EventError::TooLate);
+        }
+        Minute::containing(at).map_err(|_| EventError::TooEarly)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_ahead_is_the_limit() {
+        let now = Instant::from_unix_ms(1_763_787_600_000);
+        assert!(Event::minute(now.plus_ms(AHEAD_MS_MAX), now).is_ok());
+        assert_eq!(Event::minute(now.plus_ms(AHEAD_MS_MAX + 1), now), Err(EventError::TooLate));
+        assert_eq!(Event::minute(Instant::from_unix_ms(0), now), Err(EventError::TooEarly));
+    }
+}

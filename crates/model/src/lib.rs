@@ -1,0 +1,25 @@
+//! The words of the system, and the pure rules on them: names, ids, shards, minutes, counts, steps, globs.
+//!
+//! Knows nothing of the network, of SQL or of a clock: time is always passed in.
+//! Promises that a value which exists is valid, so that nothing which the central database could refuse
+//! can be written down in these types.
+
+mod batch;
+mod count;
+mod event;
+mod glob;
+mod minute;
+mod name;
+mod shard;
+mod step;
+mod time;
+
+pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece, piece_cost_bytes};
+pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
+pub use event::{Event, EventError};
+pub use glob::{Glob, GlobError};
+pub use minute::{Minute, MinuteError, MinuteRange};
+pub use name::{EventId, EventName, NAME_BYTES_MAX, NameError};
+pub use shard::{SHARD_COUNT, Shard};
+pub use step::{Step, StepError};
+pub use time::{Instant, TimeError};

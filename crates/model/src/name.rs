@@ -1,0 +1,126 @@
+//! Event names and the 64-bit ids derived from them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use md5::{Digest, Md5};
+
+/// Longest name in bytes; the width of `EventTags.tagName`.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// How much of a refused name an error message repeats.
+const NAME_SHOWN_CHARS_MAX: usize = 40;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("name is empty")]
+    Empty,
+    #[error("name is longer than {NAME_BYTES_MAX} characters: '{0}…'")]
+    TooLong(String),
+    #[error("name has a character that is not allowed: {0:?}")]
+    Character(char),
+}
+
+pub(crate) fn allowed_in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_-.:/@#+%~=".contains(c)
+}
+
+/// A name of 1 to 255 characters out of `A–Z a–z 0–9 _ - . : / @ # + % ~ =`.
+///
+/// None of these characters needs escaping in JSON or in an SQL string.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventName<'a>(Cow<'a, str>);
+
+impl<'a> EventName<'a> {
+    /// # Errors
+    /// The first reason why `name` is not a valid name.
+    pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, NameError> {
+        let name = name.into();
+        if name.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return Err(NameError::TooLong(name.chars().take(NAME_SHOWN_CHARS_MAX).collect()));
+        }
+        match name.chars().find(|&c| !allowed_in_name(c)) {
+            Some(c) => Err(NameError::Character(c)),
+            None => Ok(Self(name)),
+        }
+    }
+
+    #[must_use]
+    pub fn into_owned(self) -> EventName<'static> {
+        EventName(Cow::Owned(self.0.into_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        EventId::of(&self.0)
+    }
+}
+
+impl fmt::Display for EventName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The first 8 bytes of MD5(name), big endian.
+/// In SQL: `CAST(CONV(LEFT(MD5(name),16),16,10) AS UNSIGNED)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub u64);
+
+impl EventId {
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let digest = Md5::digest(name.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        Self(u64::from_be_bytes(first))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alphabet_is_the_designs() {
+        for c in (0..=0x2ff).filter_map(char::from_u32) {
+            let listed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/@#+%~=".contains(c);
+            assert_eq!(EventName::new(c.to_string()).is_ok(), listed, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn length_is_bounded() {
+        assert_eq!(EventName::new(""), Err(NameError::Empty));
+        assert!(EventName::new("a".repeat(255)).is_ok());
+        assert!(matches!(EventName::new("a".repeat(256)), Err(NameError::TooLong(_))));
+    }
+
+    #[test]
+    fn errors_name_the_character() {
+        assert_eq!(
+            EventName::new("a*b").unwrap_err().to_string(),
+            "name has a character that is not allowed: '*'"
+        );
+    }
+
+    #[test]
+    fn id_is_the_head_of_the_md5() {
+        assert_eq!(EventId::of("").0, 0xd41d_8cd9_8f00_b204);
+        assert_eq!(EventId::of("a").0, 0x0cc1_75b9_c0f1_b6a8);
+    }
+}

@@ -1,0 +1,49 @@
+//! The split of all eventIds into 32 equal ranges, one database each.
+
+use std::fmt;
+
+use crate::EventId;
+
+pub const SHARD_COUNT: u8 = 32;
+
+/// A range of eventIds: shard n holds those whose top five bits are n, in database `bigdata_n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u8);
+
+impl Shard {
+    #[must_use]
+    pub fn of(id: EventId) -> Self {
+        let [top, ..] = id.0.to_be_bytes();
+        Self(top >> 3)
+    }
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..SHARD_COUNT).map(Self)
+    }
+
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.0
+    }
+}
+
+/// The database's name, `bigdata_0` to `bigdata_31`.
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bigdata_{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_equal_ranges() {
+        assert_eq!(Shard::of(EventId(0)).number(), 0);
+        assert_eq!(Shard::of(EventId((1 << 59) - 1)).number(), 0);
+        assert_eq!(Shard::of(EventId(1 << 59)).number(), 1);
+        assert_eq!(Shard::of(EventId(u64::MAX)).to_string(), "bigdata_31");
+        assert_eq!(Shard::all().count(), 32);
+    }
+}

@@ -1,0 +1,9 @@
+-- The ledger: ids of the batches that were counted. A batch whose id is here is never counted again.
+-- Written and read by the workers, in the transaction of the counts: hence InnoDB, with the id as its only key.
+CREATE TABLE IF NOT EXISTS eventtracker.CountedBatch (
+    batchId    BINARY(16)      NOT NULL,
+    acceptedAt TIMESTAMP       NOT NULL,
+    countedAt  TIMESTAMP       NOT NULL,
+    total      BIGINT UNSIGNED NOT NULL,
+    PRIMARY KEY (batchId)
+) ENGINE=InnoDB

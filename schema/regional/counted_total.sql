@@ -1,0 +1,7 @@
+-- The region's running total of all counts, one row, kept in the transaction of the counts by the workers.
+-- Compared with the centre's sums, it shows whether anything was lost on the way.
+CREATE TABLE IF NOT EXISTS eventtracker.CountedTotal (
+    id    TINYINT UNSIGNED NOT NULL,
+    total BIGINT UNSIGNED  NOT NULL,
+    PRIMARY KEY (id)
+) ENGINE=InnoDB
