@@ -1,1 +1,59 @@
+//! HTTP requests become jobs: events are checked one by one, summed, packed and put into the region's queue.
+//!
+//! Knows nothing of SQL. Promises that 202 is sent only after every job of the request was synced to disk,
+//! that any other answer means that nothing of the request was counted, save 503 with `"outcome":"unknown"`,
+//! and that memory is bounded whatever clients send.
 
+mod answer;
+mod body;
+mod combiner;
+mod config;
+mod events;
+mod handler;
+mod request;
+mod shares;
+mod tokens;
+
+use std::sync::Arc;
+
+use listener::{Health, Limits};
+use tokio_util::sync::CancellationToken;
+
+use combiner::Combiner;
+pub use config::{Config, Error};
+use handler::Collector;
+
+/// Serves until `shutdown`, then finishes what was accepted and returns.
+///
+/// # Errors
+/// A configuration that is unsafe or cannot work, tokens that cannot be read, an address that is taken.
+pub async fn run(
+    config: &Config,
+    queue: &queue::Config,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let tokens = config.tokens()?;
+    let health = Health::waiting_for(&["queue"]);
+    let listener = listener::bind(config.listen).await?;
+    let drained = CancellationToken::new();
+    let combiner = Arc::new(Combiner::new(queue.jobs_max));
+    let putting = tokio::spawn(combiner::put_jobs(
+        combiner.clone(),
+        queue::Producer::new(queue),
+        config.linger(),
+        health.clone(),
+        drained.clone(),
+    ));
+    let collector = Arc::new(Collector::new(config, tokens, combiner, shutdown.clone()));
+    tracing::info!(address = %config.listen, "collecting");
+    let limits = Limits {
+        connections_max: config.connections_max,
+        header_timeout: config.header_timeout(),
+        ..Limits::default()
+    };
+    let routes = handler::routes(collector).merge(health.routes(metrics));
+    listener::serve(listener, routes, limits, shutdown).await;
+    drained.cancel();
+    putting.await.map_err(Error::PutterDied)
+}

@@ -1,1 +1,10 @@
+//! HTTP as every role serves it: connections within limits, liveness, readiness with reasons, metrics.
+//!
+//! Knows nothing of what the routes mean. Promises that a slow or silent client is cut off, that the number of
+//! connections is bounded, and that a shutdown lets requests in progress finish within a named limit.
 
+mod health;
+mod serve;
+
+pub use health::Health;
+pub use serve::{Error, Limits, bind, serve};

@@ -5,20 +5,8 @@ use crate::{EventName, Instant, Minute};
 /// How far ahead of the collector's clock an event may lie.
 const AHEAD_MS_MAX: i64 = 3_600_000;
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    #[error("event is not a JSON object with name, count and timestamp: {0}")]
-    Shape(String),
-    #[error("event has no name")]
-    NoName,
-    #[error("name is not a string")]
-    NameNotText,
-    #[error(transparent)]
-    Name(#[from] crate::NameError),
-    #[error(transparent)]
-    Count(#[from] crate::CountError),
-    #[error("timestamp is not a number of unix seconds or an RFC 3339 time: {0}")]
-    Timestamp(String),
     #[error("timestamp is before 2000-01-01T00:00:00Z")]
     TooEarly,
     #[error("timestamp is more than an hour ahead of the collector's clock")]

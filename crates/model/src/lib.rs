@@ -13,6 +13,7 @@ mod name;
 mod shard;
 mod step;
 mod time;
+mod tube;
 
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece, piece_cost_bytes};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
@@ -23,3 +24,4 @@ pub use name::{EventId, EventName, NAME_BYTES_MAX, NameError};
 pub use shard::{SHARD_COUNT, Shard};
 pub use step::{Step, StepError};
 pub use time::{Instant, TimeError};
+pub use tube::TubeState;

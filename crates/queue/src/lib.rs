@@ -1,1 +1,48 @@
+//! Jobs in beanstalkd: packed and put by collectors; reserved, deleted or buried by workers.
+//!
+//! Knows nothing of HTTP or SQL. beanstalkc blocks and has no timeouts, so every connection lives on a thread of its own;
+//! a call that does not answer in time is abandoned with its thread, and counted. Promises that a put which
+//! returned `Ok` was synced to disk by beanstalkd (which must run with `-b DIR -f0`), and that an error says
+//! whether the job may be in the queue all the same.
 
+mod consumer;
+mod decode;
+mod encode;
+mod error;
+mod link;
+mod operate;
+mod producer;
+
+use std::net::SocketAddr;
+
+pub use consumer::{Consumer, Reserved};
+pub use decode::{Decoded, DecodeError, decode};
+pub use encode::{JOB_BYTES_MAX, JobBuilder};
+pub use error::Error;
+pub use operate::{Head, heads, kick};
+pub use producer::{Producer, PutError};
+
+/// The one tube of a region.
+pub const TUBE: &str = "events";
+
+/// How long a worker may hold a job before beanstalkd gives it to another.
+pub const TIME_TO_RUN_S: u32 = 30;
+
+/// All jobs share one priority: first in, first out.
+pub(crate) const PRIORITY: u32 = 1024;
+
+/// The `[queue]` section.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// beanstalkd's address, an IPv4 literal with port.
+    pub address: SocketAddr,
+    /// Jobs in the tube (in any state) above which collectors answer 503: beanstalkd keeps every job in RAM,
+    /// at most 64 kB each, and has no bound of its own.
+    #[serde(default = "default_jobs_max")]
+    pub jobs_max: u64,
+}
+
+fn default_jobs_max() -> u64 {
+    20_000
+}

@@ -1,1 +1,20 @@
+//! MariaDB: what is written in a region, what is read at the centre, the schema of both, and replication between them.
+//!
+//! Knows nothing of HTTP or of the queue. Promises that a call ends within its named limit, that a connection
+//! whose call did not end is never used again, and that every session speaks UTC and strict SQL.
 
+mod account;
+mod central;
+mod error;
+mod regional;
+mod replication;
+mod schema;
+mod server;
+
+pub use account::{Account, Role};
+pub use central::{Central, Found, NAMES_SCANNED_MAX, Name, QueueState, ShardSize, Snapshot, Status};
+pub use error::Error;
+pub use regional::{Committed, Flush, Regional};
+pub use replication::{Source, SourceState, start_source, source_states};
+pub use schema::{Side, apply, check};
+pub use server::{Password, Server};

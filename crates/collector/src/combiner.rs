@@ -1,0 +1,267 @@
+//! Packs the events of many requests into jobs, and puts the jobs into the queue one after another.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use listener::Health;
+use model::{BatchId, Event, EventName, Minute, piece_cost_bytes};
+use queue::{JobBuilder, Producer, PutError};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Estimated bytes of events that are accepted and not yet in the queue.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// Two jobs in a row hold at least this much of the estimate, so it gives the number of jobs from above.
+const JOB_BYTES_MIN: usize = 30_000;
+
+/// How often the depth of the queue is asked for.
+const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The deeper the queue, the longer jobs wait to fill up, so that a long outage of the workers fits into fewer jobs.
+const LINGER_DOUBLES_EVERY_JOBS: u64 = 100;
+const LINGER_MAX: Duration = Duration::from_millis(250);
+
+/// What became of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Stored,
+    NotStored,
+    Unknown,
+}
+
+/// Tells the outcome of one job to the requests whose events it holds; `None` until it is known.
+pub(crate) type Ticket = watch::Receiver<Option<Outcome>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    Full,
+    QueueAway,
+}
+
+/// A keyed request's batch.
+pub(crate) type KeyedBatch<'a> = (BatchId, Vec<(EventName<'a>, Minute, u64)>);
+
+pub(crate) struct Combiner {
+    state: Mutex<State>,
+    changed: Notify,
+    jobs_max: u64,
+}
+
+struct State {
+    open: Job,
+    full: VecDeque<Job>,
+    waiting_bytes: usize,
+    /// Jobs in the tube when last asked, plus those put since.
+    depth: u64,
+    /// Until the queue has answered once, and again while it does not.
+    away: bool,
+}
+
+struct Job {
+    builder: JobBuilder,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+/// Room for a request's events, given back when dropped.
+pub(crate) struct Reservation {
+    combiner: Arc<Combiner>,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.combiner.lock().waiting_bytes -= self.bytes;
+    }
+}
+
+impl Job {
+    fn new() -> Self {
+        let builder = JobBuilder::new(BatchId::from(Uuid::now_v7()));
+        Self { builder, outcome: watch::Sender::new(None) }
+    }
+}
+
+impl Combiner {
+    pub(crate) fn new(jobs_max: u64) -> Self {
+        let open = Job::new();
+        let state = State { open, full: VecDeque::new(), waiting_bytes: 0, depth: 0, away: true };
+        Self { state: Mutex::new(state), changed: Notify::new(), jobs_max }
+    }
+
+    /// Room for events with names of these lengths in all the jobs that they may need.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        name_bytes: impl Iterator<Item = usize>,
+    ) -> Result<Reservation, NoRoom> {
+        let bytes = name_bytes.map(piece_cost_bytes).sum();
+        let mut state = self.lock();
+        if state.away {
+            return Err(NoRoom::QueueAway);
+        }
+        let waiting_bytes = state.waiting_bytes + bytes;
+        let jobs = (waiting_bytes / JOB_BYTES_MIN + 1) as u64;
+        if waiting_bytes > WAITING_BYTES_MAX || state.depth + jobs > self.jobs_max {
+            return Err(NoRoom::Full);
+        }
+        state.waiting_bytes = waiting_bytes;
+        Ok(Reservation { combiner: self.clone(), bytes })
+    }
+
+    /// Adds events to the batches that all requests share. Returns a ticket for each job that got some.
+    pub(crate) fn add_events<'a>(&self, events: impl Iterator<Item = Event<'a>>) -> Vec<Ticket> {
+        self.add_each(events, |job, event| job.add_event(&event.name, event.minute, event.count))
+    }
+
+    /// Adds batches of their own.
+    pub(crate) fn add_batches<'a>(&self, batches: impl Iterator<Item = KeyedBatch<'a>>) -> Vec<Ticket> {
+        self.add_each(batches, |job, (id, counts)| job.add_batch(*id, counts))
+    }
+
+    fn add_each<T>(
+        &self,
+        parts: impl Iterator<Item = T>,
+        add: impl Fn(&mut JobBuilder, &T) -> bool,
+    ) -> Vec<Ticket> {
+        let mut tickets = Vec::new();
+        let mut state = self.lock();
+        let mut has_ticket = false;
+        for part in parts {
+            if !add(&mut state.open.builder, &part) {
+                let full = std::mem::replace(&mut state.open, Job::new());
+                state.full.push_back(full);
+                let added = add(&mut state.open.builder, &part);
+                assert!(added, "an empty job has room for any event and any piece");
+                has_ticket = false;
+            }
+            if !std::mem::replace(&mut has_ticket, true) {
+                tickets.push(state.open.outcome.subscribe());
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+        tickets
+    }
+
+    /// The next job to put: a full one, or the open one if `even_if_not_full`.
+    fn next_job(&self, even_if_not_full: bool) -> Option<Job> {
+        let mut state = self.lock();
+        state.full.pop_front().or_else(|| {
+            let ready = even_if_not_full && !state.open.builder.is_empty();
+            ready.then(|| std::mem::replace(&mut state.open, Job::new()))
+        })
+    }
+
+    fn has_open_events(&self) -> bool {
+        !self.lock().open.builder.is_empty()
+    }
+
+    fn linger(&self, base: Duration) -> Duration {
+        let factor = 1 + self.lock().depth / LINGER_DOUBLES_EVERY_JOBS;
+        base.saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX)).min(LINGER_MAX.max(base))
+    }
+
+    fn queue_answered(&self, depth: u64) {
+        let mut state = self.lock();
+        state.depth = depth;
+        state.away = false;
+        metrics::gauge!("collector_queue_jobs").set(u32::try_from(depth).unwrap_or(u32::MAX));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts jobs until `drained`, and then what is left.
+pub(crate) async fn put_jobs(
+    combiner: Arc<Combiner>,
+    producer: Producer,
+    linger: Duration,
+    health: Health,
+    drained: CancellationToken,
+) {
+    let mut putter = Putter { combiner, producer, health, asked: None };
+    loop {
+        putter.ask_depth_if_due().await;
+        if let Some(job) = putter.combiner.next_job(false) {
+            putter.put(job).await;
+        } else if putter.combiner.has_open_events() {
+            let pause = putter.combiner.linger(linger);
+            // A job that becomes full meanwhile ends the pause.
+            if tokio::time::timeout(pause, putter.until_full()).await.is_err()
+                && let Some(job) = putter.combiner.next_job(true)
+            {
+                putter.put(job).await;
+            }
+        } else if drained.is_cancelled() {
+            return;
+        } else {
+            tokio::select! {
+                () = putter.combiner.changed.notified() => {}
+                () = drained.cancelled() => {}
+                () = tokio::time::sleep(DEPTH_INTERVAL) => {}
+            }
+        }
+    }
+}
+
+struct Putter {
+    combiner: Arc<Combiner>,
+    producer: Producer,
+    health: Health,
+    asked: Option<Instant>,
+}
+
+impl Putter {
+    async fn put(&mut self, job: Job) {
+        let body = job.builder.encode(SystemTime::now().into());
+        let started = Instant::now();
+        let outcome = match self.producer.put(&body).await {
+            Ok(()) => {
+                metrics::counter!("collector_jobs_put_total").increment(1);
+                metrics::histogram!("collector_put_seconds").record(started.elapsed());
+                self.combiner.lock().depth += 1;
+                Outcome::Stored
+            }
+            Err(error) => {
+                self.queue_failed(&error);
+                match error {
+                    PutError::NotStored(_) => Outcome::NotStored,
+                    PutError::Unknown(_) => Outcome::Unknown,
+                }
+            }
+        };
+        job.outcome.send_replace(Some(outcome));
+    }
+
+    async fn until_full(&self) {
+        while self.combiner.lock().full.is_empty() {
+            self.combiner.changed.notified().await;
+        }
+    }
+
+    async fn ask_depth_if_due(&mut self) {
+        if self.asked.is_some_and(|at| at.elapsed() < DEPTH_INTERVAL) {
+            return;
+        }
+        self.asked = Some(Instant::now());
+        match self.producer.tube_state().await {
+            Ok(tube) => {
+                self.combiner.queue_answered(tube.jobs());
+                self.health.ready("queue");
+            }
+            Err(error) => self.queue_failed(&error),
+        }
+    }
+
+    /// Until the queue answers again, requests are refused at once instead of waiting in vain.
+    fn queue_failed(&mut self, error: &dyn std::error::Error) {
+        self.combiner.lock().away = true;
+        let cause = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        self.health.not_ready("queue", cause);
+        metrics::counter!("collector_queue_failures_total").increment(1);
+    }
+}

@@ -1,0 +1,275 @@
+//! Reads events out of a body, each with its own verdict.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use model::{CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::request::Format;
+
+/// Most events of one request.
+pub(crate) const EVENTS_MAX: usize = 10_000;
+
+/// How much of a refused value an error repeats.
+const SHOWN_CHARS_MAX: usize = 40;
+
+/// Why the whole body is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("body is not UTF-8")]
+    NotUtf8,
+    #[error("body is not JSON of an event, an array of events or {{\"events\":[…]}}: {0}")]
+    NotJson(#[source] serde_json::Error),
+    #[error("body has more than {EVENTS_MAX} events")]
+    TooManyEvents,
+}
+
+/// Why one event is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("event is not a JSON object of name, count and timestamp: {0}")]
+    Shape(#[source] serde_json::Error),
+    #[error("event has no name")]
+    NoName,
+    #[error("name is not a string: {0}")]
+    NameNotText(String),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Count(#[from] CountError),
+    #[error("timestamp is not a number of unix seconds or an RFC 3339 time: {0}")]
+    Timestamp(String),
+    #[error(transparent)]
+    Time(#[from] EventError),
+}
+
+/// An event, or why it is none.
+#[derive(Debug)]
+pub(crate) struct Item<'a> {
+    /// Length of the name as sent, even of a refused one; 0 without a name. What a keyed request is cut by.
+    pub(crate) name_bytes: usize,
+    pub(crate) event: Result<Event<'a>, Refusal>,
+}
+
+/// Reads all events of a body in their order, at the collector's time `now`. Blank lines of NDJSON are no events.
+pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item<'_>>, BodyError> {
+    let text = std::str::from_utf8(body).map_err(|_| BodyError::NotUtf8)?;
+    match format {
+        Format::Json => {
+            let elements = json_elements(text).map_err(BodyError::NotJson)?;
+            if elements.count > EVENTS_MAX {
+                return Err(BodyError::TooManyEvents);
+            }
+            Ok(elements.first.iter().map(|raw| item(raw.get(), now)).collect())
+        }
+        Format::Ndjson => {
+            let lines = || text.lines().filter(|line| !line.trim().is_empty());
+            if lines().nth(EVENTS_MAX).is_some() {
+                return Err(BodyError::TooManyEvents);
+            }
+            Ok(lines().map(|line| item(line, now)).collect())
+        }
+    }
+}
+
+/// One event, an array of them, or `{"events":[…]}`.
+fn json_elements(text: &str) -> Result<Elements<'_>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        events: Option<Elements<'a>>,
+    }
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text);
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(text)?;
+    match envelope.events {
+        Some(events) => Ok(events),
+        None => Ok(Elements { first: vec![serde_json::from_str(text)?], count: 1 }),
+    }
+}
+
+/// The elements of an array, up to the limit; further ones are only counted.
+struct Elements<'a> {
+    first: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Array;
+        impl<'de> Visitor<'de> for Array {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of events")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut first = Vec::new();
+                while first.len() < EVENTS_MAX {
+                    match seq.next_element()? {
+                        Some(raw) => first.push(raw),
+                        None => return Ok(Elements { count: first.len(), first }),
+                    }
+                }
+                let mut count = first.len();
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Elements { first, count })
+            }
+        }
+        deserializer.deserialize_seq(Array)
+    }
+}
+
+/// The fields as written. A field that is null is there, and is refused: JavaScript writes NaN so.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    count: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    timestamp: Option<&'a RawValue>,
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+fn item(text: &str, now: Instant) -> Item<'_> {
+    let fields: Fields<'_> = match serde_json::from_str(text) {
+        Ok(fields) => fields,
+        Err(error) => return Item { name_bytes: 0, event: Err(Refusal::Shape(error)) },
+    };
+    let name = fields.name.ok_or(Refusal::NoName).and_then(|raw| {
+        json_string(raw.get()).ok_or_else(|| Refusal::NameNotText(shown(raw.get())))
+    });
+    let name_bytes = name.as_ref().map_or(0, |name| name.len());
+    let event = name.and_then(|name| {
+        Ok(Event {
+            name: EventName::new(name)?,
+            count: fields.count.map_or(Ok(1), |raw| count(raw.get()))?,
+            minute: Event::minute(fields.timestamp.map_or(Ok(now), |raw| timestamp(raw.get()))?, now)?,
+        })
+    });
+    Item { name_bytes, event }
+}
+
+/// The text of a JSON string, without a copy where it has no escapes.
+fn json_string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+/// An integer, however JSON writes it: `3`, `3.0` or `3e0`.
+fn count(raw: &str) -> Result<u64, Refusal> {
+    let integer = raw.parse::<u64>().ok().or_else(|| {
+        let number = raw.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && (0.0..=1e15).contains(n))?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and in u64's range")]
+        Some(number as u64)
+    });
+    integer
+        .filter(|n| (1..=EVENT_COUNT_MAX).contains(n))
+        .ok_or_else(|| CountError::Event(shown(raw)).into())
+}
+
+fn timestamp(raw: &str) -> Result<Instant, Refusal> {
+    let instant = match json_string(raw) {
+        Some(text) => Instant::from_rfc3339(&text).ok(),
+        None => raw.parse().ok().and_then(|unix_s| Instant::from_unix_s(unix_s).ok()),
+    };
+    instant.ok_or_else(|| Refusal::Timestamp(shown(raw)))
+}
+
+fn shown(raw: &str) -> String {
+    let mut text: String = raw.chars().take(SHOWN_CHARS_MAX).collect();
+    if text.len() < raw.len() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: i64 = 1_763_787_600;
+
+    fn items(format: Format, body: &str) -> Vec<Item<'_>> {
+        read(format, body.as_bytes(), Instant::from_unix_ms(NOW_S * 1000)).unwrap()
+    }
+
+    fn one(event: &str) -> Result<(String, u64, i64), String> {
+        let mut items = items(Format::Json, event);
+        assert_eq!(items.len(), 1);
+        let event = items.remove(0).event.map_err(|e| e.to_string())?;
+        Ok((event.name.as_str().to_owned(), event.count, event.minute.unix_s()))
+    }
+
+    #[test]
+    fn three_shapes_of_json_and_lines() {
+        assert_eq!(one(r#"{"name":"a"}"#), Ok(("a".to_owned(), 1, NOW_S)));
+        assert_eq!(items(Format::Json, r#" [{"name":"a"},{"name":"b"}]"#).len(), 2);
+        assert_eq!(items(Format::Json, r#"{"events":[{"name":"a"},{"name":"b"},7]}"#).len(), 3);
+        assert_eq!(items(Format::Json, "[]").len(), 0);
+        let lines = items(Format::Ndjson, "{\"name\":\"a\"}\r\n\n{\"name\":\n{\"name\":\"b\"}");
+        assert_eq!(lines.iter().map(|i| i.event.is_ok()).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn counts_and_times_in_all_their_forms() {
+        assert_eq!(one(r#"{"name":"a","count":3}"#).unwrap().1, 3);
+        assert_eq!(one(r#"{"name":"a","count":3.0}"#).unwrap().1, 3);
+        assert_eq!(one(r#"{"name":"a","count":1e9}"#).unwrap().1, 1_000_000_000);
+        assert_eq!(one(r#"{"name":"\u0061","timestamp":1763787659.99}"#).unwrap(), ("a".to_owned(), 1, NOW_S));
+        assert_eq!(one(r#"{"name":"a","timestamp":"2025-11-22T06:01:00+01:00"}"#).unwrap().2, NOW_S + 60);
+    }
+
+    #[test]
+    fn each_bad_event_has_its_reason() {
+        for count in ["0", "-1", "1.5", "1e10", "1000000001", "\"3\"", "null", "true", "[]"] {
+            let refusal = one(&format!(r#"{{"name":"a","count":{count}}}"#)).unwrap_err();
+            assert_eq!(refusal, format!("count is not an integer from 1 to 1000000000: {count}"));
+        }
+        for (timestamp, reason) in [
+            ("915148800", "before 2000"),
+            ("2524608000", "an hour ahead"),
+            ("\"noon\"", "not a number"),
+            ("null", "not a number"),
+            ("1e300", "not a number"),
+        ] {
+            let refusal = one(&format!(r#"{{"name":"a","timestamp":{timestamp}}}"#)).unwrap_err();
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+        assert_eq!(one(r#"{"count":1}"#).unwrap_err(), "event has no name");
+        assert_eq!(one(r#"{"name":7}"#).unwrap_err(), "name is not a string: 7");
+        assert!(one(r#"{"name":"a b"}"#).unwrap_err().contains("' '"));
+        assert!(one(r#"{"name":"a\u0001"}"#).unwrap_err().contains("\\u{1}"));
+        assert!(one(r#"{"name":"a'"}"#).unwrap_err().contains("not allowed"));
+        assert!(one(&format!(r#"{{"name":"{}"}}"#, "x".repeat(256))).unwrap_err().contains("longer than 255"));
+        assert!(one(r#"{"name":"a","cuont":3}"#).unwrap_err().contains("unknown field `cuont`"));
+        assert!(one(r#"{"name":"a","name":"b"}"#).unwrap_err().contains("duplicate field"));
+        assert!(one("[7]").is_err_and(|e| e.contains("not a JSON object")));
+    }
+
+    #[test]
+    fn broken_bodies_are_refused_whole() {
+        let now = Instant::from_unix_ms(NOW_S * 1000);
+        for body in ["", "{", "[{\"name\":\"a\"}", "{\"name\":NaN}", "[1,]", "{\"events\":7}", "{} {}"] {
+            assert!(matches!(read(Format::Json, body.as_bytes(), now), Err(BodyError::NotJson(_))), "{body}");
+        }
+        assert!(matches!(read(Format::Ndjson, b"\xff", now), Err(BodyError::NotUtf8)));
+        let many = |n| format!("[{}7]", "7,".repeat(n - 1));
+        assert!(read(Format::Json, many(EVENTS_MAX).as_bytes(), now).is_ok());
+        assert!(matches!(read(Format::Json, many(EVENTS_MAX + 1).as_bytes(), now), Err(BodyError::TooManyEvents)));
+        let lines = "7\n".repeat(EVENTS_MAX + 1);
+        assert!(matches!(read(Format::Ndjson, lines.as_bytes(), now), Err(BodyError::TooManyEvents)));
+    }
+}

@@ -1,0 +1,204 @@
+//! `POST /v1/events`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use model::{BatchId, Event, Piece};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::{Answer, Rejected};
+use crate::body::{self, Received, Room};
+use crate::Config;
+use crate::combiner::{Combiner, KeyedBatch, NoRoom, Outcome, Reservation, Ticket};
+use crate::events::{self, Item};
+use crate::request::Meaning;
+use crate::shares::{Share, Shares};
+use crate::tokens::{Sender, Tokens};
+
+/// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
+const STORE_LIMIT: Duration = Duration::from_secs(25);
+
+/// Bodies unpacked and parsed at once: each may take 8 MiB and a core.
+const DECODES_MAX: usize = 4;
+
+pub(crate) struct Collector {
+    combiner: Arc<Combiner>,
+    tokens: Tokens,
+    shares: Shares,
+    room: Room,
+    decodes: Semaphore,
+    body_timeout: Duration,
+    draining: CancellationToken,
+}
+
+impl Collector {
+    pub(crate) fn new(config: &Config, tokens: Tokens, combiner: Arc<Combiner>, draining: CancellationToken) -> Self {
+        Self {
+            combiner,
+            tokens,
+            shares: Shares::new(config.requests_per_client_max),
+            room: Room::new(),
+            decodes: Semaphore::new(DECODES_MAX),
+            body_timeout: config.body_timeout(),
+            draining,
+        }
+    }
+}
+
+pub(crate) fn routes(collector: Arc<Collector>) -> Router {
+    Router::new()
+        .route("/v1/events", post(post_events).with_state(collector))
+        .fallback(async || error(StatusCode::NOT_FOUND, "no such path: events go to POST /v1/events"))
+        .method_not_allowed_fallback(async || error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here"))
+}
+
+fn error(status: StatusCode, text: &'static str) -> Response {
+    (status, axum::Json(serde_json::json!({ "error": text }))).into_response()
+}
+
+async fn post_events(
+    State(collector): State<Arc<Collector>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let answer = collector.answer(peer, &headers, body).await.unwrap_or_else(|refusal| refusal);
+    let status = answer.status().as_str().to_owned();
+    metrics::counter!("collector_requests_total", "status" => status).increment(1);
+    if let Answer::Accepted { accepted, rejected } = &answer {
+        metrics::counter!("collector_events_accepted_total").increment(*accepted as u64);
+        metrics::counter!("collector_events_rejected_total").increment(rejected.total() as u64);
+    }
+    if let Answer::AllRejected(rejected) = &answer {
+        metrics::counter!("collector_events_rejected_total").increment(rejected.total() as u64);
+    }
+    answer.into_response()
+}
+
+/// A request that was read and whose events are on their way into the queue.
+struct TakenIn {
+    accepted: usize,
+    rejected: Rejected,
+    tickets: Vec<Ticket>,
+    _reservation: Option<Reservation>,
+}
+
+impl Collector {
+    async fn answer(
+        self: Arc<Self>,
+        peer: SocketAddr,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Answer, Answer> {
+        if self.draining.is_cancelled() {
+            return Err(Answer::Unavailable("the collector is shutting down"));
+        }
+        let (_share, secret) = self.admit(peer, headers)?;
+        let meaning = Meaning::of(headers)?;
+        let received = self.room.receive(body, self.body_timeout).await?;
+        // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
+        let collector = self.clone();
+        let turn = self.decodes.acquire().await;
+        let taken = tokio::task::spawn_blocking(move || collector.take_in(&received, &meaning, &secret))
+            .await
+            .map_err(|_| Answer::Unknown)??;
+        drop(turn);
+        match stored(taken.tickets).await {
+            Outcome::Stored if taken.accepted == 0 && taken.rejected.total() > 0 => {
+                Err(Answer::AllRejected(taken.rejected))
+            }
+            Outcome::Stored => Ok(Answer::Accepted { accepted: taken.accepted, rejected: taken.rejected }),
+            Outcome::NotStored => Err(Answer::Unavailable("the queue did not take the events")),
+            Outcome::Unknown => Err(Answer::Unknown),
+        }
+    }
+
+    /// Checks the token and takes one request of the client's share.
+    fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<(Share, Vec<u8>), Answer> {
+        let (client, secret) = match self.tokens.sender(headers).ok_or(Answer::Unauthorized)? {
+            Sender::Token(token) => (token.name.clone(), token.secret.clone().into_bytes()),
+            Sender::Anonymous => (peer.ip().to_string(), Vec::new()),
+        };
+        let share = self.shares.take(client).ok_or(Answer::ShareUsedUp)?;
+        Ok((share, secret))
+    }
+
+    fn take_in(
+        self: &Arc<Self>,
+        received: &Received,
+        meaning: &Meaning,
+        secret: &[u8],
+    ) -> Result<TakenIn, Answer> {
+        let body = body::unpack(meaning.encoding, &received.bytes)?;
+        let items = events::read(meaning.format, &body, SystemTime::now().into())?;
+        let mut rejected = Rejected::default();
+        for (index, item) in items.iter().enumerate() {
+            if let Err(refusal) = &item.event {
+                rejected.push(index, refusal);
+            }
+        }
+        let accepted = items.len() - rejected.total();
+        if accepted == 0 {
+            return Ok(TakenIn { accepted, rejected, tickets: Vec::new(), _reservation: None });
+        }
+        let reservation = self.combiner.reserve(items.iter().map(|item| item.name_bytes)).map_err(no_room)?;
+        let tickets = match &meaning.key {
+            Some(key) => self.combiner.add_batches(pieces(items, secret, key)),
+            None => self.combiner.add_events(items.into_iter().filter_map(|item| item.event.ok())),
+        };
+        Ok(TakenIn { accepted, rejected, tickets, _reservation: Some(reservation) })
+    }
+}
+
+fn no_room(reason: NoRoom) -> Answer {
+    Answer::Unavailable(match reason {
+        NoRoom::Full => "the queue is full",
+        NoRoom::QueueAway => "the queue is away",
+    })
+}
+
+/// Cuts a keyed request into its batches. The cut depends on the body alone, so a retry has the same ids in the same places.
+fn pieces<'a>(items: Vec<Item<'a>>, secret: &[u8], key: &[u8]) -> impl Iterator<Item = KeyedBatch<'a>> {
+    let mut cut = Piece::default();
+    let mut pieces: Vec<(u32, Vec<Event<'a>>)> = Vec::new();
+    for item in items {
+        let number = cut.of_next(item.name_bytes);
+        if pieces.last().is_none_or(|(last, _)| *last != number) {
+            pieces.push((number, Vec::new()));
+        }
+        if let (Some((_, events)), Ok(event)) = (pieces.last_mut(), item.event) {
+            events.push(event);
+        }
+    }
+    pieces.into_iter().filter(|(_, events)| !events.is_empty()).map(|(number, events)| {
+        let counts = events.into_iter().map(|event| (event.name, event.minute, event.count)).collect();
+        (BatchId::of_piece(secret, key, number), counts)
+    })
+}
+
+/// Waits for all jobs of a request. Some stored and some not is as unknown as a lost reply.
+async fn stored(tickets: Vec<Ticket>) -> Outcome {
+    let mut outcomes = Vec::new();
+    let all = async {
+        for mut ticket in tickets {
+            let outcome = ticket.wait_for(Option::is_some).await.ok().and_then(|outcome| *outcome);
+            outcomes.push(outcome.unwrap_or(Outcome::Unknown));
+        }
+    };
+    if tokio::time::timeout(STORE_LIMIT, all).await.is_err() {
+        return Outcome::Unknown;
+    }
+    match outcomes.first() {
+        None => Outcome::Stored,
+        Some(&first) if outcomes.iter().all(|&outcome| outcome == first) => first,
+        Some(_) => Outcome::Unknown,
+    }
+}

@@ -1,0 +1,114 @@
+//! What a request's headers say.
+
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+
+/// Longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 255;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Ndjson,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeaderError {
+    #[error("Content-Type must be application/json, application/x-ndjson or text/plain")]
+    ContentType,
+    #[error("Content-Encoding must be gzip, zstd or identity")]
+    ContentEncoding,
+    #[error("Idempotency-Key must be given once, with 1 to {KEY_BYTES_MAX} visible ASCII characters")]
+    Key,
+}
+
+/// How the body is to be read, and the key that makes a repetition safe.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Meaning {
+    pub(crate) format: Format,
+    pub(crate) encoding: Encoding,
+    pub(crate) key: Option<Vec<u8>>,
+}
+
+impl Meaning {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, HeaderError> {
+        Ok(Self { format: format(headers)?, encoding: encoding(headers)?, key: key(headers)? })
+    }
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, HeaderError> {
+    let text = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    match essence.to_ascii_lowercase().as_str() {
+        "application/json" | "text/plain" => Ok(Format::Json),
+        "application/x-ndjson" => Ok(Format::Ndjson),
+        _ => Err(HeaderError::ContentType),
+    }
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, HeaderError> {
+    let mut given = headers.get_all(CONTENT_ENCODING).iter();
+    let encoding = match given.next().map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
+        None | Some(b"identity") => Encoding::Identity,
+        Some(b"gzip" | b"x-gzip") => Encoding::Gzip,
+        Some(b"zstd") => Encoding::Zstd,
+        Some(_) => return Err(HeaderError::ContentEncoding),
+    };
+    if given.next().is_some() { Err(HeaderError::ContentEncoding) } else { Ok(encoding) }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, HeaderError> {
+    let mut given = headers.get_all("idempotency-key").iter();
+    let Some(key) = given.next() else { return Ok(None) };
+    let bytes = key.as_bytes();
+    let fine = (1..=KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+    if fine && given.next().is_none() { Ok(Some(bytes.to_vec())) } else { Err(HeaderError::Key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(headers: &[(&'static str, &str)]) -> Result<Meaning, HeaderError> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        Meaning::of(&map)
+    }
+
+    #[test]
+    fn content_types_and_encodings() {
+        let of = |content_type| meaning(&[("content-type", content_type)]).map(|m| m.format);
+        assert_eq!(of("Application/JSON; charset=utf-8"), Ok(Format::Json));
+        assert_eq!(of("text/plain;charset=UTF-8"), Ok(Format::Json));
+        assert_eq!(of("application/x-ndjson"), Ok(Format::Ndjson));
+        assert_eq!(of("application/x-www-form-urlencoded"), Err(HeaderError::ContentType));
+        assert_eq!(meaning(&[]), Err(HeaderError::ContentType));
+        let json = ("content-type", "application/json");
+        assert_eq!(meaning(&[json, ("content-encoding", "zstd")]).unwrap().encoding, Encoding::Zstd);
+        assert_eq!(meaning(&[json, ("content-encoding", "br")]), Err(HeaderError::ContentEncoding));
+    }
+
+    #[test]
+    fn keys_are_visible_ascii() {
+        let of = |keys: &[&str]| {
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend(keys.iter().map(|key| ("idempotency-key", *key)));
+            meaning(&headers).map(|m| m.key)
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&["order-1~!"]), Ok(Some(b"order-1~!".to_vec())));
+        assert_eq!(of(&[""]), Err(HeaderError::Key));
+        assert_eq!(of(&["a b"]), Err(HeaderError::Key));
+        assert_eq!(of(&[&"k".repeat(256)]), Err(HeaderError::Key));
+        assert_eq!(of(&["a", "a"]), Err(HeaderError::Key));
+    }
+}

@@ -1,0 +1,115 @@
+//! Who may send.
+
+use std::fmt;
+use std::path::Path;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use subtle::ConstantTimeEq;
+
+/// Shorter secrets can be guessed.
+const SECRET_BYTES_MIN: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("tokens file {path} cannot be read")]
+    Read { path: String, #[source] source: std::io::Error },
+    #[error("{path}, line {line}: expected 'name secret', the secret of {SECRET_BYTES_MIN} or more visible characters")]
+    Line { path: String, line: usize },
+    #[error("{path} has no token")]
+    Empty { path: String },
+}
+
+/// The tokens of a collector; none of them means that anybody may send.
+pub(crate) struct Tokens(Vec<Token>);
+
+pub(crate) struct Token {
+    pub(crate) name: String,
+    pub(crate) secret: String,
+}
+
+/// Who sent a request: a token, or nobody in particular.
+pub(crate) enum Sender<'a> {
+    Token(&'a Token),
+    Anonymous,
+}
+
+/// Names only: a secret never reaches a log.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|token| &token.name)).finish()
+    }
+}
+
+impl Tokens {
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TokenError::Read { path: shown.clone(), source })?;
+        let mut tokens = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let token = parse(line).ok_or_else(|| TokenError::Line { path: shown.clone(), line: at + 1 })?;
+            tokens.push(token);
+        }
+        if tokens.is_empty() {
+            return Err(TokenError::Empty { path: shown });
+        }
+        Ok(Self(tokens))
+    }
+
+    /// The sender by its `Authorization: Bearer` header; `None` where a token is needed and none fits.
+    pub(crate) fn sender(&self, headers: &HeaderMap) -> Option<Sender<'_>> {
+        if self.are_none() {
+            return Some(Sender::Anonymous);
+        }
+        let given = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+        // Every token is compared, in constant time, so that the answer's delay tells nothing.
+        self.0
+            .iter()
+            .fold(None, |found, token| {
+                if bool::from(token.secret.as_bytes().ct_eq(given.as_bytes())) { Some(token) } else { found }
+            })
+            .map(Sender::Token)
+    }
+}
+
+fn parse(line: &str) -> Option<Token> {
+    let (name, secret) = line.trim().split_once(char::is_whitespace)?;
+    let secret = secret.trim_start();
+    let fine = secret.len() >= SECRET_BYTES_MIN && secret.bytes().all(|b| b.is_ascii_graphic());
+    fine.then(|| Token { name: name.to_owned(), secret: secret.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn only_a_known_token_may_send() {
+        let tokens = Tokens(vec![parse("shop 0123456789abcdef").unwrap(), parse("app fedcba9876543210").unwrap()]);
+        let sender = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            match tokens.sender(&headers) {
+                Some(Sender::Token(token)) => Some(token.name.clone()),
+                _ => None,
+            }
+        };
+        assert_eq!(sender("Bearer 0123456789abcdef").as_deref(), Some("shop"));
+        assert_eq!(sender("Bearer 0123456789abcdeg"), None);
+        assert_eq!(sender("Basic 0123456789abcdef"), None);
+        assert!(tokens.sender(&HeaderMap::new()).is_none());
+        assert!(parse("shop short").is_none());
+    }
+}

@@ -1,0 +1,10 @@
+//! What an operator types.
+
+pub(crate) mod emit;
+pub(crate) mod import;
+pub(crate) mod playground;
+pub(crate) mod queue;
+pub(crate) mod schema;
+pub(crate) mod send;
+pub(crate) mod series;
+pub(crate) mod status;

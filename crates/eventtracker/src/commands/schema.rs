@@ -1,0 +1,98 @@
+//! `eventtracker schema apply|check`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use store::{Password, Role, Server, Side};
+
+use crate::config::{Config, section};
+
+/// Where an administrator's password is taken from.
+const ADMIN_PASSWORD: &str = "EVENTTRACKER_ADMIN_PASSWORD";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Create what is missing: databases, tables, accounts and, at the centre, replication from each source
+    Apply(Target),
+    /// Compare the tables with what they should be; exit code 1 if they differ
+    Check(Target),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The region's or the centre's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The administrator's account on that server; its password, if any, in EVENTTRACKER_ADMIN_PASSWORD
+    #[arg(long, default_value = "root")]
+    admin: String,
+}
+
+impl Schema {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Apply(target) => apply(&target).await.map(|()| ExitCode::SUCCESS),
+            Self::Check(target) => check(&target).await,
+        }
+    }
+}
+
+impl Target {
+    /// The server as its administrator reaches it, for each side that the configuration has.
+    fn servers(&self, config: &Config) -> anyhow::Result<Vec<(Side, Server)>> {
+        let password = std::env::var_os(ADMIN_PASSWORD).map(|_| Password::Env(ADMIN_PASSWORD.to_owned()));
+        let regional = config.regional.iter().map(|server| (Side::Regional, server));
+        let central = config.central.iter().map(|server| (Side::Central, server));
+        let servers: Vec<_> = regional
+            .chain(central)
+            .map(|(side, server)| (side, server.with_user(&self.admin, password.clone())))
+            .collect();
+        anyhow::ensure!(!servers.is_empty(), "the configuration has neither [regional] nor [central]");
+        Ok(servers)
+    }
+}
+
+async fn apply(target: &Target) -> anyhow::Result<()> {
+    let config = Config::read(&target.config)?;
+    for (side, admin) in target.servers(&config)? {
+        store::apply(&admin, side).await?;
+        println!("{admin}: tables are in place");
+        match side {
+            Side::Regional => {
+                let regional = section(config.regional.as_ref(), "regional")?;
+                regional.account()?.ensure(&admin, Role::Worker).await?;
+                section(config.replication.as_ref(), "replication")?.ensure(&admin, Role::Replication).await?;
+            }
+            Side::Central => {
+                let central = section(config.central.as_ref(), "central")?;
+                central.account()?.ensure(&admin, Role::Api).await?;
+                section(config.analyst.as_ref(), "analyst")?.ensure(&admin, Role::Analyst).await?;
+                for source in &config.source {
+                    let account = section(config.replication.as_ref(), "replication")?;
+                    store::start_source(&admin, source, account).await?;
+                    println!("{admin}: replicates from {} at {}:{}", source.region, source.host, source.port);
+                }
+            }
+        }
+        println!("{admin}: accounts are in place");
+    }
+    Ok(())
+}
+
+async fn check(target: &Target) -> anyhow::Result<ExitCode> {
+    let config = Config::read(&target.config)?;
+    let mut code = ExitCode::SUCCESS;
+    for (side, admin) in target.servers(&config)? {
+        let differences = store::check(&admin, side).await?;
+        for difference in &differences {
+            eprintln!("{admin}: {difference}");
+        }
+        if differences.is_empty() {
+            println!("{admin}: every table is as it should be");
+        } else {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,110 @@
+//! The roles: each runs until SIGTERM or Ctrl-C, finishes what it accepted, and ends.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use listener::Health;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, section};
+
+/// Buckets of all `*_seconds` histograms.
+const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+
+#[derive(Debug, Args)]
+pub(crate) struct Collector {
+    /// The region's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Listen here instead of at collector.listen: a second collector with the same configuration
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// The region's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Serve health and metrics here instead of at worker.listen
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The worker's name instead of worker.name; unique in its region
+    #[arg(long)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Api {
+    /// The centre's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Collector {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let config = Config::read(&self.config)?;
+        let queue = section(config.queue, "queue")?;
+        let mut collector = section(config.collector, "collector")?;
+        collector.listen = self.listen.unwrap_or(collector.listen);
+        Ok(collector::run(&collector, &queue, metrics_recorder()?, stop_signal()?).await?)
+    }
+}
+
+impl Worker {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let config = Config::read(&self.config)?;
+        let region = section(config.region, "region")?;
+        let queue = section(config.queue, "queue")?;
+        let regional = section(config.regional, "regional")?;
+        let mut worker = section(config.worker, "worker")?;
+        worker.listen = self.listen.unwrap_or(worker.listen);
+        worker.name = self.name.unwrap_or(worker.name);
+
+        let health = Health::waiting_for(&worker::READINESS);
+        let routes = health.clone().routes(metrics_recorder()?);
+        let listener = listener::bind(worker.listen).await?;
+        let stop = stop_signal()?;
+        let worked = CancellationToken::new();
+        let serving = tokio::spawn(listener::serve(listener, routes, listener::Limits::default(), worked.clone()));
+        tracing::info!(region = region.name, worker = worker.name, "working");
+        let outcome = worker::run(&worker, &region.name, &queue, regional, health, stop).await;
+        worked.cancel();
+        serving.await?;
+        Ok(outcome?)
+    }
+}
+
+impl Api {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let config = Config::read(&self.config)?;
+        let central = store::Central::new(&section(config.central, "central")?)?;
+        Ok(api::run(section(config.api, "api")?, central, metrics_recorder()?, stop_signal()?).await?)
+    }
+}
+
+fn metrics_recorder() -> anyhow::Result<PrometheusHandle> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?;
+    Ok(builder.install_recorder()?)
+}
+
+/// Cancelled by the first SIGTERM or SIGINT.
+pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stopped.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,78 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+/// What a role knows of its own readiness: named parts, each ready or with the reason why not.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
+
+impl Health {
+    /// A role that is ready once every one of `parts` has been reported ready.
+    #[must_use]
+    pub fn waiting_for(parts: &[&'static str]) -> Self {
+        let waiting = parts.iter().map(|&part| (part, Some("starting".to_owned()))).collect();
+        Self(Arc::new(Mutex::new(waiting)))
+    }
+
+    pub fn ready(&self, part: &'static str) {
+        self.set(part, None);
+    }
+
+    pub fn not_ready(&self, part: &'static str, reason: impl ToString) {
+        self.set(part, Some(reason.to_string()));
+    }
+
+    /// The parts that are not ready, with their reasons.
+    #[must_use]
+    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().filter_map(|(&part, reason)| reason.clone().map(|r| (part, r))).collect()
+    }
+
+    /// The three routes that every role serves.
+    pub fn routes(self, metrics: PrometheusHandle) -> Router {
+        Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz).with_state(self))
+            .route("/metrics", get(render_metrics).with_state(metrics))
+    }
+
+    fn set(&self, part: &'static str, reason: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, reason);
+    }
+}
+
+/// 200 `{"ready":true}`, or 503 with the reason of each part that is not ready.
+async fn readyz(State(health): State<Health>) -> Response {
+    let reasons = health.reasons();
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}
+
+async fn render_metrics(State(metrics): State<PrometheusHandle>) -> Response {
+    metrics.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_when_every_part_is() {
+        let health = Health::waiting_for(&["queue", "database"]);
+        health.ready("queue");
+        health.not_ready("database", "connection refused");
+        assert_eq!(health.reasons().get("database").map(String::as_str), Some("connection refused"));
+        health.ready("database");
+        assert!(health.reasons().is_empty());
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads a job, trusting nobody: anyone in the region can put one.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use model::{Batch, BatchId, COUNT_MAX, CountError, EventId, EventName, Instant, Minute, MinuteError, NameError};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+/// How far ahead of the worker's clock a job may lie: far more than collectors allow, so that
+/// no job of theirs is refused for a clock that differs.
+const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("job is not JSON of the expected shape")]
+    Json(#[from] serde_json::Error),
+    #[error("job's {field} is before 2000 or more than 24 h ahead: {unix_s}")]
+    Time { field: &'static str, unix_s: f64 },
+    #[error("batch id is not a UUID: '{0}'")]
+    Id(String),
+    #[error("minute '{0}' is not a number of unix seconds")]
+    MinuteText(String),
+    #[error("minute {unix_s} cannot be counted")]
+    Minute { unix_s: i64, #[source] source: MinuteError },
+    #[error("index {index} points past the table of {names} names")]
+    Index { index: u64, names: usize },
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Count(#[from] CountError),
+}
+
+/// A job's content, every part of which the centre will accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    pub names: Vec<(EventId, EventName<'static>)>,
+    pub batches: Vec<Batch>,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    accepted: f64,
+    #[serde(borrow)]
+    names: Vec<Cow<'a, str>>,
+    batches: Vec<WireBatch<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireBatch<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    counts: WireCounts<'a>,
+}
+
+/// The minutes in their order in the text; a map type would drop one of two equal keys, and its counts with it.
+struct WireCounts<'a>(Vec<(Cow<'a, str>, IndexedCounts)>);
+
+/// `[index into names, count]`
+type IndexedCounts = Vec<(u64, u64)>;
+
+impl<'de: 'a, 'a> Deserialize<'de> for WireCounts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Minutes;
+        impl<'de> Visitor<'de> for Minutes {
+            type Value = WireCounts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of minutes with lists of [index, count]")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut minutes = Vec::new();
+                while let Some(minute) = map.next_entry()? {
+                    minutes.push(minute);
+                }
+                Ok(WireCounts(minutes))
+            }
+        }
+        deserializer.deserialize_map(Minutes)
+    }
+}
+
+/// Reads the body of a job as a worker does at `now`.
+///
+/// # Errors
+/// The first thing that makes the job unreadable, or that the centre could refuse.
+pub fn decode(body: &[u8], now: Instant) -> Result<Decoded, DecodeError> {
+    let wire: Wire<'_> = serde_json::from_slice(body)?;
+    let latest = now.plus_ms(AHEAD_MS_MAX);
+    let accepted = Instant::from_unix_s(wire.accepted)
+        .ok()
+        .filter(|&at| at <= latest && Minute::containing(at).is_ok())
+        .ok_or(DecodeError::Time { field: "accepted", unix_s: wire.accepted })?;
+    let names = wire
+        .names
+        .into_iter()
+        .map(|name| EventName::new(name).map(|name| (name.id(), name.into_owned())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let batches = wire
+        .batches
+        .into_iter()
+        .map(|batch| {
+            let id: BatchId = batch.id.parse().map_err(|_| DecodeError::Id(batch.id.into_owned()))?;
+            Ok(Batch { id, accepted, counts: counts(&batch.counts, &names, latest)? })
+        })
+        .collect::<Result<Vec<_>, DecodeError>>()?;
+    Ok(Decoded { names, batches })
+}
+
+fn counts(
+    wire: &WireCounts<'_>,
+    names: &[(EventId, EventName<'_>)],
+    latest: Instant,
+) -> Result<Vec<(EventId, Minute, u64)>, DecodeError> {
+    let mut counts = Vec::with_capacity(wire.0.iter().map(|(_, pairs)| pairs.len()).sum());
+    for (text, pairs) in &wire.0 {
+        let minute = minute(text, latest)?;
+        for &(index, count) in pairs {
+            let (id, _) = usize::try_from(index)
+                .ok()
+                .and_then(|at| names.get(at))
+                .ok_or(DecodeError::Index { index, names: names.len() })?;
+            if !(1..=COUNT_MAX).contains(&count) {
+                return Err(CountError::Sum(count.to_string()).into());
+            }
+            counts.push((*id, minute, count));
+        }
+    }
+    Ok(counts)
+}
+
+fn minute(text: &str, latest: Instant) -> Result<Minute, DecodeError> {
+    let unix_s: i64 = text.parse().map_err(|_| DecodeError::MinuteText(text.to_owned()))?;
+    let minute = Minute::from_unix_s(unix_s).map_err(|source| DecodeError::Minute { unix_s, source })?;
+    if minute.unix_s() * 1000 > latest.unix_ms() {
+        return Err(DecodeError::Minute { unix_s, source: MinuteError::TooLate });
+    }
+    Ok(minute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0199aa55-0000-7000-8000-000000000001";
+
+    fn refused(body: &str) -> String {
+        decode(body.as_bytes(), Instant::from_unix_ms(1_763_787_600_000)).unwrap_err().to_string()
+    }
+
+    fn job(counts: &str) -> String {
+        format!(r#"{{"accepted":1763787600,"names":["a"],"batches":[{{"id":"{ID}","counts":{counts}}}]}}"#)
+    }
+
+    #[test]
+    fn equal_minutes_add_up() {
+        let body = job(r#"{"1763787600":[[0,1],[0,2]],"1763787600":[[0,4]]}"#);
+        let decoded = decode(body.as_bytes(), Instant::from_unix_ms(1_763_787_600_000)).unwrap();
+        assert_eq!(decoded.batches[0].counts.iter().map(|c| c.2).sum::<u64>(), 7);
+    }
+
+    #[test]
+    fn what_the_centre_could_refuse_is_refused() {
+        let shape = "job is not JSON of the expected shape";
+        assert_eq!(refused("hello"), shape);
+        assert_eq!(refused(""), shape);
+        assert_eq!(refused("\u{0}"), shape);
+        assert_eq!(refused(r#"{"accepted":1763787600,"names":[],"batches":[{"counts":{}}]}"#), shape);
+        assert_eq!(refused(&job(r#"{"1763787600":[[0,18446744073709551616]]}"#)), shape);
+        assert_eq!(refused(&job(r#"{"1763787600":[[0,-1]]}"#)), shape);
+        assert_eq!(refused(&job(r#"{"1763787600":[[0,1.5]]}"#)), shape);
+        assert!(refused(&job(r#"{"1763787600":[[1,1]]}"#)).contains("points past the table of 1 names"));
+        assert!(refused(&job(r#"{"1763787600":[[0,0]]}"#)).contains("not an integer from 1 to"));
+        assert!(refused(&job(r#"{"1763787600":[[0,9223372036854775808]]}"#)).contains("not an integer"));
+        assert!(refused(&job(r#"{"2208988800":[[0,1]]}"#)).contains("cannot be counted"));
+        assert!(refused(&job(r#"{"1763874060":[[0,1]]}"#)).contains("cannot be counted"));
+        assert!(refused(&job(r#"{"1763787601":[[0,1]]}"#)).contains("cannot be counted"));
+        assert!(refused(&job(r#"{"noon":[[0,1]]}"#)).contains("not a number of unix seconds"));
+        assert!(refused(&job("{}").replace(ID, "1")).contains("not a UUID"));
+        assert!(refused(&job("{}").replace("\"a\"", "\"a'b\"")).contains("not allowed"));
+        assert!(refused(&job("{}").replace("1763787600", "0")).contains("accepted is before 2000"));
+        assert!(refused(&job("{}").replace("1763787600", "2208988800")).contains("24 h ahead"));
+    }
+}

@@ -1,0 +1,274 @@
+//! Packs counts into the JSON body of a job, without ever exceeding beanstalkd's limit.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use hashbrown::HashMap;
+use model::{BatchId, COUNT_MAX, EventName, Instant, Minute};
+
+/// Largest body: beanstalkd's default limit is 65,535 bytes, and a job stays under it.
+pub const JOB_BYTES_MAX: usize = 65_534;
+
+/// `{"accepted":1763787600.125,"names":[],"batches":[]}`, with room for any instant.
+const ENVELOPE_BYTES: usize = 64;
+/// `{"id":"0199aa55-0000-7000-8000-000000000000","counts":{}},`
+const BATCH_BYTES: usize = 60;
+/// `"1763787600":[],`
+const MINUTE_BYTES: usize = 16;
+
+/// Counts of one batch by minute and by the index of the name.
+type Counts = BTreeMap<Minute, HashMap<u32, u64>>;
+
+/// A job under construction: one table of names, shared by the unkeyed batch and any number of keyed ones.
+#[derive(Debug)]
+pub struct JobBuilder {
+    names: HashMap<String, u32>,
+    unkeyed_id: BatchId,
+    unkeyed: Counts,
+    keyed: Vec<(BatchId, Counts)>,
+    bytes: usize,
+}
+
+impl JobBuilder {
+    /// An empty job whose events without a key will be counted under `unkeyed_id`.
+    #[must_use]
+    pub fn new(unkeyed_id: BatchId) -> Self {
+        Self {
+            names: HashMap::new(),
+            unkeyed_id,
+            unkeyed: Counts::new(),
+            keyed: Vec::new(),
+            bytes: ENVELOPE_BYTES + BATCH_BYTES,
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.unkeyed.is_empty() && self.keyed.is_empty()
+    }
+
+    /// Adds to the unkeyed batch; `false` and no change where the job has no room for it.
+    #[must_use]
+    pub fn add_event(&mut self, name: &EventName<'_>, minute: Minute, count: u64) -> bool {
+        let (index, name_bytes) = self.index_of(name);
+        let counts = self.unkeyed.get(&minute);
+        let before = counts.and_then(|c| c.get(&index)).copied();
+        let sum = before.unwrap_or(0) + count;
+        let minute_bytes = if counts.is_some() { 0 } else { MINUTE_BYTES };
+        let pair_growth = pair_bytes(index, sum) - before.map_or(0, |n| pair_bytes(index, n));
+        let growth = name_bytes + minute_bytes + pair_growth;
+        if sum > COUNT_MAX || self.bytes + growth > JOB_BYTES_MAX {
+            return false;
+        }
+        self.insert_name(name, index);
+        self.unkeyed.entry(minute).or_default().insert(index, sum);
+        self.bytes += growth;
+        true
+    }
+
+    /// Adds a batch of its own; `false` and no change where the job has no room for it.
+    #[must_use]
+    pub fn add_batch(&mut self, id: BatchId, counts: &[(EventName<'_>, Minute, u64)]) -> bool {
+        let room = JOB_BYTES_MAX - self.bytes;
+        let mut batch = Counts::new();
+        let mut new_names: HashMap<&str, u32> = HashMap::new();
+        let mut growth = BATCH_BYTES;
+        for (name, minute, count) in counts {
+            let next = length_u32(self.names.len() + new_names.len());
+            let index = match self.names.get(name.as_str()) {
+                Some(&index) => index,
+                None => *new_names.entry(name.as_str()).or_insert_with(|| {
+                    growth += name_bytes(name);
+                    next
+                }),
+            };
+            let minute_counts = batch.entry(*minute).or_insert_with(|| {
+                growth += MINUTE_BYTES;
+                HashMap::new()
+            });
+            let sum = minute_counts.entry(index).or_insert(0);
+            growth -= if *sum == 0 { 0 } else { pair_bytes(index, *sum) };
+            *sum += count;
+            growth += pair_bytes(index, *sum);
+        }
+        if growth > room {
+            return false;
+        }
+        self.names.extend(new_names.into_iter().map(|(name, index)| (name.to_owned(), index)));
+        self.keyed.push((id, batch));
+        self.bytes += growth;
+        true
+    }
+
+    /// The job's body. `accepted` is the clock just before the put.
+    #[must_use]
+    pub fn encode(&self, accepted: Instant) -> String {
+        let mut names: Vec<(u32, &str)> = self.names.iter().map(|(name, &index)| (index, name.as_str())).collect();
+        names.sort_unstable();
+        let mut body = String::with_capacity(self.bytes);
+        body.push_str("{\"accepted\":");
+        push(&mut body, format_args!("{}", accepted.unix_s()));
+        body.push_str(",\"names\":[");
+        push_list(&mut body, names, |body, (_, name)| push(body, format_args!("\"{name}\"")));
+        body.push_str("],\"batches\":[");
+        let unkeyed = (!self.unkeyed.is_empty()).then_some((&self.unkeyed_id, &self.unkeyed));
+        let batches = unkeyed.into_iter().chain(self.keyed.iter().map(|(id, counts)| (id, counts)));
+        push_list(&mut body, batches, |body, (id, counts)| push_batch(body, *id, counts));
+        body.push_str("]}");
+        debug_assert!(body.len() <= self.bytes, "{} bytes were foreseen, not {}", self.bytes, body.len());
+        body
+    }
+
+    fn index_of(&self, name: &EventName<'_>) -> (u32, usize) {
+        match self.names.get(name.as_str()) {
+            Some(&index) => (index, 0),
+            None => (length_u32(self.names.len()), name_bytes(name)),
+        }
+    }
+
+    fn insert_name(&mut self, name: &EventName<'_>, index: u32) {
+        self.names.entry_ref(name.as_str()).or_insert(index);
+    }
+}
+
+fn push_batch(body: &mut String, id: BatchId, counts: &Counts) {
+    push(body, format_args!("{{\"id\":\"{id}\",\"counts\":{{"));
+    push_list(body, counts, |body, (minute, pairs)| {
+        push(body, format_args!("\"{}\":[", minute.unix_s()));
+        push_list(body, pairs, |body, (index, count)| push(body, format_args!("[{index},{count}]")));
+        body.push(']');
+    });
+    body.push_str("}}");
+}
+
+fn push_list<T>(body: &mut String, items: impl IntoIterator<Item = T>, mut one: impl FnMut(&mut String, T)) {
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            body.push(',');
+        }
+        one(body, item);
+    }
+}
+
+fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
+    body.write_fmt(text).expect("writing into a String cannot fail");
+}
+
+/// `"name",`: no character of a name needs escaping.
+fn name_bytes(name: &EventName<'_>) -> usize {
+    name.as_str().len() + 3
+}
+
+/// `[index,count],`
+fn pair_bytes(index: u32, count: u64) -> usize {
+    4 + digits(u64::from(index)) + digits(count)
+}
+
+fn digits(n: u64) -> usize {
+    n.checked_ilog10().map_or(1, |log| usize::try_from(log).unwrap_or(usize::MAX) + 1)
+}
+
+/// A job has fewer names than bytes.
+fn length_u32(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+    use model::{MinuteCounts, PIECE_BYTES_MAX, Piece};
+    use proptest::prelude::*;
+
+    const NOW: i64 = 1_763_787_600;
+
+    fn now() -> Instant {
+        Instant::from_unix_ms(NOW * 1000 + 125)
+    }
+
+    fn event(name: &str, minute: i64, count: u64) -> (EventName<'static>, Minute, u64) {
+        (EventName::new(name.to_owned()).unwrap(), Minute::from_unix_s(NOW - minute * 60).unwrap(), count)
+    }
+
+    #[test]
+    fn the_wire_format_is_the_designs() {
+        let unkeyed = "0199aa55-0000-7000-8000-000000000001".parse().unwrap();
+        let keyed = "0199aa55-0000-7000-8000-000000000002".parse().unwrap();
+        let mut job = JobBuilder::new(unkeyed);
+        let (name, minute, _) = event("a.b", 0, 1);
+        assert!(job.add_event(&name, minute, 3));
+        assert!(job.add_event(&name, minute, 4));
+        assert!(job.add_batch(keyed, &[event("c", 1, 9)]));
+        assert_eq!(
+            job.encode(now()),
+            r#"{"accepted":1763787600.125,"names":["a.b","c"],"batches":[{"id":"0199aa55-0000-7000-8000-000000000001","counts":{"1763787600":[[0,7]]}},{"id":"0199aa55-0000-7000-8000-000000000002","counts":{"1763787540":[[1,9]]}}]}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_and_fits(
+            events in prop::collection::vec(("[a-z.]{1,255}", 0i64..2000, 1u64..=1_000_000_000), 1..400),
+            keyed in prop::collection::vec(("[a-z]{1,3}", 0i64..3, 1u64..=1_000_000_000), 1..400),
+        ) {
+            let unkeyed_id = BatchId::from_bytes([1; 16]);
+            let keyed_id = BatchId::from_bytes([2; 16]);
+            let mut job = JobBuilder::new(unkeyed_id);
+            let keyed: Vec<_> = keyed.iter().map(|(n, m, c)| event(n, *m, *c)).collect();
+            prop_assert!(job.add_batch(keyed_id, &keyed));
+            let mut expected = MinuteCounts::default();
+            for (name, minute, count) in &events {
+                let (name, minute, count) = event(name, *minute, *count);
+                if job.add_event(&name, minute, count) {
+                    expected.add(name.id(), minute, count);
+                }
+            }
+            let body = job.encode(now());
+            prop_assert!(body.len() <= JOB_BYTES_MAX);
+            let decoded = decode(body.as_bytes(), now()).unwrap();
+            prop_assert_eq!(decoded.batches.len(), if expected.is_empty() { 1 } else { 2 });
+            for batch in &decoded.batches {
+                let mut sums = MinuteCounts::default();
+                for &(id, minute, count) in &batch.counts {
+                    sums.add(id, minute, count);
+                }
+                let mut keyed_sums = MinuteCounts::default();
+                for (name, minute, count) in &keyed {
+                    keyed_sums.add(name.id(), *minute, *count);
+                }
+                prop_assert_eq!(&sums, if batch.id == keyed_id { &keyed_sums } else { &expected });
+            }
+        }
+
+        #[test]
+        fn every_piece_fits_into_an_empty_job(
+            length in 1usize..=255, names in 1usize..2000, minutes in 1i64..2000, count in 1u64..=1_000_000_000,
+        ) {
+            let mut cut = Piece::default();
+            let mut piece = Vec::new();
+            for at in 0.. {
+                if cut.of_next(length) > 0 {
+                    break;
+                }
+                let name: String = format!("{:0>length$}", at % names).chars().rev().take(length).collect();
+                piece.push(event(&name, i64::try_from(at).unwrap() % minutes, count));
+            }
+            prop_assert!(piece.len() * (length + 40) <= PIECE_BYTES_MAX);
+            let mut job = JobBuilder::new(BatchId::from_bytes([0; 16]));
+            prop_assert!(job.add_batch(BatchId::from_bytes([1; 16]), &piece));
+            prop_assert!(job.encode(now()).len() <= JOB_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_full_job_says_so_and_stays_as_it_is() {
+        let mut job = JobBuilder::new(BatchId::from_bytes([0; 16]));
+        let mut taken = 0;
+        while job.add_event(&event(&format!("{taken:0>255}"), 0, 1).0, Minute::from_unix_s(NOW).unwrap(), 1) {
+            taken += 1;
+        }
+        let decoded = decode(job.encode(now()).as_bytes(), now()).unwrap();
+        assert_eq!(decoded.batches[0].counts.len(), taken);
+        assert_eq!(decoded.names.len(), taken);
+    }
+}

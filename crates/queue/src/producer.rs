@@ -1,0 +1,83 @@
+//! Puts jobs, and says for certain whether they are in the queue.
+
+use std::time::Duration;
+
+use model::TubeState;
+
+use crate::link::Link;
+use crate::operate::tube_state;
+use crate::{Config, Error, PRIORITY, TIME_TO_RUN_S};
+
+/// Longest wait for one put: an fsync on a busy disk.
+const PUT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often a job is put whose reply was lost; the ids of its batches make the repetition safe.
+const PUT_ATTEMPTS_MAX: u32 = 4;
+
+const STATE_LIMIT: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PutError {
+    /// The job is not in the queue.
+    #[error("job was not stored")]
+    NotStored(#[source] Error),
+    /// The job may be in the queue: its reply was lost, and every repetition failed.
+    #[error("job may have been stored or not")]
+    Unknown(#[source] Error),
+}
+
+pub struct Producer {
+    link: Link,
+}
+
+impl Producer {
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self { link: Link::new(config.address) }
+    }
+
+    /// Returns once beanstalkd has `job` on disk. A put whose reply was lost is repeated, byte for byte.
+    ///
+    /// # Errors
+    /// `NotStored` where the job is certainly not in the queue; else `Unknown`.
+    pub async fn put(&mut self, job: &str) -> Result<(), PutError> {
+        let mut maybe_stored = false;
+        let mut attempt = 1;
+        loop {
+            let error = match self.put_once(job).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            maybe_stored |= may_have_stored(&error);
+            metrics::counter!("queue_put_failures_total").increment(1);
+            if attempt == PUT_ATTEMPTS_MAX || error.leaves_connection_usable() {
+                tracing::error!(%error, attempt, maybe_stored, "cannot put a job");
+                return Err(if maybe_stored { PutError::Unknown(error) } else { PutError::NotStored(error) });
+            }
+            tracing::warn!(%error, attempt, "putting a job again");
+            attempt += 1;
+        }
+    }
+
+    /// # Errors
+    /// beanstalkd did not answer.
+    pub async fn tube_state(&mut self) -> Result<TubeState, Error> {
+        self.link.call(STATE_LIMIT, tube_state).await
+    }
+
+    async fn put_once(&mut self, job: &str) -> Result<(), Error> {
+        let body = job.to_owned();
+        let time_to_run = Duration::from_secs(TIME_TO_RUN_S.into());
+        self.link
+            .call(PUT_LIMIT, move |connection| {
+                connection.put(body.as_bytes(), PRIORITY, Duration::ZERO, time_to_run)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// `Buried` is a job in the queue that no worker will see before an operator kicks it.
+fn may_have_stored(error: &Error) -> bool {
+    matches!(error, Error::Connection(_) | Error::Protocol(_) | Error::Stuck(_) | Error::Buried)
+}

@@ -1,0 +1,97 @@
+//! The accounts that the roles use, each with the least rights that its work needs.
+
+use std::time::Duration;
+
+use model::Shard;
+use mysql_async::prelude::Queryable;
+use serde::Deserialize;
+
+use crate::{Error, Password, Server};
+
+const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long an analyst's query may run, in seconds.
+const ANALYST_STATEMENT_S_MAX: u32 = 300;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// In a region: writes counts and the ledger.
+    Worker,
+    /// In a region: reads the binlog for the centre.
+    Replication,
+    /// At the centre: reads everything, and the state of replication.
+    Api,
+    /// At the centre: reads everything.
+    Analyst,
+}
+
+/// Name and password of one account.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    pub user: String,
+    pub password: Password,
+}
+
+impl Account {
+    /// Creates the account on `admin`'s server, or sets its password and rights anew.
+    ///
+    /// # Errors
+    /// A password that cannot be read or quoted, or a statement that failed.
+    pub async fn ensure(&self, admin: &Server, role: Role) -> Result<(), Error> {
+        let user = checked_word("account name", &self.user, 32)?;
+        let password = self.password.read(&self.user)?;
+        if !password.bytes().all(|b| b.is_ascii_graphic() && !b"'\"\\".contains(&b)) {
+            return Err(Error::PasswordText { user: self.user.clone() });
+        }
+        let mut conn = admin.connect().await?;
+        let mut statements = vec!["SET sql_log_bin = 0".to_owned()];
+        for host in ["localhost", "%"] {
+            let account = format!("'{user}'@'{host}'");
+            statements.push(format!("CREATE USER IF NOT EXISTS {account}"));
+            statements.push(format!("ALTER USER {account} IDENTIFIED BY '{password}'{}", role.limits()));
+            statements.extend(role.grants(&account));
+        }
+        for statement in statements {
+            admin.limited("set up an account", STATEMENT_LIMIT, conn.query_drop(statement)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Role {
+    fn limits(self) -> String {
+        match self {
+            Self::Analyst => format!(" WITH MAX_STATEMENT_TIME {ANALYST_STATEMENT_S_MAX}"),
+            Self::Worker | Self::Replication | Self::Api => String::new(),
+        }
+    }
+
+    fn grants(self, account: &str) -> Vec<String> {
+        let per_shard = |rights: &str| -> Vec<String> {
+            Shard::all().map(|shard| format!("GRANT {rights} ON {shard}.* TO {account}")).collect()
+        };
+        match self {
+            Self::Worker => {
+                let mut grants = per_shard("INSERT, UPDATE, SELECT");
+                grants.push(format!("GRANT INSERT, SELECT ON eventtracker.CountedBatch TO {account}"));
+                grants.push(format!("GRANT INSERT, UPDATE, SELECT ON eventtracker.CountedTotal TO {account}"));
+                grants
+            }
+            Self::Replication => vec![format!("GRANT REPLICATION SLAVE ON *.* TO {account}")],
+            Self::Api => {
+                let mut grants = per_shard("SELECT");
+                grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
+                grants
+            }
+            Self::Analyst => per_shard("SELECT"),
+        }
+    }
+}
+
+pub(crate) fn checked_word<'a>(what: &'static str, value: &'a str, limit: usize) -> Result<&'a str, Error> {
+    let fine = !value.is_empty()
+        && value.len() <= limit
+        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if fine { Ok(value) } else { Err(Error::Word { what, value: value.to_owned(), limit }) }
+}

@@ -1,0 +1,201 @@
+//! What is read at the centre: series, names, and the state of regions and shards.
+
+mod lease;
+mod names;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{EventId, Glob, Minute, Shard};
+use mysql_async::Value;
+use mysql_async::prelude::Queryable;
+
+use self::lease::{Lease, Leases, for_each_row};
+pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
+pub use self::status::{QueueState, ShardSize, Status};
+use crate::{Error, Server};
+
+/// Longest wait for one call, from sending it to its last row.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// When the server itself ends a statement; before [`CALL_LIMIT`], so that the connection survives.
+const STATEMENT_S_MAX: u32 = 15;
+
+/// What takes a moment or does not work at all: a ping, the begin and the end of a transaction.
+const BRIEF_LIMIT: Duration = Duration::from_secs(3);
+
+/// How many ids one statement reads. Fewer ids repeat the last one, so that each shard needs a single prepared
+/// statement.
+const IDS_PER_STATEMENT: usize = 8;
+
+/// The central database, read over at most [`lease::CONNECTIONS_MAX`] connections. Clones share them.
+///
+/// A connection is used again only after a call that ended well. A call that failed, timed out, or whose future
+/// was dropped closes its connection.
+#[derive(Clone)]
+pub struct Central(Arc<Leases>);
+
+impl Central {
+    /// Connects when the first call needs it.
+    ///
+    /// # Errors
+    /// A password that cannot be read.
+    pub fn new(server: &Server) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Leases::new(server)?)))
+    }
+
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        server.limited("ping", BRIEF_LIMIT, conn.ping()).await?;
+        lease.give_back();
+        Ok(())
+    }
+
+    /// Begins to read: everything that the snapshot answers is as of this moment.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
+        const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        server
+            .limited("begin a snapshot", BRIEF_LIMIT, conn.query_drop(BEGIN))
+            .await?;
+        Ok(Snapshot(lease))
+    }
+
+    /// The `limit` most popular names that `query` matches: all names without one, names that contain it
+    /// where it has no wildcard, else whole names.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn names(&self, query: Option<&Glob>, limit: usize) -> Result<Found, Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let found = server
+            .limited("search names", CALL_LIMIT, names::search(conn, query, limit))
+            .await?;
+        lease.give_back();
+        Ok(found)
+    }
+
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let status = server
+            .limited("read the status", CALL_LIMIT, status::read(conn))
+            .await?;
+        lease.give_back();
+        Ok(status)
+    }
+}
+
+/// The central database as of one moment. Dropping it unfinished costs its connection.
+pub struct Snapshot<'a>(Lease<'a>);
+
+impl Snapshot<'_> {
+    /// The names that any of `patterns` matches, each once, in the order of names. [`Found::TooMany`] for more than `limit`.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn names(&mut self, patterns: &[Glob], limit: usize) -> Result<Found, Error> {
+        let (server, conn) = self.0.parts();
+        server
+            .limited("find names", CALL_LIMIT, names::matching(conn, patterns, limit))
+            .await
+    }
+
+    /// Hands the counts of `ids` in the minutes from `first` to `last`, both included, to `each`: id, the minute
+    /// in unix seconds, count. The rows of an id come in the order of time. `ids` has no id twice.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer; `each` may have been given some of the rows.
+    pub async fn counts(
+        &mut self,
+        ids: &[EventId],
+        (first, last): (Minute, Minute),
+        mut each: impl FnMut(EventId, i64, u64) + Send,
+    ) -> Result<(), Error> {
+        let (server, conn) = self.0.parts();
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        let read = async {
+            for of_shard in ids.chunk_by(|a, b| Shard::of(*a) == Shard::of(*b)) {
+                let sql = counts_sql(Shard::of(of_shard[0]));
+                for some in of_shard.chunks(IDS_PER_STATEMENT) {
+                    let params = counts_params(some, first, last);
+                    for_each_row(conn, &sql, params, |(id, unix_s, count)| {
+                        each(EventId(id), unix_s, count)
+                    })
+                    .await?;
+                }
+            }
+            Ok(())
+        };
+        server.limited("read counts", CALL_LIMIT, read).await
+    }
+
+    /// Ends the snapshot.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer; what was read stays true.
+    pub async fn finish(mut self) -> Result<(), Error> {
+        let (server, conn) = self.0.parts();
+        server
+            .limited("end a snapshot", BRIEF_LIMIT, conn.query_drop("COMMIT"))
+            .await?;
+        self.0.give_back();
+        Ok(())
+    }
+}
+
+impl Error {
+    /// Whether the server ended a statement because it ran too long, rather than not answering.
+    #[must_use]
+    pub fn is_statement_timeout(&self) -> bool {
+        const STATEMENT_TIMEOUT: u16 = 1969;
+        matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == STATEMENT_TIMEOUT)
+    }
+}
+
+/// The order is the primary key's, so nothing is sorted.
+fn counts_sql(shard: Shard) -> String {
+    let ids = ["?"; IDS_PER_STATEMENT].join(", ");
+    format!(
+        "SELECT eventId, UNIX_TIMESTAMP(createDate), count FROM {shard}.EventMinute \
+         WHERE eventId IN ({ids}) AND createDate BETWEEN FROM_UNIXTIME(?) AND FROM_UNIXTIME(?) \
+         ORDER BY eventId, createDate"
+    )
+}
+
+/// `ids` has from 1 to [`IDS_PER_STATEMENT`] ids.
+fn counts_params(ids: &[EventId], first: Minute, last: Minute) -> Vec<Value> {
+    let repeated = ids
+        .iter()
+        .chain(std::iter::repeat(&ids[ids.len() - 1]))
+        .take(IDS_PER_STATEMENT);
+    let minutes = [first, last].map(|minute| Value::from(minute.unix_s()));
+    repeated.map(|id| Value::from(id.0)).chain(minutes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_has_as_many_parameters_as_marks() {
+        let ids: Vec<EventId> = (0..8).map(EventId).collect();
+        for some in [&ids[..1], &ids[..]] {
+            let params = counts_params(some, Minute::FIRST, Minute::LAST);
+            assert_eq!(params.len(), counts_sql(Shard::of(ids[0])).matches('?').count());
+            assert_eq!(params[7], Value::from(some[some.len() - 1].0));
+        }
+    }
+}

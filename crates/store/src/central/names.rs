@@ -1,0 +1,150 @@
+//! Searching `EventTags`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{EventId, Glob};
+use mysql_async::Conn;
+
+use super::for_each_row;
+
+/// Rows of names that one pattern may reach by its literal beginning: about a second of reading.
+pub const NAMES_SCANNED_MAX: usize = 1_000_000;
+
+/// A name that was counted at least once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    pub name: String,
+    pub id: EventId,
+    /// How often it was counted; may lag behind the counts.
+    pub popularity: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Names(Vec<Name>),
+    /// More names than the caller's limit, or a pattern that reaches more than [`NAMES_SCANNED_MAX`] names.
+    TooMany,
+}
+
+type Row = (u64, String, u64);
+
+fn name((id, name, popularity): Row) -> Name {
+    Name {
+        name,
+        id: EventId(id),
+        popularity,
+    }
+}
+
+/// The names that any of `patterns` matches, by name.
+pub(super) async fn matching(
+    conn: &mut Conn,
+    patterns: &[Glob],
+    limit: usize,
+) -> Result<Found, mysql_async::Error> {
+    let mut found = BTreeMap::new();
+    for pattern in patterns {
+        // One more than the limit tells that there are too many, and bounds what is held.
+        let keep = |row: Row| {
+            if found.len() <= limit {
+                found.insert(row.1.clone(), name(row));
+            }
+        };
+        let all_seen = match pattern.literal() {
+            Some(literal) => exactly(conn, literal, keep).await.map(|()| true)?,
+            None => scan(conn, pattern, keep).await?,
+        };
+        if !all_seen || found.len() > limit {
+            return Ok(Found::TooMany);
+        }
+    }
+    Ok(Found::Names(found.into_values().collect()))
+}
+
+/// The `limit` most popular names, equally popular ones by name.
+pub(super) async fn search(
+    conn: &mut Conn,
+    query: Option<&Glob>,
+    limit: usize,
+) -> Result<Found, mysql_async::Error> {
+    let Some(pattern) = query.filter(|pattern| pattern.literal().is_none()) else {
+        return most_popular(conn, query.and_then(Glob::literal).unwrap_or_default(), limit).await;
+    };
+    let mut best = BTreeSet::new();
+    let keep = |(id, name, popularity): Row| {
+        best.insert((Reverse(popularity), name, id));
+        if best.len() > limit {
+            best.pop_last();
+        }
+    };
+    if !scan(conn, pattern, keep).await? {
+        return Ok(Found::TooMany);
+    }
+    let names = best
+        .into_iter()
+        .map(|(Reverse(popularity), text, id)| name((id, text, popularity)));
+    Ok(Found::Names(names.collect()))
+}
+
+async fn exactly(
+    conn: &mut Conn,
+    literal: &str,
+    each: impl FnMut(Row) + Send,
+) -> Result<(), mysql_async::Error> {
+    const SQL: &str =
+        "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE eventId = ? AND tagName = ?";
+    for_each_row(conn, SQL, (EventId::of(literal).0, literal), each).await
+}
+
+/// Hands every name that `pattern` matches to `each`; false where it reached too many names and stopped.
+async fn scan(
+    conn: &mut Conn,
+    pattern: &Glob,
+    mut each: impl FnMut(Row) + Send,
+) -> Result<bool, mysql_async::Error> {
+    const SQL: &str =
+        "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE tagName LIKE ? LIMIT ?";
+    let like = format!("{}%", escaped_for_like(&pattern.prefix()));
+    let mut seen = 0;
+    for_each_row(conn, SQL, (like, NAMES_SCANNED_MAX + 1), |row: Row| {
+        seen += 1;
+        if pattern.matches(&row.1) {
+            each(row);
+        }
+    })
+    .await?;
+    Ok(seen <= NAMES_SCANNED_MAX)
+}
+
+async fn most_popular(conn: &mut Conn, part: &str, limit: usize) -> Result<Found, mysql_async::Error> {
+    const SQL: &str = "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE tagName LIKE ? \
+                       ORDER BY popularity DESC, tagName LIMIT ?";
+    let like = format!("%{}%", escaped_for_like(part));
+    let mut names = Vec::new();
+    for_each_row(conn, SQL, (like, limit), |row| names.push(name(row))).await?;
+    Ok(Found::Names(names))
+}
+
+/// `_` and `%` are characters of names, and wildcards of LIKE.
+fn escaped_for_like(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if matches!(c, '_' | '%' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_of_like_are_taken_literally() {
+        assert_eq!(escaped_for_like(r"cache_hit.50%\"), r"cache\_hit.50\%\\");
+        assert_eq!(escaped_for_like("shop.item"), "shop.item");
+    }
+}

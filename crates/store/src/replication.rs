@@ -1,0 +1,115 @@
+//! Replication from the regions to the centre.
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use crate::account::checked_word;
+use crate::{Account, Error, Server};
+
+const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The source proves that it is alive this often, so that a cut link is noticed within twice this time.
+const HEARTBEAT_S: u32 = 5;
+
+/// Wait between two attempts to reach a source; with no limit on attempts (`master-retry-count=0`).
+const CONNECT_RETRY_S: u32 = 5;
+
+/// A region's MariaDB as the centre reaches it.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    pub region: String,
+    pub host: String,
+    pub port: u16,
+}
+
+/// One connection of `SHOW ALL SLAVES STATUS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceState {
+    pub region: String,
+    /// The thread that fetches the binlog: `Yes`, `No`, `Connecting` or `Preparing`.
+    pub io_running: String,
+    /// The thread that applies it: `Yes` or `No`.
+    pub sql_running: String,
+    /// The last error of either thread, empty if there is none.
+    pub last_error: String,
+}
+
+impl SourceState {
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.io_running == "Yes" && self.sql_running == "Yes"
+    }
+}
+
+/// Makes the centre a replica of `source`. A source that is set up with the same address stays untouched and is only started.
+///
+/// # Errors
+/// A name, host or password that cannot be quoted, or a statement that failed.
+pub async fn start_source(centre_admin: &Server, source: &Source, account: &Account) -> Result<(), Error> {
+    let name = checked_word("region name", &source.region, 32)?;
+    let host_is_plain = source.host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b));
+    if !host_is_plain {
+        return Err(Error::Word { what: "host", value: source.host.clone(), limit: 255 });
+    }
+    let user = checked_word("account name", &account.user, 32)?;
+    let password = account.password.read(user)?;
+    if password.contains(['\'', '\\']) {
+        return Err(Error::PasswordText { user: user.to_owned() });
+    }
+    let mut conn = centre_admin.connect().await?;
+    let run = async {
+        if !address_is_set(&mut conn, source).await? {
+            conn.query_drop(format!("STOP SLAVE '{name}'")).await.or_else(ignore_unknown_connection)?;
+            conn.query_drop(format!(
+                "CHANGE MASTER '{name}' TO MASTER_HOST='{}', MASTER_PORT={}, MASTER_USER='{user}', \
+                 MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD={HEARTBEAT_S}, \
+                 MASTER_CONNECT_RETRY={CONNECT_RETRY_S}",
+                source.host, source.port
+            ))
+            .await?;
+        }
+        conn.query_drop(format!("START SLAVE '{name}'")).await
+    };
+    centre_admin.limited("start replication", STATEMENT_LIMIT, run).await
+}
+
+async fn address_is_set(conn: &mut Conn, source: &Source) -> Result<bool, mysql_async::Error> {
+    let rows: Vec<Row> = conn.query("SHOW ALL SLAVES STATUS").await?;
+    Ok(rows.iter().any(|row| {
+        text(row, "Connection_name") == source.region
+            && text(row, "Master_Host") == source.host
+            && row.get::<u16, _>("Master_Port") == Some(source.port)
+    }))
+}
+
+fn ignore_unknown_connection(error: mysql_async::Error) -> Result<(), mysql_async::Error> {
+    const NO_SUCH_CONNECTION: u16 = 1617;
+    match error {
+        mysql_async::Error::Server(e) if e.code == NO_SUCH_CONNECTION => Ok(()),
+        other => Err(other),
+    }
+}
+
+/// The state of every source of the centre, by region.
+///
+/// # Errors
+/// A lost connection, or an account without SLAVE MONITOR.
+pub async fn source_states(conn: &mut Conn) -> Result<Vec<SourceState>, mysql_async::Error> {
+    let rows: Vec<Row> = conn.query("SHOW ALL SLAVES STATUS").await?;
+    Ok(rows
+        .iter()
+        .map(|row| SourceState {
+            region: text(row, "Connection_name"),
+            io_running: text(row, "Slave_IO_Running"),
+            sql_running: text(row, "Slave_SQL_Running"),
+            last_error: [text(row, "Last_IO_Error"), text(row, "Last_SQL_Error")].concat(),
+        })
+        .collect())
+}
+
+fn text(row: &Row, column: &str) -> String {
+    row.get::<Option<String>, _>(column).flatten().unwrap_or_default()
+}

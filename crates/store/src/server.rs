@@ -1,0 +1,127 @@
+//! How to reach one MariaDB server.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mysql_async::{Conn, OptsBuilder};
+use serde::Deserialize;
+
+use crate::Error;
+
+/// Longest wait for a connection: a server on the same network answers in milliseconds or not at all.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Every session: UTC, so that TIMESTAMP means unix time; strict, so that nothing is cut silently.
+const SESSION_SETUP: [&str; 2] = [
+    "SET time_zone = '+00:00'",
+    "SET sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+];
+
+/// Where a password is kept; it is never in the configuration itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Password {
+    /// Name of an environment variable.
+    #[serde(rename = "env")]
+    Env(String),
+    /// Path of a file whose first line is the password.
+    #[serde(rename = "file")]
+    File(PathBuf),
+}
+
+/// One account on one server: by socket, or by host and port.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Unix socket; preferred over `host` where given.
+    pub socket: Option<PathBuf>,
+    #[serde(default = "default_host")]
+    pub host: String,
+    #[serde(default = "default_port")]
+    pub port: u16,
+    pub user: String,
+    pub password: Option<Password>,
+}
+
+fn default_host() -> String {
+    "127.0.0.1".to_owned()
+}
+
+fn default_port() -> u16 {
+    3306
+}
+
+impl Server {
+    /// The same server under another account.
+    #[must_use]
+    pub fn with_user(&self, user: &str, password: Option<Password>) -> Self {
+        Self { user: user.to_owned(), password, ..self.clone() }
+    }
+
+    /// A new connection in UTC and strict mode.
+    ///
+    /// # Errors
+    /// A password that cannot be read, a refused or missing server, or none within 5 s.
+    pub async fn connect(&self) -> Result<Conn, Error> {
+        let options = self.options(&[])?;
+        self.limited("connect", CONNECT_LIMIT, Conn::new(options)).await
+    }
+
+    pub(crate) fn options(&self, further_setup: &[String]) -> Result<OptsBuilder, Error> {
+        let setup = SESSION_SETUP.iter().map(|&s| s.to_owned()).chain(further_setup.iter().cloned());
+        Ok(OptsBuilder::default()
+            .ip_or_hostname(self.host.clone())
+            .tcp_port(self.port)
+            .socket(self.socket.as_ref().map(|path| path.display().to_string()))
+            .prefer_socket(false)
+            .user(Some(self.user.clone()))
+            .pass(self.password.as_ref().map(|p| p.read(&self.user)).transpose()?)
+            .setup(setup.collect::<Vec<_>>()))
+    }
+
+    /// Runs `call` within `limit`. After an error the connection that `call` used must be dropped.
+    pub(crate) async fn limited<T>(
+        &self,
+        action: &'static str,
+        limit: Duration,
+        call: impl Future<Output = Result<T, mysql_async::Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(Error::Query { action, server: self.to_string(), source }),
+            Err(_) => Err(Error::TimedOut { action, server: self.to_string(), limit }),
+        }
+    }
+}
+
+impl Password {
+    /// # Errors
+    /// `PasswordVariable` or `PasswordFile` where there is none to read.
+    pub fn read(&self, user: &str) -> Result<String, Error> {
+        match self {
+            Self::Env(name) => std::env::var(name)
+                .map_err(|_| Error::PasswordVariable { name: name.clone(), user: user.to_owned() }),
+            Self::File(path) => std::fs::read_to_string(path)
+                .map(|text| text.lines().next().unwrap_or_default().to_owned())
+                .map_err(|source| Error::PasswordFile { path: path.display().to_string(), source }),
+        }
+    }
+}
+
+/// The address only: an account's password never reaches a log.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.socket {
+            Some(path) => write!(f, "MariaDB at {}", path.display()),
+            None => write!(f, "MariaDB at {}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} as {}", self.user)
+    }
+}

@@ -1,0 +1,79 @@
+//! The jobs that a worker holds, and when it should commit them.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use model::{Batch, EventId, EventName};
+
+/// Counts held at once: 5 MB, and a transaction of a fraction of a second.
+const COUNTS_MAX: usize = 200_000;
+
+/// Batches held at once: as many rows go into the ledger.
+const BATCHES_MAX: usize = 20_000;
+
+/// Jobs held at once: deleting them takes a round trip each.
+const JOBS_MAX: usize = 2_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) job_ids: Vec<u64>,
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) names: HashMap<EventId, EventName<'static>>,
+    counts: usize,
+    since: Option<Instant>,
+}
+
+impl Held {
+    pub(crate) fn add(&mut self, job_id: u64, job: queue::Decoded, now: Instant) {
+        self.since.get_or_insert(now);
+        self.job_ids.push(job_id);
+        self.counts += job.batches.iter().map(|batch| batch.counts.len()).sum::<usize>();
+        self.names.extend(job.names);
+        self.batches.extend(job.batches);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.job_ids.is_empty()
+    }
+}
+
+/// Flush what is old enough or big enough.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FlushPolicy {
+    pub(crate) age: Duration,
+}
+
+impl FlushPolicy {
+    pub(crate) fn is_due(&self, held: &Held, now: Instant) -> bool {
+        !held.is_empty()
+            && (self.left(held, now).is_zero()
+                || held.counts >= COUNTS_MAX
+                || held.batches.len() >= BATCHES_MAX
+                || held.job_ids.len() >= JOBS_MAX)
+    }
+
+    /// Time until the oldest held job is old enough.
+    pub(crate) fn left(&self, held: &Held, now: Instant) -> Duration {
+        held.since.map_or(self.age, |since| self.age.saturating_sub(now - since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_by_age_or_by_size() {
+        let policy = FlushPolicy { age: Duration::from_secs(1) };
+        let start = Instant::now();
+        let mut held = Held::default();
+        assert!(!policy.is_due(&held, start + Duration::from_secs(9)));
+        let job = || queue::Decoded { names: Vec::new(), batches: Vec::new() };
+        held.add(1, job(), start);
+        assert!(!policy.is_due(&held, start + Duration::from_millis(999)));
+        assert_eq!(policy.left(&held, start + Duration::from_millis(400)), Duration::from_millis(600));
+        assert!(policy.is_due(&held, start + Duration::from_secs(1)));
+        (2..=2_000).for_each(|id| held.add(id, job(), start));
+        assert!(policy.is_due(&held, start));
+    }
+}
