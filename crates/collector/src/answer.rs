@@ -25,7 +25,8 @@ pub(crate) struct Rejected {
 impl Rejected {
     pub(crate) fn push(&mut self, index: usize, refusal: &Refusal) {
         if self.listed.len() < REJECTED_LISTED_MAX {
-            self.listed.push(json!({ "index": index, "error": refusal.to_string() }));
+            self.listed
+                .push(json!({ "index": index, "error": refusal.to_string() }));
         }
         self.total += 1;
     }
@@ -37,7 +38,10 @@ impl Rejected {
 
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Accepted { accepted: usize, rejected: Rejected },
+    Accepted {
+        accepted: usize,
+        rejected: Rejected,
+    },
     AllRejected(Rejected),
     /// The body cannot be read: a fixed sentence, with the parser's position where it has one.
     Unreadable(String),

@@ -68,15 +68,25 @@ impl Room {
         let mut bytes = BytesMut::new();
         let mut permits = Vec::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else {
+                continue;
+            };
             if bytes.len() + data.len() > WIRE_BYTES_MAX {
                 return Err(ReceiveError::TooLong);
             }
             let length = u32::try_from(data.len()).map_err(|_| ReceiveError::TooLong)?;
-            permits.push(self.0.clone().try_acquire_many_owned(length).map_err(|_| ReceiveError::NoRoom)?);
+            permits.push(
+                self.0
+                    .clone()
+                    .try_acquire_many_owned(length)
+                    .map_err(|_| ReceiveError::NoRoom)?,
+            );
             bytes.extend_from_slice(&data);
         }
-        Ok(Received { bytes: bytes.freeze(), _room: permits })
+        Ok(Received {
+            bytes: bytes.freeze(),
+            _room: permits,
+        })
     }
 }
 
@@ -87,7 +97,9 @@ pub(crate) fn unpack(encoding: Encoding, body: &[u8]) -> Result<Cow<'_, [u8]>, U
         Encoding::Gzip => read_bounded(flate2::read::MultiGzDecoder::new(body)),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(UnpackError::Broken)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(UnpackError::Broken)?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(UnpackError::Broken)?;
             read_bounded(decoder)
         }
     }
@@ -96,8 +108,15 @@ pub(crate) fn unpack(encoding: Encoding, body: &[u8]) -> Result<Cow<'_, [u8]>, U
 fn read_bounded(decoder: impl Read) -> Result<Cow<'static, [u8]>, UnpackError> {
     let mut unpacked = Vec::new();
     let limit = UNPACKED_BYTES_MAX as u64 + 1;
-    decoder.take(limit).read_to_end(&mut unpacked).map_err(UnpackError::Broken)?;
-    if unpacked.len() > UNPACKED_BYTES_MAX { Err(UnpackError::TooLong) } else { Ok(Cow::Owned(unpacked)) }
+    decoder
+        .take(limit)
+        .read_to_end(&mut unpacked)
+        .map_err(UnpackError::Broken)?;
+    if unpacked.len() > UNPACKED_BYTES_MAX {
+        Err(UnpackError::TooLong)
+    } else {
+        Ok(Cow::Owned(unpacked))
+    }
 }
 
 #[cfg(test)]
@@ -124,11 +143,20 @@ mod tests {
         let packed = gzip(&b"hello ".repeat(1000));
         let torn = unpack(Encoding::Gzip, &packed[..packed.len() - 9]);
         assert!(matches!(torn, Err(UnpackError::Broken(_))));
-        assert!(matches!(unpack(Encoding::Zstd, b"hello"), Err(UnpackError::Broken(_))));
+        assert!(matches!(
+            unpack(Encoding::Zstd, b"hello"),
+            Err(UnpackError::Broken(_))
+        ));
         let packed = zstd::stream::encode_all(&b"hello"[..], 3).unwrap();
-        assert!(matches!(unpack(Encoding::Zstd, &packed[..packed.len() - 2]), Err(UnpackError::Broken(_))));
+        assert!(matches!(
+            unpack(Encoding::Zstd, &packed[..packed.len() - 2]),
+            Err(UnpackError::Broken(_))
+        ));
         let bomb = vec![0; UNPACKED_BYTES_MAX + 1];
-        assert!(matches!(unpack(Encoding::Gzip, &gzip(&bomb)), Err(UnpackError::TooLong)));
+        assert!(matches!(
+            unpack(Encoding::Gzip, &gzip(&bomb)),
+            Err(UnpackError::TooLong)
+        ));
         let bomb = zstd::stream::encode_all(&bomb[..], 3).unwrap();
         assert!(matches!(unpack(Encoding::Zstd, &bomb), Err(UnpackError::TooLong)));
         assert!(unpack(Encoding::Gzip, &gzip(&vec![0; UNPACKED_BYTES_MAX])).is_ok());

@@ -80,15 +80,28 @@ impl Drop for Reservation {
 impl Job {
     fn new() -> Self {
         let builder = JobBuilder::new(BatchId::from(Uuid::now_v7()));
-        Self { builder, outcome: watch::Sender::new(None) }
+        Self {
+            builder,
+            outcome: watch::Sender::new(None),
+        }
     }
 }
 
 impl Combiner {
     pub(crate) fn new(jobs_max: u64) -> Self {
         let open = Job::new();
-        let state = State { open, full: VecDeque::new(), waiting_bytes: 0, depth: 0, away: true };
-        Self { state: Mutex::new(state), changed: Notify::new(), jobs_max }
+        let state = State {
+            open,
+            full: VecDeque::new(),
+            waiting_bytes: 0,
+            depth: 0,
+            away: true,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            jobs_max,
+        }
     }
 
     /// Room for events with names of these lengths in all the jobs that they may need.
@@ -107,12 +120,17 @@ impl Combiner {
             return Err(NoRoom::Full);
         }
         state.waiting_bytes = waiting_bytes;
-        Ok(Reservation { combiner: self.clone(), bytes })
+        Ok(Reservation {
+            combiner: self.clone(),
+            bytes,
+        })
     }
 
     /// Adds events to the batches that all requests share. Returns a ticket for each job that got some.
     pub(crate) fn add_events<'a>(&self, events: impl Iterator<Item = Event<'a>>) -> Vec<Ticket> {
-        self.add_each(events, |job, event| job.add_event(&event.name, event.minute, event.count))
+        self.add_each(events, |job, event| {
+            job.add_event(&event.name, event.minute, event.count)
+        })
     }
 
     /// Adds batches of their own.
@@ -160,7 +178,8 @@ impl Combiner {
 
     fn linger(&self, base: Duration) -> Duration {
         let factor = 1 + self.lock().depth / LINGER_DOUBLES_EVERY_JOBS;
-        base.saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX)).min(LINGER_MAX.max(base))
+        base.saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX))
+            .min(LINGER_MAX.max(base))
     }
 
     fn queue_answered(&self, depth: u64) {
@@ -183,7 +202,12 @@ pub(crate) async fn put_jobs(
     health: Health,
     drained: CancellationToken,
 ) {
-    let mut putter = Putter { combiner, producer, health, asked: None };
+    let mut putter = Putter {
+        combiner,
+        producer,
+        health,
+        asked: None,
+    };
     loop {
         putter.ask_depth_if_due().await;
         if let Some(job) = putter.combiner.next_job(false) {
@@ -260,7 +284,9 @@ impl Putter {
     /// Until the queue answers again, requests are refused at once instead of waiting in vain.
     fn queue_failed(&mut self, error: &dyn std::error::Error) {
         self.combiner.lock().away = true;
-        let cause = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        let cause = error
+            .source()
+            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
         self.health.not_ready("queue", cause);
         metrics::counter!("collector_queue_failures_total").increment(1);
     }

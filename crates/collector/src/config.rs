@@ -102,12 +102,22 @@ mod tests {
 
     #[test]
     fn an_open_address_needs_tokens_or_a_word() {
-        let mut config = Config { listen: SocketAddr::from(([0, 0, 0, 0], 7080)), ..Config::default() };
+        let mut config = Config {
+            listen: SocketAddr::from(([0, 0, 0, 0], 7080)),
+            ..Config::default()
+        };
         let refusal = config.tokens().unwrap_err().to_string();
         assert!(refusal.contains("allow_anonymous_on_any_address"), "{refusal}");
         config.allow_anonymous_on_any_address = true;
         assert!(config.tokens().is_ok());
         assert!(Config::default().tokens().is_ok());
-        assert!(Config { connections_max: 0, ..Config::default() }.tokens().is_err());
+        assert!(
+            Config {
+                connections_max: 0,
+                ..Config::default()
+            }
+            .tokens()
+            .is_err()
+        );
     }
 }

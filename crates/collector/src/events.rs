@@ -88,7 +88,10 @@ fn json_elements(text: &str) -> Result<Elements<'_>, serde_json::Error> {
     let envelope: Envelope<'_> = serde_json::from_str(text)?;
     match envelope.events {
         Some(events) => Ok(events),
-        None => Ok(Elements { first: vec![serde_json::from_str(text)?], count: 1 }),
+        None => Ok(Elements {
+            first: vec![serde_json::from_str(text)?],
+            count: 1,
+        }),
     }
 }
 
@@ -113,7 +116,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
                 while first.len() < EVENTS_MAX {
                     match seq.next_element()? {
                         Some(raw) => first.push(raw),
-                        None => return Ok(Elements { count: first.len(), first }),
+                        None => {
+                            return Ok(Elements {
+                                count: first.len(),
+                                first,
+                            });
+                        }
                     }
                 }
                 let mut count = first.len();
@@ -146,11 +154,17 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 fn item(text: &str, now: Instant) -> Item<'_> {
     let fields: Fields<'_> = match serde_json::from_str(text) {
         Ok(fields) => fields,
-        Err(error) => return Item { name_bytes: 0, event: Err(Refusal::Shape(error)) },
+        Err(error) => {
+            return Item {
+                name_bytes: 0,
+                event: Err(Refusal::Shape(error)),
+            };
+        }
     };
-    let name = fields.name.ok_or(Refusal::NoName).and_then(|raw| {
-        json_string(raw.get()).ok_or_else(|| Refusal::NameNotText(shown(raw.get())))
-    });
+    let name = fields
+        .name
+        .ok_or(Refusal::NoName)
+        .and_then(|raw| json_string(raw.get()).ok_or_else(|| Refusal::NameNotText(shown(raw.get()))));
     let name_bytes = name.as_ref().map_or(0, |name| name.len());
     let event = name.and_then(|name| {
         Ok(Event {
@@ -165,14 +179,25 @@ fn item(text: &str, now: Instant) -> Item<'_> {
 /// The text of a JSON string, without a copy where it has no escapes.
 fn json_string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// An integer, however JSON writes it: `3`, `3.0` or `3e0`.
 fn count(raw: &str) -> Result<u64, Refusal> {
     let integer = raw.parse::<u64>().ok().or_else(|| {
-        let number = raw.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && (0.0..=1e15).contains(n))?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and in u64's range")]
+        let number = raw
+            .parse::<f64>()
+            .ok()
+            .filter(|n| n.fract() == 0.0 && (0.0..=1e15).contains(n))?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole, and in u64's range"
+        )]
         Some(number as u64)
     });
     integer
@@ -183,7 +208,10 @@ fn count(raw: &str) -> Result<u64, Refusal> {
 fn timestamp(raw: &str) -> Result<Instant, Refusal> {
     let instant = match json_string(raw) {
         Some(text) => Instant::from_rfc3339(&text).ok(),
-        None => raw.parse().ok().and_then(|unix_s| Instant::from_unix_s(unix_s).ok()),
+        None => raw
+            .parse()
+            .ok()
+            .and_then(|unix_s| Instant::from_unix_s(unix_s).ok()),
     };
     instant.ok_or_else(|| Refusal::Timestamp(shown(raw)))
 }
@@ -217,10 +245,19 @@ mod tests {
     fn three_shapes_of_json_and_lines() {
         assert_eq!(one(r#"{"name":"a"}"#), Ok(("a".to_owned(), 1, NOW_S)));
         assert_eq!(items(Format::Json, r#" [{"name":"a"},{"name":"b"}]"#).len(), 2);
-        assert_eq!(items(Format::Json, r#"{"events":[{"name":"a"},{"name":"b"},7]}"#).len(), 3);
+        assert_eq!(
+            items(Format::Json, r#"{"events":[{"name":"a"},{"name":"b"},7]}"#).len(),
+            3
+        );
         assert_eq!(items(Format::Json, "[]").len(), 0);
-        let lines = items(Format::Ndjson, "{\"name\":\"a\"}\r\n\n{\"name\":\n{\"name\":\"b\"}");
-        assert_eq!(lines.iter().map(|i| i.event.is_ok()).collect::<Vec<_>>(), [true, false, true]);
+        let lines = items(
+            Format::Ndjson,
+            "{\"name\":\"a\"}\r\n\n{\"name\":\n{\"name\":\"b\"}",
+        );
+        assert_eq!(
+            lines.iter().map(|i| i.event.is_ok()).collect::<Vec<_>>(),
+            [true, false, true]
+        );
     }
 
     #[test]
@@ -228,15 +265,36 @@ mod tests {
         assert_eq!(one(r#"{"name":"a","count":3}"#).unwrap().1, 3);
         assert_eq!(one(r#"{"name":"a","count":3.0}"#).unwrap().1, 3);
         assert_eq!(one(r#"{"name":"a","count":1e9}"#).unwrap().1, 1_000_000_000);
-        assert_eq!(one(r#"{"name":"\u0061","timestamp":1763787659.99}"#).unwrap(), ("a".to_owned(), 1, NOW_S));
-        assert_eq!(one(r#"{"name":"a","timestamp":"2025-11-22T06:01:00+01:00"}"#).unwrap().2, NOW_S + 60);
+        assert_eq!(
+            one(r#"{"name":"\u0061","timestamp":1763787659.99}"#).unwrap(),
+            ("a".to_owned(), 1, NOW_S)
+        );
+        assert_eq!(
+            one(r#"{"name":"a","timestamp":"2025-11-22T06:01:00+01:00"}"#)
+                .unwrap()
+                .2,
+            NOW_S + 60
+        );
     }
 
     #[test]
     fn each_bad_event_has_its_reason() {
-        for count in ["0", "-1", "1.5", "1e10", "1000000001", "\"3\"", "null", "true", "[]"] {
+        for count in [
+            "0",
+            "-1",
+            "1.5",
+            "1e10",
+            "1000000001",
+            "\"3\"",
+            "null",
+            "true",
+            "[]",
+        ] {
             let refusal = one(&format!(r#"{{"name":"a","count":{count}}}"#)).unwrap_err();
-            assert_eq!(refusal, format!("count is not an integer from 1 to 1000000000: {count}"));
+            assert_eq!(
+                refusal,
+                format!("count is not an integer from 1 to 1000000000: {count}")
+            );
         }
         for (timestamp, reason) in [
             ("915148800", "before 2000"),
@@ -253,23 +311,58 @@ mod tests {
         assert!(one(r#"{"name":"a b"}"#).unwrap_err().contains("' '"));
         assert!(one(r#"{"name":"a\u0001"}"#).unwrap_err().contains("\\u{1}"));
         assert!(one(r#"{"name":"a'"}"#).unwrap_err().contains("not allowed"));
-        assert!(one(&format!(r#"{{"name":"{}"}}"#, "x".repeat(256))).unwrap_err().contains("longer than 255"));
-        assert!(one(r#"{"name":"a","cuont":3}"#).unwrap_err().contains("unknown field `cuont`"));
-        assert!(one(r#"{"name":"a","name":"b"}"#).unwrap_err().contains("duplicate field"));
+        assert!(
+            one(&format!(r#"{{"name":"{}"}}"#, "x".repeat(256)))
+                .unwrap_err()
+                .contains("longer than 255")
+        );
+        assert!(
+            one(r#"{"name":"a","cuont":3}"#)
+                .unwrap_err()
+                .contains("unknown field `cuont`")
+        );
+        assert!(
+            one(r#"{"name":"a","name":"b"}"#)
+                .unwrap_err()
+                .contains("duplicate field")
+        );
         assert!(one("[7]").is_err_and(|e| e.contains("not a JSON object")));
     }
 
     #[test]
     fn broken_bodies_are_refused_whole() {
         let now = Instant::from_unix_ms(NOW_S * 1000);
-        for body in ["", "{", "[{\"name\":\"a\"}", "{\"name\":NaN}", "[1,]", "{\"events\":7}", "{} {}"] {
-            assert!(matches!(read(Format::Json, body.as_bytes(), now), Err(BodyError::NotJson(_))), "{body}");
+        for body in [
+            "",
+            "{",
+            "[{\"name\":\"a\"}",
+            "{\"name\":NaN}",
+            "[1,]",
+            "{\"events\":7}",
+            "{} {}",
+        ] {
+            assert!(
+                matches!(
+                    read(Format::Json, body.as_bytes(), now),
+                    Err(BodyError::NotJson(_))
+                ),
+                "{body}"
+            );
         }
-        assert!(matches!(read(Format::Ndjson, b"\xff", now), Err(BodyError::NotUtf8)));
+        assert!(matches!(
+            read(Format::Ndjson, b"\xff", now),
+            Err(BodyError::NotUtf8)
+        ));
         let many = |n| format!("[{}7]", "7,".repeat(n - 1));
         assert!(read(Format::Json, many(EVENTS_MAX).as_bytes(), now).is_ok());
-        assert!(matches!(read(Format::Json, many(EVENTS_MAX + 1).as_bytes(), now), Err(BodyError::TooManyEvents)));
+        assert!(matches!(
+            read(Format::Json, many(EVENTS_MAX + 1).as_bytes(), now),
+            Err(BodyError::TooManyEvents)
+        ));
         let lines = "7\n".repeat(EVENTS_MAX + 1);
-        assert!(matches!(read(Format::Ndjson, lines.as_bytes(), now), Err(BodyError::TooManyEvents)));
+        assert!(matches!(
+            read(Format::Ndjson, lines.as_bytes(), now),
+            Err(BodyError::TooManyEvents)
+        ));
     }
 }

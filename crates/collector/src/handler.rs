@@ -14,9 +14,9 @@ use model::{BatchId, Event, Piece};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::Config;
 use crate::answer::{Answer, Rejected};
 use crate::body::{self, Received, Room};
-use crate::Config;
 use crate::combiner::{Combiner, KeyedBatch, NoRoom, Outcome, Reservation, Ticket};
 use crate::events::{self, Item};
 use crate::request::Meaning;
@@ -40,7 +40,12 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) fn new(config: &Config, tokens: Tokens, combiner: Arc<Combiner>, draining: CancellationToken) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        tokens: Tokens,
+        combiner: Arc<Combiner>,
+        draining: CancellationToken,
+    ) -> Self {
         Self {
             combiner,
             tokens,
@@ -56,8 +61,15 @@ impl Collector {
 pub(crate) fn routes(collector: Arc<Collector>) -> Router {
     Router::new()
         .route("/v1/events", post(post_events).with_state(collector))
-        .fallback(async || error(StatusCode::NOT_FOUND, "no such path: events go to POST /v1/events"))
-        .method_not_allowed_fallback(async || error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here"))
+        .fallback(async || {
+            error(
+                StatusCode::NOT_FOUND,
+                "no such path: events go to POST /v1/events",
+            )
+        })
+        .method_not_allowed_fallback(async || {
+            error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here")
+        })
 }
 
 fn error(status: StatusCode, text: &'static str) -> Response {
@@ -70,7 +82,10 @@ async fn post_events(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let answer = collector.answer(peer, &headers, body).await.unwrap_or_else(|refusal| refusal);
+    let answer = collector
+        .answer(peer, &headers, body)
+        .await
+        .unwrap_or_else(|refusal| refusal);
     let status = answer.status().as_str().to_owned();
     metrics::counter!("collector_requests_total", "status" => status).increment(1);
     if let Answer::Accepted { accepted, rejected } = &answer {
@@ -115,7 +130,10 @@ impl Collector {
             Outcome::Stored if taken.accepted == 0 && taken.rejected.total() > 0 => {
                 Err(Answer::AllRejected(taken.rejected))
             }
-            Outcome::Stored => Ok(Answer::Accepted { accepted: taken.accepted, rejected: taken.rejected }),
+            Outcome::Stored => Ok(Answer::Accepted {
+                accepted: taken.accepted,
+                rejected: taken.rejected,
+            }),
             Outcome::NotStored => Err(Answer::Unavailable("the queue did not take the events")),
             Outcome::Unknown => Err(Answer::Unknown),
         }
@@ -147,14 +165,29 @@ impl Collector {
         }
         let accepted = items.len() - rejected.total();
         if accepted == 0 {
-            return Ok(TakenIn { accepted, rejected, tickets: Vec::new(), _reservation: None });
+            return Ok(TakenIn {
+                accepted,
+                rejected,
+                tickets: Vec::new(),
+                _reservation: None,
+            });
         }
-        let reservation = self.combiner.reserve(items.iter().map(|item| item.name_bytes)).map_err(no_room)?;
+        let reservation = self
+            .combiner
+            .reserve(items.iter().map(|item| item.name_bytes))
+            .map_err(no_room)?;
         let tickets = match &meaning.key {
             Some(key) => self.combiner.add_batches(pieces(items, secret, key)),
-            None => self.combiner.add_events(items.into_iter().filter_map(|item| item.event.ok())),
+            None => self
+                .combiner
+                .add_events(items.into_iter().filter_map(|item| item.event.ok())),
         };
-        Ok(TakenIn { accepted, rejected, tickets, _reservation: Some(reservation) })
+        Ok(TakenIn {
+            accepted,
+            rejected,
+            tickets,
+            _reservation: Some(reservation),
+        })
     }
 }
 
@@ -178,10 +211,16 @@ fn pieces<'a>(items: Vec<Item<'a>>, secret: &[u8], key: &[u8]) -> impl Iterator<
             events.push(event);
         }
     }
-    pieces.into_iter().filter(|(_, events)| !events.is_empty()).map(|(number, events)| {
-        let counts = events.into_iter().map(|event| (event.name, event.minute, event.count)).collect();
-        (BatchId::of_piece(secret, key, number), counts)
-    })
+    pieces
+        .into_iter()
+        .filter(|(_, events)| !events.is_empty())
+        .map(|(number, events)| {
+            let counts = events
+                .into_iter()
+                .map(|event| (event.name, event.minute, event.count))
+                .collect();
+            (BatchId::of_piece(secret, key, number), counts)
+        })
 }
 
 /// Waits for all jobs of a request. Some stored and some not is as unknown as a lost reply.
@@ -189,7 +228,11 @@ async fn stored(tickets: Vec<Ticket>) -> Outcome {
     let mut outcomes = Vec::new();
     let all = async {
         for mut ticket in tickets {
-            let outcome = ticket.wait_for(Option::is_some).await.ok().and_then(|outcome| *outcome);
+            let outcome = ticket
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|outcome| *outcome);
             outcomes.push(outcome.unwrap_or(Outcome::Unknown));
         }
     };

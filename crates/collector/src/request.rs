@@ -39,12 +39,19 @@ pub(crate) struct Meaning {
 
 impl Meaning {
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, HeaderError> {
-        Ok(Self { format: format(headers)?, encoding: encoding(headers)?, key: key(headers)? })
+        Ok(Self {
+            format: format(headers)?,
+            encoding: encoding(headers)?,
+            key: key(headers)?,
+        })
     }
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, HeaderError> {
-    let text = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
         "application/json" | "text/plain" => Ok(Format::Json),
@@ -55,13 +62,21 @@ fn format(headers: &HeaderMap) -> Result<Format, HeaderError> {
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, HeaderError> {
     let mut given = headers.get_all(CONTENT_ENCODING).iter();
-    let encoding = match given.next().map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
+    let encoding = match given
+        .next()
+        .map(|value| value.as_bytes().to_ascii_lowercase())
+        .as_deref()
+    {
         None | Some(b"identity") => Encoding::Identity,
         Some(b"gzip" | b"x-gzip") => Encoding::Gzip,
         Some(b"zstd") => Encoding::Zstd,
         Some(_) => return Err(HeaderError::ContentEncoding),
     };
-    if given.next().is_some() { Err(HeaderError::ContentEncoding) } else { Ok(encoding) }
+    if given.next().is_some() {
+        Err(HeaderError::ContentEncoding)
+    } else {
+        Ok(encoding)
+    }
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, HeaderError> {
@@ -69,7 +84,11 @@ fn key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, HeaderError> {
     let Some(key) = given.next() else { return Ok(None) };
     let bytes = key.as_bytes();
     let fine = (1..=KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
-    if fine && given.next().is_none() { Ok(Some(bytes.to_vec())) } else { Err(HeaderError::Key) }
+    if fine && given.next().is_none() {
+        Ok(Some(bytes.to_vec()))
+    } else {
+        Err(HeaderError::Key)
+    }
 }
 
 #[cfg(test)]
@@ -90,11 +109,20 @@ mod tests {
         assert_eq!(of("Application/JSON; charset=utf-8"), Ok(Format::Json));
         assert_eq!(of("text/plain;charset=UTF-8"), Ok(Format::Json));
         assert_eq!(of("application/x-ndjson"), Ok(Format::Ndjson));
-        assert_eq!(of("application/x-www-form-urlencoded"), Err(HeaderError::ContentType));
+        assert_eq!(
+            of("application/x-www-form-urlencoded"),
+            Err(HeaderError::ContentType)
+        );
         assert_eq!(meaning(&[]), Err(HeaderError::ContentType));
         let json = ("content-type", "application/json");
-        assert_eq!(meaning(&[json, ("content-encoding", "zstd")]).unwrap().encoding, Encoding::Zstd);
-        assert_eq!(meaning(&[json, ("content-encoding", "br")]), Err(HeaderError::ContentEncoding));
+        assert_eq!(
+            meaning(&[json, ("content-encoding", "zstd")]).unwrap().encoding,
+            Encoding::Zstd
+        );
+        assert_eq!(
+            meaning(&[json, ("content-encoding", "br")]),
+            Err(HeaderError::ContentEncoding)
+        );
     }
 
     #[test]

@@ -19,7 +19,10 @@ pub(crate) struct Share {
 
 impl Shares {
     pub(crate) fn new(per_client_max: usize) -> Self {
-        Self { per_client_max, in_progress: Arc::default() }
+        Self {
+            per_client_max,
+            in_progress: Arc::default(),
+        }
     }
 
     /// `None` where the client's share is used up.
@@ -30,13 +33,20 @@ impl Shares {
             return None;
         }
         *requests += 1;
-        Some(Share { client, shares: self.clone() })
+        Some(Share {
+            client,
+            shares: self.clone(),
+        })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut in_progress = self.shares.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_progress = self
+            .shares
+            .in_progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(requests) = in_progress.get_mut(&self.client) {
             *requests -= 1;
             if *requests == 0 {

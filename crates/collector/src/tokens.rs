@@ -13,8 +13,14 @@ const SECRET_BYTES_MIN: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("tokens file {path} cannot be read")]
-    Read { path: String, #[source] source: std::io::Error },
-    #[error("{path}, line {line}: expected 'name secret', the secret of {SECRET_BYTES_MIN} or more visible characters")]
+    Read {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "{path}, line {line}: expected 'name secret', the secret of {SECRET_BYTES_MIN} or more visible characters"
+    )]
     Line { path: String, line: usize },
     #[error("{path} has no token")]
     Empty { path: String },
@@ -37,7 +43,9 @@ pub(crate) enum Sender<'a> {
 /// Names only: a secret never reaches a log.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|token| &token.name)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|token| &token.name))
+            .finish()
     }
 }
 
@@ -52,14 +60,19 @@ impl Tokens {
 
     pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TokenError::Read { path: shown.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| TokenError::Read {
+            path: shown.clone(),
+            source,
+        })?;
         let mut tokens = Vec::new();
         for (at, line) in text.lines().enumerate() {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
-            let token = parse(line).ok_or_else(|| TokenError::Line { path: shown.clone(), line: at + 1 })?;
+            let token = parse(line).ok_or_else(|| TokenError::Line {
+                path: shown.clone(),
+                line: at + 1,
+            })?;
             tokens.push(token);
         }
         if tokens.is_empty() {
@@ -73,12 +86,20 @@ impl Tokens {
         if self.are_none() {
             return Some(Sender::Anonymous);
         }
-        let given = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+        let given = headers
+            .get(AUTHORIZATION)?
+            .to_str()
+            .ok()?
+            .strip_prefix("Bearer ")?;
         // Every token is compared, in constant time, so that the answer's delay tells nothing.
         self.0
             .iter()
             .fold(None, |found, token| {
-                if bool::from(token.secret.as_bytes().ct_eq(given.as_bytes())) { Some(token) } else { found }
+                if bool::from(token.secret.as_bytes().ct_eq(given.as_bytes())) {
+                    Some(token)
+                } else {
+                    found
+                }
             })
             .map(Sender::Token)
     }
@@ -88,7 +109,10 @@ fn parse(line: &str) -> Option<Token> {
     let (name, secret) = line.trim().split_once(char::is_whitespace)?;
     let secret = secret.trim_start();
     let fine = secret.len() >= SECRET_BYTES_MIN && secret.bytes().all(|b| b.is_ascii_graphic());
-    fine.then(|| Token { name: name.to_owned(), secret: secret.to_owned() })
+    fine.then(|| Token {
+        name: name.to_owned(),
+        secret: secret.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +122,10 @@ mod tests {
 
     #[test]
     fn only_a_known_token_may_send() {
-        let tokens = Tokens(vec![parse("shop 0123456789abcdef").unwrap(), parse("app fedcba9876543210").unwrap()]);
+        let tokens = Tokens(vec![
+            parse("shop 0123456789abcdef").unwrap(),
+            parse("app fedcba9876543210").unwrap(),
+        ]);
         let sender = |value: &'static str| {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
             match tokens.sender(&headers) {

@@ -10,7 +10,11 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
-#[command(name = "eventtracker", version, about = "Counts events over time, exactly once, for any number of regions")]
+#[command(
+    name = "eventtracker",
+    version,
+    about = "Counts events over time, exactly once, for any number of regions"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -45,13 +49,18 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let outcome = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
-        let outcome = runtime.block_on(run(cli.command));
-        // A thread that hangs in a call to beanstalkd must not keep the process alive.
-        runtime.shutdown_background();
-        outcome
-    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(cli.command));
+            // A thread that hangs in a call to beanstalkd must not keep the process alive.
+            runtime.shutdown_background();
+            outcome
+        });
     outcome.unwrap_or_else(|error| {
         eprintln!("eventtracker: {error:#}");
         ExitCode::FAILURE

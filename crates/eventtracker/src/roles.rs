@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, section};
 
 /// Buckets of all `*_seconds` histograms.
-const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+const SECONDS_BUCKETS: [f64; 12] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+];
 
 #[derive(Debug, Args)]
 pub(crate) struct Collector {
@@ -69,7 +71,12 @@ impl Worker {
         let listener = listener::bind(worker.listen).await?;
         let stop = stop_signal()?;
         let worked = CancellationToken::new();
-        let serving = tokio::spawn(listener::serve(listener, routes, listener::Limits::default(), worked.clone()));
+        let serving = tokio::spawn(listener::serve(
+            listener,
+            routes,
+            listener::Limits::default(),
+            worked.clone(),
+        ));
         tracing::info!(region = region.name, worker = worker.name, "working");
         let outcome = worker::run(&worker, &region.name, &queue, regional, health, stop).await;
         worked.cancel();
@@ -82,7 +89,13 @@ impl Api {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
         let central = store::Central::new(&section(config.central, "central")?)?;
-        Ok(api::run(section(config.api, "api")?, central, metrics_recorder()?, stop_signal()?).await?)
+        Ok(api::run(
+            section(config.api, "api")?,
+            central,
+            metrics_recorder()?,
+            stop_signal()?,
+        )
+        .await?)
     }
 }
 

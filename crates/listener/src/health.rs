@@ -18,7 +18,10 @@ impl Health {
     /// A role that is ready once every one of `parts` has been reported ready.
     #[must_use]
     pub fn waiting_for(parts: &[&'static str]) -> Self {
-        let waiting = parts.iter().map(|&part| (part, Some("starting".to_owned()))).collect();
+        let waiting = parts
+            .iter()
+            .map(|&part| (part, Some("starting".to_owned())))
+            .collect();
         Self(Arc::new(Mutex::new(waiting)))
     }
 
@@ -34,7 +37,10 @@ impl Health {
     #[must_use]
     pub fn reasons(&self) -> BTreeMap<&'static str, String> {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.iter().filter_map(|(&part, reason)| reason.clone().map(|r| (part, r))).collect()
+        parts
+            .iter()
+            .filter_map(|(&part, reason)| reason.clone().map(|r| (part, r)))
+            .collect()
     }
 
     /// The three routes that every role serves.
@@ -46,20 +52,35 @@ impl Health {
     }
 
     fn set(&self, part: &'static str, reason: Option<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, reason);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(part, reason);
     }
 }
 
 /// 200 `{"ready":true}`, or 503 with the reason of each part that is not ready.
 async fn readyz(State(health): State<Health>) -> Response {
     let reasons = health.reasons();
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons })),
+    )
+        .into_response()
 }
 
 async fn render_metrics(State(metrics): State<PrometheusHandle>) -> Response {
     metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        metrics.render(),
+    )
+        .into_response()
 }
 
 #[cfg(test)]
@@ -71,7 +92,10 @@ mod tests {
         let health = Health::waiting_for(&["queue", "database"]);
         health.ready("queue");
         health.not_ready("database", "connection refused");
-        assert_eq!(health.reasons().get("database").map(String::as_str), Some("connection refused"));
+        assert_eq!(
+            health.reasons().get("database").map(String::as_str),
+            Some("connection refused")
+        );
         health.ready("database");
         assert!(health.reasons().is_empty());
     }

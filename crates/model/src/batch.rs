@@ -116,14 +116,23 @@ mod tests {
     #[test]
     fn piece_ids_are_frozen() {
         // Computed with the xxhash package for Python.
-        let expected = ["5faa299c-d7d2-57c9-8b79-f27a16c34550", "7866c863-ad8f-02b9-0f85-96614af2a4c6"];
+        let expected = [
+            "5faa299c-d7d2-57c9-8b79-f27a16c34550",
+            "7866c863-ad8f-02b9-0f85-96614af2a4c6",
+        ];
         assert_eq!(BatchId::of_piece(b"", b"order-1", 0).to_string(), expected[0]);
-        assert_eq!(BatchId::of_piece(b"token", b"order-1", 1).to_string(), expected[1]);
+        assert_eq!(
+            BatchId::of_piece(b"token", b"order-1", 1).to_string(),
+            expected[1]
+        );
     }
 
     #[test]
     fn parts_do_not_run_into_each_other() {
-        assert_ne!(BatchId::of_piece(b"ab", b"c", 0), BatchId::of_piece(b"a", b"bc", 0));
+        assert_ne!(
+            BatchId::of_piece(b"ab", b"c", 0),
+            BatchId::of_piece(b"a", b"bc", 0)
+        );
         assert_ne!(BatchId::of_piece(b"", b"a", 0), BatchId::of_piece(b"", b"a", 1));
     }
 

@@ -47,7 +47,11 @@ impl MinuteCounts {
     /// All counts in the order of the tables' primary key (eventId, minute), hence shard by shard.
     #[must_use]
     pub fn sorted(&self) -> Vec<(EventId, Minute, u64)> {
-        let mut rows: Vec<_> = self.0.iter().map(|(&(id, minute), &count)| (id, minute, count)).collect();
+        let mut rows: Vec<_> = self
+            .0
+            .iter()
+            .map(|(&(id, minute), &count)| (id, minute, count))
+            .collect();
         rows.sort_unstable();
         rows
     }
@@ -61,7 +65,11 @@ mod tests {
     fn counts(rows: &[(u64, i64, u64)]) -> MinuteCounts {
         let mut sum = MinuteCounts::default();
         for &(id, minute, count) in rows {
-            sum.add(EventId(id), Minute::from_unix_s(1_700_000_040 + minute * 60).unwrap(), count);
+            sum.add(
+                EventId(id),
+                Minute::from_unix_s(1_700_000_040 + minute * 60).unwrap(),
+                count,
+            );
         }
         sum
     }

@@ -42,7 +42,13 @@ mod tests {
     fn an_hour_ahead_is_the_limit() {
         let now = Instant::from_unix_ms(1_763_787_600_000);
         assert!(Event::minute(now.plus_ms(AHEAD_MS_MAX), now).is_ok());
-        assert_eq!(Event::minute(now.plus_ms(AHEAD_MS_MAX + 1), now), Err(EventError::TooLate));
-        assert_eq!(Event::minute(Instant::from_unix_ms(0), now), Err(EventError::TooEarly));
+        assert_eq!(
+            Event::minute(now.plus_ms(AHEAD_MS_MAX + 1), now),
+            Err(EventError::TooLate)
+        );
+        assert_eq!(
+            Event::minute(Instant::from_unix_ms(0), now),
+            Err(EventError::TooEarly)
+        );
     }
 }

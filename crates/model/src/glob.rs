@@ -46,10 +46,15 @@ impl Glob {
         if pattern.len() > NAME_BYTES_MAX {
             return Err(GlobError::TooLong);
         }
-        let alternatives =
-            expand_braces(pattern)?.iter().map(|text| tokens(text)).collect::<Result<Vec<_>, _>>()?;
+        let alternatives = expand_braces(pattern)?
+            .iter()
+            .map(|text| tokens(text))
+            .collect::<Result<Vec<_>, _>>()?;
         let literal = (!pattern.contains(['*', '?', '[', '{'])).then(|| pattern.to_owned());
-        Ok(Self { alternatives, literal })
+        Ok(Self {
+            alternatives,
+            literal,
+        })
     }
 
     /// The name itself where the pattern has no wildcard.
@@ -65,24 +70,38 @@ impl Glob {
             .alternatives
             .iter()
             .map(|tokens| {
-                tokens.iter().map_while(|t| if let Token::Literal(b) = t { Some(*b) } else { None }).collect()
+                tokens
+                    .iter()
+                    .map_while(|t| if let Token::Literal(b) = t { Some(*b) } else { None })
+                    .collect()
             })
             .collect();
-        let Some((first, rest)) = heads.split_first() else { return String::new() };
+        let Some((first, rest)) = heads.split_first() else {
+            return String::new();
+        };
         let shared = rest.iter().fold(first.len(), |shared, head| {
-            first.iter().zip(head).take(shared).take_while(|(a, b)| a == b).count()
+            first
+                .iter()
+                .zip(head)
+                .take(shared)
+                .take_while(|(a, b)| a == b)
+                .count()
         });
         String::from_utf8_lossy(&first[..shared]).into_owned()
     }
 
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        self.alternatives.iter().any(|tokens| tokens_match(tokens, name.as_bytes()))
+        self.alternatives
+            .iter()
+            .any(|tokens| tokens_match(tokens, name.as_bytes()))
     }
 }
 
 fn expand_braces(pattern: &str) -> Result<Vec<String>, GlobError> {
-    let Some((head, rest)) = pattern.split_once('{') else { return Ok(vec![pattern.to_owned()]) };
+    let Some((head, rest)) = pattern.split_once('{') else {
+        return Ok(vec![pattern.to_owned()]);
+    };
     let (choices, tail) = rest.split_once('}').ok_or(GlobError::Unclosed('{'))?;
     let tails = expand_braces(tail)?;
     let mut all = Vec::new();

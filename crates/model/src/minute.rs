@@ -73,7 +73,8 @@ impl Minute {
     #[must_use]
     pub fn sql_literal(self) -> u64 {
         let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();
-        let date = u64::from(time.year().unsigned_abs()) * 10_000 + u64::from(time.month() * 100 + time.day());
+        let date =
+            u64::from(time.year().unsigned_abs()) * 10_000 + u64::from(time.month() * 100 + time.day());
         date * 1_000_000 + u64::from(time.hour() * 10_000 + time.minute() * 100)
     }
 
@@ -130,13 +131,22 @@ mod tests {
         assert_eq!(Minute::LAST.unix_s(), LAST_UNIX_S);
         assert_eq!(Minute::from_unix_s(FIRST_UNIX_S - 60), Err(MinuteError::TooEarly));
         assert_eq!(Minute::from_unix_s(LAST_UNIX_S + 60), Err(MinuteError::TooLate));
-        assert_eq!(Minute::from_unix_s(i64::MIN), Err(MinuteError::NotWhole(i64::MIN)));
-        assert_eq!(Minute::from_unix_s(FIRST_UNIX_S + 1), Err(MinuteError::NotWhole(FIRST_UNIX_S + 1)));
+        assert_eq!(
+            Minute::from_unix_s(i64::MIN),
+            Err(MinuteError::NotWhole(i64::MIN))
+        );
+        assert_eq!(
+            Minute::from_unix_s(FIRST_UNIX_S + 1),
+            Err(MinuteError::NotWhole(FIRST_UNIX_S + 1))
+        );
     }
 
     #[test]
     fn sql_literal_reads_as_a_date() {
-        assert_eq!(Minute::from_unix_s(1_431_857_100).unwrap().sql_literal(), 20_150_517_100_500);
+        assert_eq!(
+            Minute::from_unix_s(1_431_857_100).unwrap().sql_literal(),
+            20_150_517_100_500
+        );
     }
 
     proptest! {

@@ -40,7 +40,9 @@ impl<'a> EventName<'a> {
             return Err(NameError::Empty);
         }
         if name.len() > NAME_BYTES_MAX {
-            return Err(NameError::TooLong(name.chars().take(NAME_SHOWN_CHARS_MAX).collect()));
+            return Err(NameError::TooLong(
+                name.chars().take(NAME_SHOWN_CHARS_MAX).collect(),
+            ));
         }
         match name.chars().find(|&c| !allowed_in_name(c)) {
             Some(c) => Err(NameError::Character(c)),
@@ -98,7 +100,8 @@ mod tests {
     #[test]
     fn the_alphabet_is_the_designs() {
         for c in (0..=0x2ff).filter_map(char::from_u32) {
-            let listed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/@#+%~=".contains(c);
+            let listed =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/@#+%~=".contains(c);
             assert_eq!(EventName::new(c.to_string()).is_ok(), listed, "{c:?}");
         }
     }
@@ -107,7 +110,10 @@ mod tests {
     fn length_is_bounded() {
         assert_eq!(EventName::new(""), Err(NameError::Empty));
         assert!(EventName::new("a".repeat(255)).is_ok());
-        assert!(matches!(EventName::new("a".repeat(256)), Err(NameError::TooLong(_))));
+        assert!(matches!(
+            EventName::new("a".repeat(256)),
+            Err(NameError::TooLong(_))
+        ));
     }
 
     #[test]

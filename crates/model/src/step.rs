@@ -82,7 +82,10 @@ impl Step {
         match self {
             Self::Month => {
                 let start = DateTime::<Utc>::from_timestamp(month_start(unix_s), 0).unwrap_or_default();
-                start.checked_add_months(Months::new(1)).unwrap_or(start).timestamp()
+                start
+                    .checked_add_months(Months::new(1))
+                    .unwrap_or(start)
+                    .timestamp()
             }
             _ => self.floor(unix_s) + self.seconds(),
         }
@@ -92,12 +95,18 @@ impl Step {
     #[must_use]
     pub fn ceil(self, unix_s: i64) -> i64 {
         let floor = self.floor(unix_s);
-        if floor == unix_s { unix_s } else { self.next(unix_s) }
+        if floor == unix_s {
+            unix_s
+        } else {
+            self.next(unix_s)
+        }
     }
 }
 
 fn month_start(unix_s: i64) -> i64 {
-    let date = DateTime::<Utc>::from_timestamp(unix_s, 0).unwrap_or_default().date_naive();
+    let date = DateTime::<Utc>::from_timestamp(unix_s, 0)
+        .unwrap_or_default()
+        .date_naive();
     NaiveDate::from_ymd_opt(date.year(), date.month(), 1)
         .and_then(|d| d.and_hms_opt(0, 0, 0))
         .map_or(0, |t| t.and_utc().timestamp())
@@ -107,7 +116,10 @@ impl FromStr for Step {
     type Err = StepError;
 
     fn from_str(text: &str) -> Result<Self, StepError> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or(StepError)
+        Self::ALL
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or(StepError)
     }
 }
 
@@ -132,7 +144,10 @@ mod tests {
         assert_eq!(Step::Week.floor(wednesday), unix_s("2026-02-16T00:00:00Z"));
         assert_eq!(Step::Month.floor(wednesday), unix_s("2026-02-01T00:00:00Z"));
         assert_eq!(Step::Month.next(wednesday), unix_s("2026-03-01T00:00:00Z"));
-        assert_eq!(Step::Month.next(unix_s("2027-12-31T23:59:59Z")), unix_s("2028-01-01T00:00:00Z"));
+        assert_eq!(
+            Step::Month.next(unix_s("2027-12-31T23:59:59Z")),
+            unix_s("2028-01-01T00:00:00Z")
+        );
     }
 
     proptest! {

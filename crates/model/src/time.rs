@@ -24,14 +24,19 @@ impl Instant {
         if unix_s.abs() > 1e12 || unix_s.is_nan() {
             return Err(TimeError);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "bounded above, and the fraction of a ms is dropped")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "bounded above, and the fraction of a ms is dropped"
+        )]
         Ok(Self((unix_s * 1000.0).floor() as i64))
     }
 
     /// # Errors
     /// `TimeError` where `text` is not a date and time with a zone as RFC 3339 has it.
     pub fn from_rfc3339(text: &str) -> Result<Self, TimeError> {
-        DateTime::parse_from_rfc3339(text).map(|t| Self(t.timestamp_millis())).map_err(|_| TimeError)
+        DateTime::parse_from_rfc3339(text)
+            .map(|t| Self(t.timestamp_millis()))
+            .map_err(|_| TimeError)
     }
 
     #[must_use]
@@ -78,8 +83,16 @@ mod tests {
 
     #[test]
     fn reads_both_forms() {
-        assert_eq!(Instant::from_unix_s(1_763_787_600.25).unwrap().unix_ms(), 1_763_787_600_250);
-        assert_eq!(Instant::from_rfc3339("2025-11-22T06:00:00+01:00").unwrap().unix_ms(), 1_763_787_600_000);
+        assert_eq!(
+            Instant::from_unix_s(1_763_787_600.25).unwrap().unix_ms(),
+            1_763_787_600_250
+        );
+        assert_eq!(
+            Instant::from_rfc3339("2025-11-22T06:00:00+01:00")
+                .unwrap()
+                .unix_ms(),
+            1_763_787_600_000
+        );
         assert_eq!(Instant::from_unix_s(f64::NAN), Err(TimeError));
         assert_eq!(Instant::from_unix_s(1e300), Err(TimeError));
         assert_eq!(Instant::from_rfc3339("2025-11-22 06:00"), Err(TimeError));

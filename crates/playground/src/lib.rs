@@ -1,1 +1,254 @@
+//! A whole EventTracker on one machine: real servers and roles as child processes in one directory.
+//!
+//! Starts every region's beanstalkd, MariaDB, collectors and workers, the central MariaDB and the api on loopback;
+//! people try things out on it, tests and benchmarks run against it. Knows the roles only by their command lines.
+//! Promises that a server is never started where another may still run, that what dies is restarted after it is
+//! gone, and that nothing keeps running without its playground.
 
+mod accounts;
+mod claim;
+mod demo;
+mod description;
+mod layout;
+mod mariadb;
+mod part;
+mod process;
+mod programs;
+mod roles;
+mod spawner;
+mod start;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::Claim;
+use crate::demo::Demo;
+pub use crate::description::{CentrePids, DESCRIPTION_FILE, Database, Description, Pids, Region, RegionPids};
+use crate::layout::Layout;
+pub use crate::layout::ROLES_PER_REGION_MAX;
+use crate::mariadb::MariaDb;
+use crate::part::Kind;
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::spawner::Spawner;
+pub use crate::start::free_port;
+
+/// How often the supervisor looks after its processes.
+const SUPERVISION_INTERVAL: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The `eventtracker` binary that runs the roles; without it, only the servers are started.
+    pub program: Option<PathBuf>,
+    /// Where everything is kept for the next start.
+    pub data_dir: PathBuf,
+    /// The api's port; all others follow from it.
+    pub port: u16,
+    pub regions: Vec<String>,
+    /// Collectors in each region, at most [`ROLES_PER_REGION_MAX`].
+    pub collectors: usize,
+    /// Workers in each region, at most [`ROLES_PER_REGION_MAX`].
+    pub workers: usize,
+    /// Whether to send the traffic of a shop that does not exist.
+    pub demo: bool,
+    /// Merged into every region's configuration, table by table.
+    pub region_overrides: toml::Table,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            program: None,
+            data_dir: PathBuf::from(".playground"),
+            port: 7070,
+            regions: vec!["eu".to_owned(), "us".to_owned()],
+            collectors: 1,
+            workers: 1,
+            demo: false,
+            region_overrides: toml::Table::new(),
+        }
+    }
+}
+
+/// Everything that runs. Dropped without [`Playground::stop`], its processes are told to end but not waited for.
+#[derive(Debug)]
+pub struct Playground {
+    options: Options,
+    claim: Claim,
+    layout: Layout,
+    programs: Programs,
+    spawner: Spawner,
+    processes: Vec<Process>,
+    demo: Option<Demo>,
+}
+
+/// Starts a playground, keeps it running until `stop`, then stops it in order; `kill` ends it at once, at any time.
+///
+/// # Errors
+/// What kept it from starting, in a sentence that says what to do.
+pub async fn run(
+    options: Options,
+    stop: CancellationToken,
+    kill: CancellationToken,
+    on_ready: impl FnOnce(&Description),
+) -> Result<()> {
+    let started = tokio::select! {
+        started = Playground::start(options, &stop) => started,
+        // The value that held the processes is gone, so the kernel tells them to end.
+        () = kill.cancelled() => return Ok(()),
+    };
+    let mut playground = match started {
+        Err(_) if stop.is_cancelled() => return Ok(()),
+        started => started?,
+    };
+    on_ready(&playground.description());
+    playground.supervise(stop).await;
+    tokio::select! {
+        () = playground.stop() => {}
+        () = kill.cancelled() => playground.kill().await,
+    }
+    Ok(())
+}
+
+impl Playground {
+    /// Starts everything and returns when all of it is ready. When `stop` comes first, or anything fails,
+    /// what was started is stopped again.
+    ///
+    /// # Errors
+    /// A missing program, a data directory or port in use, options that do not fit, a process that does not start.
+    pub async fn start(options: Options, stop: &CancellationToken) -> Result<Self> {
+        let programs = Programs::find()?;
+        let claim = Claim::of(&options.data_dir)?;
+        let layout = Layout::new(&options, &claim.dir)?;
+        let spawner = Spawner::new()?;
+        let mut playground = Self {
+            options,
+            claim,
+            layout,
+            programs,
+            spawner,
+            processes: Vec::new(),
+            demo: None,
+        };
+        let started = tokio::select! {
+            started = playground.start_all() => started,
+            () = stop.cancelled() => Err(anyhow::anyhow!("told to stop before everything was ready")),
+        };
+        if let Err(error) = started {
+            playground.stop().await;
+            return Err(error);
+        }
+        Ok(playground)
+    }
+
+    /// What `playground.json` holds.
+    #[must_use]
+    pub fn description(&self) -> Description {
+        let central = MariaDb::of_centre(&self.layout).database(self.pid_of(Kind::CentralMariaDb, ""));
+        let regions = self.layout.regions.iter().map(|region| {
+            let urls = (0..self.options.collectors).map(|n| roles::base_url(region.collector_port(n)));
+            let description = Region {
+                collector: roles::base_url(region.collector_port(0)),
+                collectors: if self.options.collectors > 1 {
+                    urls.collect()
+                } else {
+                    Vec::new()
+                },
+                beanstalkd: roles::address(region.beanstalkd_port()),
+                mariadb: MariaDb::of_region(region)
+                    .database(self.pid_of(Kind::RegionalMariaDb, &region.name)),
+                pids: RegionPids {
+                    collector: self.pids_of(Kind::Collector, &region.name).into(),
+                    worker: self.pids_of(Kind::Worker, &region.name).into(),
+                    beanstalkd: self.pid_of(Kind::Beanstalkd, &region.name),
+                },
+            };
+            (region.name.clone(), description)
+        });
+        Description {
+            api: roles::base_url(self.layout.port),
+            central,
+            regions: regions.collect(),
+            pids: CentrePids {
+                api: self.pids_of(Kind::Api, "").first().copied(),
+            },
+        }
+    }
+
+    /// Restarts what dies until `stop`.
+    pub async fn supervise(&mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SUPERVISION_INTERVAL) => {}
+            }
+            let mut restarted = false;
+            for process in &mut self.processes {
+                let outcome = restart_if_due(process, &self.programs, &self.spawner).await;
+                restarted |= outcome.unwrap_or_else(|error| {
+                    tracing::error!(error = format!("{error:#}"), "failed to restart {}", process.name);
+                    process.postpone();
+                    false
+                });
+            }
+            if restarted && let Err(error) = self.description().write(&self.claim.dir) {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "{DESCRIPTION_FILE} is not up to date"
+                );
+            }
+        }
+    }
+
+    /// Stops everything, each kind of process after those that write to it. May be given up and followed by [`Self::kill`].
+    pub async fn stop(&mut self) {
+        self.forget_description();
+        if let Some(demo) = &mut self.demo {
+            demo.stop().await;
+        }
+        for kind in Kind::ALL {
+            let of_kind = self.processes.iter_mut().filter(|process| process.kind == kind);
+            futures_util::future::join_all(of_kind.map(Process::stop)).await;
+        }
+    }
+
+    /// Kills everything at once, which costs no acknowledged event.
+    pub async fn kill(&mut self) {
+        self.forget_description();
+        futures_util::future::join_all(self.processes.iter_mut().map(Process::kill)).await;
+    }
+
+    fn forget_description(&self) {
+        if let Err(error) = Description::remove(&self.claim.dir) {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "{DESCRIPTION_FILE} tells of processes that are gone"
+            );
+        }
+    }
+
+    fn pids_of(&self, kind: Kind, region: &str) -> Vec<u32> {
+        let of_kind = self
+            .processes
+            .iter()
+            .filter(|process| process.kind == kind && process.region == region);
+        of_kind.map(Process::pid).collect()
+    }
+
+    fn pid_of(&self, kind: Kind, region: &str) -> u32 {
+        self.pids_of(kind, region).first().copied().unwrap_or_default()
+    }
+}
+
+/// Whether the process was started again.
+async fn restart_if_due(process: &mut Process, programs: &Programs, spawner: &Spawner) -> Result<bool> {
+    let due = process.is_due()?;
+    if due {
+        process.spawn(&programs.setpriv, spawner, &[]).await?;
+        tracing::info!(pid = process.pid(), "{} runs again", process.name);
+    }
+    Ok(due)
+}

@@ -30,7 +30,9 @@ pub struct Consumer {
 impl Consumer {
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self { link: Link::new(config.address) }
+        Self {
+            link: Link::new(config.address),
+        }
     }
 
     /// Up to `max` jobs that are ready, without waiting. `hurry` says that a held job's time is nearly over.
@@ -38,7 +40,11 @@ impl Consumer {
     /// # Errors
     /// The connection broke: all jobs held before are lost to this consumer.
     pub async fn reserve_ready(&mut self, max: usize) -> Result<(Vec<Reserved>, bool), Error> {
-        self.link.call(CALL_LIMIT, move |connection| reserve(connection, max, Duration::ZERO)).await
+        self.link
+            .call(CALL_LIMIT, move |connection| {
+                reserve(connection, max, Duration::ZERO)
+            })
+            .await
     }
 
     /// Like [`Consumer::reserve_ready`], but waits up to a second for the first job.
@@ -47,7 +53,9 @@ impl Consumer {
     /// As [`Consumer::reserve_ready`].
     pub async fn reserve_waiting(&mut self, max: usize) -> Result<(Vec<Reserved>, bool), Error> {
         let limit = CALL_LIMIT + RESERVE_WAIT;
-        self.link.call(limit, move |connection| reserve(connection, max, RESERVE_WAIT)).await
+        self.link
+            .call(limit, move |connection| reserve(connection, max, RESERVE_WAIT))
+            .await
     }
 
     /// Deletes jobs; one that is gone or was given to another worker meanwhile is passed over.
@@ -57,7 +65,9 @@ impl Consumer {
     pub async fn delete(&mut self, job_ids: Vec<u64>) -> Result<(), Error> {
         self.link
             .call(CALL_LIMIT, move |connection| {
-                job_ids.iter().try_for_each(|&id| unless_gone(connection.delete(id)))
+                job_ids
+                    .iter()
+                    .try_for_each(|&id| unless_gone(connection.delete(id)))
             })
             .await
     }
@@ -67,7 +77,11 @@ impl Consumer {
     /// # Errors
     /// The connection broke: the job will come back.
     pub async fn bury(&mut self, job_id: u64) -> Result<(), Error> {
-        self.link.call(CALL_LIMIT, move |connection| unless_gone(connection.bury(job_id, PRIORITY))).await
+        self.link
+            .call(CALL_LIMIT, move |connection| {
+                unless_gone(connection.bury(job_id, PRIORITY))
+            })
+            .await
     }
 
     /// # Errors
@@ -87,7 +101,10 @@ fn reserve(connection: &mut Beanstalkc, max: usize, wait: Duration) -> Result<(V
     while jobs.len() < max {
         let wait = if jobs.is_empty() { wait } else { Duration::ZERO };
         match connection.reserve_with_timeout(wait) {
-            Ok(job) => jobs.push(Reserved { job_id: job.id(), body: job.body().to_vec() }),
+            Ok(job) => jobs.push(Reserved {
+                job_id: job.id(),
+                body: job.body().to_vec(),
+            }),
             Err(error) => match Error::from(error) {
                 Error::TimedOut => break,
                 Error::DeadlineSoon => return Ok((jobs, true)),

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use model::{Batch, BatchId, COUNT_MAX, CountError, EventId, EventName, Instant, Minute, MinuteError, NameError};
+use model::{
+    Batch, BatchId, COUNT_MAX, CountError, EventId, EventName, Instant, Minute, MinuteError, NameError,
+};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -22,7 +24,11 @@ pub enum DecodeError {
     #[error("minute '{0}' is not a number of unix seconds")]
     MinuteText(String),
     #[error("minute {unix_s} cannot be counted")]
-    Minute { unix_s: i64, #[source] source: MinuteError },
+    Minute {
+        unix_s: i64,
+        #[source]
+        source: MinuteError,
+    },
     #[error("index {index} points past the table of {names} names")]
     Index { index: u64, names: usize },
     #[error(transparent)]
@@ -92,7 +98,10 @@ pub fn decode(body: &[u8], now: Instant) -> Result<Decoded, DecodeError> {
     let accepted = Instant::from_unix_s(wire.accepted)
         .ok()
         .filter(|&at| at <= latest && Minute::containing(at).is_ok())
-        .ok_or(DecodeError::Time { field: "accepted", unix_s: wire.accepted })?;
+        .ok_or(DecodeError::Time {
+            field: "accepted",
+            unix_s: wire.accepted,
+        })?;
     let names = wire
         .names
         .into_iter()
@@ -102,8 +111,15 @@ pub fn decode(body: &[u8], now: Instant) -> Result<Decoded, DecodeError> {
         .batches
         .into_iter()
         .map(|batch| {
-            let id: BatchId = batch.id.parse().map_err(|_| DecodeError::Id(batch.id.into_owned()))?;
-            Ok(Batch { id, accepted, counts: counts(&batch.counts, &names, latest)? })
+            let id: BatchId = batch
+                .id
+                .parse()
+                .map_err(|_| DecodeError::Id(batch.id.into_owned()))?;
+            Ok(Batch {
+                id,
+                accepted,
+                counts: counts(&batch.counts, &names, latest)?,
+            })
         })
         .collect::<Result<Vec<_>, DecodeError>>()?;
     Ok(Decoded { names, batches })
@@ -118,10 +134,14 @@ fn counts(
     for (text, pairs) in &wire.0 {
         let minute = minute(text, latest)?;
         for &(index, count) in pairs {
-            let (id, _) = usize::try_from(index)
-                .ok()
-                .and_then(|at| names.get(at))
-                .ok_or(DecodeError::Index { index, names: names.len() })?;
+            let (id, _) =
+                usize::try_from(index)
+                    .ok()
+                    .and_then(|at| names.get(at))
+                    .ok_or(DecodeError::Index {
+                        index,
+                        names: names.len(),
+                    })?;
             if !(1..=COUNT_MAX).contains(&count) {
                 return Err(CountError::Sum(count.to_string()).into());
             }
@@ -132,10 +152,15 @@ fn counts(
 }
 
 fn minute(text: &str, latest: Instant) -> Result<Minute, DecodeError> {
-    let unix_s: i64 = text.parse().map_err(|_| DecodeError::MinuteText(text.to_owned()))?;
+    let unix_s: i64 = text
+        .parse()
+        .map_err(|_| DecodeError::MinuteText(text.to_owned()))?;
     let minute = Minute::from_unix_s(unix_s).map_err(|source| DecodeError::Minute { unix_s, source })?;
     if minute.unix_s() * 1000 > latest.unix_ms() {
-        return Err(DecodeError::Minute { unix_s, source: MinuteError::TooLate });
+        return Err(DecodeError::Minute {
+            unix_s,
+            source: MinuteError::TooLate,
+        });
     }
     Ok(minute)
 }
@@ -147,7 +172,9 @@ mod tests {
     const ID: &str = "0199aa55-0000-7000-8000-000000000001";
 
     fn refused(body: &str) -> String {
-        decode(body.as_bytes(), Instant::from_unix_ms(1_763_787_600_000)).unwrap_err().to_string()
+        decode(body.as_bytes(), Instant::from_unix_ms(1_763_787_600_000))
+            .unwrap_err()
+            .to_string()
     }
 
     fn job(counts: &str) -> String {
@@ -167,8 +194,14 @@ mod tests {
         assert_eq!(refused("hello"), shape);
         assert_eq!(refused(""), shape);
         assert_eq!(refused("\u{0}"), shape);
-        assert_eq!(refused(r#"{"accepted":1763787600,"names":[],"batches":[{"counts":{}}]}"#), shape);
-        assert_eq!(refused(&job(r#"{"1763787600":[[0,18446744073709551616]]}"#)), shape);
+        assert_eq!(
+            refused(r#"{"accepted":1763787600,"names":[],"batches":[{"counts":{}}]}"#),
+            shape
+        );
+        assert_eq!(
+            refused(&job(r#"{"1763787600":[[0,18446744073709551616]]}"#)),
+            shape
+        );
         assert_eq!(refused(&job(r#"{"1763787600":[[0,-1]]}"#)), shape);
         assert_eq!(refused(&job(r#"{"1763787600":[[0,1.5]]}"#)), shape);
         assert!(refused(&job(r#"{"1763787600":[[1,1]]}"#)).contains("points past the table of 1 names"));

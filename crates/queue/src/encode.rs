@@ -94,7 +94,11 @@ impl JobBuilder {
         if growth > room {
             return false;
         }
-        self.names.extend(new_names.into_iter().map(|(name, index)| (name.to_owned(), index)));
+        self.names.extend(
+            new_names
+                .into_iter()
+                .map(|(name, index)| (name.to_owned(), index)),
+        );
         self.keyed.push((id, batch));
         self.bytes += growth;
         true
@@ -103,19 +107,34 @@ impl JobBuilder {
     /// The job's body. `accepted` is the clock just before the put.
     #[must_use]
     pub fn encode(&self, accepted: Instant) -> String {
-        let mut names: Vec<(u32, &str)> = self.names.iter().map(|(name, &index)| (index, name.as_str())).collect();
+        let mut names: Vec<(u32, &str)> = self
+            .names
+            .iter()
+            .map(|(name, &index)| (index, name.as_str()))
+            .collect();
         names.sort_unstable();
         let mut body = String::with_capacity(self.bytes);
         body.push_str("{\"accepted\":");
         push(&mut body, format_args!("{}", accepted.unix_s()));
         body.push_str(",\"names\":[");
-        push_list(&mut body, names, |body, (_, name)| push(body, format_args!("\"{name}\"")));
+        push_list(&mut body, names, |body, (_, name)| {
+            push(body, format_args!("\"{name}\""))
+        });
         body.push_str("],\"batches\":[");
         let unkeyed = (!self.unkeyed.is_empty()).then_some((&self.unkeyed_id, &self.unkeyed));
-        let batches = unkeyed.into_iter().chain(self.keyed.iter().map(|(id, counts)| (id, counts)));
-        push_list(&mut body, batches, |body, (id, counts)| push_batch(body, *id, counts));
+        let batches = unkeyed
+            .into_iter()
+            .chain(self.keyed.iter().map(|(id, counts)| (id, counts)));
+        push_list(&mut body, batches, |body, (id, counts)| {
+            push_batch(body, *id, counts)
+        });
         body.push_str("]}");
-        debug_assert!(body.len() <= self.bytes, "{} bytes were foreseen, not {}", self.bytes, body.len());
+        debug_assert!(
+            body.len() <= self.bytes,
+            "{} bytes were foreseen, not {}",
+            self.bytes,
+            body.len()
+        );
         body
     }
 
@@ -135,7 +154,9 @@ fn push_batch(body: &mut String, id: BatchId, counts: &Counts) {
     push(body, format_args!("{{\"id\":\"{id}\",\"counts\":{{"));
     push_list(body, counts, |body, (minute, pairs)| {
         push(body, format_args!("\"{}\":[", minute.unix_s()));
-        push_list(body, pairs, |body, (index, count)| push(body, format_args!("[{index},{count}]")));
+        push_list(body, pairs, |body, (index, count)| {
+            push(body, format_args!("[{index},{count}]"))
+        });
         body.push(']');
     });
     body.push_str("}}");
@@ -165,7 +186,8 @@ fn pair_bytes(index: u32, count: u64) -> usize {
 }
 
 fn digits(n: u64) -> usize {
-    n.checked_ilog10().map_or(1, |log| usize::try_from(log).unwrap_or(usize::MAX) + 1)
+    n.checked_ilog10()
+        .map_or(1, |log| usize::try_from(log).unwrap_or(usize::MAX) + 1)
 }
 
 /// A job has fewer names than bytes.
@@ -187,7 +209,11 @@ mod tests {
     }
 
     fn event(name: &str, minute: i64, count: u64) -> (EventName<'static>, Minute, u64) {
-        (EventName::new(name.to_owned()).unwrap(), Minute::from_unix_s(NOW - minute * 60).unwrap(), count)
+        (
+            EventName::new(name.to_owned()).unwrap(),
+            Minute::from_unix_s(NOW - minute * 60).unwrap(),
+            count,
+        )
     }
 
     #[test]
@@ -264,7 +290,11 @@ mod tests {
     fn a_full_job_says_so_and_stays_as_it_is() {
         let mut job = JobBuilder::new(BatchId::from_bytes([0; 16]));
         let mut taken = 0;
-        while job.add_event(&event(&format!("{taken:0>255}"), 0, 1).0, Minute::from_unix_s(NOW).unwrap(), 1) {
+        while job.add_event(
+            &event(&format!("{taken:0>255}"), 0, 1).0,
+            Minute::from_unix_s(NOW).unwrap(),
+            1,
+        ) {
             taken += 1;
         }
         let decoded = decode(job.encode(now()).as_bytes(), now()).unwrap();

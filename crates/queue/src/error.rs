@@ -83,7 +83,10 @@ mod tests {
             Error::from(BeanstalkcError::UnexpectedResponse("OutOfMemory".to_owned())),
             Error::OutOfMemory
         );
-        assert_eq!(failed("InternalError"), Error::Protocol("InternalError".to_owned()));
+        assert_eq!(
+            failed("InternalError"),
+            Error::Protocol("InternalError".to_owned())
+        );
         assert!(!failed("InternalError").leaves_connection_usable());
     }
 }

@@ -16,7 +16,7 @@ mod producer;
 use std::net::SocketAddr;
 
 pub use consumer::{Consumer, Reserved};
-pub use decode::{Decoded, DecodeError, decode};
+pub use decode::{DecodeError, Decoded, decode};
 pub use encode::{JOB_BYTES_MAX, JobBuilder};
 pub use error::Error;
 pub use operate::{Head, heads, kick};

@@ -35,7 +35,12 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, calls: None, stuck: Arc::default(), backoff: Duration::ZERO }
+        Self {
+            address,
+            calls: None,
+            stuck: Arc::default(),
+            backoff: Duration::ZERO,
+        }
     }
 
     /// Runs `call` on the connection's thread and waits for at most `limit`, after a pause if the last call broke the connection.
@@ -97,10 +102,12 @@ impl Link {
             .spawn(move || serve(address, opened, &queue))
             .map_err(|e| Error::Unreachable(e.to_string()))?;
         // Connecting takes a TCP handshake and two commands, `use` and `watch`.
-        self.wait(CONNECT_LIMIT * 2, connected).await.map_err(|e| match e {
-            Error::TooManyStuck(_) | Error::Unreachable(_) => e,
-            other => Error::Unreachable(other.to_string()),
-        })?;
+        self.wait(CONNECT_LIMIT * 2, connected)
+            .await
+            .map_err(|e| match e {
+                Error::TooManyStuck(_) | Error::Unreachable(_) => e,
+                other => Error::Unreachable(other.to_string()),
+            })?;
         Ok(calls)
     }
 

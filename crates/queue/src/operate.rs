@@ -43,7 +43,9 @@ pub async fn heads(config: &Config) -> Result<(TubeState, Vec<Head>), Error> {
 /// # Errors
 /// beanstalkd did not answer.
 pub async fn kick(config: &Config, bound: u32) -> Result<u64, Error> {
-    Link::new(config.address).call(CALL_LIMIT, move |connection| Ok(connection.kick(bound)?)).await
+    Link::new(config.address)
+        .call(CALL_LIMIT, move |connection| Ok(connection.kick(bound)?))
+        .await
 }
 
 pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<TubeState, Error> {
@@ -71,7 +73,12 @@ fn head(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<Head>
         Err(error) => return Err(error),
     };
     match connection.stats_job(job_id).map_err(Error::from) {
-        Ok(stats) => Ok(Some(Head { state, job_id, age_s: number(&stats, "age")?, body })),
+        Ok(stats) => Ok(Some(Head {
+            state,
+            job_id,
+            age_s: number(&stats, "age")?,
+            body,
+        })),
         Err(Error::NotFound) => Ok(None),
         Err(error) => Err(error),
     }

@@ -33,7 +33,9 @@ pub struct Producer {
 impl Producer {
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self { link: Link::new(config.address) }
+        Self {
+            link: Link::new(config.address),
+        }
     }
 
     /// Returns once beanstalkd has `job` on disk. A put whose reply was lost is repeated, byte for byte.
@@ -52,7 +54,11 @@ impl Producer {
             metrics::counter!("queue_put_failures_total").increment(1);
             if attempt == PUT_ATTEMPTS_MAX || error.leaves_connection_usable() {
                 tracing::error!(%error, attempt, maybe_stored, "cannot put a job");
-                return Err(if maybe_stored { PutError::Unknown(error) } else { PutError::NotStored(error) });
+                return Err(if maybe_stored {
+                    PutError::Unknown(error)
+                } else {
+                    PutError::NotStored(error)
+                });
             }
             tracing::warn!(%error, attempt, "putting a job again");
             attempt += 1;
@@ -79,5 +85,8 @@ impl Producer {
 
 /// `Buried` is a job in the queue that no worker will see before an operator kicks it.
 fn may_have_stored(error: &Error) -> bool {
-    matches!(error, Error::Connection(_) | Error::Protocol(_) | Error::Stuck(_) | Error::Buried)
+    matches!(
+        error,
+        Error::Connection(_) | Error::Protocol(_) | Error::Stuck(_) | Error::Buried
+    )
 }

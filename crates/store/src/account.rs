@@ -41,19 +41,29 @@ impl Account {
     pub async fn ensure(&self, admin: &Server, role: Role) -> Result<(), Error> {
         let user = checked_word("account name", &self.user, 32)?;
         let password = self.password.read(&self.user)?;
-        if !password.bytes().all(|b| b.is_ascii_graphic() && !b"'\"\\".contains(&b)) {
-            return Err(Error::PasswordText { user: self.user.clone() });
+        if !password
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"'\"\\".contains(&b))
+        {
+            return Err(Error::PasswordText {
+                user: self.user.clone(),
+            });
         }
         let mut conn = admin.connect().await?;
         let mut statements = vec!["SET sql_log_bin = 0".to_owned()];
         for host in ["localhost", "%"] {
             let account = format!("'{user}'@'{host}'");
             statements.push(format!("CREATE USER IF NOT EXISTS {account}"));
-            statements.push(format!("ALTER USER {account} IDENTIFIED BY '{password}'{}", role.limits()));
+            statements.push(format!(
+                "ALTER USER {account} IDENTIFIED BY '{password}'{}",
+                role.limits()
+            ));
             statements.extend(role.grants(&account));
         }
         for statement in statements {
-            admin.limited("set up an account", STATEMENT_LIMIT, conn.query_drop(statement)).await?;
+            admin
+                .limited("set up an account", STATEMENT_LIMIT, conn.query_drop(statement))
+                .await?;
         }
         Ok(())
     }
@@ -69,13 +79,19 @@ impl Role {
 
     fn grants(self, account: &str) -> Vec<String> {
         let per_shard = |rights: &str| -> Vec<String> {
-            Shard::all().map(|shard| format!("GRANT {rights} ON {shard}.* TO {account}")).collect()
+            Shard::all()
+                .map(|shard| format!("GRANT {rights} ON {shard}.* TO {account}"))
+                .collect()
         };
         match self {
             Self::Worker => {
                 let mut grants = per_shard("INSERT, UPDATE, SELECT");
-                grants.push(format!("GRANT INSERT, SELECT ON eventtracker.CountedBatch TO {account}"));
-                grants.push(format!("GRANT INSERT, UPDATE, SELECT ON eventtracker.CountedTotal TO {account}"));
+                grants.push(format!(
+                    "GRANT INSERT, SELECT ON eventtracker.CountedBatch TO {account}"
+                ));
+                grants.push(format!(
+                    "GRANT INSERT, UPDATE, SELECT ON eventtracker.CountedTotal TO {account}"
+                ));
                 grants
             }
             Self::Replication => vec![format!("GRANT REPLICATION SLAVE ON *.* TO {account}")],
@@ -92,6 +108,16 @@ impl Role {
 pub(crate) fn checked_word<'a>(what: &'static str, value: &'a str, limit: usize) -> Result<&'a str, Error> {
     let fine = !value.is_empty()
         && value.len() <= limit
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if fine { Ok(value) } else { Err(Error::Word { what, value: value.to_owned(), limit }) }
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if fine {
+        Ok(value)
+    } else {
+        Err(Error::Word {
+            what,
+            value: value.to_owned(),
+            limit,
+        })
+    }
 }

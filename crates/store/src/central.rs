@@ -29,7 +29,7 @@ const BRIEF_LIMIT: Duration = Duration::from_secs(3);
 /// statement.
 const IDS_PER_STATEMENT: usize = 8;
 
-/// The central database, read over at most [`lease::CONNECTIONS_MAX`] connections. Clones share them.
+/// The central database, read over a few connections, which clones share.
 ///
 /// A connection is used again only after a call that ended well. A call that failed, timed out, or whose future
 /// was dropped closes its connection.

@@ -98,7 +98,9 @@ impl Regional {
     /// After any error it is *unknown* whether the transaction was committed; redelivery and the ledger decide.
     pub async fn commit(&mut self, flush: &Flush<'_>) -> Result<Committed, Error> {
         self.connect().await?;
-        let Some(mut conn) = self.conn.take() else { return Ok(Committed::default()) };
+        let Some(mut conn) = self.conn.take() else {
+            return Ok(Committed::default());
+        };
         let attempts = async {
             let mut attempt = 1;
             loop {
@@ -113,7 +115,10 @@ impl Regional {
                 }
             }
         };
-        let committed = self.server.limited("commit counts", COMMIT_LIMIT, attempts).await?;
+        let committed = self
+            .server
+            .limited("commit counts", COMMIT_LIMIT, attempts)
+            .await?;
         self.conn = Some(conn);
         Ok(committed)
     }
@@ -133,8 +138,12 @@ impl Regional {
             batches_recognised: (flush.batches.len() - new.len()) as u64,
             ..Committed::default()
         };
-        let mut out = Script { conn, text: String::new() };
-        self.write_counts(&mut out, &counts.sorted(), &mut committed).await?;
+        let mut out = Script {
+            conn,
+            text: String::new(),
+        };
+        self.write_counts(&mut out, &counts.sorted(), &mut committed)
+            .await?;
         self.write_names(&mut out, flush, &committed).await?;
         self.write_tube(&mut out, flush).await?;
         out.finish().await?;
@@ -158,14 +167,28 @@ impl Regional {
         for shard_rows in rows.chunk_by(|a, b| Shard::of(a.0) == Shard::of(b.0)) {
             let shard = Shard::of(shard_rows[0].0);
             let table = format!("{shard}.EventMinute (eventId, createDate, count)");
-            let values = shard_rows.iter().map(|(id, minute, n)| format!("({id},{},{n})", minute.sql_literal()));
+            let values = shard_rows
+                .iter()
+                .map(|(id, minute, n)| format!("({id},{},{n})", minute.sql_literal()));
             out.upsert(&table, "count", values).await?;
         }
         let region = &self.region;
-        let values = minutes.iter().map(|(minute, n)| format!("('{region}',{},{n})", minute.sql_literal()));
-        out.upsert("bigdata_0.RegionMinute (region, createDate, count)", "count", values).await?;
+        let values = minutes
+            .iter()
+            .map(|(minute, n)| format!("('{region}',{},{n})", minute.sql_literal()));
+        out.upsert(
+            "bigdata_0.RegionMinute (region, createDate, count)",
+            "count",
+            values,
+        )
+        .await?;
         let total = (!rows.is_empty()).then(|| format!("(1,{})", committed.count()));
-        out.upsert("eventtracker.CountedTotal (id, total)", "total", total.into_iter()).await
+        out.upsert(
+            "eventtracker.CountedTotal (id, total)",
+            "total",
+            total.into_iter(),
+        )
+        .await
     }
 
     async fn write_names(
@@ -174,17 +197,29 @@ impl Regional {
         flush: &Flush<'_>,
         committed: &Committed,
     ) -> Result<(), mysql_async::Error> {
-        let new = committed.totals.iter().filter_map(|(id, &n)| flush.new_names.get(id).map(|name| (*id, name, n)));
+        let new = committed
+            .totals
+            .iter()
+            .filter_map(|(id, &n)| flush.new_names.get(id).map(|name| (*id, name, n)));
         let known = flush.popularity.iter().map(|(&id, (name, n))| (id, name, *n));
         let mut rows: Vec<(EventId, &EventName<'_>, u64)> = new.chain(known).collect();
         rows.sort_unstable();
         let values = rows.iter().map(|(id, name, n)| format!("({id},'{name}',{n})"));
-        out.upsert("bigdata_0.EventTags (eventId, tagName, popularity)", "popularity", values).await
+        out.upsert(
+            "bigdata_0.EventTags (eventId, tagName, popularity)",
+            "popularity",
+            values,
+        )
+        .await
     }
 
     async fn write_tube(&self, out: &mut Script<'_>, flush: &Flush<'_>) -> Result<(), mysql_async::Error> {
-        let Some((tube, seen_at)) = flush.tube else { return Ok(()) };
-        let age = tube.oldest_ready_age_s.map_or_else(|| "NULL".to_owned(), |s| s.to_string());
+        let Some((tube, seen_at)) = flush.tube else {
+            return Ok(());
+        };
+        let age = tube
+            .oldest_ready_age_s
+            .map_or_else(|| "NULL".to_owned(), |s| s.to_string());
         out.push(format_args!(
             "INSERT INTO bigdata_0.RegionStatus \
              (region, source, seenAt, jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS) \
@@ -222,17 +257,26 @@ async fn enter_into_ledger(
     const ROWS_MAX: usize = 10_000;
     let mut new = Vec::new();
     for chunk in batches.values().collect::<Vec<_>>().chunks(ROWS_MAX) {
-        let mut sql = "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES ".to_owned();
+        let mut sql =
+            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES "
+                .to_owned();
         for (at, batch) in chunk.iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
             let id = u128::from_be_bytes(*batch.id.as_bytes());
             let accepted_s = batch.accepted.unix_ms().div_euclid(1000) + 1;
             let total = batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
-            write_to(&mut sql, format_args!("{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),CURRENT_TIMESTAMP,{total})"));
+            write_to(
+                &mut sql,
+                format_args!("{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),CURRENT_TIMESTAMP,{total})"),
+            );
         }
         sql.push_str(" RETURNING batchId");
         let ids: Vec<Vec<u8>> = conn.query(sql).await?;
-        new.extend(ids.iter().filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok()).map(BatchId::from_bytes));
+        new.extend(
+            ids.iter()
+                .filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok())
+                .map(BatchId::from_bytes),
+        );
     }
     Ok(new)
 }
@@ -285,7 +329,8 @@ impl Script<'_> {
 }
 
 fn write_to(text: &mut String, arguments: fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("writing into a String cannot fail");
+    text.write_fmt(arguments)
+        .expect("writing into a String cannot fail");
 }
 
 fn lost_against_another(error: &mysql_async::Error) -> bool {

@@ -50,19 +50,30 @@ impl SourceState {
 /// A name, host or password that cannot be quoted, or a statement that failed.
 pub async fn start_source(centre_admin: &Server, source: &Source, account: &Account) -> Result<(), Error> {
     let name = checked_word("region name", &source.region, 32)?;
-    let host_is_plain = source.host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b));
+    let host_is_plain = source
+        .host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b));
     if !host_is_plain {
-        return Err(Error::Word { what: "host", value: source.host.clone(), limit: 255 });
+        return Err(Error::Word {
+            what: "host",
+            value: source.host.clone(),
+            limit: 255,
+        });
     }
     let user = checked_word("account name", &account.user, 32)?;
     let password = account.password.read(user)?;
     if password.contains(['\'', '\\']) {
-        return Err(Error::PasswordText { user: user.to_owned() });
+        return Err(Error::PasswordText {
+            user: user.to_owned(),
+        });
     }
     let mut conn = centre_admin.connect().await?;
     let run = async {
         if !address_is_set(&mut conn, source).await? {
-            conn.query_drop(format!("STOP SLAVE '{name}'")).await.or_else(ignore_unknown_connection)?;
+            conn.query_drop(format!("STOP SLAVE '{name}'"))
+                .await
+                .or_else(ignore_unknown_connection)?;
             conn.query_drop(format!(
                 "CHANGE MASTER '{name}' TO MASTER_HOST='{}', MASTER_PORT={}, MASTER_USER='{user}', \
                  MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD={HEARTBEAT_S}, \
@@ -73,7 +84,9 @@ pub async fn start_source(centre_admin: &Server, source: &Source, account: &Acco
         }
         conn.query_drop(format!("START SLAVE '{name}'")).await
     };
-    centre_admin.limited("start replication", STATEMENT_LIMIT, run).await
+    centre_admin
+        .limited("start replication", STATEMENT_LIMIT, run)
+        .await
 }
 
 async fn address_is_set(conn: &mut Conn, source: &Source) -> Result<bool, mysql_async::Error> {

@@ -30,10 +30,16 @@ macro_rules! sql {
 impl Side {
     fn databases(self) -> Vec<String> {
         let (per_shard, once): (&str, &[&str]) = match self {
-            Self::Regional => (sql!("regional/shard_database"), &[sql!("regional/ledger_database")]),
+            Self::Regional => (
+                sql!("regional/shard_database"),
+                &[sql!("regional/ledger_database")],
+            ),
             Self::Central => (sql!("central/shard_database"), &[]),
         };
-        for_each_shard(per_shard).into_iter().chain(once.iter().map(|&s| s.to_owned())).collect()
+        for_each_shard(per_shard)
+            .into_iter()
+            .chain(once.iter().map(|&s| s.to_owned()))
+            .collect()
     }
 
     fn tables(self) -> Vec<String> {
@@ -50,7 +56,10 @@ impl Side {
                 ],
             ),
             Self::Central => (
-                &[sql!("central/shard_event_minute"), sql!("central/shard_event_day")],
+                &[
+                    sql!("central/shard_event_minute"),
+                    sql!("central/shard_event_day"),
+                ],
                 &[
                     sql!("central/event_tags"),
                     sql!("central/region_minute"),
@@ -65,7 +74,9 @@ impl Side {
 }
 
 fn for_each_shard(text: &str) -> Vec<String> {
-    Shard::all().map(|shard| text.replace("{shard}", &shard.number().to_string())).collect()
+    Shard::all()
+        .map(|shard| text.replace("{shard}", &shard.number().to_string()))
+        .collect()
 }
 
 /// Puts every database and table in place; what is there already stays as it is.
@@ -81,7 +92,9 @@ pub async fn apply(admin: &Server, side: Side) -> Result<(), Error> {
         .chain(side.databases())
         .chain(side.tables())
     {
-        admin.limited("apply the schema", STATEMENT_LIMIT, conn.query_drop(statement)).await?;
+        admin
+            .limited("apply the schema", STATEMENT_LIMIT, conn.query_drop(statement))
+            .await?;
     }
     Ok(())
 }
@@ -94,8 +107,12 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
     let mut conn = admin.connect().await?;
     let run = async {
         conn.query_drop("SET sql_log_bin = 0").await?;
-        conn.query_drop(format!("DROP DATABASE IF EXISTS {SCRATCH}")).await?;
-        conn.query_drop(format!("CREATE DATABASE {SCRATCH} CHARACTER SET ascii COLLATE ascii_bin")).await?;
+        conn.query_drop(format!("DROP DATABASE IF EXISTS {SCRATCH}"))
+            .await?;
+        conn.query_drop(format!(
+            "CREATE DATABASE {SCRATCH} CHARACTER SET ascii COLLATE ascii_bin"
+        ))
+        .await?;
         let mut differences = Vec::new();
         for statement in side.tables() {
             differences.extend(difference(&mut conn, &statement).await?);
@@ -107,17 +124,27 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
 }
 
 async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mysql_async::Error> {
-    let Some(full_name) = table_name(create) else { return Ok(None) };
-    let Some((_, table)) = full_name.split_once('.') else { return Ok(None) };
+    let Some(full_name) = table_name(create) else {
+        return Ok(None);
+    };
+    let Some((_, table)) = full_name.split_once('.') else {
+        return Ok(None);
+    };
     let Some(actual) = show_create(conn, full_name).await? else {
-        return Ok(Some(format!("{full_name} is missing; run 'eventtracker schema apply'")));
+        return Ok(Some(format!(
+            "{full_name} is missing; run 'eventtracker schema apply'"
+        )));
     };
     let scratch_name = format!("{SCRATCH}.{table}");
-    conn.query_drop(format!("DROP TABLE IF EXISTS {scratch_name}")).await?;
-    conn.query_drop(create.replacen(full_name, &scratch_name, 1)).await?;
+    conn.query_drop(format!("DROP TABLE IF EXISTS {scratch_name}"))
+        .await?;
+    conn.query_drop(create.replacen(full_name, &scratch_name, 1))
+        .await?;
     let expected = show_create(conn, &scratch_name).await?.unwrap_or_default();
     let same = without_charset_default(&actual) == without_charset_default(&expected);
-    Ok((!same).then(|| format!("{full_name} differs from the schema.\nit is:\n{actual}\nit should be:\n{expected}")))
+    Ok((!same).then(|| {
+        format!("{full_name} differs from the schema.\nit is:\n{actual}\nit should be:\n{expected}")
+    }))
 }
 
 /// A table's default character set follows its database's, while each text column names its own.
@@ -126,13 +153,20 @@ fn without_charset_default(create: &str) -> String {
 }
 
 fn table_name(create: &str) -> Option<&str> {
-    create.split_once("CREATE TABLE IF NOT EXISTS ")?.1.split_whitespace().next()
+    create
+        .split_once("CREATE TABLE IF NOT EXISTS ")?
+        .1
+        .split_whitespace()
+        .next()
 }
 
 async fn show_create(conn: &mut Conn, table: &str) -> Result<Option<String>, mysql_async::Error> {
     const NO_SUCH_TABLE: u16 = 1146;
     const NO_SUCH_DATABASE: u16 = 1049;
-    match conn.query_first::<(String, String), _>(format!("SHOW CREATE TABLE {table}")).await {
+    match conn
+        .query_first::<(String, String), _>(format!("SHOW CREATE TABLE {table}"))
+        .await
+    {
         Ok(row) => Ok(row.map(|(_, text)| text)),
         Err(mysql_async::Error::Server(e)) if [NO_SUCH_TABLE, NO_SUCH_DATABASE].contains(&e.code) => Ok(None),
         Err(e) => Err(e),
@@ -147,7 +181,10 @@ mod tests {
     fn every_table_statement_names_its_table() {
         for side in [Side::Regional, Side::Central] {
             for statement in side.tables() {
-                assert!(table_name(&statement).is_some_and(|name| name.contains('.')), "{statement}");
+                assert!(
+                    table_name(&statement).is_some_and(|name| name.contains('.')),
+                    "{statement}"
+                );
                 assert!(!statement.contains('{'), "{statement}");
             }
         }

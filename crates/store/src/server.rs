@@ -8,7 +8,7 @@ use std::time::Duration;
 use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Account, Error};
 
 /// Longest wait for a connection: a server on the same network answers in milliseconds or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -57,7 +57,25 @@ impl Server {
     /// The same server under another account.
     #[must_use]
     pub fn with_user(&self, user: &str, password: Option<Password>) -> Self {
-        Self { user: user.to_owned(), password, ..self.clone() }
+        Self {
+            user: user.to_owned(),
+            password,
+            ..self.clone()
+        }
+    }
+
+    /// The account, as an administrator sets it up.
+    ///
+    /// # Errors
+    /// `NoPassword`: an account that anybody could use is never set up.
+    pub fn account(&self) -> Result<Account, Error> {
+        let password = self.password.clone().ok_or_else(|| Error::NoPassword {
+            user: self.user.clone(),
+        })?;
+        Ok(Account {
+            user: self.user.clone(),
+            password,
+        })
     }
 
     /// A new connection in UTC and strict mode.
@@ -70,7 +88,10 @@ impl Server {
     }
 
     pub(crate) fn options(&self, further_setup: &[String]) -> Result<OptsBuilder, Error> {
-        let setup = SESSION_SETUP.iter().map(|&s| s.to_owned()).chain(further_setup.iter().cloned());
+        let setup = SESSION_SETUP
+            .iter()
+            .map(|&s| s.to_owned())
+            .chain(further_setup.iter().cloned());
         Ok(OptsBuilder::default()
             .ip_or_hostname(self.host.clone())
             .tcp_port(self.port)
@@ -90,8 +111,16 @@ impl Server {
     ) -> Result<T, Error> {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(Error::Query { action, server: self.to_string(), source }),
-            Err(_) => Err(Error::TimedOut { action, server: self.to_string(), limit }),
+            Ok(Err(source)) => Err(Error::Query {
+                action,
+                server: self.to_string(),
+                source,
+            }),
+            Err(_) => Err(Error::TimedOut {
+                action,
+                server: self.to_string(),
+                limit,
+            }),
         }
     }
 }
@@ -101,11 +130,16 @@ impl Password {
     /// `PasswordVariable` or `PasswordFile` where there is none to read.
     pub fn read(&self, user: &str) -> Result<String, Error> {
         match self {
-            Self::Env(name) => std::env::var(name)
-                .map_err(|_| Error::PasswordVariable { name: name.clone(), user: user.to_owned() }),
+            Self::Env(name) => std::env::var(name).map_err(|_| Error::PasswordVariable {
+                name: name.clone(),
+                user: user.to_owned(),
+            }),
             Self::File(path) => std::fs::read_to_string(path)
                 .map(|text| text.lines().next().unwrap_or_default().to_owned())
-                .map_err(|source| Error::PasswordFile { path: path.display().to_string(), source }),
+                .map_err(|source| Error::PasswordFile {
+                    path: path.display().to_string(),
+                    source,
+                }),
         }
     }
 }

@@ -49,12 +49,17 @@ impl Config {
         if (1..=limit_ms).contains(&self.flush_age_ms) {
             Ok(())
         } else {
-            Err(Error::FlushAge { flush_age_ms: self.flush_age_ms, limit_ms })
+            Err(Error::FlushAge {
+                flush_age_ms: self.flush_age_ms,
+                limit_ms,
+            })
         }
     }
 
     pub(crate) fn flush_policy(&self) -> FlushPolicy {
-        FlushPolicy { age: Duration::from_millis(self.flush_age_ms) }
+        FlushPolicy {
+            age: Duration::from_millis(self.flush_age_ms),
+        }
     }
 }
 
@@ -64,9 +69,19 @@ mod tests {
 
     #[test]
     fn a_flush_must_come_well_before_the_jobs_go_back() {
-        let with_age = |flush_age_ms| Config { flush_age_ms, name: default_name(), listen: default_listen() };
+        let with_age = |flush_age_ms| Config {
+            flush_age_ms,
+            name: default_name(),
+            listen: default_listen(),
+        };
         assert!(with_age(7500).check().is_ok());
-        assert!(with_age(7501).check().unwrap_err().to_string().contains("7500 ms"));
+        assert!(
+            with_age(7501)
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("7500 ms")
+        );
         assert!(with_age(0).check().is_err());
     }
 }

@@ -54,7 +54,8 @@ impl FlushPolicy {
 
     /// Time until the oldest held job is old enough.
     pub(crate) fn left(&self, held: &Held, now: Instant) -> Duration {
-        held.since.map_or(self.age, |since| self.age.saturating_sub(now - since))
+        held.since
+            .map_or(self.age, |since| self.age.saturating_sub(now - since))
     }
 }
 
@@ -64,14 +65,22 @@ mod tests {
 
     #[test]
     fn due_by_age_or_by_size() {
-        let policy = FlushPolicy { age: Duration::from_secs(1) };
+        let policy = FlushPolicy {
+            age: Duration::from_secs(1),
+        };
         let start = Instant::now();
         let mut held = Held::default();
         assert!(!policy.is_due(&held, start + Duration::from_secs(9)));
-        let job = || queue::Decoded { names: Vec::new(), batches: Vec::new() };
+        let job = || queue::Decoded {
+            names: Vec::new(),
+            batches: Vec::new(),
+        };
         held.add(1, job(), start);
         assert!(!policy.is_due(&held, start + Duration::from_millis(999)));
-        assert_eq!(policy.left(&held, start + Duration::from_millis(400)), Duration::from_millis(600));
+        assert_eq!(
+            policy.left(&held, start + Duration::from_millis(400)),
+            Duration::from_millis(600)
+        );
         assert!(policy.is_due(&held, start + Duration::from_secs(1)));
         (2..=2_000).for_each(|id| held.add(id, job(), start));
         assert!(policy.is_due(&held, start));

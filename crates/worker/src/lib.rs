@@ -97,7 +97,9 @@ impl Worker {
         let hurry = self.reserve().await?;
         self.health.ready("queue");
         let now = Instant::now();
-        let report_due = self.tube_reported.is_none_or(|at| now - at >= TUBE_REPORT_INTERVAL);
+        let report_due = self
+            .tube_reported
+            .is_none_or(|at| now - at >= TUBE_REPORT_INTERVAL);
         if hurry || report_due || self.policy.is_due(&self.held, now) {
             self.flush().await?;
         }
@@ -130,7 +132,11 @@ impl Worker {
 
     async fn bury(&mut self, job_id: u64, reason: &queue::DecodeError) -> Result<(), queue::Error> {
         let reason: &dyn std::error::Error = reason;
-        tracing::error!(job_id, reason, "buried a job that cannot be counted; see 'eventtracker queue list'");
+        tracing::error!(
+            job_id,
+            reason,
+            "buried a job that cannot be counted; see 'eventtracker queue list'"
+        );
         metrics::counter!("worker_jobs_buried_total").increment(1);
         self.jobs.bury(job_id).await
     }
@@ -152,7 +158,8 @@ impl Worker {
         let popularity_sent = popularity.is_some();
         let held = std::mem::take(&mut self.held);
         self.tube_reported = Some(started);
-        self.names.committed(&committed.totals, held.names, popularity_sent, started);
+        self.names
+            .committed(&committed.totals, held.names, popularity_sent, started);
         metrics::counter!("worker_batches_counted_total").increment(committed.batches_counted);
         metrics::counter!("worker_batches_recognised_total").increment(committed.batches_recognised);
         metrics::counter!("worker_counts_total").increment(committed.count());
@@ -183,7 +190,11 @@ impl Worker {
         self.health.not_ready(part, error);
         if !std::mem::replace(&mut self.failing, true) {
             let cause: &dyn std::error::Error = error;
-            tracing::warn!(cause, jobs = self.held.job_ids.len(), "gave the held jobs back to the queue");
+            tracing::warn!(
+                cause,
+                jobs = self.held.job_ids.len(),
+                "gave the held jobs back to the queue"
+            );
         }
         self.held = Held::default();
         self.jobs.disconnect();

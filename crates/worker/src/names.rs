@@ -28,7 +28,11 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { known: HashSet::new(), grown: Popularity::new(), sent: now }
+        Self {
+            known: HashSet::new(),
+            grown: Popularity::new(),
+            sent: now,
+        }
     }
 
     pub(crate) fn unknown_among(
@@ -98,7 +102,12 @@ mod tests {
         let start = Instant::now();
         let mut names = Names::new(start);
         let name = EventName::new("a").unwrap();
-        names.committed(&HashMap::new(), HashMap::from([(name.id(), name.clone())]), false, start);
+        names.committed(
+            &HashMap::new(),
+            HashMap::from([(name.id(), name.clone())]),
+            false,
+            start,
+        );
         assert_eq!(names.unknown_among(&HashMap::from([(name.id(), name)])).len(), 1);
     }
 }

@@ -60,10 +60,18 @@ async fn list(config: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["first", "job", "age", "bytes", "content"]);
+    table
+        .load_style(presets::NOTHING)
+        .set_header(["first", "job", "age", "bytes", "content"]);
     for head in heads {
         let bytes = head.body.len().to_string();
-        table.add_row([head.state.to_owned(), head.job_id.to_string(), format!("{} s", head.age_s), bytes, content(&head.body)]);
+        table.add_row([
+            head.state.to_owned(),
+            head.job_id.to_string(),
+            format!("{} s", head.age_s),
+            bytes,
+            content(&head.body),
+        ]);
     }
     println!("{table}");
     Ok(())
@@ -74,10 +82,17 @@ fn content(body: &[u8]) -> String {
     match queue::decode(body, SystemTime::now().into()) {
         Ok(job) => {
             let counts: usize = job.batches.iter().map(|batch| batch.counts.len()).sum();
-            format!("{} batches, {} names, {counts} counts", job.batches.len(), job.names.len())
+            format!(
+                "{} batches, {} names, {counts} counts",
+                job.batches.len(),
+                job.names.len()
+            )
         }
         Err(error) => {
-            let text: String = String::from_utf8_lossy(body).chars().take(BODY_CHARS_MAX).collect();
+            let text: String = String::from_utf8_lossy(body)
+                .chars()
+                .take(BODY_CHARS_MAX)
+                .collect();
             format!("unreadable: {:#}: {:?}", anyhow::Error::from(error), text)
         }
     }

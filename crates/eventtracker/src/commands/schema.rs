@@ -48,7 +48,10 @@ impl Target {
             .chain(central)
             .map(|(side, server)| (side, server.with_user(&self.admin, password.clone())))
             .collect();
-        anyhow::ensure!(!servers.is_empty(), "the configuration has neither [regional] nor [central]");
+        anyhow::ensure!(
+            !servers.is_empty(),
+            "the configuration has neither [regional] nor [central]"
+        );
         Ok(servers)
     }
 }
@@ -62,16 +65,23 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
             Side::Regional => {
                 let regional = section(config.regional.as_ref(), "regional")?;
                 regional.account()?.ensure(&admin, Role::Worker).await?;
-                section(config.replication.as_ref(), "replication")?.ensure(&admin, Role::Replication).await?;
+                section(config.replication.as_ref(), "replication")?
+                    .ensure(&admin, Role::Replication)
+                    .await?;
             }
             Side::Central => {
                 let central = section(config.central.as_ref(), "central")?;
                 central.account()?.ensure(&admin, Role::Api).await?;
-                section(config.analyst.as_ref(), "analyst")?.ensure(&admin, Role::Analyst).await?;
+                section(config.analyst.as_ref(), "analyst")?
+                    .ensure(&admin, Role::Analyst)
+                    .await?;
                 for source in &config.source {
                     let account = section(config.replication.as_ref(), "replication")?;
                     store::start_source(&admin, source, account).await?;
-                    println!("{admin}: replicates from {} at {}:{}", source.region, source.host, source.port);
+                    println!(
+                        "{admin}: replicates from {} at {}:{}",
+                        source.region, source.host, source.port
+                    );
                 }
             }
         }

@@ -1,0 +1,3 @@
+//! Load on the whole pipeline.
+
+fn main() {}

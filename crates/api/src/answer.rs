@@ -1,0 +1,253 @@
+//! A series answer as JSON or CSV, written piece by piece while it is sent.
+
+use std::convert::Infallible;
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, Utc};
+use model::Instant;
+use store::Name;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::buckets::{Buckets, shown};
+
+/// Points per piece of text: about 20 kB.
+const POINTS_PER_PIECE: usize = 1_000;
+
+pub(crate) struct Answer {
+    pub(crate) buckets: Buckets,
+    pub(crate) complete_until: Option<Instant>,
+    /// By name.
+    pub(crate) series: Vec<Series>,
+    /// For the points held here, until the last is sent.
+    pub(crate) _room: OwnedSemaphorePermit,
+}
+
+pub(crate) struct Series {
+    pub(crate) name: Name,
+    /// One for each bucket. A sum of 0 means no events: counts begin at 1.
+    pub(crate) sums: Vec<u128>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    /// What `parameter` says, else the first of the two types that the Accept header lists, else JSON.
+    /// `None` for a parameter with another word.
+    pub(crate) fn wanted(parameter: Option<&str>, accept: Option<&str>) -> Option<Self> {
+        match parameter {
+            Some("json") => return Some(Self::Json),
+            Some("csv") => return Some(Self::Csv),
+            Some(_) => return None,
+            None => {}
+        }
+        let types = accept
+            .unwrap_or_default()
+            .split(',')
+            .map(|range| range.split(';').next().unwrap_or(range));
+        let listed = types.filter_map(
+            |media_type| match media_type.trim().to_ascii_lowercase().as_str() {
+                "application/json" => Some(Self::Json),
+                "text/csv" => Some(Self::Csv),
+                _ => None,
+            },
+        );
+        Some(listed.into_iter().next().unwrap_or(Self::Json))
+    }
+}
+
+enum Piece {
+    Head,
+    SeriesHead(usize),
+    Points(usize, Range<usize>),
+    SeriesTail,
+    Tail,
+}
+
+impl Answer {
+    pub(crate) fn into_response(self, format: Format) -> Response {
+        let content_type = match format {
+            Format::Json => "application/json",
+            Format::Csv => "text/csv; charset=utf-8",
+        };
+        let texts = self.pieces().into_iter().map(move |piece| match format {
+            Format::Json => self.json(&piece),
+            Format::Csv => self.csv(&piece),
+        });
+        let body = Body::from_stream(futures_util::stream::iter(texts.map(Ok::<_, Infallible>)));
+        ([(header::CONTENT_TYPE, content_type)], body).into_response()
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = vec![Piece::Head];
+        for at in 0..self.series.len() {
+            pieces.push(Piece::SeriesHead(at));
+            let starts = (0..self.buckets.len()).step_by(POINTS_PER_PIECE);
+            let ranges = starts.map(|start| start..(start + POINTS_PER_PIECE).min(self.buckets.len()));
+            pieces.extend(ranges.map(|range| Piece::Points(at, range)));
+            pieces.push(Piece::SeriesTail);
+        }
+        pieces.push(Piece::Tail);
+        pieces
+    }
+
+    fn json(&self, piece: &Piece) -> String {
+        match piece {
+            Piece::Head => format!(
+                r#"{{"from":{},"until":{},"step":{},"complete_until":{},"series":["#,
+                self.buckets.first_unix_s(),
+                self.buckets.end_unix_s(),
+                self.buckets.step.seconds(),
+                serde_json::json!(self.complete_until.map(Instant::unix_s)),
+            ),
+            Piece::SeriesHead(at) => {
+                let Series { name, sums } = &self.series[*at];
+                let comma = if *at > 0 { "," } else { "" };
+                let quoted = serde_json::json!(name.name);
+                let total: u128 = sums.iter().sum();
+                format!(
+                    r#"{comma}{{"name":{quoted},"event_id":"{}","total":{total},"points":["#,
+                    name.id
+                )
+            }
+            Piece::Points(at, range) => {
+                let mut text = String::new();
+                for (index, start, count) in self.points(*at, range) {
+                    text.push_str(if index > 0 { ",[" } else { "[" });
+                    text.push_str(&start.to_string());
+                    text.push(',');
+                    text.push_str(&count.map_or_else(|| "null".to_owned(), |count| count.to_string()));
+                    text.push(']');
+                }
+                text
+            }
+            Piece::SeriesTail => "]}".to_owned(),
+            Piece::Tail => "]}\n".to_owned(),
+        }
+    }
+
+    /// Nothing needs quotes: no character of a name does.
+    fn csv(&self, piece: &Piece) -> String {
+        match piece {
+            Piece::Head => "name,time,count\n".to_owned(),
+            Piece::Points(at, range) => {
+                let mut text = String::new();
+                for (_, start, count) in self.points(*at, range) {
+                    let time = DateTime::<Utc>::from_timestamp(start, 0).unwrap_or_default();
+                    text.push_str(&self.series[*at].name.name);
+                    text.push(',');
+                    text.push_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true));
+                    text.push(',');
+                    text.push_str(&count.map(|count| count.to_string()).unwrap_or_default());
+                    text.push('\n');
+                }
+                text
+            }
+            Piece::SeriesHead(_) | Piece::SeriesTail | Piece::Tail => String::new(),
+        }
+    }
+
+    fn points(
+        &self,
+        at: usize,
+        range: &Range<usize>,
+    ) -> impl Iterator<Item = (usize, i64, Option<u128>)> + use<'_> {
+        range.clone().map(move |index| {
+            let (start, end) = self.buckets.edges(index);
+            (
+                index,
+                start,
+                shown(self.series[at].sums[index], end, self.complete_until),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{EventId, Step};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn answer(names: &[&str], sums: &[u128]) -> Answer {
+        let from = Instant::from_unix_ms(1_763_787_600_000);
+        let length_ms = i64::try_from(sums.len()).unwrap() * 60_000;
+        let series = |name: &&str| Series {
+            name: Name {
+                name: (*name).to_owned(),
+                id: EventId::of(name),
+                popularity: 0,
+            },
+            sums: sums.to_vec(),
+        };
+        Answer {
+            buckets: Buckets::covering(from, from.plus_ms(length_ms), Step::Minute, 10_000).unwrap(),
+            complete_until: None,
+            series: names.iter().map(series).collect(),
+            _room: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+        }
+    }
+
+    fn json(answer: &Answer) -> String {
+        answer.pieces().iter().map(|piece| answer.json(piece)).collect()
+    }
+
+    #[test]
+    fn json_has_the_contracts_shape() {
+        let expected = concat!(
+            r#"{"from":1763787600,"until":1763787720,"step":60,"complete_until":null,"series":["#,
+            r#"{"name":"a","event_id":"919145239626757800","total":36893488147419103230,"#,
+            r#""points":[[1763787600,36893488147419103230],[1763787660,null]]}]}"#,
+            "\n"
+        );
+        assert_eq!(json(&answer(&["a"], &[2 * u128::from(u64::MAX), 0])), expected);
+        assert!(json(&answer(&[], &[3])).ends_with("\"series\":[]}\n"));
+    }
+
+    #[test]
+    fn pieces_make_one_document() {
+        let sums: Vec<u128> = (0..2_500).collect();
+        let answer = answer(&["a", "b"], &sums);
+        let document: serde_json::Value = serde_json::from_str(&json(&answer)).unwrap();
+        for series in document["series"].as_array().unwrap() {
+            assert_eq!(series["points"].as_array().unwrap().len(), 2_500);
+            assert_eq!(series["points"][2_499][1], 2_499);
+            assert_eq!(series["total"], 2_499 * 1_250);
+        }
+    }
+
+    #[test]
+    fn csv_has_a_line_per_bucket() {
+        let answer = answer(&["a"], &[3, 0]);
+        let csv: String = answer.pieces().iter().map(|piece| answer.csv(piece)).collect();
+        assert_eq!(
+            csv,
+            "name,time,count\na,2025-11-22T05:00:00Z,3\na,2025-11-22T05:01:00Z,\n"
+        );
+    }
+
+    #[test]
+    fn the_parameter_goes_before_the_header() {
+        let wanted = Format::wanted;
+        assert_eq!(wanted(None, None), Some(Format::Json));
+        assert_eq!(
+            wanted(None, Some("text/html, Text/CSV;q=0.9, */*")),
+            Some(Format::Csv)
+        );
+        assert_eq!(
+            wanted(None, Some("application/json, text/csv")),
+            Some(Format::Json)
+        );
+        assert_eq!(wanted(Some("json"), Some("text/csv")), Some(Format::Json));
+        assert_eq!(wanted(Some("xml"), None), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! How the minutes of a series fall into the buckets of its step.
+
+use model::{Instant, Minute, Step};
+
+/// The buckets of a range that was widened to the step's edges, in UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Buckets {
+    pub(crate) step: Step,
+    /// First seconds of the buckets, in order.
+    starts: Vec<i64>,
+    until_unix_s: i64,
+}
+
+impl Buckets {
+    /// The buckets of `[from, until)`, of which the part between [`Minute::FIRST`] and the end of [`Minute::LAST`]
+    /// is kept. `None` for more than `limit` of them.
+    pub(crate) fn covering(from: Instant, until: Instant, step: Step, limit: usize) -> Option<Self> {
+        let counted = Minute::FIRST.unix_s()..=Minute::LAST.unix_s() + 60;
+        let within = |unix_s: i64| unix_s.clamp(*counted.start(), *counted.end());
+        let from_unix_s = step.floor(within(from.unix_ms().div_euclid(1000)));
+        let until_unix_s = step.ceil(within(until.unix_ms().saturating_add(999).div_euclid(1000)));
+        let starts: Vec<i64> = std::iter::successors(Some(from_unix_s), |&start| Some(step.next(start)))
+            .take_while(|&start| start < until_unix_s)
+            .take(limit + 1)
+            .collect();
+        (starts.len() <= limit).then_some(Self {
+            step,
+            starts,
+            until_unix_s,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    pub(crate) fn first_unix_s(&self) -> i64 {
+        self.starts.first().copied().unwrap_or(self.until_unix_s)
+    }
+
+    pub(crate) fn end_unix_s(&self) -> i64 {
+        self.until_unix_s
+    }
+
+    /// First and last of the minutes that can hold counts; `None` if there are none.
+    pub(crate) fn minutes(&self) -> Option<(Minute, Minute)> {
+        let first = self.first_unix_s().max(Minute::FIRST.unix_s());
+        let last = (self.until_unix_s - 60).min(Minute::LAST.unix_s());
+        let minute = |unix_s| Minute::from_unix_s(unix_s).ok();
+        if first <= last {
+            minute(first).zip(minute(last))
+        } else {
+            None
+        }
+    }
+
+    /// The number of the bucket that `unix_s` lies in.
+    pub(crate) fn index_of(&self, unix_s: i64) -> Option<usize> {
+        if unix_s >= self.until_unix_s {
+            return None;
+        }
+        self.starts
+            .partition_point(|&start| start <= unix_s)
+            .checked_sub(1)
+    }
+
+    /// First second of bucket `index`, and that of the next.
+    pub(crate) fn edges(&self, index: usize) -> (i64, i64) {
+        (
+            self.starts[index],
+            self.starts.get(index + 1).copied().unwrap_or(self.until_unix_s),
+        )
+    }
+}
+
+/// What a bucket shows: its sum; without events 0 where everything before its end is known, else nothing.
+pub(crate) fn shown(sum: u128, end_unix_s: i64, complete_until: Option<Instant>) -> Option<u128> {
+    let is_complete = complete_until.is_some_and(|until| until.unix_ms() >= end_unix_s * 1000);
+    (sum > 0 || is_complete).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> Instant {
+        Instant::from_rfc3339(text).unwrap()
+    }
+
+    fn buckets(from: &str, until: &str, step: Step) -> Buckets {
+        Buckets::covering(at(from), at(until), step, 10_000).unwrap()
+    }
+
+    #[test]
+    fn a_range_is_widened_to_the_step() {
+        let hours = buckets("2026-03-01T10:30:00.5Z", "2026-03-01T12:00:00.001Z", Step::Hour);
+        assert_eq!(hours.first_unix_s() * 1000, at("2026-03-01T10:00:00Z").unix_ms());
+        assert_eq!(hours.end_unix_s() * 1000, at("2026-03-01T13:00:00Z").unix_ms());
+        assert_eq!(hours.len(), 3);
+        let months = buckets("2027-12-31T23:59:00Z", "2028-02-29T00:00:00Z", Step::Month);
+        assert_eq!(months.len(), 3);
+        assert_eq!(months.edges(2).0 * 1000, at("2028-02-01T00:00:00Z").unix_ms());
+        assert_eq!(months.edges(2).1 * 1000, at("2028-03-01T00:00:00Z").unix_ms());
+    }
+
+    #[test]
+    fn a_bucket_starts_with_its_first_instant() {
+        let days = buckets("2026-03-01T00:00:00Z", "2026-03-03T00:00:00Z", Step::Day);
+        let midnight = days.edges(1).0;
+        assert_eq!(days.index_of(midnight - 60), Some(0));
+        assert_eq!(days.index_of(midnight), Some(1));
+        assert_eq!(days.index_of(days.first_unix_s() - 60), None);
+        assert_eq!(days.index_of(days.end_unix_s()), None);
+    }
+
+    #[test]
+    fn only_counted_years_are_kept() {
+        let all = buckets("0001-01-01T00:00:00Z", "9999-01-01T00:00:00Z", Step::Month);
+        assert_eq!(all.minutes(), Some((Minute::FIRST, Minute::LAST)));
+        assert_eq!(all.len(), 38 * 12 + 1);
+        let before = buckets("1990-01-01T00:00:00Z", "1995-01-01T00:00:00Z", Step::Minute);
+        assert_eq!((before.len(), before.minutes()), (0, None));
+        let week = buckets("1990-01-01T00:00:00Z", "2000-01-01T00:01:00Z", Step::Week);
+        assert_eq!(week.first_unix_s() * 1000, at("1999-12-27T00:00:00Z").unix_ms());
+        assert_eq!(week.minutes().unwrap().0, Minute::FIRST);
+    }
+
+    #[test]
+    fn too_many_buckets_are_refused() {
+        let (from, until) = (at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"));
+        assert!(Buckets::covering(from, until, Step::Minute, 1439).is_none());
+        assert_eq!(
+            Buckets::covering(from, until, Step::Minute, 1440).map(|b| b.len()),
+            Some(1440)
+        );
+    }
+
+    #[test]
+    fn a_bucket_without_events_is_0_only_once_it_is_complete() {
+        let complete_until = Some(Instant::from_unix_ms(120_000));
+        assert_eq!(shown(7, 180, None), Some(7));
+        assert_eq!(shown(0, 120, None), None);
+        assert_eq!(shown(0, 120, complete_until), Some(0));
+        assert_eq!(shown(0, 121, complete_until), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_minute_of_the_range_lies_in_one_bucket(
+            from in 946_684_800i64..2_000_000_000,
+            length_s in 1i64..4_000_000,
+            step in prop::sample::select(&Step::ALL),
+        ) {
+            let instant = |unix_s: i64| Instant::from_unix_ms(unix_s * 1000);
+            let buckets = Buckets::covering(instant(from), instant(from + length_s), step, 100_000).unwrap();
+            let mut at = from - from.rem_euclid(60);
+            while at < from + length_s {
+                let (start, end) = buckets.edges(buckets.index_of(at).unwrap());
+                prop_assert!(start <= at && at < end);
+                at += 6_060;
+            }
+            for index in 1..buckets.len() {
+                prop_assert_eq!(buckets.edges(index - 1).1, buckets.edges(index).0);
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The parameters of a query string.
+
+use std::borrow::Cow;
+
+use crate::refusal::Refusal;
+
+pub(crate) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// A `+` stays a `+`: names and times have it, and neither has a space.
+    pub(crate) fn parse(query: Option<&str>, known: &'static [&'static str]) -> Result<Self, Refusal> {
+        let query = query.unwrap_or_default().replace('+', "%2B");
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes())
+            .map(|(key, value): (Cow<'_, str>, Cow<'_, str>)| (key.into_owned(), value.into_owned()))
+            .collect();
+        if pairs.iter().all(|(key, _)| known.contains(&key.as_str())) {
+            Ok(Self(pairs))
+        } else {
+            Err(Refusal::UnknownParameter { known })
+        }
+    }
+
+    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(move |(k, _)| k == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter that may be given once.
+    pub(crate) fn one(&self, key: &'static str) -> Result<Option<&str>, Refusal> {
+        let mut values = self.all(key);
+        let first = values.next();
+        if values.next().is_some() {
+            Err(Refusal::Repeated(key))
+        } else {
+            Ok(first)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &[&str] = &["name", "from"];
+
+    #[test]
+    fn values_are_decoded_and_a_plus_stays() {
+        let parameters =
+            Parameters::parse(Some("name=a%2Fb&from=2026-01-01T00:00:00+01:00&name=c%23"), KNOWN).unwrap();
+        assert_eq!(parameters.all("name").collect::<Vec<_>>(), ["a/b", "c#"]);
+        assert_eq!(parameters.one("from").unwrap(), Some("2026-01-01T00:00:00+01:00"));
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_refused() {
+        assert!(matches!(
+            Parameters::parse(Some("nmae=a"), KNOWN),
+            Err(Refusal::UnknownParameter { .. })
+        ));
+        let twice = Parameters::parse(Some("from=1&from=2"), KNOWN).unwrap();
+        assert!(matches!(twice.one("from"), Err(Refusal::Repeated("from"))));
+        assert_eq!(Parameters::parse(None, KNOWN).unwrap().one("from").unwrap(), None);
+    }
+}

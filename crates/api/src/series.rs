@@ -1,0 +1,194 @@
+//! `GET /v1/series`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::Response;
+use model::{Glob, Instant, Step};
+use store::Found;
+
+use crate::answer::{Answer, Format, Series};
+use crate::buckets::Buckets;
+use crate::parameters::Parameters;
+use crate::refusal::Refusal;
+use crate::routes::Api;
+use crate::time_expression;
+
+/// Patterns of one request: each is a search of its own.
+pub(crate) const PATTERNS_MAX: usize = 200;
+
+/// Series of one answer: more than anybody can tell apart on a graph.
+pub(crate) const SERIES_MAX: usize = 200;
+
+/// A year of minutes with room to spare.
+pub(crate) const POINTS_PER_SERIES_MAX: usize = 600_000;
+
+/// Points of one answer: 32 MB of sums, about 50 MB of JSON.
+pub(crate) const POINTS_MAX: usize = 2_000_000;
+
+/// Points of all answers being made or sent: 128 MB of sums.
+pub(crate) const POINTS_HELD_MAX: usize = 4 * POINTS_MAX;
+
+const PARAMETERS: &[&str] = &["name", "from", "until", "step", "format"];
+
+#[derive(Debug)]
+struct Query {
+    patterns: Vec<Glob>,
+    buckets: Buckets,
+    format: Format,
+}
+
+impl Query {
+    fn parse(query: Option<&str>, headers: &HeaderMap, now: Instant) -> Result<Self, Refusal> {
+        let parameters = Parameters::parse(query, PARAMETERS)?;
+        let step = parameters.one("step")?.unwrap_or("1m").parse::<Step>()?;
+        let (from, until) = (
+            time(&parameters, "from", "-1h", now)?,
+            time(&parameters, "until", "now", now)?,
+        );
+        if from >= until {
+            return Err(Refusal::EmptyRange);
+        }
+        let accept = headers
+            .get(header::ACCEPT)
+            .and_then(|accept| accept.to_str().ok());
+        Ok(Self {
+            patterns: patterns(&parameters)?,
+            buckets: Buckets::covering(from, until, step, POINTS_PER_SERIES_MAX)
+                .ok_or(Refusal::TooManyPointsPerSeries)?,
+            format: Format::wanted(parameters.one("format")?, accept).ok_or(Refusal::Format)?,
+        })
+    }
+}
+
+fn time(parameters: &Parameters, key: &'static str, default: &str, now: Instant) -> Result<Instant, Refusal> {
+    let text = parameters.one(key)?.unwrap_or(default);
+    time_expression::parse(text, now).ok_or(Refusal::Time(key))
+}
+
+fn patterns(parameters: &Parameters) -> Result<Vec<Glob>, Refusal> {
+    let mut texts: Vec<&str> = parameters.all("name").collect();
+    texts.sort_unstable();
+    texts.dedup();
+    match texts.len() {
+        0 => Err(Refusal::NoName),
+        1..=PATTERNS_MAX => Ok(texts.into_iter().map(Glob::new).collect::<Result<_, _>>()?),
+        _ => Err(Refusal::TooManyPatterns),
+    }
+}
+
+pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+    let query = Query::parse(uri.query(), &headers, Instant::from(SystemTime::now()))?;
+    let format = query.format;
+    Ok(read(&api, query).await?.into_response(format))
+}
+
+/// Names and counts out of one snapshot; the sums are made as the rows come.
+async fn read(api: &Api, query: Query) -> Result<Answer, Refusal> {
+    let mut snapshot = api.central.snapshot().await?;
+    let Found::Names(names) = snapshot.names(&query.patterns, SERIES_MAX).await? else {
+        return Err(Refusal::TooManySeries);
+    };
+    let buckets = query.buckets;
+    let points = names.len() * buckets.len();
+    if points > POINTS_MAX {
+        return Err(Refusal::TooManyPoints);
+    }
+    let permits = u32::try_from(points).map_err(|_| Refusal::TooManyPoints)?;
+    let room = Arc::clone(&api.points)
+        .try_acquire_many_owned(permits)
+        .map_err(|_| Refusal::Busy)?;
+
+    let mut series: Vec<Series> = names
+        .into_iter()
+        .map(|name| Series {
+            name,
+            sums: vec![0; buckets.len()],
+        })
+        .collect();
+    if let Some(minutes) = buckets.minutes() {
+        let at: HashMap<_, _> = series.iter().enumerate().map(|(at, s)| (s.name.id, at)).collect();
+        let ids: Vec<_> = at.keys().copied().collect();
+        let add = |id, unix_s, count| {
+            if let (Some(&at), Some(bucket)) = (at.get(&id), buckets.index_of(unix_s)) {
+                series[at].sums[bucket] += u128::from(count);
+            }
+        };
+        snapshot.counts(&ids, minutes, add).await?;
+    }
+    snapshot.finish().await?;
+    // Nothing is known to be complete until workers publish their clocks.
+    Ok(Answer {
+        buckets,
+        complete_until: None,
+        series,
+        _room: room,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<Query, Refusal> {
+        Query::parse(
+            Some(query),
+            &HeaderMap::new(),
+            Instant::from_unix_ms(1_763_787_630_000),
+        )
+    }
+
+    #[test]
+    fn defaults_are_the_last_hour_by_the_minute() {
+        let query = parse("name=a").unwrap();
+        assert_eq!(query.buckets.step, Step::Minute);
+        assert_eq!(
+            (query.buckets.first_unix_s(), query.buckets.end_unix_s()),
+            (1_763_784_000, 1_763_787_660)
+        );
+        assert_eq!(query.format, Format::Json);
+    }
+
+    #[test]
+    fn a_pattern_given_twice_counts_once() {
+        assert_eq!(parse("name=b.*&name=a&name=b.*").unwrap().patterns.len(), 2);
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        for (query, sentence) in [
+            (
+                "",
+                "name is missing: give at least one name or pattern, such as name=shop.item.sold",
+            ),
+            (
+                "name=a&names=b",
+                "unknown query parameter: this path takes name, from, until, step, format",
+            ),
+            ("name=a&step=2m", "step is not one of 1m 5m 15m 1h 6h 1d 1w 1mo"),
+            ("name=a&from=now&until=-1h", "from is not before until"),
+            (
+                "name=a&from=0",
+                "more than 600000 points per series: use a larger step or a shorter range",
+            ),
+            ("name=", "pattern is empty"),
+            ("name=a&format=xml", "format is neither json nor csv"),
+            (
+                "name=a&step=1h&step=1d",
+                "query parameter step is given more than once",
+            ),
+        ] {
+            assert_eq!(parse(query).unwrap_err().to_string(), sentence, "{query}");
+        }
+        assert!(
+            parse("name=a&until=soon")
+                .unwrap_err()
+                .to_string()
+                .starts_with("until is not a time")
+        );
+        assert!(matches!(parse("name=a*b'"), Err(Refusal::Pattern(_))));
+    }
+}

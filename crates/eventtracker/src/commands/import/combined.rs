@@ -1,0 +1,351 @@
+//! Lines of a web server's log in the combined or common format, as events.
+
+use std::fmt;
+
+use chrono::DateTime;
+use model::{EVENT_COUNT_MAX, Instant, Minute, MinuteError};
+
+use super::lines::{LINE_BYTES_MAX, Line};
+
+/// Largest answer that is believed; it also bounds the events of one line, since an event counts 10⁹ at most.
+const SIZE_BYTES_MAX: u64 = 1_000_000_000_000;
+
+/// `17/May/2015:10:05:03 +0000` and a little more.
+const TIME_BYTES_MAX: usize = 32;
+
+/// How much of what cannot be read a refusal repeats.
+const SHOWN_BYTES_MAX: usize = 40;
+
+/// The registered methods of HTTP and WebDAV. Anything else is `other`: a scanner's inventions would each become a name.
+const METHODS: &str = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE \
+    MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI PROPFIND PROPPATCH \
+    PURGE PUT REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL";
+
+/// What is counted of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) unix_s: i64,
+    method: &'static str,
+    status: u16,
+    size_bytes: u64,
+}
+
+/// Why a line is not counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Cut,
+    NoTime,
+    Time(String),
+    Year(MinuteError),
+    NoRequest,
+    OpenRequest,
+    Status(String),
+    Size(String),
+    HugeSize(u64),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut => write!(f, "line is longer than {LINE_BYTES_MAX} bytes"),
+            Self::NoTime => f.write_str("no time in brackets, such as [17/May/2015:10:05:03 +0000]"),
+            Self::Time(text) => write!(f, "time is not like 17/May/2015:10:05:03 +0000: '{text}'"),
+            Self::Year(error) => error.fmt(f),
+            Self::NoRequest => f.write_str("no request in quotes after the time"),
+            Self::OpenRequest => f.write_str("the request's closing quote is missing"),
+            Self::Status(text) => write!(f, "status after the request is not from 100 to 599: '{text}'"),
+            Self::Size(text) => write!(
+                f,
+                "size after the status is neither a number of bytes nor '-': '{text}'"
+            ),
+            Self::HugeSize(bytes) => write!(f, "size is above {SIZE_BYTES_MAX} bytes: {bytes}"),
+        }
+    }
+}
+
+impl Request {
+    /// Reads `host ident user [time] "request" status size`, and does not care for what comes after.
+    ///
+    /// A pure function of the line: whether its time is too far ahead is left to the collector's clock.
+    pub(super) fn of(line: &Line<'_>) -> Result<Self, Refusal> {
+        if line.is_cut {
+            return Err(Refusal::Cut);
+        }
+        let (unix_s, rest) = time(line.text)?;
+        let rest = rest
+            .trim_ascii_start()
+            .strip_prefix(b"\"")
+            .ok_or(Refusal::NoRequest)?;
+        let end = closing_quote(rest).ok_or(Refusal::OpenRequest)?;
+        let mut fields = rest[end + 1..]
+            .split(u8::is_ascii_whitespace)
+            .filter(|field| !field.is_empty());
+        let status = status(fields.next().unwrap_or_default())?;
+        let size_bytes = size_bytes(fields.next().unwrap_or_default())?;
+        Ok(Self {
+            unix_s,
+            method: method(&rest[..end]),
+            status,
+            size_bytes,
+        })
+    }
+
+    /// Hands each event's name and count to `each`.
+    pub(super) fn events(&self, mut each: impl FnMut(fmt::Arguments<'_>, u64)) {
+        each(format_args!("web.requests"), 1);
+        each(format_args!("web.status.{}", self.status), 1);
+        each(format_args!("web.method.{}", self.method), 1);
+        let mut left = self.size_bytes;
+        while left > 0 {
+            let count = left.min(EVENT_COUNT_MAX);
+            each(format_args!("web.bytes"), count);
+            left -= count;
+        }
+    }
+}
+
+/// The first time in brackets, since a user's name may hold a bracket, with what follows it.
+fn time(line: &[u8]) -> Result<(i64, &[u8]), Refusal> {
+    let mut refusal = Refusal::NoTime;
+    for at in (0..line.len()).filter(|&at| line[at] == b'[') {
+        let inside = &line[at + 1..];
+        let Some(length) = inside.iter().take(TIME_BYTES_MAX).position(|&b| b == b']') else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&inside[..length]);
+        match DateTime::parse_from_str(&text, "%d/%b/%Y:%H:%M:%S %z") {
+            Ok(time) => {
+                let unix_s = time.timestamp();
+                let instant = Instant::from_unix_ms(time.timestamp_millis());
+                Minute::containing(instant).map_err(Refusal::Year)?;
+                return Ok((unix_s, &inside[length + 1..]));
+            }
+            Err(_) => refusal = Refusal::Time(text.escape_debug().to_string()),
+        }
+    }
+    Err(refusal)
+}
+
+/// Servers write a quote inside the request as `\"` and a backslash as `\\`.
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    text.iter().position(|&b| {
+        let closes = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        closes
+    })
+}
+
+fn method(request: &[u8]) -> &'static str {
+    let word = request.split(|&b| b == b' ').next().unwrap_or_default();
+    METHODS
+        .split(' ')
+        .find(|method| method.as_bytes() == word)
+        .unwrap_or("other")
+}
+
+fn status(field: &[u8]) -> Result<u16, Refusal> {
+    number(field)
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|status| (100..=599).contains(status))
+        .ok_or_else(|| Refusal::Status(shown(field)))
+}
+
+fn size_bytes(field: &[u8]) -> Result<u64, Refusal> {
+    if field == b"-" {
+        return Ok(0);
+    }
+    match number(field) {
+        Some(bytes) if bytes > SIZE_BYTES_MAX => Err(Refusal::HugeSize(bytes)),
+        Some(bytes) => Ok(bytes),
+        None => Err(Refusal::Size(shown(field))),
+    }
+}
+
+fn number(field: &[u8]) -> Option<u64> {
+    let digits = field.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(field).ok().filter(|_| digits)?.parse().ok()
+}
+
+fn shown(field: &[u8]) -> String {
+    field[..field.len().min(SHOWN_BYTES_MAX)]
+        .escape_ascii()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn read(text: impl AsRef<[u8]>) -> Result<Request, Refusal> {
+        Request::of(&Line {
+            number: 1,
+            text: text.as_ref(),
+            is_cut: false,
+            bytes: 0,
+        })
+    }
+
+    fn events(request: Request) -> Vec<(String, u64)> {
+        let mut events = Vec::new();
+        request.events(|name, count| events.push((name.to_string(), count)));
+        events
+    }
+
+    #[test]
+    fn a_line_of_the_sample_is_four_events() {
+        let request = read(
+            r#"83.149.9.216 - - [17/May/2015:10:05:03 +0200] "GET /presentations/kibana-search.png HTTP/1.1" 200 203023 "http://semicomplete.com/" "Mozilla/5.0""#,
+        )
+        .unwrap();
+        assert_eq!(request.unix_s, 1_431_849_903);
+        let expected = [
+            ("web.requests", 1),
+            ("web.status.200", 1),
+            ("web.method.GET", 1),
+            ("web.bytes", 203_023),
+        ];
+        assert_eq!(
+            events(request),
+            expected.map(|(name, count)| (name.to_owned(), count))
+        );
+    }
+
+    #[test]
+    fn the_common_format_and_torn_ends_are_read() {
+        let head = r#"::1 - frank [10/Oct/2000:13:55:36 -0700] "HEAD / HTTP/1.0" 304 -"#;
+        for tail in [
+            "",
+            " ",
+            r#" "http://torn"#,
+            r#" "-" "Mozilla/5.0 (compatible; \"x"#,
+        ] {
+            let request = read(format!("{head}{tail}")).unwrap();
+            assert_eq!(events(request).len(), 3, "no bytes, hence no event of them");
+            assert_eq!(request.unix_s, 971_211_336);
+        }
+    }
+
+    #[test]
+    fn nasty_requests_are_counted() {
+        let method = |request: &[u8]| {
+            let mut line = b"h - - [17/May/2015:10:05:03 +0000] \"".to_vec();
+            line.extend_from_slice(request);
+            line.extend_from_slice(b"\" 400 226 \"-\" \"-\"");
+            let request = read(line).unwrap();
+            assert_eq!((request.status, request.size_bytes), (400, 226));
+            request.method
+        };
+        assert_eq!(method(b"-"), "other");
+        assert_eq!(method(b""), "other");
+        assert_eq!(method(b"\x16\x03\x01\xff\x00\xfe"), "other");
+        assert_eq!(method(br"\x16\x03\x01"), "other");
+        assert_eq!(method(b"get / HTTP/1.1"), "other");
+        assert_eq!(method(b"INVENTED / HTTP/1.1"), "other");
+        assert_eq!(method(br#"GET /a\"b\" 200 99 HTTP/1.1"#), "GET");
+        assert_eq!(method(br"GET /a\\"), "GET");
+        assert_eq!(method(b"GET /[1] HTTP/1.1"), "GET");
+        assert_eq!(method(b"VERSION-CONTROL / HTTP/1.1"), "VERSION-CONTROL");
+    }
+
+    #[test]
+    fn brackets_before_the_time_do_not_hide_it() {
+        assert!(read(r#"[::1] - [me] [17/May/2015:10:05:03 +0000] "-" 408 0"#).is_ok());
+        assert!(read("\0\0\0h - - [17/May/2015:10:05:03 +0000] \"-\" 408 0").is_ok());
+    }
+
+    #[test]
+    fn a_refusal_names_its_reason() {
+        let reason = |text: &str| read(text).unwrap_err();
+        assert_eq!(reason("nonsense"), Refusal::NoTime);
+        assert_eq!(reason("h - - [17/May/2015:10:05"), Refusal::NoTime);
+        assert!(matches!(
+            reason(r#"h - - [31/Feb/2015:10:05:03 +0000] "-" 200 1"#),
+            Refusal::Time(_)
+        ));
+        assert!(matches!(
+            reason(r#"h - - [17/May/1999:10:05:03 +0000] "-" 200 1"#),
+            Refusal::Year(_)
+        ));
+        assert_eq!(
+            reason("h - - [17/May/2015:10:05:03 +0000] GET / 200 1"),
+            Refusal::NoRequest
+        );
+        assert_eq!(
+            reason(r#"h - - [17/May/2015:10:05:03 +0000] "GET / 200 1"#),
+            Refusal::OpenRequest
+        );
+        assert_eq!(
+            reason(r#"h - - [17/May/2015:10:05:03 +0000] "GET /\" 200 1"#),
+            Refusal::OpenRequest
+        );
+        assert!(matches!(
+            reason(r#"h - - [17/May/2015:10:05:03 +0000] "-" - 1"#),
+            Refusal::Status(_)
+        ));
+        assert!(matches!(
+            reason(r#"h - - [17/May/2015:10:05:03 +0000] "-" 099 1"#),
+            Refusal::Status(_)
+        ));
+        assert!(matches!(
+            reason(r#"h - - [17/May/2015:10:05:03 +0000] "-" 200"#),
+            Refusal::Size(_)
+        ));
+        assert!(matches!(
+            reason(r#"h - - [17/May/2015:10:05:03 +0000] "-" 200 +5"#),
+            Refusal::Size(_)
+        ));
+        let huge = reason(r#"h - - [17/May/2015:10:05:03 +0000] "-" 200 1000000000001"#);
+        assert_eq!(huge, Refusal::HugeSize(1_000_000_000_001));
+        let cut = Request::of(&Line {
+            number: 1,
+            text: b"",
+            is_cut: true,
+            bytes: 0,
+        });
+        assert_eq!(cut, Err(Refusal::Cut));
+    }
+
+    #[test]
+    fn large_answers_are_several_events() {
+        let request = read(r#"h - - [17/May/2015:10:05:03 +0000] "-" 200 2500000000"#).unwrap();
+        let counts: Vec<u64> = events(request)[3..].iter().map(|(_, count)| *count).collect();
+        assert_eq!(counts, [EVENT_COUNT_MAX, EVENT_COUNT_MAX, 500_000_000]);
+    }
+
+    /// The figures come from awk.
+    #[test]
+    fn the_sample_log_is_read_without_a_refusal() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/apache_access.log");
+        let log = std::fs::read(path).unwrap();
+        let mut sums = BTreeMap::<String, u64>::new();
+        for text in log.split(|&b| b == b'\n').filter(|text| !text.is_empty()) {
+            let request = read(text).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(text)));
+            for (name, count) in events(request) {
+                *sums.entry(name).or_default() += count;
+            }
+        }
+        let expected = [
+            ("web.bytes", 2_747_282_740),
+            ("web.method.GET", 9_952),
+            ("web.method.HEAD", 42),
+            ("web.method.OPTIONS", 1),
+            ("web.method.POST", 5),
+            ("web.requests", 10_000),
+            ("web.status.200", 9_126),
+            ("web.status.206", 45),
+            ("web.status.301", 164),
+            ("web.status.304", 445),
+            ("web.status.403", 2),
+            ("web.status.404", 213),
+            ("web.status.416", 2),
+            ("web.status.500", 3),
+        ];
+        assert_eq!(
+            sums,
+            BTreeMap::from(expected.map(|(name, sum)| (name.to_owned(), sum)))
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! What an import reports at its end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::combined::Refusal;
+use crate::commands::send::Answer;
+use crate::commands::series::grouped;
+
+/// How many refused lines and how many rejected events are listed, each.
+const LISTED_MAX: usize = 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    pub(super) lines: u64,
+    pub(super) requests: u64,
+    pub(super) requests_repeated: u64,
+    pub(super) elapsed: Duration,
+    /// Why the import ended early.
+    pub(super) stopped: Option<anyhow::Error>,
+    accepted: u64,
+    refused: Listed,
+    rejected: Listed,
+}
+
+/// How many there were, and the first reasons by line.
+#[derive(Debug, Default)]
+struct Listed {
+    count: u64,
+    reasons: BTreeMap<(u64, usize), String>,
+}
+
+impl Listed {
+    fn list(&mut self, line: u64, event: usize, reason: impl fmt::Display) {
+        self.reasons.insert((line, event), reason.to_string());
+        if self.reasons.len() > LISTED_MAX {
+            self.reasons.pop_last();
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, verb: &str) -> fmt::Result {
+        for ((line, _), reason) in &self.reasons {
+            writeln!(f, "line {line} {verb}: {reason}")?;
+        }
+        let listed = u64::try_from(self.reasons.len()).unwrap_or(u64::MAX);
+        if self.count > listed {
+            writeln!(f, "… {} more {verb}", grouped(self.count - listed))?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    pub(super) fn refuse(&mut self, line: u64, refusal: &Refusal) {
+        self.refused.count += 1;
+        self.refused.list(line, 0, refusal);
+    }
+
+    /// Adds a collector's answer to the events that come from `event_lines`.
+    pub(super) fn answered(&mut self, answer: &Answer, event_lines: &[u64]) {
+        self.accepted += answer.accepted;
+        self.rejected.count += answer.rejected_total();
+        for rejected in &answer.rejected {
+            let line = event_lines.get(rejected.index).copied().unwrap_or_default();
+            self.rejected.list(line, rejected.index, &rejected.error);
+        }
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.refused.count == 0 && self.rejected.count == 0 && self.stopped.is_none()
+    }
+
+    fn events_per_second(&self) -> u64 {
+        let per_second = u128::from(self.accepted) * 1000 / self.elapsed.as_millis().max(1);
+        u64::try_from(per_second).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.refused.write(f, "refused")?;
+        self.rejected.write(f, "rejected by the collector")?;
+        writeln!(f, "lines read       {:>14}", grouped(self.lines))?;
+        writeln!(f, "lines refused    {:>14}", grouped(self.refused.count))?;
+        writeln!(f, "events accepted  {:>14}", grouped(self.accepted))?;
+        writeln!(f, "events rejected  {:>14}", grouped(self.rejected.count))?;
+        let repeated = grouped(self.requests_repeated);
+        writeln!(
+            f,
+            "requests         {:>14}  ({repeated} repeated)",
+            grouped(self.requests)
+        )?;
+        let seconds = format!("{:.1} s", self.elapsed.as_secs_f64());
+        writeln!(
+            f,
+            "elapsed          {seconds:>14}  ({} events/s)",
+            grouped(self.events_per_second())
+        )?;
+        match &self.stopped {
+            Some(reason) => writeln!(
+                f,
+                "stopped early: {reason:#}\n\
+                 Repeat the same command to go on: what the collector has already accepted is recognised."
+            ),
+            None => writeln!(
+                f,
+                "The same file again counts nothing while the region's ledger remembers it (a day by default); \
+                 to count it again on purpose, give --key with a word of your own."
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reasons_are_listed_in_the_files_order() {
+        let mut summary = Summary {
+            lines: 1_000,
+            elapsed: Duration::from_secs(2),
+            ..Summary::default()
+        };
+        assert!(summary.is_clean());
+        for line in (1..=25).rev() {
+            summary.refuse(line, &Refusal::NoTime);
+        }
+        let answer: Answer = serde_json::from_str(
+            r#"{"accepted":5000,"rejected":[{"index":2,"error":"too late"}],"rejected_total":3}"#,
+        )
+        .unwrap();
+        summary.answered(&answer, &[40, 40, 41]);
+        let text = summary.to_string();
+        assert!(text.starts_with("line 1 refused: no time"), "{text}");
+        assert!(
+            text.contains("line 20 refused") && !text.contains("line 21 refused"),
+            "{text}"
+        );
+        assert!(
+            text.contains("… 5 more refused\nline 41 rejected by the collector: too late\n… 2 more"),
+            "{text}"
+        );
+        assert!(text.contains("(2,500 events/s)"), "{text}");
+        assert!(!summary.is_clean());
+    }
+
+    #[test]
+    fn an_early_end_says_how_to_go_on() {
+        let summary = Summary {
+            stopped: Some(anyhow::anyhow!("cannot reach it")),
+            ..Summary::default()
+        };
+        let text = summary.to_string();
+        assert!(
+            text.contains("stopped early: cannot reach it\nRepeat the same command"),
+            "{text}"
+        );
+        assert!(!summary.is_clean());
+    }
+}

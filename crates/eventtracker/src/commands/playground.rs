@@ -1,0 +1,103 @@
+//! `eventtracker playground`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use playground::{Description, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Args)]
+pub(crate) struct Playground {
+    /// Names of the regions
+    #[arg(long, value_delimiter = ',', default_value = "eu,us", value_name = "NAME,…")]
+    regions: Vec<String>,
+    /// The api's port; all others follow from it
+    #[arg(long, default_value_t = 7070)]
+    port: u16,
+    /// Where everything is kept for the next start
+    #[arg(long, default_value = ".playground", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Collectors in each region
+    #[arg(long, default_value_t = 1)]
+    collectors: usize,
+    /// Workers in each region
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Send the traffic of a shop that does not exist
+    #[arg(long)]
+    demo: bool,
+}
+
+impl Playground {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let data_dir = self.data_dir.clone();
+        let options = Options {
+            program: Some(std::env::current_exe()?),
+            data_dir: self.data_dir,
+            port: self.port,
+            regions: self.regions,
+            collectors: self.collectors,
+            workers: self.workers,
+            demo: self.demo,
+            region_overrides: toml::Table::new(),
+        };
+        let (stop, kill) = stop_then_kill()?;
+        playground::run(options, stop, kill, |description| {
+            print!("{}", welcome(description, &data_dir))
+        })
+        .await
+    }
+}
+
+/// The first Ctrl-C or SIGTERM stops everything in order, the second ends it at once.
+fn stop_then_kill() -> anyhow::Result<(CancellationToken, CancellationToken)> {
+    let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let tokens = [stop.clone(), kill.clone()];
+    tokio::spawn(async move {
+        for (token, message) in tokens
+            .iter()
+            .zip(["stopping; once more to stop at once", "stopping at once"])
+        {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            eprintln!("\n{message}");
+            token.cancel();
+        }
+    });
+    Ok((stop, kill))
+}
+
+/// What a newcomer can do next.
+fn welcome(description: &Description, data_dir: &std::path::Path) -> String {
+    let Description {
+        api,
+        central,
+        regions,
+        ..
+    } = description;
+    let mut text = format!("\nEventTracker is ready.\n\n  api        {api}\n");
+    for (name, region) in regions {
+        text += &format!("  {name:<10} {}\n", region.collector);
+    }
+    if let Some(region) = regions.values().next() {
+        text += &format!(
+            "\nSend an event:\n  curl -H 'Content-Type: application/json' -d '{{\"name\":\"hello.world\"}}' {}/v1/events\n",
+            region.collector
+        );
+    }
+    text += &format!("Read it back:\n  curl '{api}/v1/series?name=hello.world'\n");
+    text += &format!(
+        "Ask SQL:\n  mariadb --socket {} --user root\n",
+        central.socket.display()
+    );
+    text += &format!(
+        "\nAll of this is described in {}.\n",
+        data_dir.join(playground::DESCRIPTION_FILE).display()
+    );
+    text + "Ctrl-C stops everything and keeps the data.\n"
+}

@@ -1,0 +1,316 @@
+//! How the operator commands talk to a collector or the API over HTTP.
+
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+
+use self::address::Token;
+pub(crate) use self::address::{ApiAddress, CollectorAddress};
+
+mod address;
+
+/// Longest `Idempotency-Key` that a collector takes.
+pub(crate) const KEY_BYTES_MAX: usize = 255;
+
+/// A server that does not take a connection within this time counts as unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One exchange with a collector, the upload of a full request over a slow link included.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One question to the API; years of minutes take it a while.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The longest single wait that a collector's `Retry-After` can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// Without a `Retry-After` the waits double from the first to the last of these.
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// No outbound proxy stands between an operator and the own servers, and a redirect would turn a POST into a GET.
+fn client(token: Option<&Token>, timeout: Duration) -> anyhow::Result<Client> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        headers.insert(AUTHORIZATION, token.0.clone());
+    }
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .default_headers(headers)
+        .build()
+        .context("cannot set up an HTTP client")
+}
+
+/// How often and how long a request is repeated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) attempts_max: u32,
+    pub(crate) time_max: Duration,
+}
+
+/// What a collector says of a request that it read.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Answer {
+    #[serde(default)]
+    pub(crate) accepted: u64,
+    /// The first of the rejected events.
+    #[serde(default)]
+    pub(crate) rejected: Vec<Rejected>,
+    #[serde(default)]
+    rejected_total: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Rejected {
+    /// The event's place in the request.
+    pub(crate) index: usize,
+    pub(crate) error: String,
+}
+
+impl Answer {
+    pub(crate) fn rejected_total(&self) -> u64 {
+        u64::try_from(self.rejected.len())
+            .unwrap_or(u64::MAX)
+            .max(self.rejected_total)
+    }
+}
+
+/// An error answer of a collector or the API.
+#[derive(Debug, Default, Deserialize)]
+struct Failure {
+    error: Option<String>,
+    outcome: Option<String>,
+}
+
+enum Attempt {
+    Answered(Answer),
+    Failed(Failed),
+}
+
+/// An attempt that is worth repeating.
+struct Failed {
+    reason: String,
+    may_be_counted: bool,
+    retry_after: Option<Duration>,
+}
+
+/// Sends events to one collector. Every request has a key, so repeating one whose outcome is unknown cannot count it twice.
+pub(crate) struct Sender {
+    client: Client,
+    base: String,
+    patience: Patience,
+    repeated: AtomicU64,
+}
+
+impl Sender {
+    pub(crate) fn new(address: &CollectorAddress, patience: Patience) -> anyhow::Result<Self> {
+        let client = client(address.token.as_ref(), SEND_TIMEOUT)?;
+        Ok(Self {
+            client,
+            base: address.base()?,
+            patience,
+            repeated: AtomicU64::new(0),
+        })
+    }
+
+    /// How many attempts were not the first of their request.
+    pub(crate) fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// Sends one request's events under `key`, again and again within the sender's patience.
+    ///
+    /// # Errors
+    /// A refusal of the whole request, or no answer within the sender's patience.
+    pub(crate) async fn send(&self, key: &str, media_type: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
+        let request = self
+            .client
+            .post(format!("{}/v1/events", self.base))
+            .header(CONTENT_TYPE, media_type)
+            .header("Idempotency-Key", key)
+            .body(body);
+        let started = Instant::now();
+        let mut may_be_counted = false;
+        for attempt in 1.. {
+            let request = request.try_clone().context("a request cannot be repeated")?;
+            let failed = match self.attempt(request).await? {
+                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Failed(failed) => failed,
+            };
+            may_be_counted |= failed.may_be_counted;
+            let wait = failed.retry_after.unwrap_or_else(|| backoff(attempt));
+            let (reason, elapsed) = (failed.reason, started.elapsed());
+            if attempt >= self.patience.attempts_max || elapsed + wait > self.patience.time_max {
+                let doubt = if may_be_counted {
+                    format!("; it may have been counted, and it is safe to send it again with key '{key}'")
+                } else {
+                    String::new()
+                };
+                bail!(
+                    "{reason}; gave up after attempt {attempt} and {:.1} s{doubt}",
+                    elapsed.as_secs_f64()
+                );
+            }
+            self.announce_first_repeat(&reason);
+            tokio::time::sleep(wait).await;
+        }
+        bail!("no attempt was made")
+    }
+
+    /// Once per command, so that nobody stares at a silent terminal.
+    fn announce_first_repeat(&self, reason: &str) {
+        if self.repeated.fetch_add(1, Ordering::Relaxed) == 0 {
+            eprintln!(
+                "{reason}; trying again for up to {} s",
+                self.patience.time_max.as_secs()
+            );
+        }
+    }
+
+    async fn attempt(&self, request: RequestBuilder) -> anyhow::Result<Attempt> {
+        let lost = |error: &reqwest::Error, may_be_counted| {
+            let reason = unreachable("collector", &self.base, error);
+            Attempt::Failed(Failed {
+                reason,
+                may_be_counted,
+                retry_after: None,
+            })
+        };
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_builder() => return Err(error).context("cannot build the request"),
+            Err(error) => return Ok(lost(&error, !error.is_connect())),
+        };
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        match response.bytes().await {
+            Ok(body) => self.read(status, retry_after, &body),
+            Err(error) => Ok(lost(&error, true)),
+        }
+    }
+
+    fn read(
+        &self,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        body: &[u8],
+    ) -> anyhow::Result<Attempt> {
+        let answer = serde_json::from_slice::<Answer>(body);
+        if status == StatusCode::ACCEPTED {
+            let answer =
+                answer.with_context(|| format!("{} answered 202, but not as a collector does", self.base))?;
+            return Ok(Attempt::Answered(answer));
+        }
+        // With every single event rejected the answer is 400, yet it lists them.
+        if let Ok(answer) = answer
+            && status == StatusCode::BAD_REQUEST
+            && answer.rejected_total() > 0
+        {
+            return Ok(Attempt::Answered(answer));
+        }
+        let failure: Failure = serde_json::from_slice(body).unwrap_or_default();
+        let reason = refusal("collector", &self.base, status, failure.error.as_deref());
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            // Only 503 is a collector's own word; other errors may be a proxy's that lost the collector's answer.
+            let may_be_counted = failure.outcome.as_deref() == Some("unknown")
+                || (status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE);
+            return Ok(Attempt::Failed(Failed {
+                reason,
+                may_be_counted,
+                retry_after,
+            }));
+        }
+        bail!(reason)
+    }
+}
+
+/// Asks one API.
+pub(crate) struct Api {
+    client: Client,
+    base: String,
+}
+
+impl Api {
+    pub(crate) fn new(address: &ApiAddress) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: client(address.token.as_ref(), QUESTION_TIMEOUT)?,
+            base: address.base()?,
+        })
+    }
+
+    /// The answer to a GET, once its status is 200.
+    ///
+    /// # Errors
+    /// An API that cannot be reached, or its refusal.
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response> {
+        let sent = self
+            .client
+            .get(format!("{}{path}", self.base))
+            .query(query)
+            .send()
+            .await;
+        let response = match sent {
+            Ok(response) if response.status() == StatusCode::OK => return Ok(response),
+            Ok(response) => response,
+            Err(error) => bail!(unreachable("API", &self.base, &error)),
+        };
+        let status = response.status();
+        let failure: Failure = response.json().await.unwrap_or_default();
+        bail!(refusal("API", &self.base, status, failure.error.as_deref()))
+    }
+}
+
+/// # Errors
+/// A key that is empty, too long or has a character that a collector does not take.
+pub(crate) fn check_key(key: &str) -> anyhow::Result<()> {
+    let fine = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    ensure!(
+        fine,
+        "a key has 1 to {KEY_BYTES_MAX} visible ASCII characters without spaces: '{key}' does not"
+    );
+    Ok(())
+}
+
+fn backoff(attempt: u32) -> Duration {
+    let doubled = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+    BACKOFF_FIRST.saturating_mul(doubled).min(BACKOFF_MAX)
+}
+
+/// A date instead of seconds is left to the backoff.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+fn refusal(what: &str, base: &str, status: StatusCode, error: Option<&str>) -> String {
+    let error = error.unwrap_or("without a reason");
+    let remedy = if status == StatusCode::UNAUTHORIZED {
+        "; set EVENTTRACKER_TOKEN to a token it knows"
+    } else {
+        ""
+    };
+    format!("the {what} at {base} answered {status}: {error}{remedy}")
+}
+
+fn unreachable(what: &str, base: &str, error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    let option = what.to_ascii_lowercase();
+    format!(
+        "cannot reach the {what} at {base} ({cause}): check that it runs and that --{option} or --config names it"
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Where an operator command finds its server, and with which token.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, ensure};
+use reqwest::Url;
+use reqwest::header::{HeaderValue, InvalidHeaderValue};
+
+use crate::config::Config;
+
+/// A bearer token; never printed.
+#[derive(Clone)]
+pub(super) struct Token(pub(super) HeaderValue);
+
+impl FromStr for Token {
+    type Err = InvalidHeaderValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {text}"))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(redacted)")
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CollectorAddress {
+    /// Base URL of the region's collector
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "EVENTTRACKER_COLLECTOR",
+        default_value = "http://127.0.0.1:7080"
+    )]
+    collector: String,
+    /// A region's configuration: its `[collector] listen` is used instead of the URL
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Bearer token; better in the environment than in the list of processes
+    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<Token>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApiAddress {
+    /// Base URL of the API
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "EVENTTRACKER_API",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    api: String,
+    /// The centre's configuration: its `[api] listen` is used instead of the URL
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Bearer token; better in the environment than in the list of processes
+    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<Token>,
+}
+
+impl CollectorAddress {
+    pub(super) fn base(&self) -> anyhow::Result<String> {
+        let listen = |config: Config| config.collector.map(|c| c.listen);
+        base_url(&self.collector, self.config.as_deref(), "[collector]", listen)
+    }
+}
+
+impl ApiAddress {
+    pub(super) fn base(&self) -> anyhow::Result<String> {
+        base_url(&self.api, self.config.as_deref(), "[api]", |config| {
+            config.api.map(|a| a.listen)
+        })
+    }
+}
+
+/// The URL without a slash at its end.
+fn base_url(
+    url: &str,
+    config: Option<&Path>,
+    section: &str,
+    listen: impl Fn(Config) -> Option<SocketAddr>,
+) -> anyhow::Result<String> {
+    if let Some(path) = config {
+        let listen = listen(Config::read(path)?)
+            .with_context(|| format!("{} has no {section} with its listen address", path.display()))?;
+        return Ok(format!("http://{}", reachable(listen)));
+    }
+    let is_http = Url::parse(url).is_ok_and(|parsed| parsed.scheme() == "http" && parsed.has_host());
+    ensure!(
+        is_http,
+        "'{url}' is not an http:// URL, such as http://127.0.0.1:7080"
+    );
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// Where a server that listens on `listen` can be reached from its own machine.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_checked() {
+        let base = |url: &str| base_url(url, None, "[api]", |_| None);
+        assert_eq!(base("http://eu.example:7080/").unwrap(), "http://eu.example:7080");
+        for wrong in ["127.0.0.1:7080", "https://eu.example", "localhost"] {
+            assert!(base(wrong).unwrap_err().to_string().contains(wrong));
+        }
+    }
+
+    #[test]
+    fn a_server_on_every_address_is_reached_on_loopback() {
+        let shown = |listen: &str| reachable(listen.parse().unwrap()).to_string();
+        assert_eq!(shown("0.0.0.0:7080"), "127.0.0.1:7080");
+        assert_eq!(shown("[::]:7080"), "[::1]:7080");
+        assert_eq!(shown("10.0.0.7:7080"), "10.0.0.7:7080");
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        assert!(!format!("{:?}", "secret".parse::<Token>().unwrap()).contains("secret"));
+    }
+}

@@ -1,0 +1,305 @@
+//! `eventtracker status`: the health of all regions, for people and for monitoring.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Deserialize;
+
+use super::send::{Api, ApiAddress};
+use super::series::{grouped, utc};
+
+/// A region states its clock every second, and its status with each flush; silence for this long is a fault.
+const SILENCE_S_MAX: f64 = 60.0;
+
+/// Shows the health of all regions and what the centre stores
+///
+/// Exit code 1 when an operator should look at something.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Prints the API's JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    api: ApiAddress,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    complete_until: Option<f64>,
+    regions: Vec<Region>,
+    shards: Vec<Shard>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Region {
+    region: String,
+    queue: Option<Queue>,
+    replication: Option<Replication>,
+    lag_s: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Queue {
+    ready: u64,
+    reserved: u64,
+    delayed: u64,
+    buried: u64,
+    oldest_job_age_s: Option<f64>,
+    /// How long ago the region wrote these figures.
+    age_s: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replication {
+    running: bool,
+    io: Option<String>,
+    sql: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Shard {
+    shard: u8,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Status {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let response = Api::new(&self.api)?.get("/v1/status", &[]).await?;
+        let body = response.bytes().await.context("the API's answer broke off")?;
+        let answer: Answer = serde_json::from_slice(&body).context("the API's answer is not understood")?;
+        let faults = answer.faults();
+        let text = if self.json {
+            [&body[..], b"\n"].concat()
+        } else {
+            answer.report(&faults).into_bytes()
+        };
+        std::io::stdout()
+            .write_all(&text)
+            .context("cannot write to standard output")?;
+        Ok(if faults.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+impl Answer {
+    /// A sentence for each thing that an operator should look at.
+    fn faults(&self) -> Vec<String> {
+        if self.regions.is_empty() {
+            return vec![
+                "no region is known to the centre: none has been added, or none has reported yet".to_owned(),
+            ];
+        }
+        self.regions.iter().flat_map(Region::faults).collect()
+    }
+
+    fn report(&self, faults: &[String]) -> String {
+        let complete = match self.complete_until {
+            Some(unix_s) => utc(unix_s).map_or("?".to_owned(), |text| format!("{text} UTC")),
+            None => "not known yet".to_owned(),
+        };
+        let mut report = format!("complete until {complete}\n\n{}\n\n", self.region_table());
+        report += &self.shard_sentence();
+        report.push('\n');
+        if faults.is_empty() {
+            report += "nothing is wrong\n";
+        }
+        for fault in faults {
+            report += &format!("! {fault}\n");
+        }
+        report
+    }
+
+    fn region_table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header([
+            "region",
+            "ready",
+            "reserved",
+            "delayed",
+            "buried",
+            "oldest job",
+            "lag",
+            "seen",
+            "replication",
+        ]);
+        for region in &self.regions {
+            table.add_row(region.row());
+        }
+        for column in table.column_iter_mut().skip(1).take(7) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table.trim_fmt()
+    }
+
+    fn shard_sentence(&self) -> String {
+        let sum = |figure: fn(&Shard) -> u64| self.shards.iter().map(figure).fold(0, u64::saturating_add);
+        let Some(largest) = self.shards.iter().max_by_key(|shard| shard.bytes) else {
+            return "no shard has been measured yet\n".to_owned();
+        };
+        format!(
+            "{} shards: {} rows, {} bytes; the largest is bigdata_{} with {} rows, {} bytes\n",
+            self.shards.len(),
+            grouped(sum(|shard| shard.rows)),
+            grouped(sum(|shard| shard.bytes)),
+            largest.shard,
+            grouped(largest.rows),
+            grouped(largest.bytes),
+        )
+    }
+}
+
+impl Region {
+    fn row(&self) -> Vec<String> {
+        let count =
+            |figure: fn(&Queue) -> u64| self.queue.as_ref().map_or("–".to_owned(), |q| grouped(figure(q)));
+        let oldest = self.queue.as_ref().and_then(|queue| queue.oldest_job_age_s);
+        let seen = self.queue.as_ref().map(|queue| queue.age_s);
+        vec![
+            self.region.clone(),
+            count(|q| q.ready),
+            count(|q| q.reserved),
+            count(|q| q.delayed),
+            count(|q| q.buried),
+            seconds(oldest),
+            seconds(self.lag_s),
+            seen.map_or("never".to_owned(), |age_s| format!("{age_s:.0} s ago")),
+            self.replication
+                .as_ref()
+                .map_or("none".to_owned(), Replication::state),
+        ]
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        match &self.replication {
+            None => faults.push("the centre does not replicate it: see `eventtracker region add`".to_owned()),
+            Some(replication) if !replication.running => {
+                let error = replication.error.as_deref().filter(|error| !error.is_empty());
+                let error = error.map_or(String::new(), |error| format!(": {error}"));
+                faults.push(format!("replication is {}{error}", replication.state()));
+            }
+            Some(_) => {}
+        }
+        match &self.queue {
+            None => faults.push("it has never reported: are its workers running?".to_owned()),
+            Some(queue) => faults.extend(queue.faults()),
+        }
+        faults
+            .into_iter()
+            .map(|fault| format!("region {}: {fault}", self.region))
+            .collect()
+    }
+}
+
+impl Queue {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.buried > 0 {
+            let buried = grouped(self.buried);
+            faults.push(format!(
+                "{buried} buried jobs hold events that are not counted: see `eventtracker queue list`"
+            ));
+        }
+        if self.age_s > SILENCE_S_MAX {
+            faults.push(format!(
+                "silent for {:.0} s: its workers or the link are down, or replication lags",
+                self.age_s
+            ));
+        }
+        faults
+    }
+}
+
+impl Replication {
+    fn state(&self) -> String {
+        if self.running {
+            return "running".to_owned();
+        }
+        let thread = |state: &Option<String>| state.clone().unwrap_or("?".to_owned());
+        format!("not running (io {}, sql {})", thread(&self.io), thread(&self.sql))
+    }
+}
+
+fn seconds(figure: Option<f64>) -> String {
+    figure.map_or("–".to_owned(), |figure| format!("{figure:.1} s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTHY: &str = r#"{"complete_until":1763787600,"regions":[{"region":"eu",
+        "queue":{"ready":1200,"reserved":3,"delayed":0,"buried":0,"oldest_job_age_s":1.25,"age_s":2},
+        "replication":{"running":true,"io":"Yes","sql":"Yes","error":null},"lag_s":0.5,"clock":1763787600.5}],
+        "shards":[{"shard":0,"rows":1000,"bytes":16384},{"shard":31,"rows":5,"bytes":1048576}]}"#;
+
+    fn answer(json: &str) -> Answer {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_healthy_answer_has_no_faults() {
+        let answer = answer(HEALTHY);
+        assert_eq!(answer.faults(), Vec::<String>::new());
+        let report = answer.report(&[]);
+        assert!(
+            report.starts_with("complete until 2025-11-22 05:00 UTC"),
+            "{report}"
+        );
+        for part in [
+            "1,200",
+            "1.2 s",
+            "2 s ago",
+            "running",
+            "2 shards: 1,005 rows, 1,064,960 bytes",
+            "bigdata_31",
+        ] {
+            assert!(report.contains(part), "{part} is missing in:\n{report}");
+        }
+        assert!(report.ends_with("nothing is wrong\n"));
+    }
+
+    #[test]
+    fn every_fault_is_a_sentence() {
+        let json = HEALTHY
+            .replace(r#""buried":0"#, r#""buried":2"#)
+            .replace(r#""age_s":2"#, r#""age_s":61"#)
+            .replace(
+                r#""running":true,"io":"Yes""#,
+                r#""running":false,"io":"Connecting""#,
+            )
+            .replace(r#""error":null"#, r#""error":"error connecting to source""#);
+        let faults = answer(&json).faults();
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        let expected =
+            "region eu: replication is not running (io Connecting, sql Yes): error connecting to source";
+        assert_eq!(faults[0], expected);
+        assert!(faults[1].starts_with("region eu: 2 buried jobs"));
+        assert!(faults[2].starts_with("region eu: silent for 61 s"));
+    }
+
+    #[test]
+    fn what_is_missing_is_a_fault() {
+        let silent = r#"{"complete_until":null,"regions":[{"region":"us","queue":null,"replication":null,"lag_s":null,"clock":null}],"shards":[]}"#;
+        assert_eq!(answer(silent).faults().len(), 2);
+        let report = answer(silent).report(&answer(silent).faults());
+        assert!(
+            report.contains("not known yet") && report.contains("never"),
+            "{report}"
+        );
+        assert_eq!(
+            answer(r#"{"complete_until":null,"regions":[],"shards":[]}"#)
+                .faults()
+                .len(),
+            1
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! The roles' accounts, with passwords that are made once and kept in files.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rand::RngExt;
+use rand::distr::Alphanumeric;
+use store::{Account, Password};
+
+use crate::claim::create_private_dir;
+
+/// About 190 bits.
+const PASSWORD_LENGTH: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    pub worker: Account,
+    pub replication: Account,
+    pub api: Account,
+    pub analyst: Account,
+}
+
+impl Accounts {
+    pub(crate) fn in_dir(data_dir: &Path) -> Result<Self> {
+        let dir = data_dir.join("passwords");
+        create_private_dir(&dir)?;
+        let account = |role: &str| -> Result<Account> {
+            let user = format!("eventtracker_{role}");
+            Ok(Account {
+                password: Password::File(password_file(&dir.join(&user))?),
+                user,
+            })
+        };
+        Ok(Self {
+            worker: account("worker")?,
+            replication: account("replication")?,
+            api: account("api")?,
+            analyst: account("analyst")?,
+        })
+    }
+}
+
+fn password_file(path: &Path) -> Result<PathBuf> {
+    if !path.exists() {
+        let password: String = rand::rng()
+            .sample_iter(Alphanumeric)
+            .take(PASSWORD_LENGTH)
+            .map(char::from)
+            .collect();
+        let new = path.with_extension("new");
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)
+            .and_then(|mut file| writeln!(file, "{password}"))
+            .and_then(|()| std::fs::rename(&new, path))
+            .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    Ok(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_password_is_made_once_and_for_nobody_else_to_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eventtracker_api");
+        password_file(&path).unwrap();
+        let first = std::fs::read_to_string(&path).unwrap();
+        password_file(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
+        assert_eq!(first.trim().len(), PASSWORD_LENGTH);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

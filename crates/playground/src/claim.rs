@@ -1,0 +1,205 @@
+//! Whether a data directory and its ports are free to be used.
+
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// How long servers of a playground that was killed get to end: the kernel told them to when it died.
+const LEFTOVERS_LIMIT: Duration = Duration::from_secs(15);
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// The roles, as the first argument of our own program.
+const ROLES: [&str; 3] = ["collector", "worker", "api"];
+
+/// A data directory that is ours as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub dir: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    /// Creates the directory where it is missing and locks it.
+    ///
+    /// # Errors
+    /// Another playground uses it, or it cannot be created.
+    pub(crate) fn of(dir: &Path) -> Result<Self> {
+        create_private_dir(dir)?;
+        let dir = dir
+            .canonicalize()
+            .with_context(|| format!("failed to resolve {}", dir.display()))?;
+        let path = dir.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("failed to open {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                lock.read_to_string(&mut holder)
+                    .with_context(|| format!("failed to read {}", path.display()))?;
+                bail!(
+                    "the data directory {} is in use by the playground with process id {}: \
+                     stop that one with Ctrl-C, or pass another --data-dir",
+                    dir.display(),
+                    holder.trim()
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("failed to lock {}", path.display()));
+            }
+        }
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .with_context(|| format!("failed to write {}", path.display()))?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    /// Waits until no process of an earlier playground uses the directory. A second `mariadbd` on one data
+    /// directory, even one that only waits for the lock, is the way to silent loss.
+    ///
+    /// # Errors
+    /// A process that does not end by itself, with its id.
+    pub(crate) async fn wait_for_leftovers(&self, program: Option<&Path>) -> Result<()> {
+        let deadline = Instant::now() + LEFTOVERS_LIMIT;
+        let mut told = false;
+        loop {
+            let Some((pid, name)) = leftover(&self.dir, program)? else {
+                return Ok(());
+            };
+            ensure!(
+                Instant::now() < deadline,
+                "{name} with process id {pid}, left by an earlier playground, still uses the data directory {}: \
+                 end it with 'kill {pid}', or pass another --data-dir",
+                self.dir.display()
+            );
+            if !told {
+                tracing::info!(pid, "waiting for {name} of an earlier playground to end");
+                told = true;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// # Errors
+/// Another program listens on one of `ports`.
+pub(crate) fn check_ports(ports: &[(String, u16)]) -> Result<()> {
+    for (part, port) in ports {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).with_context(|| {
+            format!("port {port} for the {part} is taken by another program: pass another --port, which moves them all")
+        })?;
+    }
+    Ok(())
+}
+
+/// Creates `dir` and its parents where they are missing, for nobody else to read.
+pub(crate) fn create_private_dir(dir: &Path) -> Result<()> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    created.with_context(|| format!("failed to create the directory {}", dir.display()))
+}
+
+/// Process id and name of one server or role that was started with a path in `dir`.
+fn leftover(dir: &Path, program: Option<&Path>) -> Result<Option<(u32, String)>> {
+    for entry in std::fs::read_dir("/proc")
+        .context("failed to list processes")?
+        .flatten()
+    {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        // A process that ended meanwhile has no command line any more.
+        let Ok(command_line) = std::fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        let arguments: Vec<&[u8]> = command_line.split(|&b| b == 0).collect();
+        if let Some(name) = server_in(dir, program, &arguments) {
+            return Ok(Some((pid, name)));
+        }
+    }
+    Ok(None)
+}
+
+fn server_in(dir: &Path, program: Option<&Path>, arguments: &[&[u8]]) -> Option<String> {
+    use std::os::unix::ffi::OsStrExt;
+    let (&first, rest) = arguments.split_first()?;
+    let name = Path::new(OsStr::from_bytes(first)).file_name()?.to_str()?;
+    let is_role = program.and_then(Path::file_name).is_some_and(|ours| ours == name)
+        && rest
+            .first()
+            .is_some_and(|role| ROLES.iter().any(|r| r.as_bytes() == *role));
+    if !is_role && !["mariadbd", "beanstalkd"].contains(&name) {
+        return None;
+    }
+    let inside = [dir.as_os_str().as_bytes(), b"/"].concat();
+    let uses = |argument: &&[u8]| {
+        let value = argument
+            .iter()
+            .position(|&b| b == b'=')
+            .map_or(*argument, |at| &argument[at + 1..]);
+        value.starts_with(&inside)
+    };
+    rest.iter().any(uses).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_user() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        let claim = Claim::of(&dir).unwrap();
+        let error = Claim::of(&dir).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("process id {}", std::process::id())),
+            "{error}"
+        );
+        assert!(error.contains("--data-dir"), "{error}");
+        drop(claim);
+        assert!(Claim::of(&dir).is_ok());
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let error = check_ports(&[("api".to_owned(), port)]).unwrap_err().to_string();
+        assert!(
+            error.contains(&port.to_string()) && error.contains("--port"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn servers_are_known_by_their_paths() {
+        let dir = Path::new("/data/pg");
+        let program = Path::new("/bin/eventtracker");
+        let server = |arguments: &[&str]| {
+            let arguments: Vec<&[u8]> = arguments.iter().map(|a| a.as_bytes()).collect();
+            server_in(dir, Some(program), &arguments)
+        };
+        assert!(server(&["/usr/sbin/mariadbd", "--defaults-file=/data/pg/eu/mariadb/my.cnf"]).is_some());
+        assert!(server(&["beanstalkd", "-b", "/data/pg/eu/beanstalkd"]).is_some());
+        assert!(server(&["eventtracker", "worker", "--config", "/data/pg/eu.toml"]).is_some());
+        assert!(server(&["eventtracker", "series", "--config", "/data/pg/central.toml"]).is_none());
+        assert!(server(&["mariadbd", "--defaults-file=/data/pg2/my.cnf"]).is_none());
+        assert!(server(&["tail", "-f", "/data/pg/logs/eu-worker-1.log"]).is_none());
+    }
+}

@@ -1,0 +1,170 @@
+//! `playground.json`: where everything is, for programs that use a playground.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+pub const DESCRIPTION_FILE: &str = "playground.json";
+
+/// What runs where. Written when everything is ready and again after each restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Base address of the api, as `http://127.0.0.1:7070`.
+    pub api: String,
+    pub central: Database,
+    pub regions: BTreeMap<String, Region>,
+    pub pids: CentrePids,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    pub socket: PathBuf,
+    pub port: u16,
+    pub pid: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// Base address of the first collector.
+    pub collector: String,
+    /// Base addresses of all collectors, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collectors: Vec<String>,
+    /// Host and port.
+    pub beanstalkd: String,
+    pub mariadb: Database,
+    pub pids: RegionPids,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionPids {
+    pub collector: Pids,
+    pub worker: Pids,
+    pub beanstalkd: u32,
+}
+
+/// Process ids of a role: a number for one process, a list for any other count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Pids {
+    One(u32),
+    Several(Vec<u32>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CentrePids {
+    /// Missing where only the servers were started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<u32>,
+}
+
+impl Description {
+    /// # Errors
+    /// No playground is ready in `data_dir`.
+    pub fn read(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join(DESCRIPTION_FILE);
+        let text = std::fs::read(&path)
+            .with_context(|| format!("failed to read {}: is the playground running?", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("failed to understand {}", path.display()))
+    }
+
+    /// Replaces the file as a whole, so that nobody reads half of it.
+    pub(crate) fn write(&self, data_dir: &Path) -> Result<()> {
+        let path = data_dir.join(DESCRIPTION_FILE);
+        let new = data_dir.join(format!("{DESCRIPTION_FILE}.new"));
+        let text = serde_json::to_string_pretty(self).context("failed to describe the playground")?;
+        std::fs::write(&new, text + "\n")
+            .and_then(|()| std::fs::rename(&new, &path))
+            .with_context(|| format!("failed to write {}", path.display()))
+    }
+
+    pub(crate) fn remove(data_dir: &Path) -> Result<()> {
+        let path = data_dir.join(DESCRIPTION_FILE);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Database {
+    /// The server under `root`, which has no password over the socket and no access from elsewhere.
+    #[must_use]
+    pub fn root(&self) -> store::Server {
+        store::Server {
+            socket: Some(self.socket.clone()),
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: "root".to_owned(),
+            password: None,
+        }
+    }
+}
+
+impl Pids {
+    #[must_use]
+    pub fn all(&self) -> &[u32] {
+        match self {
+            Self::One(pid) => std::slice::from_ref(pid),
+            Self::Several(pids) => pids,
+        }
+    }
+}
+
+impl From<Vec<u32>> for Pids {
+    fn from(pids: Vec<u32>) -> Self {
+        match *pids {
+            [pid] => Self::One(pid),
+            _ => Self::Several(pids),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The documented form.
+    const EXAMPLE: &str = r#"{"api":"http://127.0.0.1:7070",
+        "central":{"socket":"/d/central/mariadb.sock","port":7071,"pid":1},
+        "regions":{"eu":{"collector":"http://127.0.0.1:7080","beanstalkd":"127.0.0.1:7081",
+            "mariadb":{"socket":"/d/eu/mariadb/mariadb.sock","port":7082,"pid":2},
+            "pids":{"collector":3,"worker":[4,8],"beanstalkd":5}}},
+        "pids":{"api":6}}"#;
+
+    #[test]
+    fn reads_and_writes_the_documented_form() {
+        let description: Description = serde_json::from_str(EXAMPLE).unwrap();
+        let eu = &description.regions["eu"];
+        assert_eq!(
+            (eu.pids.collector.all(), eu.pids.worker.all()),
+            (&[3][..], &[4, 8][..])
+        );
+        let written = serde_json::to_value(&description).unwrap();
+        assert_eq!(
+            written,
+            serde_json::from_str::<serde_json::Value>(EXAMPLE).unwrap()
+        );
+    }
+
+    #[test]
+    fn replaced_as_a_whole_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let description: Description = serde_json::from_str(EXAMPLE).unwrap();
+        description.write(dir.path()).unwrap();
+        description.write(dir.path()).unwrap();
+        assert_eq!(Description::read(dir.path()).unwrap(), description);
+        Description::remove(dir.path()).unwrap();
+        Description::remove(dir.path()).unwrap();
+        assert!(
+            Description::read(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("is the playground running?")
+        );
+    }
+}

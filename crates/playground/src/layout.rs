@@ -1,0 +1,321 @@
+//! Which files and ports belong to whom.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::Options;
+
+/// Collectors, or workers, of one region: as many as its ten ports have room for.
+pub const ROLES_PER_REGION_MAX: usize = 4;
+
+/// From one region's ports to the next one's, and from the api's port to the first region's.
+const REGION_STEP: u16 = 10;
+
+/// As `store` allows it for a replication source.
+const REGION_NAME_MAX: usize = 32;
+
+/// What the data directory calls its own files; a region gets a directory there, too.
+const RESERVED_NAMES: [&str; 5] = ["central", "lock", "logs", "passwords", "regions"];
+
+/// `sun_path` holds 108 bytes, one of them the closing zero.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// The regions that a data directory has data of, in the order in which they came.
+const REGIONS_FILE: &str = "regions";
+
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub dir: PathBuf,
+    pub port: u16,
+    pub regions: Vec<Region>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Region {
+    pub name: String,
+    /// 1 for the directory's first region. It is `server_id` and `gtid_domain_id`, hence never another once events were written.
+    pub number: u32,
+    pub dir: PathBuf,
+    port: u16,
+}
+
+impl Layout {
+    /// Gives every region its number and ports, the same as at the directory's earlier starts.
+    ///
+    /// # Errors
+    /// Options that do not fit, in a sentence that says what does.
+    pub(crate) fn new(options: &Options, dir: &Path) -> Result<Self> {
+        check_counts(options)?;
+        for name in &options.regions {
+            check_region_name(name)?;
+        }
+        let known = std::fs::read_to_string(dir.join(REGIONS_FILE)).unwrap_or_default();
+        let names = in_order(known.lines(), &options.regions)
+            .with_context(|| format!("the regions do not fit the data directory {}", dir.display()))?;
+        let last_port = u64::from(options.port) + u64::from(REGION_STEP) * (names.len() as u64 + 1) - 1;
+        ensure!(
+            last_port <= u64::from(u16::MAX),
+            "{} regions from --port {} would need ports up to {last_port}, beyond {}: pass a lower --port or fewer regions",
+            names.len(),
+            options.port,
+            u16::MAX
+        );
+        let mut regions = Vec::new();
+        let mut port = options.port;
+        for (name, number) in names.into_iter().zip(1..) {
+            port += REGION_STEP;
+            regions.push(Region {
+                dir: dir.join(&name),
+                name,
+                number,
+                port,
+            });
+        }
+        let layout = Self {
+            dir: dir.to_owned(),
+            port: options.port,
+            regions,
+        };
+        layout.check_paths()?;
+        Ok(layout)
+    }
+
+    /// Remembers the order of the regions for the next start.
+    pub(crate) fn save_regions(&self) -> Result<()> {
+        let names: String = self
+            .regions
+            .iter()
+            .map(|region| format!("{}\n", region.name))
+            .collect();
+        let path = self.dir.join(REGIONS_FILE);
+        std::fs::write(&path, names).with_context(|| format!("failed to write {}", path.display()))
+    }
+
+    /// Every port that the servers and roles are going to use, with the part that uses it.
+    pub(crate) fn ports(&self, options: &Options) -> Vec<(String, u16)> {
+        let mut ports = vec![
+            ("api".to_owned(), self.port),
+            ("central MariaDB".to_owned(), self.central_port()),
+        ];
+        for region in &self.regions {
+            let name = &region.name;
+            ports.push((format!("beanstalkd of {name}"), region.beanstalkd_port()));
+            ports.push((format!("MariaDB of {name}"), region.mariadb_port()));
+            ports.extend(
+                (0..options.collectors).map(|n| (format!("collector of {name}"), region.collector_port(n))),
+            );
+            ports.extend((0..options.workers).map(|n| (format!("worker of {name}"), region.worker_port(n))));
+        }
+        ports
+    }
+
+    pub(crate) fn central_port(&self) -> u16 {
+        self.port + 1
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+
+    pub(crate) fn central_config(&self) -> PathBuf {
+        self.dir.join("central.toml")
+    }
+
+    pub(crate) fn region_config(&self, region: &Region) -> PathBuf {
+        self.dir.join(format!("{}.toml", region.name))
+    }
+
+    /// MariaDB's option files take a path as it stands, and a socket's path is short.
+    fn check_paths(&self) -> Result<()> {
+        let dir = self
+            .dir
+            .to_str()
+            .context("the data directory's path is not UTF-8: pass another --data-dir")?;
+        ensure!(
+            !dir.contains(|c: char| c.is_control() || "#'\"\\;".contains(c)),
+            "the data directory's path {dir} has a character that MariaDB's option files cannot hold: pass another --data-dir"
+        );
+        let longest_name = self
+            .regions
+            .iter()
+            .map(|region| region.name.len())
+            .max()
+            .unwrap_or(0);
+        let socket_bytes = dir.len() + "//mariadb/mariadb.sock".len() + longest_name;
+        ensure!(
+            socket_bytes <= SOCKET_PATH_MAX,
+            "the data directory's path {dir} is {} bytes too long for a Unix socket in it: pass a shorter --data-dir",
+            socket_bytes.saturating_sub(SOCKET_PATH_MAX)
+        );
+        Ok(())
+    }
+}
+
+impl Region {
+    pub(crate) fn queue_dir(&self) -> PathBuf {
+        self.dir.join("beanstalkd")
+    }
+
+    /// Port of collector `n`, counted from 0.
+    pub(crate) fn collector_port(&self, n: usize) -> u16 {
+        if n == 0 { self.port } else { self.further_port(n) }
+    }
+
+    pub(crate) fn beanstalkd_port(&self) -> u16 {
+        self.port + 1
+    }
+
+    pub(crate) fn mariadb_port(&self) -> u16 {
+        self.port + 2
+    }
+
+    /// Port of worker `n`, counted from 0.
+    pub(crate) fn worker_port(&self, n: usize) -> u16 {
+        if n == 0 {
+            self.port + 3
+        } else {
+            self.further_port(n) + 1
+        }
+    }
+
+    /// The second collector listens on the fifth port, the second worker on the sixth, and so on by turns.
+    fn further_port(&self, n: usize) -> u16 {
+        self.port + 2 + 2 * u16::try_from(n).unwrap_or(u16::MAX)
+    }
+}
+
+fn check_counts(options: &Options) -> Result<()> {
+    ensure!(
+        !options.regions.is_empty(),
+        "there is no region to start: name at least one, as in --regions eu"
+    );
+    for (what, count) in [("collectors", options.collectors), ("workers", options.workers)] {
+        ensure!(
+            count <= ROLES_PER_REGION_MAX,
+            "{count} {what} in one region are more than its ports have room for: at most {ROLES_PER_REGION_MAX}"
+        );
+    }
+    Ok(())
+}
+
+fn check_region_name(name: &str) -> Result<()> {
+    let characters_fit = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    ensure!(
+        characters_fit && (1..=REGION_NAME_MAX).contains(&name.len()),
+        "region name '{name}' may only have lower-case letters, digits and '-', at most {REGION_NAME_MAX} of them"
+    );
+    ensure!(
+        !RESERVED_NAMES.contains(&name),
+        "'{name}' is the name of one of the playground's own files: call the region otherwise"
+    );
+    Ok(())
+}
+
+/// The known regions first, in their old order: a region that changed its place would change its GTID domain,
+/// and the centre would skip its events.
+fn in_order<'a>(known: impl Iterator<Item = &'a str>, wanted: &[String]) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in known {
+        if !wanted.iter().any(|w| w == name) {
+            bail!(
+                "it holds data of region {name} as well: name it in --regions, too, or pass another --data-dir"
+            );
+        }
+        names.push(name.to_owned());
+    }
+    for (at, name) in wanted.iter().enumerate() {
+        ensure!(!wanted[..at].contains(name), "region {name} is named twice");
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(regions: &[&str], port: u16) -> Options {
+        Options {
+            regions: regions.iter().map(|&r| r.to_owned()).collect(),
+            port,
+            ..Options::default()
+        }
+    }
+
+    fn refusal(options: &Options, dir: &str) -> String {
+        format!("{:#}", Layout::new(options, Path::new(dir)).unwrap_err())
+    }
+
+    #[test]
+    fn ports_as_documented() {
+        let options = Options {
+            collectors: 4,
+            workers: 4,
+            ..options(&["eu", "us"], 7070)
+        };
+        let layout = Layout::new(&options, Path::new("/nowhere")).unwrap();
+        let eu = &layout.regions[0];
+        assert_eq!(
+            (0..4).map(|n| eu.collector_port(n)).collect::<Vec<_>>(),
+            [7080, 7084, 7086, 7088]
+        );
+        assert_eq!(
+            (0..4).map(|n| eu.worker_port(n)).collect::<Vec<_>>(),
+            [7083, 7085, 7087, 7089]
+        );
+        assert_eq!((eu.beanstalkd_port(), eu.mariadb_port()), (7081, 7082));
+        assert_eq!(layout.regions[1].collector_port(0), 7090);
+        let mut ports: Vec<u16> = layout.ports(&options).into_iter().map(|(_, port)| port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 2 + 2 * 10, "no port has two users");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_the_remedy() {
+        assert!(refusal(&options(&[], 7070), "/d").contains("--regions eu"));
+        assert!(refusal(&options(&["eu", "eu"], 7070), "/d").contains("named twice"));
+        assert!(refusal(&options(&["logs"], 7070), "/d").contains("call the region otherwise"));
+        assert!(refusal(&options(&["E/U"], 7070), "/d").contains("lower-case"));
+        assert!(refusal(&options(&["eu", "us"], 65_510), "/d").contains("lower --port"));
+        assert!(
+            refusal(
+                &Options {
+                    workers: 5,
+                    ..options(&["eu"], 7070)
+                },
+                "/d"
+            )
+            .contains("at most 4")
+        );
+        assert!(
+            refusal(&options(&["eu"], 7070), &format!("/{}", "d".repeat(100))).contains("shorter --data-dir")
+        );
+        assert!(refusal(&options(&["eu"], 7070), "/it's").contains("another --data-dir"));
+    }
+
+    #[test]
+    fn regions_keep_their_places() {
+        let names = |known: &[&str], wanted: &[&str]| {
+            in_order(
+                known.iter().copied(),
+                &wanted.iter().map(|&w| w.to_owned()).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            names(&["eu", "us"], &["asia", "us", "eu"]).unwrap(),
+            ["eu", "us", "asia"]
+        );
+        assert!(
+            names(&["eu", "us"], &["eu"])
+                .unwrap_err()
+                .to_string()
+                .contains("region us")
+        );
+    }
+}

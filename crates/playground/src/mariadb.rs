@@ -1,0 +1,214 @@
+//! The MariaDB servers: installed, configured from `deploy/`, given schema and accounts.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use store::{Role, Side};
+use tokio::process::Command;
+
+use crate::accounts::Accounts;
+use crate::claim::create_private_dir;
+use crate::description::Database;
+use crate::layout::{Layout, Region};
+use crate::programs::Programs;
+
+const REGION_OPTIONS: &str = include_str!("../../../deploy/mariadb-region.cnf");
+const CENTRAL_OPTIONS: &str = include_str!("../../../deploy/mariadb-central.cnf");
+
+/// No region has it: theirs count from 1 and each takes ten ports.
+const CENTRAL_SERVER_ID: u32 = 100_000;
+
+/// Writing the system tables takes half a second; this is for a machine with a very slow disk.
+const INSTALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// Several servers share a developer's machine.
+const SMALL: &str = "innodb_buffer_pool_size = 64M
+innodb_log_file_size = 32M
+aria_pagecache_buffer_size = 8M
+key_buffer_size = 1M
+table_open_cache = 400
+";
+
+/// Only root over the socket is left of the accounts that an installation comes with;
+/// `mariadb.sys` is locked and owns the views of `sys`.
+const SECURE: &str = "DELETE FROM mysql.global_priv
+WHERE User <> 'mariadb.sys' AND NOT (User = 'root' AND Host = 'localhost');
+";
+
+#[derive(Debug)]
+pub(crate) struct MariaDb {
+    pub side: Side,
+    dir: PathBuf,
+    port: u16,
+    options: String,
+}
+
+impl MariaDb {
+    pub(crate) fn of_region(region: &Region) -> Self {
+        let options = format!("{REGION_OPTIONS}{}", own_ids(region.number, region.number));
+        Self {
+            side: Side::Regional,
+            dir: region.dir.join("mariadb"),
+            port: region.mariadb_port(),
+            options,
+        }
+    }
+
+    pub(crate) fn of_centre(layout: &Layout) -> Self {
+        let mut options = format!("{CENTRAL_OPTIONS}{}", own_ids(CENTRAL_SERVER_ID, 0));
+        for region in &layout.regions {
+            options.push_str(&format!(
+                "{}.replicate_wild_do_table = bigdata\\_%.%\n",
+                region.name
+            ));
+        }
+        Self {
+            side: Side::Central,
+            dir: layout.dir.join("central"),
+            port: layout.central_port(),
+            options,
+        }
+    }
+
+    pub(crate) fn database(&self, pid: u32) -> Database {
+        Database {
+            socket: self.dir.join("mariadb.sock"),
+            port: self.port,
+            pid,
+        }
+    }
+
+    /// Writes the option file and, at the first start, the system tables.
+    ///
+    /// # Errors
+    /// `mariadb-install-db` failed; what it wrote is thrown away at the next try.
+    pub(crate) async fn install(&self, programs: &Programs) -> Result<()> {
+        create_private_dir(&self.temporary())?;
+        self.write_options()?;
+        let data = self.data();
+        if data.exists() {
+            return Ok(());
+        }
+        let unfinished = self.dir.join("data.new");
+        if unfinished.exists() {
+            std::fs::remove_dir_all(&unfinished)
+                .with_context(|| format!("failed to remove {}", unfinished.display()))?;
+        }
+        let secure = self.dir.join("secure.sql");
+        std::fs::write(&secure, SECURE).with_context(|| format!("failed to write {}", secure.display()))?;
+        let mut command = Command::new(&programs.mariadb_install_db);
+        command
+            .args([
+                "--no-defaults",
+                "--force",
+                "--skip-test-db",
+                "--auth-root-authentication-method=normal",
+            ])
+            .args(["--skip-name-resolve", "--innodb-log-file-size=32M"])
+            .arg(option("--datadir=", &unfinished))
+            .arg(option("--tmpdir=", &self.temporary()))
+            .arg(option("--extra-file=", &secure))
+            .args(is_root()?.then_some("--user=root"))
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(INSTALL_LIMIT, command.output())
+            .await
+            .with_context(|| format!("mariadb-install-db took more than {}s", INSTALL_LIMIT.as_secs()))?
+            .context("failed to run mariadb-install-db")?;
+        ensure!(
+            output.status.success(),
+            "mariadb-install-db failed for {} ({}):\n{}{}",
+            data.display(),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        std::fs::rename(&unfinished, &data).with_context(|| format!("failed to name {}", data.display()))
+    }
+
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        vec![
+            option("--defaults-file=", &self.option_file()),
+            option("--datadir=", &self.data()),
+        ]
+    }
+
+    /// Succeeds once the server answers over its socket.
+    pub(crate) async fn answers(&self) -> Result<()> {
+        self.database(0).root().connect().await?;
+        Ok(())
+    }
+
+    /// Puts the schema and the roles' accounts in place.
+    pub(crate) async fn set_up(&self, accounts: &Accounts) -> Result<()> {
+        let root = self.database(0).root();
+        store::apply(&root, self.side).await?;
+        let roles = match self.side {
+            Side::Regional => [
+                (&accounts.worker, Role::Worker),
+                (&accounts.replication, Role::Replication),
+            ],
+            Side::Central => [(&accounts.api, Role::Api), (&accounts.analyst, Role::Analyst)],
+        };
+        for (account, role) in roles {
+            account.ensure(&root, role).await?;
+        }
+        Ok(())
+    }
+
+    fn write_options(&self) -> Result<()> {
+        let mut text = self.options.clone();
+        let files = [
+            ("datadir", self.data()),
+            ("tmpdir", self.temporary()),
+            ("socket", self.dir.join("mariadb.sock")),
+            ("pid_file", self.dir.join("mariadb.pid")),
+        ];
+        for (name, path) in files {
+            writeln!(text, "{name} = {}", path.display())?;
+        }
+        writeln!(text, "bind_address = 127.0.0.1\nport = {}", self.port)?;
+        text.push_str(SMALL);
+        if is_root()? {
+            text.push_str("user = root\n");
+        }
+        let path = self.option_file();
+        std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))
+    }
+
+    fn option_file(&self) -> PathBuf {
+        self.dir.join("my.cnf")
+    }
+
+    /// Each server has its own: at its start it deletes every temporary table there, whoever uses it.
+    fn temporary(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+}
+
+fn own_ids(server_id: u32, domain: u32) -> String {
+    format!(
+        "\n# The playground's own values.\n[mariadbd]\nserver_id = {server_id}\ngtid_domain_id = {domain}\n"
+    )
+}
+
+fn option(name: &str, path: &Path) -> OsString {
+    let mut text = OsString::from(name);
+    text.push(path);
+    text
+}
+
+/// `mariadbd` runs as root only when it is told so.
+fn is_root() -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata("/proc/self")
+        .context("failed to find out who runs this")?
+        .uid()
+        == 0)
+}

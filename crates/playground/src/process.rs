@@ -1,0 +1,241 @@
+//! One child process: started, awaited, restarted, stopped.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+use crate::part::{Kind, Part};
+use crate::spawner::Spawner;
+
+/// How often a starting process is asked whether it is ready.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Pause before a restart. It doubles with every failure, since a process that cannot start only fills its log.
+const RESTART_PAUSE: Duration = Duration::from_millis(250);
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// A process that lived this long did start; its end is no failure to start.
+const STARTED_AFTER: Duration = Duration::from_secs(5);
+
+/// How much of a log a message shows.
+const LOG_TAIL_LINES: usize = 12;
+const LOG_TAIL_BYTES: u64 = 8 * 1024;
+
+/// How long one may take to stop by itself: a role lets 30 s for requests in progress, MariaDB writes its pages.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub kind: Kind,
+    pub part: Part,
+    /// Empty for the centre's processes.
+    pub region: String,
+    pub name: String,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    log: PathBuf,
+    pid: u32,
+    child: Option<Child>,
+    started: Instant,
+    failures: u32,
+    restart_at: Option<Instant>,
+}
+
+impl Process {
+    pub(crate) fn new(
+        kind: Kind,
+        part: Part,
+        region: &str,
+        name: String,
+        program: &Path,
+        arguments: Vec<OsString>,
+        logs: &Path,
+    ) -> Self {
+        Self {
+            kind,
+            part,
+            region: region.to_owned(),
+            log: logs.join(format!("{}.log", name.replace('/', "-"))),
+            name,
+            program: program.to_owned(),
+            arguments,
+            pid: 0,
+            child: None,
+            started: Instant::now(),
+            failures: 0,
+            restart_at: None,
+        }
+    }
+
+    /// The id of the process that runs, or ran last.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Starts it, with `further` arguments that a restart does not repeat.
+    pub(crate) async fn spawn(&mut self, setpriv: &Path, spawner: &Spawner, further: &[&str]) -> Result<()> {
+        let open_log = || {
+            let log = OpenOptions::new().create(true).append(true).open(&self.log);
+            log.with_context(|| format!("failed to open {}", self.log.display()))
+        };
+        let mut command = Command::new(setpriv);
+        command
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(&self.program)
+            .args(&self.arguments)
+            .args(further)
+            .stdin(Stdio::null())
+            .stdout(open_log()?)
+            .stderr(open_log()?)
+            // The terminal's Ctrl-C is for the playground, which stops the others in order.
+            .process_group(0);
+        let child = spawner
+            .spawn(command)
+            .await
+            .with_context(|| format!("failed to start {}", self.name))?;
+        self.pid = child.id().unwrap_or_default();
+        self.child = Some(child);
+        self.started = Instant::now();
+        self.restart_at = None;
+        Ok(())
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It ended or was not ready within its limit: with the last state seen and the log's last lines.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        let limit = self.kind.ready_limit();
+        loop {
+            if let Some(status) = self.ended()? {
+                bail!(
+                    "{} ended while it started ({status})\n{}",
+                    self.name,
+                    self.log_tail()
+                );
+            }
+            let Err(state) = self.part.is_ready().await else {
+                return Ok(());
+            };
+            if self.started.elapsed() > limit {
+                bail!(
+                    "{} is not ready after {}s: {state:#}\n{}",
+                    self.name,
+                    limit.as_secs(),
+                    self.log_tail()
+                );
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Notices an end, and tells whether the time for a restart has come. The old process is gone for good by then:
+    /// its exit status was collected.
+    pub(crate) fn is_due(&mut self) -> Result<bool> {
+        if let Some(status) = self.ended()? {
+            let pause = self.pause_after(status);
+            let shown_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(pid = self.pid, %status, pause_ms = shown_ms, "{} ended; restarting it", self.name);
+            self.child = None;
+            self.restart_at = Some(Instant::now() + pause);
+        }
+        Ok(self.restart_at.is_some_and(|at| at <= Instant::now()))
+    }
+
+    /// Another try after a restart that could not even be made.
+    pub(crate) fn postpone(&mut self) {
+        self.restart_at = Some(Instant::now() + RESTART_PAUSE_MAX);
+    }
+
+    fn pause_after(&mut self, status: ExitStatus) -> Duration {
+        // Somebody killed it, which says nothing about the next start.
+        let was_killed = status
+            .signal()
+            .is_some_and(|s| s == Signal::KILL.as_raw() || s == Signal::TERM.as_raw());
+        if was_killed || self.started.elapsed() >= STARTED_AFTER {
+            self.failures = 0;
+        } else {
+            self.failures += 1;
+        }
+        let doubled = 2_u32.saturating_pow(self.failures);
+        RESTART_PAUSE.saturating_mul(doubled).min(RESTART_PAUSE_MAX)
+    }
+
+    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let Some(child) = &mut self.child else {
+            return Ok(None);
+        };
+        child
+            .try_wait()
+            .with_context(|| format!("failed to ask for the state of {}", self.name))
+    }
+
+    /// Asks it to stop and waits; kills what does not stop within the limit.
+    pub(crate) async fn stop(&mut self) {
+        self.restart_at = None;
+        self.terminate();
+        let Some(child) = &mut self.child else { return };
+        match tokio::time::timeout(STOP_LIMIT, child.wait()).await {
+            Ok(Ok(status)) => {
+                tracing::debug!(%status, "{} stopped", self.name);
+                self.child = None;
+            }
+            Ok(Err(error)) => tracing::error!(%error, "failed to wait for {}", self.name),
+            Err(_) => {
+                tracing::error!(
+                    "{} did not stop within {}s; killing it",
+                    self.name,
+                    STOP_LIMIT.as_secs()
+                );
+                self.kill().await;
+            }
+        }
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        self.restart_at = None;
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        if child.id().is_some()
+            && let Err(error) = child.kill().await
+        {
+            tracing::error!(%error, "failed to kill {}", self.name);
+        }
+    }
+
+    /// A signal reaches the right process: the id cannot be anybody else's before our `wait`.
+    fn terminate(&mut self) {
+        let Some(id) = self.child.as_ref().and_then(Child::id) else {
+            return;
+        };
+        let pid = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, Signal::TERM)) {
+            tracing::error!(%error, "failed to ask {} to stop", self.name);
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        let tail = tail(&self.log).unwrap_or_else(|error| format!("(cannot be read: {error})"));
+        format!("last lines of {}:\n{tail}", self.log.display())
+    }
+}
+
+fn tail(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n"))
+}

@@ -1,0 +1,180 @@
+//! The roles of our own program: their configuration files and command lines.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use store::{Account, Password};
+use toml::{Table, Value};
+
+use crate::accounts::Accounts;
+use crate::description::Database;
+use crate::layout::{Layout, Region};
+use crate::mariadb::MariaDb;
+
+/// Writes `central.toml` and one `<region>.toml` for each region, the latter with `overrides` merged in.
+pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, overrides: &Table) -> Result<()> {
+    for region in &layout.regions {
+        let mut config = region_config(region, accounts)?;
+        merge(&mut config, overrides);
+        write(&layout.region_config(region), &config)?;
+    }
+    write(&layout.central_config(), &central_config(layout, accounts)?)
+}
+
+pub(crate) fn collector_arguments(layout: &Layout, region: &Region, n: usize) -> Vec<OsString> {
+    arguments(
+        "collector",
+        &layout.region_config(region),
+        region.collector_port(n),
+    )
+}
+
+pub(crate) fn worker_arguments(layout: &Layout, region: &Region, n: usize) -> Vec<OsString> {
+    let mut arguments = arguments("worker", &layout.region_config(region), region.worker_port(n));
+    arguments.extend(["--name".into(), format!("worker-{}", n + 1).into()]);
+    arguments
+}
+
+pub(crate) fn api_arguments(layout: &Layout) -> Vec<OsString> {
+    vec!["api".into(), "--config".into(), layout.central_config().into()]
+}
+
+/// `http://` and the address of a role that listens on `port`.
+pub(crate) fn base_url(port: u16) -> String {
+    format!("http://{}", address(port))
+}
+
+pub(crate) fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn arguments(role: &str, config: &Path, port: u16) -> Vec<OsString> {
+    vec![
+        role.into(),
+        "--config".into(),
+        config.into(),
+        "--listen".into(),
+        address(port).into(),
+    ]
+}
+
+fn region_config(region: &Region, accounts: &Accounts) -> Result<Table> {
+    Ok(table([
+        ("region", table([("name", region.name.as_str().into())]).into()),
+        (
+            "queue",
+            table([("address", address(region.beanstalkd_port()).into())]).into(),
+        ),
+        (
+            "regional",
+            server(&MariaDb::of_region(region).database(0), &accounts.worker)?,
+        ),
+        ("replication", account(&accounts.replication)?.into()),
+        (
+            "collector",
+            table([("listen", address(region.collector_port(0)).into())]).into(),
+        ),
+        (
+            "worker",
+            table([
+                ("name", "worker-1".into()),
+                ("listen", address(region.worker_port(0)).into()),
+            ])
+            .into(),
+        ),
+    ]))
+}
+
+fn central_config(layout: &Layout, accounts: &Accounts) -> Result<Table> {
+    let sources = layout.regions.iter().map(|region| -> Value {
+        table([
+            ("region", region.name.as_str().into()),
+            ("host", "127.0.0.1".into()),
+            ("port", i64::from(region.mariadb_port()).into()),
+        ])
+        .into()
+    });
+    Ok(table([
+        (
+            "central",
+            server(&MariaDb::of_centre(layout).database(0), &accounts.api)?,
+        ),
+        ("analyst", account(&accounts.analyst)?.into()),
+        ("replication", account(&accounts.replication)?.into()),
+        ("source", Value::Array(sources.collect())),
+        ("api", table([("listen", address(layout.port).into())]).into()),
+    ]))
+}
+
+fn server(database: &Database, login: &Account) -> Result<Value> {
+    let mut table = account(login)?;
+    let socket = database
+        .socket
+        .to_str()
+        .context("the data directory's path is not UTF-8")?;
+    table.insert("socket".to_owned(), socket.into());
+    table.insert("host".to_owned(), "127.0.0.1".into());
+    table.insert("port".to_owned(), i64::from(database.port).into());
+    Ok(table.into())
+}
+
+fn account(account: &Account) -> Result<Table> {
+    let (key, value) = match &account.password {
+        Password::Env(name) => ("env", name.as_str()),
+        Password::File(path) => (
+            "file",
+            path.to_str().context("the data directory's path is not UTF-8")?,
+        ),
+    };
+    Ok(table([
+        ("user", account.user.as_str().into()),
+        ("password", table([(key, value.into())]).into()),
+    ]))
+}
+
+fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+fn merge(into: &mut Table, overrides: &Table) {
+    for (key, value) in overrides {
+        match (into.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(inner_overrides)) => merge(inner, inner_overrides),
+            _ => {
+                into.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn write(path: &Path, config: &Table) -> Result<()> {
+    let text = format!(
+        "# Written by the playground at each start.\n{}",
+        toml::to_string(config)?
+    );
+    std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_reach_into_tables() {
+        let mut config: Table = "[worker]\nname = 'a'\n[queue]\naddress = 'b'".parse().unwrap();
+        merge(
+            &mut config,
+            &"[worker]\nflush_age_ms = 50\n[queue]\naddress = 'c'\n[new]\nx = 1"
+                .parse()
+                .unwrap(),
+        );
+        let expected: Table = "[worker]\nname = 'a'\nflush_age_ms = 50\n[queue]\naddress = 'c'\n[new]\nx = 1"
+            .parse()
+            .unwrap();
+        assert_eq!(config, expected);
+    }
+}

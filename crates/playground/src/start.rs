@@ -1,0 +1,175 @@
+//! The order in which everything starts.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures_util::future::try_join_all;
+use rand::RngExt;
+use store::{Server, Source};
+
+use crate::accounts::Accounts;
+use crate::claim::{check_ports, create_private_dir};
+use crate::demo::Demo;
+use crate::mariadb::MariaDb;
+use crate::part::{self, Part};
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::spawner::Spawner;
+use crate::{Playground, roles};
+
+/// Both threads of a source run a moment after they were started.
+const REPLICATION_LIMIT: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// Where tests look for ports: above those of well-known services, below those that the kernel gives to clients.
+const FREE_PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+const FREE_PORT_TRIES_MAX: usize = 100;
+
+/// A `port` from which a playground with so many regions finds all its ports free at the moment.
+///
+/// # Errors
+/// No such port after many tries.
+pub fn free_port(regions: u16) -> Result<u16> {
+    let all_free = |port: u16| {
+        let mut ports = port..port.saturating_add(10 * (regions + 1));
+        ports.all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+    };
+    let mut tries = (0..FREE_PORT_TRIES_MAX).map(|_| rand::rng().random_range(FREE_PORTS));
+    tries
+        .find(|&port| all_free(port))
+        .with_context(|| format!("found no free ports for {regions} regions"))
+}
+
+impl Playground {
+    pub(crate) async fn start_all(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        self.claim
+            .wait_for_leftovers(self.options.program.as_deref())
+            .await?;
+        check_ports(&self.layout.ports(&self.options))?;
+        self.layout.save_regions()?;
+        let accounts = Accounts::in_dir(&self.layout.dir)?;
+        roles::write_configs(&self.layout, &accounts, &self.options.region_overrides)?;
+        keep_old_logs(&self.layout.logs())?;
+        for region in &self.layout.regions {
+            create_private_dir(&region.queue_dir())?;
+        }
+        self.processes = part::all(&self.layout, &self.options, &self.programs);
+
+        let (programs, spawner) = (&self.programs, &self.spawner);
+        let servers = self
+            .processes
+            .iter_mut()
+            .filter(|process| process.kind.is_server());
+        try_join_all(servers.map(|process| start_server(process, programs, spawner, &accounts))).await?;
+        self.start_replication(&accounts).await?;
+        let (programs, spawner) = (&self.programs, &self.spawner);
+        let roles = self
+            .processes
+            .iter_mut()
+            .filter(|process| !process.kind.is_server());
+        try_join_all(roles.map(|process| start_role(process, programs, spawner))).await?;
+
+        self.description().write(&self.layout.dir)?;
+        if self.options.demo && self.options.program.is_some() {
+            self.demo = Some(Demo::start(&self.layout)?);
+        }
+        tracing::info!("everything is ready after {:.1}s", begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// A region may stand where another one was, if the ports moved: the centre knows no two sources at one
+    /// address. So those that met another one there get a second try, in the other order.
+    async fn start_replication(&self, accounts: &Accounts) -> Result<()> {
+        let centre = MariaDb::of_centre(&self.layout).database(0).root();
+        let mut again = Vec::new();
+        for region in &self.layout.regions {
+            let source = Source {
+                region: region.name.clone(),
+                host: "127.0.0.1".to_owned(),
+                port: region.mariadb_port(),
+            };
+            if store::start_source(&centre, &source, &accounts.replication)
+                .await
+                .is_err()
+            {
+                again.push(source);
+            }
+        }
+        for source in again.iter().rev() {
+            store::start_source(&centre, source, &accounts.replication)
+                .await
+                .with_context(|| format!("failed to replicate from region {}", source.region))?;
+        }
+        wait_for_sources(&centre).await
+    }
+}
+
+async fn start_server(
+    process: &mut Process,
+    programs: &Programs,
+    spawner: &Spawner,
+    accounts: &Accounts,
+) -> Result<()> {
+    if let Part::MariaDb(server) = &process.part {
+        server.install(programs).await?;
+    }
+    // After a move to other ports, an old source's address may be another region's: nothing is fetched
+    // before `start_replication` has set the addresses. A restart goes on by itself.
+    let further: &[&str] = if process.kind == part::Kind::CentralMariaDb {
+        &["--skip-slave-start"]
+    } else {
+        &[]
+    };
+    process.spawn(&programs.setpriv, spawner, further).await?;
+    process.ready().await?;
+    if let Part::MariaDb(server) = &process.part {
+        server
+            .set_up(accounts)
+            .await
+            .with_context(|| format!("failed to set up {}", process.name))?;
+    }
+    Ok(())
+}
+
+async fn start_role(process: &mut Process, programs: &Programs, spawner: &Spawner) -> Result<()> {
+    process.spawn(&programs.setpriv, spawner, &[]).await?;
+    process.ready().await
+}
+
+async fn wait_for_sources(centre: &Server) -> Result<()> {
+    let begun = Instant::now();
+    let mut conn = centre.connect().await?;
+    loop {
+        let states = store::source_states(&mut conn)
+            .await
+            .context("failed to ask for the state of replication")?;
+        let Some(state) = states.iter().find(|state| !state.is_running()) else {
+            return Ok(());
+        };
+        if begun.elapsed() > REPLICATION_LIMIT {
+            bail!(
+                "replication does not run after {}s: {state:?}",
+                REPLICATION_LIMIT.as_secs()
+            );
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Each start writes new logs; those of the start before are kept beside them.
+fn keep_old_logs(logs: &Path) -> Result<()> {
+    create_private_dir(logs)?;
+    let context = || format!("failed to put away the old logs in {}", logs.display());
+    for entry in std::fs::read_dir(logs).with_context(context)?.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            std::fs::rename(&path, path.with_extension("log.old")).with_context(context)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Real servers, without the roles: what is written in a region arrives at the centre, whatever is killed or moved.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use playground::{Database, Description, Options, Playground, free_port};
+use tokio_util::sync::CancellationToken;
+
+/// A killed server is back in about two seconds, and the centre tries a lost source again every five.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn options(data_dir: &Path, port: u16) -> Options {
+    Options {
+        data_dir: data_dir.to_owned(),
+        port,
+        ..Options::default()
+    }
+}
+
+async fn start(data_dir: &Path, port: u16) -> Playground {
+    let begun = Instant::now();
+    let playground = Playground::start(options(data_dir, port), &CancellationToken::new())
+        .await
+        .expect("starts");
+    println!("started in {:.2}s", begun.elapsed().as_secs_f64());
+    playground
+}
+
+/// Adds one to a minute of its own, as a worker would.
+async fn count(region: &Database, event_id: u64) {
+    let mut conn = region.root().connect().await.unwrap();
+    let upsert = format!(
+        "INSERT INTO bigdata_0.EventMinute VALUES ({event_id}, '2025-11-22 12:00:00', 1) \
+         ON DUPLICATE KEY UPDATE count = count + LEAST(VALUES(count), 18446744073709551615 - count)"
+    );
+    conn.query_drop(upsert).await.unwrap();
+}
+
+async fn wait_for_count(centre: &Database, event_id: u64, expected: u64) {
+    let query = format!("SELECT count FROM bigdata_0.EventMinute WHERE eventId = {event_id}");
+    let mut state = String::new();
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
+        let found = async {
+            let mut conn: Conn = centre.root().connect().await.map_err(|e| e.to_string())?;
+            conn.query_first::<u64, _>(&query)
+                .await
+                .map_err(|e| e.to_string())
+        };
+        match found.await {
+            Ok(Some(count)) if count == expected => return,
+            other => state = format!("{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("event {event_id} should count {expected} at the centre, last seen: {state}");
+}
+
+async fn wait_for_description(data_dir: &Path, wanted: impl Fn(&Description) -> bool) -> Description {
+    let begun = Instant::now();
+    loop {
+        let description = Description::read(data_dir).unwrap();
+        if wanted(&description) {
+            return description;
+        }
+        assert!(begun.elapsed() < LIMIT, "last seen: {description:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn runs(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_start_and_replicate() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut playground = start(dir.path(), free_port(2).unwrap()).await;
+    let description = playground.description();
+    assert_eq!(Description::read(dir.path()).unwrap(), description);
+    for region in description.regions.values() {
+        count(&region.mariadb, 7).await;
+    }
+    wait_for_count(&description.central, 7, 2).await;
+
+    for database in [&description.central, &description.regions["eu"].mariadb] {
+        let over_tcp = store::Server {
+            socket: None,
+            ..database.root()
+        };
+        let error = over_tcp
+            .connect()
+            .await
+            .expect_err("root has no access but over the socket");
+        println!("as it should be: {}", std::error::Error::source(&error).unwrap());
+    }
+
+    let other_port = description.central.port + 99;
+    let second = Playground::start(options(dir.path(), other_port), &CancellationToken::new()).await;
+    let refusal = second.expect_err("the directory is in use").to_string();
+    assert!(
+        refusal.contains("in use by the playground with process id"),
+        "{refusal}"
+    );
+
+    playground.stop().await;
+    assert!(Description::read(dir.path()).is_err());
+    let servers = description
+        .regions
+        .values()
+        .map(|r| r.mariadb.pid)
+        .chain([description.central.pid]);
+    for pid in servers.chain(description.regions.values().map(|r| r.pids.beanstalkd)) {
+        assert!(!runs(pid), "{pid} still runs");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_servers_come_back_and_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut playground = start(dir.path(), free_port(2).unwrap()).await;
+    let before = playground.description();
+    let stop = CancellationToken::new();
+    let supervisor = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            playground.supervise(stop).await;
+            playground
+        }
+    });
+    count(&before.regions["eu"].mariadb, 8).await;
+    wait_for_count(&before.central, 8, 1).await;
+
+    let pids = |d: &Description| {
+        let eu = &d.regions["eu"];
+        [d.central.pid, eu.mariadb.pid, eu.pids.beanstalkd]
+    };
+    pids(&before).into_iter().for_each(kill);
+    let after = wait_for_description(dir.path(), |now| {
+        pids(now).iter().zip(pids(&before)).all(|(&new, old)| new != old)
+    })
+    .await;
+    wait_for_count(&after.central, 8, 1).await;
+    for (at, region) in ["us", "eu"].into_iter().enumerate() {
+        wait_for_answer(&after.regions[region].mariadb).await;
+        count(&after.regions[region].mariadb, 8).await;
+        wait_for_count(&after.central, 8, 2 + at as u64).await;
+    }
+
+    stop.cancel();
+    supervisor.await.unwrap().kill().await;
+    assert!(!runs(after.central.pid));
+}
+
+async fn wait_for_answer(database: &Database) {
+    let begun = Instant::now();
+    while let Err(error) = database.root().connect().await {
+        assert!(begun.elapsed() < LIMIT, "{error:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The second start puts `eu` where `us` was. The servers of the first were left to themselves, as after `kill -9`.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_survives_a_move_to_other_ports() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port(3).unwrap();
+    let playground = start(dir.path(), port).await;
+    let description = playground.description();
+    count(&description.regions["eu"].mariadb, 9).await;
+    wait_for_count(&description.central, 9, 1).await;
+    drop(playground);
+
+    let mut playground = start(dir.path(), port + 10).await;
+    let description = playground.description();
+    wait_for_count(&description.central, 9, 1).await;
+    for (at, region) in ["us", "eu"].into_iter().enumerate() {
+        count(&description.regions[region].mariadb, 9).await;
+        wait_for_count(&description.central, 9, 2 + at as u64).await;
+    }
+    playground.stop().await;
+}

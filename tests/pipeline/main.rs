@@ -1,0 +1,24 @@
+//! The whole pipeline on real servers, driven through its public faces. Each module is named by what it shows.
+//!
+//! A sender keeps a ledger of what it sent: less at the centre is loss, more is doubling. Nothing sleeps; every wait
+//! is for a state, has a limit, and prints the last state seen.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+mod centre;
+mod ledger;
+mod relay;
+mod rig;
+mod sender;
+
+mod access_log;
+mod bad_input;
+mod counts_are_exact;
+mod keyed_retry;
+mod killed;
+mod least_rights;
+mod playground_command;
+mod poison_job;
+mod queue_full;
+mod roles_observed;
+mod slow_clients;
+mod strangers_refused;

@@ -1,0 +1,90 @@
+//! A TCP relay in front of beanstalkd that can lose a reply and cut the link.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// Passes everything on, until [`Relay::cut_after`] has counted enough stored jobs.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    server: SocketAddr,
+    /// Stored jobs whose replies may still pass; `usize::MAX` for all.
+    replies_left: AtomicUsize,
+    is_cut: AtomicBool,
+}
+
+impl Relay {
+    pub(crate) async fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state =
+            Arc::new(State { server, replies_left: AtomicUsize::new(usize::MAX), is_cut: AtomicBool::new(false) });
+        let shared = state.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                if !shared.is_cut.load(Ordering::SeqCst) {
+                    tokio::spawn(shared.clone().pass_on(client));
+                }
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Lets the replies to `jobs` puts pass, swallows the next one, and refuses everything from then on.
+    pub(crate) fn cut_after(&self, jobs: usize) {
+        self.state.replies_left.store(jobs, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.state.is_cut.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn heal(&self) {
+        self.state.replies_left.store(usize::MAX, Ordering::SeqCst);
+        self.state.is_cut.store(false, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    async fn pass_on(self: Arc<Self>, client: TcpStream) {
+        let Ok(server) = TcpStream::connect(self.server).await else { return };
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let ended = CancellationToken::new();
+        let requests_ended = ended.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+                () = requests_ended.cancelled() => {}
+            }
+        });
+        let mut chunk = vec![0; 70_000];
+        while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
+            let is_stored = chunk.starts_with(b"INSERTED ");
+            if is_stored && self.replies_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err() {
+                self.is_cut.store(true, Ordering::SeqCst);
+            }
+            if self.is_cut.load(Ordering::SeqCst) || to_client.write_all(&chunk[..length]).await.is_err() {
+                break;
+            }
+        }
+        ended.cancel();
+    }
+}
+
+fn one_less(left: usize) -> Option<usize> {
+    match left {
+        usize::MAX => Some(usize::MAX),
+        0 => None,
+        n => Some(n - 1),
+    }
+}

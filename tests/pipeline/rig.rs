@@ -1,0 +1,177 @@
+//! A playground of a test's own.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use model::TubeState;
+use playground::{Description, Options};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_eventtracker");
+
+/// Longest wait for anything that a healthy pipeline does within seconds.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+pub(crate) struct Rig {
+    dir: Option<TempDir>,
+    stop: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+    pub(crate) http: reqwest::Client,
+}
+
+/// An answer over HTTP: status, `Retry-After`, body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: bool,
+    pub(crate) json: Value,
+}
+
+/// One region with one of each role.
+pub(crate) fn one_region() -> Options {
+    Options { regions: vec!["eu".to_owned()], ..two_regions() }
+}
+
+pub(crate) fn two_regions() -> Options {
+    let regions = Options::default().regions;
+    let port = playground::free_port(u16::try_from(regions.len()).unwrap()).unwrap();
+    Options { port, regions, program: Some(PathBuf::from(PROGRAM)), ..Options::default() }
+}
+
+/// Settings for every region, as its configuration file would have them.
+pub(crate) fn settings(text: &str) -> toml::Table {
+    text.parse().unwrap()
+}
+
+impl Rig {
+    pub(crate) async fn start(options: Options) -> Self {
+        let dir = tempfile::Builder::new().prefix("eventtracker-test-").tempdir().unwrap();
+        let options = Options { data_dir: dir.path().join("data"), ..options };
+        let stop = CancellationToken::new();
+        let (ready, is_ready) = oneshot::channel();
+        let playground = playground::run(options, stop.clone(), CancellationToken::new(), |_| {
+            ready.send(()).unwrap();
+        });
+        let mut rig = Self { dir: Some(dir), stop, running: tokio::spawn(playground), http: reqwest::Client::new() };
+        if is_ready.await.is_err() {
+            let outcome = (&mut rig.running).await.unwrap();
+            panic!("the playground did not start: {:#}", outcome.unwrap_err());
+        }
+        rig
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.running).await.unwrap().unwrap();
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.as_ref().unwrap().path().join("data")
+    }
+
+    /// Read anew at each call: process ids change with restarts.
+    pub(crate) fn description(&self) -> Description {
+        Description::read(&self.data_dir()).unwrap()
+    }
+
+    pub(crate) fn regions(&self) -> Vec<String> {
+        self.description().regions.into_keys().collect()
+    }
+
+    pub(crate) fn config(&self, name: &str) -> PathBuf {
+        self.data_dir().join(format!("{name}.toml"))
+    }
+
+    /// Base addresses of a region's collectors.
+    pub(crate) fn collectors(&self, region: &str) -> Vec<String> {
+        let region = &self.description().regions[region];
+        if region.collectors.is_empty() { vec![region.collector.clone()] } else { region.collectors.clone() }
+    }
+
+    /// Posts events as JSON to a region's first collector.
+    pub(crate) async fn post(&self, region: &str, events: &Value) -> Answer {
+        let url = format!("{}/v1/events", self.collectors(region)[0]);
+        answer(self.http.post(url).json(events)).await
+    }
+
+    pub(crate) async fn get(&self, path_and_query: &str) -> Answer {
+        answer(self.http.get(format!("{}{path_and_query}", self.description().api))).await
+    }
+
+    /// The metrics of a role, by the address that it serves them at.
+    pub(crate) async fn metrics(&self, base: &str) -> String {
+        self.http.get(format!("{base}/metrics")).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Where the first worker of a region serves its metrics.
+    pub(crate) fn worker(&self, region: &str) -> String {
+        format!("http://127.0.0.1:{}", self.description().regions[region].mariadb.port + 1)
+    }
+
+    pub(crate) async fn tube(&self, region: &str) -> TubeState {
+        let address = self.description().regions[region].beanstalkd.parse().unwrap();
+        queue::heads(&queue::Config { address, jobs_max: u64::MAX }).await.unwrap().0
+    }
+
+    /// Fails unless every region's replication runs.
+    pub(crate) async fn expect_replication_runs(&self) {
+        let status = self.get("/v1/status").await.json;
+        for region in status["regions"].as_array().unwrap() {
+            assert_eq!(region["replication"]["running"], true, "{region}");
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let dir = self.dir.take().unwrap().keep();
+            eprintln!("data and logs of the failed test: {}", dir.display());
+        }
+    }
+}
+
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    try_answer(request).await.unwrap()
+}
+
+pub(crate) async fn try_answer(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let retry_after = response.headers().contains_key("retry-after");
+    let text = response.text().await?;
+    let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} without JSON: {text}"));
+    Ok(Answer { status, retry_after, json })
+}
+
+/// Waits until `state` is `Ok`; its `Err` says what is still missing.
+pub(crate) async fn wait_until<T>(what: &str, mut state: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match state().await {
+            Ok(value) => return value,
+            Err(last) => assert!(begun.elapsed() < LIMIT, "waited {LIMIT:?} for {what}; last seen: {last}"),
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Runs the binary to its end.
+pub(crate) async fn eventtracker(arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    tokio::time::timeout(LIMIT, command.output()).await.expect("the command ends").unwrap()
+}
+
+pub(crate) async fn signal(name: &str, pid: u32) {
+    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().await.unwrap();
+    assert!(sent.success(), "kill -{name} {pid}");
+}
