@@ -13,7 +13,9 @@ const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/apache_
 fn statuses_by_awk(log: &str) -> BTreeMap<String, u64> {
     let mut statuses = BTreeMap::new();
     for line in log.lines() {
-        *statuses.entry(line.split(' ').nth(8).unwrap().to_owned()).or_default() += 1;
+        *statuses
+            .entry(line.split(' ').nth(8).unwrap().to_owned())
+            .or_default() += 1;
     }
     statuses
 }
@@ -24,8 +26,10 @@ async fn the_log_counts_the_same_everywhere() {
     for region in rig.regions() {
         for again in [false, true] {
             let collector = &rig.collectors(&region)[0];
-            let imported = eventtracker(&["import", "--format", "combined", "--collector", collector, LOG]).await;
-            let shown = String::from_utf8_lossy(&imported.stdout).into_owned() + &String::from_utf8_lossy(&imported.stderr);
+            let imported =
+                eventtracker(&["import", "--format", "combined", "--collector", collector, LOG]).await;
+            let shown = String::from_utf8_lossy(&imported.stdout).into_owned()
+                + &String::from_utf8_lossy(&imported.stderr);
             assert!(imported.status.success(), "again: {again}: {shown}");
             assert!(shown.contains("10,000") && shown.contains("39,331"), "{shown}");
         }
@@ -54,7 +58,10 @@ async fn the_log_counts_the_same_everywhere() {
     let days = ["--from", "2015-05-17", "--until", "2015-05-21", "--step", "1d"];
     let shown = eventtracker(&[&["series", "web.requests", "--api", &api], &days[..]].concat()).await;
     assert!(shown.status.success());
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("total 20,000"), "{shown:?}");
+    assert!(
+        String::from_utf8_lossy(&shown.stdout).contains("total 20,000"),
+        "{shown:?}"
+    );
 
     let mut conn = centre::connect(&rig.description()).await;
     let shard = model::Shard::of(model::EventId::of("web.requests"));
@@ -64,8 +71,10 @@ async fn the_log_counts_the_same_everywhere() {
          AND createDate >= '2015-05-17' AND createDate < '2015-05-21'"
     );
     assert_eq!(conn.query_first::<u64, _>(sql).await.unwrap(), Some(20_000));
-    let names: Vec<String> =
-        conn.query("SELECT tagName FROM bigdata_0.EventTags WHERE tagName LIKE 'web.status.%'").await.unwrap();
+    let names: Vec<String> = conn
+        .query("SELECT tagName FROM bigdata_0.EventTags WHERE tagName LIKE 'web.status.%'")
+        .await
+        .unwrap();
     assert_eq!(names.len(), statuses.len());
     rig.stop().await;
 }

@@ -25,7 +25,11 @@ pub(crate) async fn counts(conn: &mut Conn) -> Result<Counts, mysql_async::Error
     Ok(rows
         .into_iter()
         .map(|(shard, id, minute, count)| {
-            assert_eq!(Shard::of(EventId(id)).number(), shard, "eventId {id} lies in the wrong shard");
+            assert_eq!(
+                Shard::of(EventId(id)).number(),
+                shard,
+                "eventId {id} lies in the wrong shard"
+            );
             ((id, minute), count)
         })
         .collect())
@@ -33,7 +37,9 @@ pub(crate) async fn counts(conn: &mut Conn) -> Result<Counts, mysql_async::Error
 
 /// The conservation ledger's sum over all regions and minutes.
 pub(crate) async fn region_total(conn: &mut Conn) -> u128 {
-    let sum: Option<String> =
-        conn.query_first("SELECT CAST(COALESCE(SUM(count), 0) AS CHAR) FROM bigdata_0.RegionMinute").await.unwrap();
+    let sum: Option<String> = conn
+        .query_first("SELECT CAST(COALESCE(SUM(count), 0) AS CHAR) FROM bigdata_0.RegionMinute")
+        .await
+        .unwrap();
     sum.unwrap().parse().unwrap()
 }

@@ -14,7 +14,12 @@ const EVENTS_PER_REQUEST: usize = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_name_and_minute_is_equal() {
-    let rig = Rig::start(Options { collectors: 2, workers: 2, ..two_regions() }).await;
+    let rig = Rig::start(Options {
+        collectors: 2,
+        workers: 2,
+        ..two_regions()
+    })
+    .await;
     let mut ledger = Ledger::default();
     for number in 0..REQUESTS {
         let mut events = Vec::new();
@@ -27,13 +32,20 @@ async fn every_name_and_minute_is_equal() {
         }
         let region = if number % 3 == 0 { "us" } else { "eu" };
         let collectors = rig.collectors(region);
-        let url = format!("{}/v1/events", collectors[usize::try_from(number / 3).unwrap() % collectors.len()]);
+        let url = format!(
+            "{}/v1/events",
+            collectors[usize::try_from(number / 3).unwrap() % collectors.len()]
+        );
         let mut request = rig.http.post(url).json(&Value::Array(events));
         if number % 2 == 0 {
             request = request.header("Idempotency-Key", format!("request-{number}"));
         }
         let answer = crate::rig::answer(request).await;
-        assert_eq!((answer.status, &answer.json["accepted"]), (202, &json!(EVENTS_PER_REQUEST)), "{answer:?}");
+        assert_eq!(
+            (answer.status, &answer.json["accepted"]),
+            (202, &json!(EVENTS_PER_REQUEST)),
+            "{answer:?}"
+        );
     }
     ledger.expect_at_centre(&rig).await;
     expect_engines(&rig).await;
@@ -48,11 +60,24 @@ async fn expect_engines(rig: &Rig) {
     let central: Vec<(String, String, String, String, String)> =
         centre::connect(&description).await.query(TABLES).await.unwrap();
     let count = |table: &str| central.iter().filter(|row| row.1 == table).count();
-    assert_eq!((count("EventMinute"), count("EventDay"), count("EventTags")), (32, 32, 1));
+    assert_eq!(
+        (count("EventMinute"), count("EventDay"), count("EventTags")),
+        (32, 32, 1)
+    );
     for (schema, table, engine, row_format, options) in &central {
-        assert_eq!((engine.as_str(), row_format.as_str()), ("InnoDB", "Compressed"), "{schema}.{table}");
-        assert!(options.to_lowercase().contains("key_block_size=8"), "{schema}.{table}: {options}");
-        assert!(table.starts_with("Event") && table != "EventTags" || schema == "bigdata_0", "{schema}.{table}");
+        assert_eq!(
+            (engine.as_str(), row_format.as_str()),
+            ("InnoDB", "Compressed"),
+            "{schema}.{table}"
+        );
+        assert!(
+            options.to_lowercase().contains("key_block_size=8"),
+            "{schema}.{table}: {options}"
+        );
+        assert!(
+            table.starts_with("Event") && table != "EventTags" || schema == "bigdata_0",
+            "{schema}.{table}"
+        );
     }
     for region in description.regions.values() {
         let mut conn = region.mariadb.root().connect().await.unwrap();
@@ -76,9 +101,14 @@ async fn expect_schema_commands(rig: &Rig) {
         }
     }
     let mut conn = centre::connect(&rig.description()).await;
-    conn.query_drop("ALTER TABLE bigdata_7.EventDay DROP KEY eventDay").await.unwrap();
+    conn.query_drop("ALTER TABLE bigdata_7.EventDay DROP KEY eventDay")
+        .await
+        .unwrap();
     let config = rig.config("central");
     let checked = crate::rig::eventtracker(&["schema", "check", "--config", config.to_str().unwrap()]).await;
     assert!(!checked.status.success());
-    assert!(String::from_utf8_lossy(&checked.stderr).contains("bigdata_7.EventDay differs"), "{checked:?}");
+    assert!(
+        String::from_utf8_lossy(&checked.stderr).contains("bigdata_7.EventDay differs"),
+        "{checked:?}"
+    );
 }

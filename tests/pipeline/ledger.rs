@@ -51,7 +51,9 @@ impl Ledger {
         for region in rig.regions() {
             let name = format!("test.mark.{region}");
             let minute = 1_700_000_040;
-            let marked = rig.post(&region, &json!({ "name": name, "timestamp": minute })).await;
+            let marked = rig
+                .post(&region, &json!({ "name": name, "timestamp": minute }))
+                .await;
             assert_eq!(marked.status, 202, "{marked:?}");
             with_marks.acknowledged(&name, minute, 1);
         }
@@ -67,7 +69,10 @@ impl Ledger {
             let mut missing = 0;
             for (key, &count) in &found {
                 let most = expected.get(key).copied().unwrap_or(0) + doubtful.get(key).copied().unwrap_or(0);
-                assert!(count <= most, "doubled or unknown: {key:?} is {count}, at most {most} was sent");
+                assert!(
+                    count <= most,
+                    "doubled or unknown: {key:?} is {count}, at most {most} was sent"
+                );
             }
             for (key, &count) in &expected {
                 let is = found.get(key).copied().unwrap_or(0);
@@ -78,12 +83,17 @@ impl Ledger {
             }
             for (key, &count) in &doubtful {
                 let over = found.get(key).copied().unwrap_or(0) - expected.get(key).copied().unwrap_or(0);
-                assert!(over == 0 || over == count, "{key:?}: {over} of {count} in doubt were counted");
+                assert!(
+                    over == 0 || over == count,
+                    "{key:?}: {over} of {count} in doubt were counted"
+                );
             }
             let rows_total: u128 = found.values().map(|&n| u128::from(n)).sum();
             match centre::region_total(&mut conn).await {
                 total if total == rows_total => Ok(()),
-                total => Err(format!("RegionMinute sums to {total}, EventMinute to {rows_total}")),
+                total => Err(format!(
+                    "RegionMinute sums to {total}, EventMinute to {rows_total}"
+                )),
             }
         })
         .await;
@@ -91,5 +101,8 @@ impl Ledger {
 }
 
 fn ids(by_name: &BTreeMap<(String, i64), u64>) -> centre::Counts {
-    by_name.iter().map(|((name, minute), &count)| ((EventId::of(name).0, *minute), count)).collect()
+    by_name
+        .iter()
+        .map(|((name, minute), &count)| ((EventId::of(name).0, *minute), count))
+        .collect()
 }

@@ -2,7 +2,10 @@
 //!
 //! A sender keeps a ledger of what it sent: less at the centre is loss, more is doubling. Nothing sleeps; every wait
 //! is for a state, has a limit, and prints the last state seen.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails where it stands"
+)]
 
 mod centre;
 mod ledger;

@@ -25,8 +25,11 @@ impl Relay {
     pub(crate) async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state =
-            Arc::new(State { server, replies_left: AtomicUsize::new(usize::MAX), is_cut: AtomicBool::new(false) });
+        let state = Arc::new(State {
+            server,
+            replies_left: AtomicUsize::new(usize::MAX),
+            is_cut: AtomicBool::new(false),
+        });
         let shared = state.clone();
         tokio::spawn(async move {
             loop {
@@ -56,7 +59,9 @@ impl Relay {
 
 impl State {
     async fn pass_on(self: Arc<Self>, client: TcpStream) {
-        let Ok(server) = TcpStream::connect(self.server).await else { return };
+        let Ok(server) = TcpStream::connect(self.server).await else {
+            return;
+        };
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
         let ended = CancellationToken::new();
@@ -70,7 +75,12 @@ impl State {
         let mut chunk = vec![0; 70_000];
         while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
             let is_stored = chunk.starts_with(b"INSERTED ");
-            if is_stored && self.replies_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err() {
+            if is_stored
+                && self
+                    .replies_left
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+                    .is_err()
+            {
                 self.is_cut.store(true, Ordering::SeqCst);
             }
             if self.is_cut.load(Ordering::SeqCst) || to_client.write_all(&chunk[..length]).await.is_err() {

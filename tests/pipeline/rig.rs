@@ -37,13 +37,21 @@ pub(crate) struct Answer {
 
 /// One region with one of each role.
 pub(crate) fn one_region() -> Options {
-    Options { regions: vec!["eu".to_owned()], ..two_regions() }
+    Options {
+        regions: vec!["eu".to_owned()],
+        ..two_regions()
+    }
 }
 
 pub(crate) fn two_regions() -> Options {
     let regions = Options::default().regions;
     let port = playground::free_port(u16::try_from(regions.len()).unwrap()).unwrap();
-    Options { port, regions, program: Some(PathBuf::from(PROGRAM)), ..Options::default() }
+    Options {
+        port,
+        regions,
+        program: Some(PathBuf::from(PROGRAM)),
+        ..Options::default()
+    }
 }
 
 /// Settings for every region, as its configuration file would have them.
@@ -53,14 +61,25 @@ pub(crate) fn settings(text: &str) -> toml::Table {
 
 impl Rig {
     pub(crate) async fn start(options: Options) -> Self {
-        let dir = tempfile::Builder::new().prefix("eventtracker-test-").tempdir().unwrap();
-        let options = Options { data_dir: dir.path().join("data"), ..options };
+        let dir = tempfile::Builder::new()
+            .prefix("eventtracker-test-")
+            .tempdir()
+            .unwrap();
+        let options = Options {
+            data_dir: dir.path().join("data"),
+            ..options
+        };
         let stop = CancellationToken::new();
         let (ready, is_ready) = oneshot::channel();
         let playground = playground::run(options, stop.clone(), CancellationToken::new(), |_| {
             ready.send(()).unwrap();
         });
-        let mut rig = Self { dir: Some(dir), stop, running: tokio::spawn(playground), http: reqwest::Client::new() };
+        let mut rig = Self {
+            dir: Some(dir),
+            stop,
+            running: tokio::spawn(playground),
+            http: reqwest::Client::new(),
+        };
         if is_ready.await.is_err() {
             let outcome = (&mut rig.running).await.unwrap();
             panic!("the playground did not start: {:#}", outcome.unwrap_err());
@@ -93,7 +112,11 @@ impl Rig {
     /// Base addresses of a region's collectors.
     pub(crate) fn collectors(&self, region: &str) -> Vec<String> {
         let region = &self.description().regions[region];
-        if region.collectors.is_empty() { vec![region.collector.clone()] } else { region.collectors.clone() }
+        if region.collectors.is_empty() {
+            vec![region.collector.clone()]
+        } else {
+            region.collectors.clone()
+        }
     }
 
     /// Posts events as JSON to a region's first collector.
@@ -103,22 +126,42 @@ impl Rig {
     }
 
     pub(crate) async fn get(&self, path_and_query: &str) -> Answer {
-        answer(self.http.get(format!("{}{path_and_query}", self.description().api))).await
+        answer(
+            self.http
+                .get(format!("{}{path_and_query}", self.description().api)),
+        )
+        .await
     }
 
     /// The metrics of a role, by the address that it serves them at.
     pub(crate) async fn metrics(&self, base: &str) -> String {
-        self.http.get(format!("{base}/metrics")).send().await.unwrap().text().await.unwrap()
+        self.http
+            .get(format!("{base}/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     }
 
     /// Where the first worker of a region serves its metrics.
     pub(crate) fn worker(&self, region: &str) -> String {
-        format!("http://127.0.0.1:{}", self.description().regions[region].mariadb.port + 1)
+        format!(
+            "http://127.0.0.1:{}",
+            self.description().regions[region].mariadb.port + 1
+        )
     }
 
     pub(crate) async fn tube(&self, region: &str) -> TubeState {
         let address = self.description().regions[region].beanstalkd.parse().unwrap();
-        queue::heads(&queue::Config { address, jobs_max: u64::MAX }).await.unwrap().0
+        queue::heads(&queue::Config {
+            address,
+            jobs_max: u64::MAX,
+        })
+        .await
+        .unwrap()
+        .0
     }
 
     /// Fails unless every region's replication runs.
@@ -149,7 +192,11 @@ pub(crate) async fn try_answer(request: reqwest::RequestBuilder) -> reqwest::Res
     let retry_after = response.headers().contains_key("retry-after");
     let text = response.text().await?;
     let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} without JSON: {text}"));
-    Ok(Answer { status, retry_after, json })
+    Ok(Answer {
+        status,
+        retry_after,
+        json,
+    })
 }
 
 /// Waits until `state` is `Ok`; its `Err` says what is still missing.
@@ -158,7 +205,10 @@ pub(crate) async fn wait_until<T>(what: &str, mut state: impl AsyncFnMut() -> Re
     loop {
         match state().await {
             Ok(value) => return value,
-            Err(last) => assert!(begun.elapsed() < LIMIT, "waited {LIMIT:?} for {what}; last seen: {last}"),
+            Err(last) => assert!(
+                begun.elapsed() < LIMIT,
+                "waited {LIMIT:?} for {what}; last seen: {last}"
+            ),
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -168,10 +218,17 @@ pub(crate) async fn wait_until<T>(what: &str, mut state: impl AsyncFnMut() -> Re
 pub(crate) async fn eventtracker(arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    tokio::time::timeout(LIMIT, command.output()).await.expect("the command ends").unwrap()
+    tokio::time::timeout(LIMIT, command.output())
+        .await
+        .expect("the command ends")
+        .unwrap()
 }
 
 pub(crate) async fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().await.unwrap();
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status()
+        .await
+        .unwrap();
     assert!(sent.success(), "kill -{name} {pid}");
 }

@@ -50,20 +50,28 @@ pub(crate) async fn send_keyed(
                 (format!("load.{prefix}.{}", n % 5), minute, 1 + n)
             })
             .collect();
-        let events: Value =
-            rows.iter().map(|(name, at, count)| json!({"name": name, "timestamp": at, "count": count})).collect();
+        let events: Value = rows
+            .iter()
+            .map(|(name, at, count)| json!({"name": name, "timestamp": at, "count": count}))
+            .collect();
         for attempt in 0.. {
             let url = format!("{}/v1/events", collectors[attempt % collectors.len()]);
             match try_answer(http.post(url).header("Idempotency-Key", &key).json(&events)).await {
                 Ok(Answer { status: 202, .. }) => break,
-                Ok(Answer { status: 429 | 503, retry_after: true, .. }) | Err(_) => {
+                Ok(Answer {
+                    status: 429 | 503,
+                    retry_after: true,
+                    ..
+                })
+                | Err(_) => {
                     progress.refused.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Ok(other) => panic!("unexpected {other:?}"),
             }
         }
-        rows.iter().for_each(|(name, minute, count)| ledger.acknowledged(name, *minute, *count));
+        rows.iter()
+            .for_each(|(name, minute, count)| ledger.acknowledged(name, *minute, *count));
         progress.acknowledged.fetch_add(1, Ordering::Relaxed);
         sent.push(Sent { key, events });
     }
@@ -92,8 +100,12 @@ pub(crate) async fn send_unkeyed(
                 ledger.acknowledged(&name, minute, 1);
                 progress.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(Answer { status: 503, json, .. }) if json["outcome"] == "unknown" => ledger.doubtful(&name, minute, 1),
-            Ok(Answer { status: 429 | 503, .. }) => {
+            Ok(Answer {
+                status: 503, json, ..
+            }) if json["outcome"] == "unknown" => ledger.doubtful(&name, minute, 1),
+            Ok(Answer {
+                status: 429 | 503, ..
+            }) => {
                 progress.refused.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(RETRY_PAUSE).await;
             }

@@ -137,8 +137,7 @@ impl MariaDb {
 
     /// Succeeds once the server answers over its socket.
     pub(crate) async fn answers(&self) -> Result<()> {
-        self.database(0).root().connect().await?;
-        Ok(())
+        Ok(self.database(0).root().connect().await?.disconnect().await?)
     }
 
     /// Puts the schema and the roles' accounts in place.

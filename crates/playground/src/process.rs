@@ -239,3 +239,55 @@ fn tail(path: &Path) -> std::io::Result<String> {
     let lines: Vec<&str> = text.lines().collect();
     Ok(lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KILLED: i32 = 9;
+    const EXIT_CODE_1: i32 = 1 << 8;
+
+    fn process() -> Process {
+        let part = Part::Beanstalkd { port: 0 };
+        let (program, logs) = (Path::new("/nowhere"), Path::new("/nowhere"));
+        Process::new(
+            Kind::Beanstalkd,
+            part,
+            "eu",
+            "eu/beanstalkd".to_owned(),
+            program,
+            Vec::new(),
+            logs,
+        )
+    }
+
+    #[test]
+    fn failures_to_start_make_the_pause_longer_up_to_its_limit() {
+        let mut process = process();
+        let pauses: Vec<_> = (0..40)
+            .map(|_| process.pause_after(ExitStatus::from_raw(EXIT_CODE_1)))
+            .collect();
+        assert!(pauses.is_sorted());
+        assert_eq!((pauses[0], pauses[39]), (2 * RESTART_PAUSE, RESTART_PAUSE_MAX));
+    }
+
+    #[test]
+    fn what_was_killed_is_back_soon_every_time() {
+        let mut process = process();
+        for _ in 0..40 {
+            assert_eq!(process.pause_after(ExitStatus::from_raw(KILLED)), RESTART_PAUSE);
+        }
+    }
+
+    #[test]
+    fn a_tail_is_the_last_lines() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text: String = (1..=5000).map(|n| format!("line {n}\n")).collect();
+        std::fs::write(file.path(), text).unwrap();
+        let tail = tail(file.path()).unwrap();
+        assert!(
+            tail.starts_with("line 4989\n") && tail.ends_with("line 5000"),
+            "{tail}"
+        );
+    }
+}

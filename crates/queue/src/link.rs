@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::{Error, TUBE};
 
-/// Longest wait for a TCP connection.
+/// Longest wait for a connection: a TCP handshake and the commands that choose the tube.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Threads of one link that may hang in a call that was given up. Each ends when beanstalkd answers or goes away.
@@ -101,13 +101,10 @@ impl Link {
             .name("beanstalkd".to_owned())
             .spawn(move || serve(address, opened, &queue))
             .map_err(|e| Error::Unreachable(e.to_string()))?;
-        // Connecting takes a TCP handshake and two commands, `use` and `watch`.
-        self.wait(CONNECT_LIMIT * 2, connected)
-            .await
-            .map_err(|e| match e {
-                Error::TooManyStuck(_) | Error::Unreachable(_) => e,
-                other => Error::Unreachable(other.to_string()),
-            })?;
+        self.wait(CONNECT_LIMIT, connected).await.map_err(|e| match e {
+            Error::TooManyStuck(_) | Error::Unreachable(_) => e,
+            other => Error::Unreachable(other.to_string()),
+        })?;
         Ok(calls)
     }
 
