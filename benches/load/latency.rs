@@ -253,7 +253,7 @@ impl Seen {
                 what.to_owned(),
                 ms(duration),
                 wanted.map_or_else(String::new, |wanted| format!("under {}", ms(wanted))),
-                format!("{:.2}", duration.as_secs_f64() / FLUSH_AGE.as_secs_f64()),
+                format!("{:.3}", duration.as_secs_f64() / FLUSH_AGE.as_secs_f64()),
             ]
         };
         let [median, p99] = WANTED.map(Some);

@@ -98,7 +98,7 @@ impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} rows differ: {} counts lost, {} counts too many",
+            "{} rows differ, by {} counts too few (lost, or on their way) and {} too many",
             self.0.len(),
             self.missing(),
             self.surplus()

@@ -30,7 +30,13 @@ pub(crate) struct Meter(Vec<Process>);
 pub(crate) struct Usage {
     name: String,
     has_memory_limit: bool,
-    pub(crate) processor: Duration,
+    /// `None` of a process that ended during the run, which none should.
+    taken: Option<Taken>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    processor: Duration,
     /// Highest so far in the process's whole life.
     peak_mib: u64,
 }
@@ -68,49 +74,60 @@ impl Meter {
         Ok(Self(processes))
     }
 
-    /// # Errors
-    /// A process that ended meanwhile, which none should.
-    pub(crate) fn read(&self) -> Result<Vec<Usage>> {
-        let usage = |process: &Process| {
-            let now = processor(process.pid).with_context(|| format!("{} has ended", process.name))?;
-            Ok(Usage {
-                name: process.name.clone(),
-                has_memory_limit: process.has_memory_limit,
-                processor: now.saturating_sub(process.processor_before),
-                peak_mib: peak_mib(process.pid)?,
-            })
+    pub(crate) fn read(&self) -> Vec<Usage> {
+        let usage = |process: &Process| Usage {
+            name: process.name.clone(),
+            has_memory_limit: process.has_memory_limit,
+            taken: process.taken().ok(),
         };
         self.0.iter().map(usage).collect()
     }
 }
 
+impl Process {
+    fn taken(&self) -> Result<Taken> {
+        Ok(Taken {
+            processor: processor(self.pid)?.saturating_sub(self.processor_before),
+            peak_mib: peak_mib(self.pid)?,
+        })
+    }
+}
+
 impl Usage {
-    pub(crate) fn fits_memory(&self) -> bool {
-        !self.has_memory_limit || self.peak_mib < ROLE_MIB_MAX
+    /// Whether it lived and kept within the memory that it may take.
+    pub(crate) fn is_good(&self) -> bool {
+        self.fault().is_none()
+    }
+
+    fn fault(&self) -> Option<String> {
+        match &self.taken {
+            None => Some("ENDED during the run".to_owned()),
+            Some(taken) if self.has_memory_limit && taken.peak_mib >= ROLE_MIB_MAX => {
+                Some(format!("TOO MUCH, should stay under {ROLE_MIB_MAX}"))
+            }
+            Some(_) => None,
+        }
     }
 }
 
 /// The pipeline's processor time, without this process's.
 pub(crate) fn pipeline_processor(usages: &[Usage]) -> Duration {
     let pipeline = usages.split_last().map_or(usages, |(_, pipeline)| pipeline);
-    pipeline.iter().map(|usage| usage.processor).sum()
+    let taken = pipeline.iter().filter_map(|usage| usage.taken.as_ref());
+    taken.map(|taken| taken.processor).sum()
 }
 
 pub(crate) fn print(usages: &[Usage], events: u64) {
     let seconds = |processor: Duration| format!("{:.2}", processor.as_secs_f64());
     let price = |processor| format!("{:.2}", per_million(processor, events));
     let rows = usages.iter().map(|usage| {
-        let mark = if usage.fits_memory() {
-            String::new()
-        } else {
-            format!(" (should stay under {ROLE_MIB_MAX})")
-        };
-        let peak = usage.peak_mib;
+        let show = |what: &dyn Fn(&Taken) -> String| usage.taken.as_ref().map_or_else(String::new, what);
         [
             usage.name.clone(),
-            seconds(usage.processor),
-            price(usage.processor),
-            format!("{peak}{mark}"),
+            show(&|taken| seconds(taken.processor)),
+            show(&|taken| price(taken.processor)),
+            show(&|taken| taken.peak_mib.to_string()),
+            usage.fault().unwrap_or_default(),
         ]
     });
     let whole = pipeline_processor(usages);
@@ -119,12 +136,16 @@ pub(crate) fn print(usages: &[Usage], events: u64) {
         seconds(whole),
         price(whole),
         String::new(),
+        String::new(),
     ];
-    let header = ["process", "processor s", "s per million events", "peak MiB"];
+    let header = ["process", "processor s", "s per million events", "peak MiB", ""];
     println!("\n{}", table(header, rows.chain([sum])));
-    let largest = usages.iter().filter(|usage| usage.has_memory_limit);
-    let largest_mib = largest.map(|usage| usage.peak_mib).max().unwrap_or_default();
-    println!("largest collector or worker: {largest_mib} MiB, should stay under {ROLE_MIB_MAX}");
+    let roles = usages.iter().filter(|usage| usage.has_memory_limit);
+    let peaks = roles.filter_map(|usage| usage.taken.as_ref().map(|taken| taken.peak_mib));
+    println!(
+        "largest collector or worker: {} MiB, should stay under {ROLE_MIB_MAX}",
+        peaks.max().unwrap_or_default()
+    );
 }
 
 /// Processor time of all threads of a process, those that ended included.

@@ -46,6 +46,14 @@ async fn health_metrics_and_status() {
         .collect();
     assert_eq!(listed, ["shop.item.sold", "shop.item.seen"]);
     assert_eq!(names["names"][0]["popularity"], 6);
+    assert_eq!(rig.get("/v1/names?query=shop.*").await.json, names);
+    assert_eq!(rig.get("/v1/series?name=shop.*").await.json["series"], json!([]));
+    assert_eq!(
+        rig.get("/v1/series?name=shop.*.s??d&name=shop.item.seen")
+            .await
+            .json["series"][1]["name"],
+        "shop.item.sold"
+    );
     let status = rig.get("/v1/status").await.json;
     let regions: Vec<_> = status["regions"]
         .as_array()

@@ -62,7 +62,7 @@ fn parse(query: Option<&str>) -> Result<(Option<Glob>, usize), Refusal> {
             .ok_or(Refusal::Limit)?,
     };
     let pattern = parameters.one("query")?.filter(|text| !text.is_empty());
-    Ok((pattern.map(Glob::new).transpose()?, limit))
+    Ok((pattern.map(Glob::for_search).transpose()?, limit))
 }
 
 #[cfg(test)]

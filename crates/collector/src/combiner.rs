@@ -259,6 +259,12 @@ impl Putter {
             }
         };
         job.outcome.send_replace(Some(outcome));
+        if outcome != Outcome::Stored {
+            // Those behind it have not been sent: their clients may know at once.
+            while let Some(job) = self.combiner.next_job(true) {
+                job.outcome.send_replace(Some(Outcome::NotStored));
+            }
+        }
     }
 
     async fn until_full(&self) {

@@ -10,8 +10,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// A client that takes in nothing of its answer for this long is cut off.
+const WRITE_STALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Pause after a failed accept (out of file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -112,11 +116,13 @@ async fn converse(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
+    let mut bounded = TimeoutStream::new(stream);
+    bounded.set_write_timeout(Some(WRITE_STALL_LIMIT));
     let service = TowerToHyperService::new(routes.layer(axum::Extension(ConnectInfo(peer))));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(bounded)), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

@@ -57,6 +57,20 @@ impl Glob {
         })
     }
 
+    /// A pattern to search by: as [`Glob::new`], but `*` runs across dots, so that `shop.*` finds all below `shop`.
+    ///
+    /// # Errors
+    /// As [`Glob::new`].
+    pub fn for_search(pattern: &str) -> Result<Self, GlobError> {
+        let mut glob = Self::new(pattern)?;
+        for token in glob.alternatives.iter_mut().flatten() {
+            if let Token::Run { across_dots } = token {
+                *across_dots = true;
+            }
+        }
+        Ok(glob)
+    }
+
     /// The name itself where the pattern has no wildcard.
     #[must_use]
     pub fn literal(&self) -> Option<&str> {
@@ -201,6 +215,7 @@ mod tests {
         assert!(matches("shop.*", "shop.sold"));
         assert!(!matches("shop.*", "shop.item.sold"));
         assert!(matches("shop.**", "shop.item.sold"));
+        assert!(Glob::for_search("shop.*").unwrap().matches("shop.item.sold"));
         assert!(matches("web.status.?0[0-4]", "web.status.404"));
         assert!(!matches("web.status.?0[0-4]", "web.status.405"));
         assert!(matches("web.{status,method}.*", "web.method.GET"));

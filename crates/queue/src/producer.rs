@@ -1,6 +1,6 @@
 //! Puts jobs, and says for certain whether they are in the queue.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::TubeState;
 
@@ -11,8 +11,9 @@ use crate::{Config, Error, PRIORITY, TIME_TO_RUN_S};
 /// Longest wait for one put: an fsync on a busy disk.
 const PUT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often a job is put whose reply was lost; the ids of its batches make the repetition safe.
-const PUT_ATTEMPTS_MAX: u32 = 4;
+/// How long a job is put again after a lost reply or a refused connection: a restart of beanstalkd.
+/// The ids of its batches make the repetition safe.
+const PUT_PATIENCE: Duration = Duration::from_secs(8);
 
 const STATE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -43,8 +44,8 @@ impl Producer {
     /// # Errors
     /// `NotStored` where the job is certainly not in the queue; else `Unknown`.
     pub async fn put(&mut self, job: &str) -> Result<(), PutError> {
+        let begun = Instant::now();
         let mut maybe_stored = false;
-        let mut attempt = 1;
         loop {
             let error = match self.put_once(job).await {
                 Ok(()) => return Ok(()),
@@ -52,16 +53,15 @@ impl Producer {
             };
             maybe_stored |= may_have_stored(&error);
             metrics::counter!("queue_put_failures_total").increment(1);
-            if attempt == PUT_ATTEMPTS_MAX || error.leaves_connection_usable() {
-                tracing::error!(%error, attempt, maybe_stored, "cannot put a job");
+            if begun.elapsed() >= PUT_PATIENCE || error.leaves_connection_usable() {
+                tracing::error!(%error, maybe_stored, "cannot put a job");
                 return Err(if maybe_stored {
                     PutError::Unknown(error)
                 } else {
                     PutError::NotStored(error)
                 });
             }
-            tracing::warn!(%error, attempt, "putting a job again");
-            attempt += 1;
+            tracing::debug!(%error, "putting a job again");
         }
     }
 
