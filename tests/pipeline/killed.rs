@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use playground::{Description, Options};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 use crate::rig::{Rig, answer, signal, two_regions, wait_until};
-use crate::sender::{Progress, send_keyed, send_unkeyed};
+use crate::sender::{Progress, Sent, send_keyed, send_unkeyed};
 
 /// Acknowledged requests between two disturbances.
 const REQUESTS_BETWEEN: u64 = 100;
@@ -74,26 +75,7 @@ async fn disturbed(signal_name: &str, victim: impl Fn(&Description) -> u32) {
     .await;
     let stop = CancellationToken::new();
     let progress = Arc::<Progress>::default();
-    let mut keyed = Vec::new();
-    let mut unkeyed = Vec::new();
-    for region in rig.regions() {
-        let collectors = rig.collectors(&region);
-        for sender in 0..2 {
-            let prefix = format!("{region}.{sender}");
-            unkeyed.push(tokio::spawn(send_unkeyed(
-                collectors[sender].clone(),
-                prefix.clone(),
-                progress.clone(),
-                stop.clone(),
-            )));
-            keyed.push(tokio::spawn(send_keyed(
-                collectors.clone(),
-                prefix,
-                progress.clone(),
-                stop.clone(),
-            )));
-        }
-    }
+    let senders = Senders::start(&rig, &progress, &stop);
     for _ in 0..KILLS {
         progress_by(&progress, REQUESTS_BETWEEN).await;
         let pid = victim(&rig.description());
@@ -109,16 +91,7 @@ async fn disturbed(signal_name: &str, victim: impl Fn(&Description) -> u32) {
         progress_by(&progress, REQUESTS_BETWEEN).await;
     }
     stop.cancel();
-    let mut ledger = Ledger::default();
-    let mut repeatable = Vec::new();
-    for sender in unkeyed {
-        ledger.merge(sender.await.unwrap());
-    }
-    for (sender, region) in keyed.into_iter().zip(["eu", "eu", "us", "us"]) {
-        let (sent, requests) = sender.await.unwrap();
-        ledger.merge(sent);
-        repeatable.extend(requests.into_iter().map(|request| (region, request)));
-    }
+    let (mut ledger, repeatable) = senders.results().await;
     ledger.expect_at_centre(&rig).await;
 
     for (region, request) in &repeatable {
@@ -138,6 +111,49 @@ async fn disturbed(signal_name: &str, victim: impl Fn(&Description) -> u32) {
     ledger.expect_at_centre(&rig).await;
     rig.expect_replication_runs().await;
     rig.stop().await;
+}
+
+type KeyedSender = JoinHandle<(Ledger, Vec<Sent>)>;
+
+/// Two clients with keys and two without, in each region.
+struct Senders {
+    keyed: Vec<(String, KeyedSender)>,
+    unkeyed: Vec<JoinHandle<Ledger>>,
+}
+
+impl Senders {
+    fn start(rig: &Rig, progress: &Arc<Progress>, stop: &CancellationToken) -> Self {
+        let mut senders = Self {
+            keyed: Vec::new(),
+            unkeyed: Vec::new(),
+        };
+        for region in rig.regions() {
+            let collectors = rig.collectors(&region);
+            for (number, collector) in collectors.iter().enumerate() {
+                let prefix = format!("{region}.{number}");
+                let unkeyed = send_unkeyed(collector.clone(), prefix.clone(), progress.clone(), stop.clone());
+                senders.unkeyed.push(tokio::spawn(unkeyed));
+                let keyed = send_keyed(collectors.clone(), prefix, progress.clone(), stop.clone());
+                senders.keyed.push((region.clone(), tokio::spawn(keyed)));
+            }
+        }
+        senders
+    }
+
+    /// What all of them sent, and the keyed requests by region, to be sent again.
+    async fn results(self) -> (Ledger, Vec<(String, Sent)>) {
+        let mut ledger = Ledger::default();
+        let mut repeatable = Vec::new();
+        for sender in self.unkeyed {
+            ledger.merge(sender.await.unwrap());
+        }
+        for (region, sender) in self.keyed {
+            let (sent, requests) = sender.await.unwrap();
+            ledger.merge(sent);
+            repeatable.extend(requests.into_iter().map(|request| (region.clone(), request)));
+        }
+        (ledger, repeatable)
+    }
 }
 
 async fn progress_by(progress: &Progress, requests: u64) {

@@ -28,9 +28,8 @@ fn job(number: u8, counts: &Value) -> Value {
     json!({ "accepted": MINUTE, "names": ["poison"], "batches": [{ "id": id, "counts": counts }] })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn is_buried_and_the_rest_goes_on() {
-    let rig = Rig::start(one_region()).await;
+/// Jobs that no worker can count, each for another reason.
+fn unreadable_jobs() -> Vec<Vec<u8>> {
     let mut poison: Vec<Vec<u8>> = [
         job(1, &json!({ "1763787600": [[1, 1]] })),
         job(2, &json!({ "1763787600": [[0, 9_223_372_036_854_775_808_u64], [0, 9_223_372_036_854_775_808_u64]] })),
@@ -55,6 +54,13 @@ async fn is_buried_and_the_rest_goes_on() {
         b"\xff\xfe".to_vec(),
         Vec::new(),
     ]);
+    poison
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn is_buried_and_the_rest_goes_on() {
+    let rig = Rig::start(one_region()).await;
+    let poison = unreadable_jobs();
     for body in &poison {
         put(&rig, body).await;
     }

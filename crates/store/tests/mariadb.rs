@@ -1,0 +1,253 @@
+//! Against real MariaDB servers: a batch counts once, whoever brings it and however often, and reaches the centre.
+#![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
+use mysql_async::prelude::Queryable;
+use playground::{Description, Options, Playground};
+use store::{Committed, Flush, Password, Regional, Server};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const MINUTE_S: i64 = 1_763_787_600;
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Servers {
+    playground: Playground,
+    dir: TempDir,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            data_dir: dir.path().to_owned(),
+            port: playground::free_port(1).unwrap(),
+            regions: vec!["eu".to_owned()],
+            ..Options::default()
+        };
+        Self {
+            playground: Playground::start(options, &CancellationToken::new())
+                .await
+                .unwrap(),
+            dir,
+        }
+    }
+
+    fn description(&self) -> Description {
+        self.playground.description()
+    }
+
+    fn worker(&self, name: &str) -> Regional {
+        let user = "eventtracker_worker";
+        let password = Password::File(self.dir.path().join("passwords").join(user));
+        let server = self.description().regions["eu"]
+            .mariadb
+            .root()
+            .with_user(user, Some(password));
+        Regional::new(server, "eu", name).unwrap()
+    }
+
+    async fn central_sum(&self, id: EventId) -> Option<u64> {
+        let sql = format!(
+            "SELECT CAST(SUM(count) AS UNSIGNED) FROM {}.EventMinute WHERE eventId = {id}",
+            Shard::of(id)
+        );
+        first(&self.description().central.root(), &sql).await
+    }
+
+    async fn wait_for_central_sum(&self, id: EventId, expected: u64) {
+        let begun = Instant::now();
+        loop {
+            let sum = self.central_sum(id).await;
+            if sum == Some(expected) {
+                return;
+            }
+            assert!(begun.elapsed() < LIMIT, "the centre has {sum:?}, not {expected}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn first(server: &Server, sql: &str) -> Option<u64> {
+    let mut conn = server.connect().await.unwrap();
+    conn.query_first::<Option<u64>, _>(sql).await.unwrap().flatten()
+}
+
+fn batch(id: u8, name: &str, count: u64) -> Batch {
+    let minute = Minute::from_unix_s(MINUTE_S).unwrap();
+    Batch {
+        id: BatchId::from_bytes([id; 16]),
+        accepted: model::Instant::from_unix_ms(MINUTE_S * 1000),
+        counts: vec![(EventId::of(name), minute, count)],
+    }
+}
+
+async fn commit(worker: &mut Regional, batches: &[Batch], names: &[&str]) -> Committed {
+    let new_names: HashMap<_, _> = names
+        .iter()
+        .map(|name| (EventId::of(name), EventName::new((*name).to_owned()).unwrap()))
+        .collect();
+    let tube = Some((
+        TubeState::default(),
+        model::Instant::from_unix_ms(MINUTE_S * 1000),
+    ));
+    let flush = Flush {
+        batches,
+        new_names: &new_names,
+        popularity: &HashMap::new(),
+        tube,
+    };
+    worker.commit(&flush).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_counts_once() {
+    let mut servers = Servers::start().await;
+    let mut worker = servers.worker("worker-1");
+    let twice = [batch(1, "a", 3), batch(1, "a", 3), batch(2, "a", 4)];
+    let committed = commit(&mut worker, &twice, &["a"]).await;
+    assert_eq!(
+        (
+            committed.batches_counted,
+            committed.batches_recognised,
+            committed.count()
+        ),
+        (2, 1, 7)
+    );
+    let committed = commit(&mut worker, &[batch(2, "a", 4), batch(3, "a", 5)], &[]).await;
+    assert_eq!(
+        (
+            committed.batches_counted,
+            committed.batches_recognised,
+            committed.count()
+        ),
+        (1, 1, 5)
+    );
+    servers.wait_for_central_sum(EventId::of("a"), 12).await;
+
+    let central = servers.description().central.root();
+    assert_eq!(
+        first(
+            &central,
+            "SELECT popularity FROM bigdata_0.EventTags WHERE tagName = 'a'"
+        )
+        .await,
+        Some(7)
+    );
+    assert_eq!(
+        first(
+            &central,
+            "SELECT count FROM bigdata_0.RegionMinute WHERE region = 'eu'"
+        )
+        .await,
+        Some(12)
+    );
+    assert_eq!(
+        first(
+            &central,
+            "SELECT COUNT(*) FROM bigdata_0.RegionStatus WHERE source = 'worker-1'"
+        )
+        .await,
+        Some(1)
+    );
+    let regional = servers.description().regions["eu"].mariadb.root();
+    assert_eq!(
+        first(&regional, "SELECT total FROM eventtracker.CountedTotal").await,
+        Some(12)
+    );
+    assert_eq!(
+        first(
+            &regional,
+            "SELECT CAST(SUM(total) AS UNSIGNED) FROM eventtracker.CountedBatch"
+        )
+        .await,
+        Some(12)
+    );
+    servers.playground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_with_the_same_batches_count_them_once() {
+    let mut servers = Servers::start().await;
+    let batches: Vec<_> = (0..=255).map(|id| batch(id, "shared", 1)).collect();
+    let mut reversed = batches.clone();
+    reversed.reverse();
+    let (mut one, mut two) = (servers.worker("worker-1"), servers.worker("worker-2"));
+    let (first, second) = tokio::join!(commit(&mut one, &batches, &[]), commit(&mut two, &reversed, &[]));
+    assert_eq!(first.batches_counted + second.batches_counted, 256);
+    assert_eq!(first.batches_recognised + second.batches_recognised, 256);
+    servers.wait_for_central_sum(EventId::of("shared"), 256).await;
+    servers.playground.stop().await;
+}
+
+/// A transaction of another session holds an id: the commit waits, loses, and repeats until the other one is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_wait_is_repeated_from_memory() {
+    let mut servers = Servers::start().await;
+    let mut blocker = servers.description().regions["eu"]
+        .mariadb
+        .root()
+        .connect()
+        .await
+        .unwrap();
+    blocker.query_drop("START TRANSACTION").await.unwrap();
+    let id = "01".repeat(16);
+    let insert = format!("INSERT INTO eventtracker.CountedBatch VALUES (x'{id}', NOW(), NOW(), 0)");
+    blocker.query_drop(insert).await.unwrap();
+    let mut worker = servers.worker("worker-1");
+    let batches = [batch(1, "blocked", 2)];
+    let (committed, ()) = tokio::join!(commit(&mut worker, &batches, &[]), async {
+        let mut watcher = servers.description().regions["eu"]
+            .mariadb
+            .root()
+            .connect()
+            .await
+            .unwrap();
+        let begun = Instant::now();
+        // The first attempt has lost when the server has counted a lock wait that is over.
+        loop {
+            let (_, waits): (String, u64) = watcher
+                .query_first("SHOW GLOBAL STATUS LIKE 'Com_rollback'")
+                .await
+                .unwrap()
+                .unwrap();
+            if waits > 0 {
+                break;
+            }
+            assert!(begun.elapsed() < LIMIT, "the commit has not been repeated");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        blocker.query_drop("ROLLBACK").await.unwrap();
+    });
+    assert_eq!((committed.batches_counted, committed.count()), (1, 2));
+    servers.wait_for_central_sum(EventId::of("blocked"), 2).await;
+    servers.playground.stop().await;
+}
+
+/// More rows than one statement takes, in every shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_flush_is_one_transaction() {
+    let mut servers = Servers::start().await;
+    let minute = Minute::from_unix_s(MINUTE_S).unwrap();
+    let counts = (0..100_000_u64)
+        .map(|n| (EventId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), minute, 1))
+        .collect();
+    let large = Batch {
+        counts,
+        ..batch(9, "", 1)
+    };
+    let committed = commit(&mut servers.worker("worker-1"), &[large], &[]).await;
+    assert_eq!((committed.rows, committed.count()), (100_000, 100_000));
+    servers
+        .wait_for_central_sum(EventId(0x9e37_79b9_7f4a_7c15), 1)
+        .await;
+    let central = servers.description().central.root();
+    assert_eq!(
+        first(&central, "SELECT count FROM bigdata_0.RegionMinute").await,
+        Some(100_000)
+    );
+    servers.playground.stop().await;
+}
