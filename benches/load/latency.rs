@@ -69,6 +69,12 @@ impl Latency {
     /// Whether every probe was seen with its count.
     pub(crate) async fn run(self) -> Result<bool> {
         let pipeline = Pipeline::start(&self.pipeline).await?;
+        let good = self.measure(&pipeline).await;
+        pipeline.finish(matches!(good, Ok(true))).await?;
+        good
+    }
+
+    async fn measure(&self, pipeline: &Pipeline) -> Result<bool> {
         let collectors = pipeline.collectors();
         let api = Api {
             client: sender::client()?,
@@ -94,13 +100,11 @@ impl Latency {
             api.watch(probes),
         )?;
         let alone = api.round_trips(&any_name).await?;
-        println!("\nanswers of the collectors by status: {:?}", sent.answers);
-        println!("probes answered in:  {acknowledged}");
-        println!("seen through the api: {} polls", seen.polls);
+        println!("\nanswers to the other events by status: {:?}", sent.answers);
+        println!("probes answered in: {acknowledged}");
+        println!("questions to the api: {}", seen.polls);
         seen.print(&alone);
-        let good = seen.wrong.is_empty();
-        pipeline.finish(good).await?;
-        Ok(good)
+        Ok(seen.wrong.is_empty())
     }
 }
 

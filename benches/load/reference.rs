@@ -6,7 +6,6 @@
 //! the naive way, with neither HTTP nor queue nor regions. The first share says how busy replication was; the ratios to
 //! the second say how much more the pipeline takes in, and at what price, than the database alone would.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,6 +51,11 @@ pub(crate) struct Alone {
     job_bytes: usize,
     sums: Upserts,
     events: Upserts,
+}
+
+struct Transaction {
+    sql: String,
+    rows: usize,
 }
 
 #[derive(Debug)]
@@ -114,7 +118,7 @@ async fn put(address: &str, job: &str) -> Result<f64> {
 }
 
 /// Transactions as workers write them: the sums of a second of one region's events, in the order of the key.
-fn sums_by_flush(load: &Load) -> Result<Vec<String>> {
+fn sums_by_flush(load: &Load) -> Result<Vec<Transaction>> {
     let per_flush = load.events / load.took.as_secs().max(1) / u64::from(load.regions);
     let mut rng = StdRng::seed_from_u64(1);
     let mut transactions = Vec::new();
@@ -132,7 +136,7 @@ fn sums_by_flush(load: &Load) -> Result<Vec<String>> {
 }
 
 /// Every event a row, in the order in which they come.
-fn events_by_statement(load: &Load) -> Result<Vec<String>> {
+fn events_by_statement(load: &Load) -> Result<Vec<Transaction>> {
     let mut rng = StdRng::seed_from_u64(2);
     let row = |_| {
         let (name, at, count) = random_event(&load.names, &mut rng);
@@ -142,32 +146,34 @@ fn events_by_statement(load: &Load) -> Result<Vec<String>> {
     Ok(rows.chunks(ROWS_PER_STATEMENT).map(transaction).collect())
 }
 
-fn transaction(rows: &[Row]) -> String {
+fn transaction(rows: &[Row]) -> Transaction {
     let mut sql = "START TRANSACTION;".to_owned();
     for chunk in rows.chunks(ROWS_PER_STATEMENT) {
+        let values = chunk
+            .iter()
+            .map(|(id, minute, count)| format!("({id},{},{count})", minute.sql_literal()));
         sql += "INSERT INTO reference.EventMinute VALUES ";
-        for (at, (id, minute, count)) in chunk.iter().enumerate() {
-            let comma = if at > 0 { "," } else { "" };
-            write!(sql, "{comma}({id},{},{count})", minute.sql_literal())
-                .expect("writing into a String cannot fail");
-        }
+        sql += &values.collect::<Vec<_>>().join(",");
         sql += " ON DUPLICATE KEY UPDATE count = count + VALUES(count);";
     }
-    sql + "COMMIT"
+    Transaction {
+        sql: sql + "COMMIT",
+        rows: rows.len(),
+    }
 }
 
-async fn upsert(conn: &mut Conn, server_pid: u32, transactions: &[String]) -> Result<Upserts> {
+async fn upsert(conn: &mut Conn, server_pid: u32, transactions: &[Transaction]) -> Result<Upserts> {
     let processor_before = processor(server_pid)?;
     let begun = Instant::now();
     for transaction in transactions {
-        conn.query_drop(transaction).await?;
+        conn.query_drop(transaction.sql.as_str()).await?;
     }
     let took = begun.elapsed();
-    let rows = transactions
-        .iter()
-        .map(|sql| sql.matches("),(").count() + sql.matches("INSERT").count());
     Ok(Upserts {
-        rows: rows.sum::<usize>() as u64,
+        rows: transactions
+            .iter()
+            .map(|transaction| transaction.rows as u64)
+            .sum(),
         took,
         processor: processor(server_pid)?.saturating_sub(processor_before),
     })
@@ -177,17 +183,20 @@ impl Alone {
     pub(crate) fn print(&self, load: &Load) {
         let rates = [
             (
-                format!("beanstalkd of one region: puts of {} bytes/s", self.job_bytes),
+                format!(
+                    "puts/s into one region's beanstalkd, {} bytes each",
+                    self.job_bytes
+                ),
                 per_s(load.jobs, load.took) / f64::from(load.regions),
                 self.puts_per_s,
             ),
             (
-                "central MariaDB: rows of sums/s".to_owned(),
+                "rows/s into the central MariaDB".to_owned(),
                 per_s(load.rows, load.took),
                 per_s(self.sums.rows, self.sums.took),
             ),
             (
-                "events/s, alone: every event a row".to_owned(),
+                "events/s, if each were such a row".to_owned(),
                 per_s(load.events, load.took),
                 per_s(self.events.rows, self.events.took),
             ),
@@ -199,12 +208,12 @@ impl Alone {
         let here = per_million(load.processor, load.events);
         let alone = per_million(self.events.processor, self.events.rows);
         let price = [
-            "processor s per million events, alone: every event a row".to_owned(),
+            "processor s per million events, if each were a row".to_owned(),
             format!("{here:.2}"),
             format!("{alone:.2}"),
             format!("{:.3}", here / alone),
         ];
-        let header = ["reference", "the run", "the server alone", "ratio"];
+        let header = ["reference", "this run", "the server alone", "ratio"];
         println!("\n{}", table(header, rates.into_iter().chain([price])));
         println!(
             "a row at the centre held {:.1} events",

@@ -31,8 +31,8 @@ pub(crate) struct Throughput {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=400))]
     seconds: u32,
     /// Different names
-    #[arg(long, default_value_t = 1_000)]
-    names: usize,
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    names: u32,
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     events_per_request: u32,
     /// Send each request with an idempotency key, and again until it is acknowledged
@@ -70,7 +70,7 @@ impl Throughput {
             seconds: self.seconds,
             events_per_request: self.events_per_request,
             keyed: self.keyed,
-            names: names(self.names)?.into(),
+            names: names(usize::try_from(self.names)?)?.into(),
         };
         let regions = u32::try_from(pipeline.description.regions.len())?;
         println!(
@@ -81,9 +81,10 @@ impl Throughput {
             if self.keyed { " with keys" } else { "" },
             self.names
         );
-        let measured = measure(&pipeline, plan.clone()).await?;
-        let good = measured.print();
+        let measured = measure(&pipeline, plan.clone()).await;
+        let good = measured.as_ref().is_ok_and(Measured::print);
         pipeline.finish(good).await?;
+        let measured = measured?;
         if !self.no_reference {
             let load = Load {
                 names: plan.names,

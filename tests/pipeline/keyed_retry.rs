@@ -86,6 +86,7 @@ async fn retried(events: Value) -> Rig {
     );
 
     relay.heal();
+    batches(&rig, "counted", JOBS_CONFIRMED).await;
     wait_until("the other collector to reach the queue", async || {
         match send(&collectors[1]).await {
             answer if answer.status == 202 => Ok(()),
@@ -93,16 +94,24 @@ async fn retried(events: Value) -> Rig {
         }
     })
     .await;
-    wait_until("batches of the first attempt to be recognised", async || {
+    batches(&rig, "recognised", JOBS_CONFIRMED).await;
+    rig
+}
+
+/// Waits until the worker has counted, or recognised as known, that many batches.
+async fn batches(rig: &Rig, what: &str, at_least: usize) {
+    wait_until(&format!("batches to be {what}"), async || {
         let metrics = rig.metrics(&rig.worker("eu")).await;
-        let recognised = metrics
+        let metric = format!("worker_batches_{what}_total ");
+        let found = metrics
             .lines()
-            .find_map(|line| line.strip_prefix("worker_batches_recognised_total "));
-        match recognised.map(|n| n.parse::<u64>().unwrap()) {
-            Some(1..) => Ok(()),
-            other => Err(format!("{other:?}")),
+            .find_map(|line| line.strip_prefix(&metric))
+            .map(|n| n.parse::<usize>().unwrap());
+        if found.is_some_and(|n| n >= at_least) {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
         }
     })
     .await;
-    rig
 }

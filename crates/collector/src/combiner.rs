@@ -53,6 +53,7 @@ pub(crate) struct Combiner {
 struct State {
     open: Job,
     full: VecDeque<Job>,
+    /// Of the open job, the full ones and the one being put, whether or not their clients still wait.
     waiting_bytes: usize,
     /// Jobs in the tube when last asked, plus those put since.
     depth: u64,
@@ -62,19 +63,9 @@ struct State {
 
 struct Job {
     builder: JobBuilder,
-    outcome: watch::Sender<Option<Outcome>>,
-}
-
-/// Room for a request's events, given back when dropped.
-pub(crate) struct Reservation {
-    combiner: Arc<Combiner>,
+    /// Its part of [`State::waiting_bytes`].
     bytes: usize,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.combiner.lock().waiting_bytes -= self.bytes;
-    }
+    outcome: watch::Sender<Option<Outcome>>,
 }
 
 impl Job {
@@ -82,8 +73,54 @@ impl Job {
         let builder = JobBuilder::new(BatchId::from(Uuid::now_v7()));
         Self {
             builder,
+            bytes: 0,
             outcome: watch::Sender::new(None),
         }
+    }
+}
+
+/// What a job takes as a whole or not at all.
+trait Part {
+    /// As the cut of keyed requests estimates it.
+    fn bytes(&self) -> usize;
+    fn add_to(&self, job: &mut JobBuilder) -> bool;
+}
+
+impl Part for Event<'_> {
+    fn bytes(&self) -> usize {
+        piece_cost_bytes(self.name.as_str().len())
+    }
+
+    fn add_to(&self, job: &mut JobBuilder) -> bool {
+        job.add_event(&self.name, self.minute, self.count)
+    }
+}
+
+impl Part for KeyedBatch<'_> {
+    fn bytes(&self) -> usize {
+        self.1
+            .iter()
+            .map(|(name, ..)| piece_cost_bytes(name.as_str().len()))
+            .sum()
+    }
+
+    fn add_to(&self, job: &mut JobBuilder) -> bool {
+        job.add_batch(self.0, &self.1)
+    }
+}
+
+impl State {
+    fn make_room(&mut self, bytes: usize, jobs_max: u64) -> Result<(), NoRoom> {
+        if self.away {
+            return Err(NoRoom::QueueAway);
+        }
+        let waiting_bytes = self.waiting_bytes + bytes;
+        let jobs = (waiting_bytes / JOB_BYTES_MIN + 1).max(self.full.len() + 1) as u64;
+        if waiting_bytes > WAITING_BYTES_MAX || self.depth + jobs > jobs_max {
+            return Err(NoRoom::Full);
+        }
+        self.waiting_bytes = waiting_bytes;
+        Ok(())
     }
 }
 
@@ -104,63 +141,40 @@ impl Combiner {
         }
     }
 
-    /// Room for events with names of these lengths in all the jobs that they may need.
-    pub(crate) fn reserve(
-        self: &Arc<Self>,
-        name_bytes: impl Iterator<Item = usize>,
-    ) -> Result<Reservation, NoRoom> {
-        let bytes = name_bytes.map(piece_cost_bytes).sum();
+    /// Adds events to the batch that all requests share. Returns a ticket for each job that got some.
+    ///
+    /// All or nothing: room for every job that they may need is there before the first is added.
+    pub(crate) fn add_events(&self, events: &[Event<'_>]) -> Result<Vec<Ticket>, NoRoom> {
+        self.add_parts(events)
+    }
+
+    /// Adds batches of their own; otherwise as [`Combiner::add_events`].
+    pub(crate) fn add_batches(&self, batches: &[KeyedBatch<'_>]) -> Result<Vec<Ticket>, NoRoom> {
+        self.add_parts(batches)
+    }
+
+    fn add_parts(&self, parts: &[impl Part]) -> Result<Vec<Ticket>, NoRoom> {
+        let bytes = parts.iter().map(Part::bytes).sum();
         let mut state = self.lock();
-        if state.away {
-            return Err(NoRoom::QueueAway);
-        }
-        let waiting_bytes = state.waiting_bytes + bytes;
-        let jobs = (waiting_bytes / JOB_BYTES_MIN + 1) as u64;
-        if waiting_bytes > WAITING_BYTES_MAX || state.depth + jobs > self.jobs_max {
-            return Err(NoRoom::Full);
-        }
-        state.waiting_bytes = waiting_bytes;
-        Ok(Reservation {
-            combiner: self.clone(),
-            bytes,
-        })
-    }
-
-    /// Adds events to the batches that all requests share. Returns a ticket for each job that got some.
-    pub(crate) fn add_events<'a>(&self, events: impl Iterator<Item = Event<'a>>) -> Vec<Ticket> {
-        self.add_each(events, |job, event| {
-            job.add_event(&event.name, event.minute, event.count)
-        })
-    }
-
-    /// Adds batches of their own.
-    pub(crate) fn add_batches<'a>(&self, batches: impl Iterator<Item = KeyedBatch<'a>>) -> Vec<Ticket> {
-        self.add_each(batches, |job, (id, counts)| job.add_batch(*id, counts))
-    }
-
-    fn add_each<T>(
-        &self,
-        parts: impl Iterator<Item = T>,
-        add: impl Fn(&mut JobBuilder, &T) -> bool,
-    ) -> Vec<Ticket> {
+        state.make_room(bytes, self.jobs_max)?;
         let mut tickets = Vec::new();
-        let mut state = self.lock();
         let mut has_ticket = false;
         for part in parts {
-            if !add(&mut state.open.builder, &part) {
+            if !part.add_to(&mut state.open.builder) {
                 let full = std::mem::replace(&mut state.open, Job::new());
                 state.full.push_back(full);
-                let added = add(&mut state.open.builder, &part);
+                let added = part.add_to(&mut state.open.builder);
                 assert!(added, "an empty job has room for any event and any piece");
                 has_ticket = false;
             }
+            state.open.bytes += part.bytes();
             if !std::mem::replace(&mut has_ticket, true) {
                 tickets.push(state.open.outcome.subscribe());
             }
         }
         drop(state);
         self.changed.notify_one();
-        tickets
+        Ok(tickets)
     }
 
     /// The next job to put: a full one, or the open one if `even_if_not_full`.
@@ -170,6 +184,12 @@ impl Combiner {
             let ready = even_if_not_full && !state.open.builder.is_empty();
             ready.then(|| std::mem::replace(&mut state.open, Job::new()))
         })
+    }
+
+    /// Tells the job's requests, and frees its room.
+    fn finish(&self, job: &Job, outcome: Outcome) {
+        self.lock().waiting_bytes -= job.bytes;
+        job.outcome.send_replace(Some(outcome));
     }
 
     fn has_open_events(&self) -> bool {
@@ -195,13 +215,16 @@ impl Combiner {
 }
 
 /// Puts jobs until `drained`, and then what is left.
+///
+/// # Errors
+/// The queue can be used again only by another process.
 pub(crate) async fn put_jobs(
     combiner: Arc<Combiner>,
     producer: Producer,
     linger: Duration,
     health: Health,
     drained: CancellationToken,
-) {
+) -> Result<(), queue::Error> {
     let mut putter = Putter {
         combiner,
         producer,
@@ -209,7 +232,7 @@ pub(crate) async fn put_jobs(
         asked: None,
     };
     loop {
-        putter.ask_depth_if_due().await;
+        putter.ask_depth_if_due().await?;
         if let Some(job) = putter.combiner.next_job(false) {
             putter.put(job).await;
         } else if putter.combiner.has_open_events() {
@@ -221,7 +244,7 @@ pub(crate) async fn put_jobs(
                 putter.put(job).await;
             }
         } else if drained.is_cancelled() {
-            return;
+            return Ok(());
         } else {
             tokio::select! {
                 () = putter.combiner.changed.notified() => {}
@@ -258,11 +281,11 @@ impl Putter {
                 }
             }
         };
-        job.outcome.send_replace(Some(outcome));
+        self.combiner.finish(&job, outcome);
         if outcome != Outcome::Stored {
             // Those behind it have not been sent: their clients may know at once.
             while let Some(job) = self.combiner.next_job(true) {
-                job.outcome.send_replace(Some(Outcome::NotStored));
+                self.combiner.finish(&job, Outcome::NotStored);
             }
         }
     }
@@ -273,18 +296,20 @@ impl Putter {
         }
     }
 
-    async fn ask_depth_if_due(&mut self) {
+    async fn ask_depth_if_due(&mut self) -> Result<(), queue::Error> {
         if self.asked.is_some_and(|at| at.elapsed() < DEPTH_INTERVAL) {
-            return;
+            return Ok(());
         }
         self.asked = Some(Instant::now());
-        match self.producer.tube_state().await {
+        match self.producer.durable_tube_state().await {
             Ok(tube) => {
                 self.combiner.queue_answered(tube.jobs());
                 self.health.ready("queue");
             }
+            Err(error) if error.is_final() => return Err(error),
             Err(error) => self.queue_failed(&error),
         }
+        Ok(())
     }
 
     /// Until the queue answers again, requests are refused at once instead of waiting in vain.

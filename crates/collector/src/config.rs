@@ -21,6 +21,8 @@ pub enum Error {
     Tokens(#[from] TokenError),
     #[error(transparent)]
     Listen(#[from] listener::Error),
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
     #[error("the task that puts jobs died")]
     PutterDied(#[source] tokio::task::JoinError),
 }

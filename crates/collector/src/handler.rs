@@ -10,14 +10,14 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use model::{BatchId, Event, Piece};
+use model::{BatchId, Piece};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::answer::{Answer, Rejected};
 use crate::body::{self, Received, Room};
-use crate::combiner::{Combiner, KeyedBatch, NoRoom, Outcome, Reservation, Ticket};
+use crate::combiner::{Combiner, KeyedBatch, NoRoom, Outcome, Ticket};
 use crate::events::{self, Item};
 use crate::request::Meaning;
 use crate::shares::{Share, Shares};
@@ -34,7 +34,7 @@ pub(crate) struct Collector {
     tokens: Tokens,
     shares: Shares,
     room: Room,
-    decodes: Semaphore,
+    decodes: Arc<Semaphore>,
     body_timeout: Duration,
     draining: CancellationToken,
 }
@@ -51,7 +51,7 @@ impl Collector {
             tokens,
             shares: Shares::new(config.requests_per_client_max),
             room: Room::new(),
-            decodes: Semaphore::new(DECODES_MAX),
+            decodes: Arc::new(Semaphore::new(DECODES_MAX)),
             body_timeout: config.body_timeout(),
             draining,
         }
@@ -103,7 +103,6 @@ struct TakenIn {
     accepted: usize,
     rejected: Rejected,
     tickets: Vec<Ticket>,
-    _reservation: Option<Reservation>,
 }
 
 impl Collector {
@@ -116,16 +115,20 @@ impl Collector {
         if self.draining.is_cancelled() {
             return Err(Answer::Unavailable("the collector is shutting down"));
         }
-        let (_share, secret) = self.admit(peer, headers)?;
+        let (share, secret) = self.admit(peer, headers)?;
         let meaning = Meaning::of(headers)?;
         let received = self.room.receive(body, self.body_timeout).await?;
+        let turn = self.decodes.clone().acquire_owned().await;
         // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
-        let collector = self.clone();
-        let turn = self.decodes.acquire().await;
-        let taken = tokio::task::spawn_blocking(move || collector.take_in(&received, &meaning, &secret))
+        // The turn and the share go along, since the work goes on when the client has left.
+        let work = move || {
+            let taken = self.take_in(&received, &meaning, &secret);
+            drop(turn);
+            taken.map(|taken| (taken, share))
+        };
+        let (taken, _share) = tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| Answer::Unknown)??;
-        drop(turn);
         match stored(taken.tickets).await {
             Outcome::Stored if taken.accepted == 0 && taken.rejected.total() > 0 => {
                 Err(Answer::AllRejected(taken.rejected))
@@ -149,12 +152,7 @@ impl Collector {
         Ok((share, secret))
     }
 
-    fn take_in(
-        self: &Arc<Self>,
-        received: &Received,
-        meaning: &Meaning,
-        secret: &[u8],
-    ) -> Result<TakenIn, Answer> {
+    fn take_in(&self, received: &Received, meaning: &Meaning, secret: &[u8]) -> Result<TakenIn, Answer> {
         let body = body::unpack(meaning.encoding, &received.bytes)?;
         let items = events::read(meaning.format, &body, SystemTime::now().into())?;
         let mut rejected = Rejected::default();
@@ -164,29 +162,18 @@ impl Collector {
             }
         }
         let accepted = items.len() - rejected.total();
-        if accepted == 0 {
-            return Ok(TakenIn {
-                accepted,
-                rejected,
-                tickets: Vec::new(),
-                _reservation: None,
-            });
-        }
-        let reservation = self
-            .combiner
-            .reserve(items.iter().map(|item| item.name_bytes))
-            .map_err(no_room)?;
         let tickets = match &meaning.key {
-            Some(key) => self.combiner.add_batches(pieces(items, secret, key)),
-            None => self
-                .combiner
-                .add_events(items.into_iter().filter_map(|item| item.event.ok())),
+            _ if accepted == 0 => Ok(Vec::new()),
+            Some(key) => self.combiner.add_batches(&pieces(items, secret, key)),
+            None => {
+                let events: Vec<_> = items.into_iter().filter_map(|item| item.event.ok()).collect();
+                self.combiner.add_events(&events)
+            }
         };
         Ok(TakenIn {
             accepted,
             rejected,
-            tickets,
-            _reservation: Some(reservation),
+            tickets: tickets.map_err(no_room)?,
         })
     }
 }
@@ -199,28 +186,21 @@ fn no_room(reason: NoRoom) -> Answer {
 }
 
 /// Cuts a keyed request into its batches. The cut depends on the body alone, so a retry has the same ids in the same places.
-fn pieces<'a>(items: Vec<Item<'a>>, secret: &[u8], key: &[u8]) -> impl Iterator<Item = KeyedBatch<'a>> {
+fn pieces<'a>(items: Vec<Item<'a>>, secret: &[u8], key: &[u8]) -> Vec<KeyedBatch<'a>> {
     let mut cut = Piece::default();
-    let mut pieces: Vec<(u32, Vec<Event<'a>>)> = Vec::new();
+    let mut pieces: Vec<KeyedBatch<'a>> = Vec::new();
+    let mut last = None;
     for item in items {
         let number = cut.of_next(item.name_bytes);
-        if pieces.last().is_none_or(|(last, _)| *last != number) {
-            pieces.push((number, Vec::new()));
+        let Ok(event) = item.event else { continue };
+        if last.replace(number) != Some(number) {
+            pieces.push((BatchId::of_piece(secret, key, number), Vec::new()));
         }
-        if let (Some((_, events)), Ok(event)) = (pieces.last_mut(), item.event) {
-            events.push(event);
+        if let Some((_, counts)) = pieces.last_mut() {
+            counts.push((event.name, event.minute, event.count));
         }
     }
     pieces
-        .into_iter()
-        .filter(|(_, events)| !events.is_empty())
-        .map(|(number, events)| {
-            let counts = events
-                .into_iter()
-                .map(|event| (event.name, event.minute, event.count))
-                .collect();
-            (BatchId::of_piece(secret, key, number), counts)
-        })
 }
 
 /// Waits for all jobs of a request. Some stored and some not is as unknown as a lost reply.

@@ -38,7 +38,7 @@ pub async fn run(
     let listener = listener::bind(config.listen).await?;
     let drained = CancellationToken::new();
     let combiner = Arc::new(Combiner::new(queue.jobs_max));
-    let putting = tokio::spawn(combiner::put_jobs(
+    let mut putting = tokio::spawn(combiner::put_jobs(
         combiner.clone(),
         queue::Producer::new(queue),
         config.linger(),
@@ -53,7 +53,10 @@ pub async fn run(
         ..Limits::default()
     };
     let routes = handler::routes(collector).merge(health.routes(metrics));
-    listener::serve(listener, routes, limits, shutdown).await;
-    drained.cancel();
-    putting.await.map_err(Error::PutterDied)
+    tokio::select! {
+        () = listener::serve(listener, routes, limits, shutdown) => drained.cancel(),
+        // It ends by itself only where another process must take over.
+        ended = &mut putting => return Ok(ended.map_err(Error::PutterDied)??),
+    }
+    Ok(putting.await.map_err(Error::PutterDied)??)
 }

@@ -28,9 +28,19 @@ pub enum Error {
     Stuck(u64),
     #[error("{0} calls to beanstalkd are stuck; no further one is started")]
     TooManyStuck(usize),
+    #[error("{0} calls to beanstalkd have been stuck for long: only a new process can connect again")]
+    StuckForGood(usize),
+    #[error("beanstalkd does not write its log: start it with -b DIR -f0, on a disk with room")]
+    NotDurable,
 }
 
 impl Error {
+    /// Whether only another process can reach the queue again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::StuckForGood(_))
+    }
+
     /// Whether the connection can be used after this answer.
     pub(crate) fn leaves_connection_usable(&self) -> bool {
         matches!(
@@ -42,6 +52,7 @@ impl Error {
                 | Self::Draining
                 | Self::Buried
                 | Self::OutOfMemory
+                | Self::NotDurable
         )
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beanstalkc::Beanstalkc;
 use tokio::sync::oneshot;
@@ -14,8 +14,12 @@ use crate::{Error, TUBE};
 /// Longest wait for a connection: a TCP handshake and the commands that choose the tube.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// Threads of one link that may hang in a call that was given up. Each ends when beanstalkd answers or goes away.
+/// Threads of one link that may hang in a call that was given up. Each ends when beanstalkd answers or closes the connection;
+/// after a power failure of its machine it does neither.
 const STUCK_THREADS_MAX: usize = 8;
+
+/// So long after [`STUCK_THREADS_MAX`] was reached, the process should end: its supervisor starts another, without stuck threads.
+const STUCK_FOR_GOOD_AFTER: Duration = Duration::from_secs(60);
 
 /// First and longest pause before another connection is tried after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -30,6 +34,7 @@ pub(crate) struct Link {
     address: SocketAddr,
     calls: Option<SyncSender<Call>>,
     stuck: Arc<AtomicUsize>,
+    stuck_since: Option<Instant>,
     backoff: Duration,
 }
 
@@ -39,6 +44,7 @@ impl Link {
             address,
             calls: None,
             stuck: Arc::default(),
+            stuck_since: None,
             backoff: Duration::ZERO,
         }
     }
@@ -88,11 +94,8 @@ impl Link {
         self.wait(limit, answered).await
     }
 
-    async fn open(&self) -> Result<SyncSender<Call>, Error> {
-        let stuck = self.stuck.load(Ordering::Relaxed);
-        if stuck >= STUCK_THREADS_MAX {
-            return Err(Error::TooManyStuck(stuck));
-        }
+    async fn open(&mut self) -> Result<SyncSender<Call>, Error> {
+        self.check_stuck()?;
         // One call at a time: the caller waits for its answer before the next.
         let (calls, queue) = sync_channel::<Call>(1);
         let (opened, connected) = oneshot::channel();
@@ -106,6 +109,20 @@ impl Link {
             other => Error::Unreachable(other.to_string()),
         })?;
         Ok(calls)
+    }
+
+    fn check_stuck(&mut self) -> Result<(), Error> {
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        if stuck < STUCK_THREADS_MAX {
+            self.stuck_since = None;
+            return Ok(());
+        }
+        let since = self.stuck_since.get_or_insert_with(Instant::now);
+        Err(if since.elapsed() < STUCK_FOR_GOOD_AFTER {
+            Error::TooManyStuck(stuck)
+        } else {
+            Error::StuckForGood(stuck)
+        })
     }
 
     async fn wait<T: Send + 'static>(

@@ -60,6 +60,26 @@ pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<TubeState, Error
     })
 }
 
+/// What beanstalkd tells of its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// Random per process.
+    pub(crate) process: String,
+    pub(crate) is_on: bool,
+    pub(crate) records_written: u64,
+    pub(crate) jobs_put: u64,
+}
+
+pub(crate) fn log(connection: &mut Beanstalkc) -> Result<Log, Error> {
+    let stats = connection.stats()?;
+    Ok(Log {
+        process: stats.get("id").cloned().unwrap_or_default(),
+        is_on: number(&stats, "binlog-current-index")? > 0,
+        records_written: number(&stats, "binlog-records-written")?,
+        jobs_put: number(&stats, "total-jobs")?,
+    })
+}
+
 /// `None` where there is no such job, or where it went away between the two commands.
 fn head(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<Head>, Error> {
     let peeked = match state {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use model::TubeState;
 
 use crate::link::Link;
-use crate::operate::tube_state;
+use crate::operate::{Log, log, tube_state};
 use crate::{Config, Error, PRIORITY, TIME_TO_RUN_S};
 
 /// Longest wait for one put: an fsync on a busy disk.
@@ -29,6 +29,7 @@ pub enum PutError {
 
 pub struct Producer {
     link: Link,
+    log: LogWatch,
 }
 
 impl Producer {
@@ -36,6 +37,7 @@ impl Producer {
     pub fn new(config: &Config) -> Self {
         Self {
             link: Link::new(config.address),
+            log: LogWatch::default(),
         }
     }
 
@@ -52,6 +54,7 @@ impl Producer {
                 Err(error) => error,
             };
             maybe_stored |= may_have_stored(&error);
+            self.log.suspicious |= error == Error::Buried;
             metrics::counter!("queue_put_failures_total").increment(1);
             if begun.elapsed() >= PUT_PATIENCE || error.leaves_connection_usable() {
                 tracing::error!(%error, maybe_stored, "cannot put a job");
@@ -66,9 +69,20 @@ impl Producer {
     }
 
     /// # Errors
-    /// beanstalkd did not answer.
-    pub async fn tube_state(&mut self) -> Result<TubeState, Error> {
-        self.link.call(STATE_LIMIT, tube_state).await
+    /// beanstalkd did not answer, or `NotDurable`: it acknowledges jobs without writing them down, as it does
+    /// after a write error and without `-b`.
+    pub async fn durable_tube_state(&mut self) -> Result<TubeState, Error> {
+        let (log, tube) = self
+            .link
+            .call(STATE_LIMIT, |connection| {
+                Ok((log(connection)?, tube_state(connection)?))
+            })
+            .await?;
+        if self.log.is_written(log) {
+            Ok(tube)
+        } else {
+            Err(Error::NotDurable)
+        }
     }
 
     async fn put_once(&mut self, job: &str) -> Result<(), Error> {
@@ -83,10 +97,61 @@ impl Producer {
     }
 }
 
+/// Compares what was put with what was written down.
+#[derive(Debug, Default)]
+struct LogWatch {
+    last: Option<Log>,
+    /// Until a record is written, or another process takes over.
+    suspicious: bool,
+}
+
+impl LogWatch {
+    fn is_written(&mut self, now: Log) -> bool {
+        if let Some(last) = self.last.take().filter(|last| last.process == now.process) {
+            let written = now.records_written > last.records_written;
+            self.suspicious = !written && (self.suspicious || now.jobs_put > last.jobs_put);
+        } else {
+            self.suspicious = false;
+        }
+        let is_written = now.is_on && !self.suspicious;
+        self.last = Some(now);
+        is_written
+    }
+}
+
 /// `Buried` is a job in the queue that no worker will see before an operator kicks it.
 fn may_have_stored(error: &Error) -> bool {
     matches!(
         error,
         Error::Connection(_) | Error::Protocol(_) | Error::Stuck(_) | Error::Buried
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_stands_still_while_jobs_come_is_noticed_until_it_moves() {
+        let log = |process: &str, records_written, jobs_put| Log {
+            process: process.to_owned(),
+            is_on: true,
+            records_written,
+            jobs_put,
+        };
+        let mut watch = LogWatch::default();
+        assert!(watch.is_written(log("a", 5, 5)));
+        assert!(watch.is_written(log("a", 5, 5)));
+        assert!(watch.is_written(log("a", 6, 6)));
+        assert!(!watch.is_written(log("a", 6, 7)));
+        assert!(!watch.is_written(log("a", 6, 7)));
+        assert!(watch.is_written(log("a", 7, 7)));
+        watch.suspicious = true;
+        assert!(!watch.is_written(log("a", 7, 7)));
+        assert!(watch.is_written(log("b", 0, 0)));
+        assert!(!watch.is_written(Log {
+            is_on: false,
+            ..log("b", 1, 1)
+        }));
+    }
 }

@@ -83,7 +83,7 @@ async fn jobs_come_in_order_and_go_once() {
     consumer.delete(vec![jobs[0].job_id]).await.unwrap();
     // A job that is gone is no error: another worker may have finished it.
     consumer.delete(vec![jobs[0].job_id, 4711]).await.unwrap();
-    let tube = producer.tube_state().await.unwrap();
+    let tube = producer.durable_tube_state().await.unwrap();
     assert_eq!(
         (tube.ready, tube.reserved, tube.buried, tube.jobs()),
         (1, 0, 1, 2)
@@ -132,7 +132,7 @@ async fn each_refusal_says_whether_the_job_is_stored() {
         ..servers.config.clone()
     };
     assert!(matches!(
-        Producer::new(&nobody).tube_state().await,
+        Producer::new(&nobody).durable_tube_state().await,
         Err(Error::Unreachable(_))
     ));
     let ipv6 = Config {
@@ -140,10 +140,37 @@ async fn each_refusal_says_whether_the_job_is_stored() {
         ..servers.config.clone()
     };
     assert!(matches!(
-        Producer::new(&ipv6).tube_state().await,
+        Producer::new(&ipv6).durable_tube_state().await,
         Err(Error::Unreachable(_))
     ));
     servers.playground.stop().await;
+}
+
+/// beanstalkd as Debian starts it: without a log, it would acknowledge what a crash forgets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_without_a_log_is_refused() {
+    let address: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut beanstalkd = Command::new("beanstalkd")
+        .args(["-l", "127.0.0.1", "-p", &address.port().to_string()])
+        .spawn()
+        .unwrap();
+    let mut producer = Producer::new(&Config {
+        address,
+        jobs_max: 100,
+    });
+    let begun = std::time::Instant::now();
+    let state = loop {
+        match producer.durable_tube_state().await {
+            Err(Error::Unreachable(_)) if begun.elapsed() < std::time::Duration::from_secs(10) => {}
+            state => break state,
+        }
+    };
+    beanstalkd.kill().unwrap();
+    beanstalkd.wait().unwrap();
+    assert_eq!(state, Err(Error::NotDurable));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +179,10 @@ async fn a_call_that_hangs_is_given_up() {
     let mut producer = Producer::new(&servers.config);
     producer.put("first").await.unwrap();
     servers.signal("STOP");
-    assert!(matches!(producer.tube_state().await, Err(Error::Stuck(_))));
+    assert!(matches!(
+        producer.durable_tube_state().await,
+        Err(Error::Stuck(_))
+    ));
     assert!(matches!(
         producer.put("lost reply").await,
         Err(PutError::Unknown(_) | PutError::NotStored(_))

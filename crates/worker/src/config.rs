@@ -15,6 +15,8 @@ pub enum Error {
     FlushAge { flush_age_ms: u64, limit_ms: u64 },
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
 }
 
 #[derive(Debug, Clone, Deserialize)]

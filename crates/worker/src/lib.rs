@@ -57,7 +57,7 @@ enum TurnError {
 /// Works until `shutdown`, then commits what it holds and returns. Failures of queue and database are logged and retried.
 ///
 /// # Errors
-/// A configuration that cannot work.
+/// A configuration that cannot work, or a queue that only another process can reach again.
 pub async fn run(
     config: &Config,
     region: &str,
@@ -80,9 +80,15 @@ pub async fn run(
     while !shutdown.is_cancelled() {
         if let Err(error) = worker.turn().await {
             worker.give_back(&error);
+            if let TurnError::Queue(error) = error
+                && error.is_final()
+            {
+                return Err(error.into());
+            }
             tokio::time::sleep(FAILURE_PAUSE).await;
         }
     }
+    worker.names.send_at_once();
     if let Err(error) = worker.flush().await {
         worker.give_back(&error);
     }

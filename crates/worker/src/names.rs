@@ -23,7 +23,8 @@ pub(crate) static NO_POPULARITY: LazyLock<Popularity> = LazyLock::new(HashMap::n
 pub(crate) struct Names {
     known: HashSet<EventId>,
     grown: Popularity,
-    sent: Instant,
+    /// None where what has grown is to be sent with the next flush.
+    sent: Option<Instant>,
 }
 
 impl Names {
@@ -31,7 +32,7 @@ impl Names {
         Self {
             known: HashSet::new(),
             grown: Popularity::new(),
-            sent: now,
+            sent: Some(now),
         }
     }
 
@@ -44,8 +45,13 @@ impl Names {
     }
 
     pub(crate) fn popularity_due(&self, now: Instant) -> Option<&Popularity> {
-        let due = now - self.sent >= POPULARITY_INTERVAL || self.grown.len() >= GROWN_MAX;
+        let due =
+            self.sent.is_none_or(|sent| now - sent >= POPULARITY_INTERVAL) || self.grown.len() >= GROWN_MAX;
         (due && !self.grown.is_empty()).then_some(&self.grown)
+    }
+
+    pub(crate) fn send_at_once(&mut self) {
+        self.sent = None;
     }
 
     /// Takes note of a committed flush: a name that was new was written with its counts, any other has grown by them.
@@ -58,7 +64,7 @@ impl Names {
     ) {
         if popularity_sent {
             self.grown.clear();
-            self.sent = now;
+            self.sent = Some(now);
         }
         if self.known.len() > KNOWN_MAX {
             self.known.clear();
