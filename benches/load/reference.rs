@@ -107,9 +107,10 @@ fn average_job(load: &Load) -> Result<String> {
 async fn put(address: &str, job: &str) -> Result<f64> {
     let mut producer = Producer::new(&queue::Config {
         address: address.parse()?,
-        jobs_max: PUTS.into(),
+        jobs_max: u64::from(PUTS) + 1,
     });
-    producer.tube_state().await?;
+    // Connects.
+    producer.put(job).await?;
     let begun = Instant::now();
     for _ in 0..PUTS {
         producer.put(job).await?;

@@ -120,7 +120,9 @@ impl IntoResponse for Answer {
 impl From<HeaderError> for Answer {
     fn from(error: HeaderError) -> Self {
         match error {
-            HeaderError::ContentType | HeaderError::ContentEncoding => Self::Unsupported(error.to_string()),
+            HeaderError::ContentType | HeaderError::ContentEncoding | HeaderError::TransferEncoding => {
+                Self::Unsupported(error.to_string())
+            }
             HeaderError::Key => Self::Unreadable(error.to_string()),
         }
     }

@@ -51,7 +51,7 @@ pub(crate) struct Room(Arc<Semaphore>);
 /// A whole body, and the memory that it takes.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _room: Vec<OwnedSemaphorePermit>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
@@ -66,7 +66,7 @@ impl Room {
 
     async fn frames(&self, mut body: Body) -> Result<Received, ReceiveError> {
         let mut bytes = BytesMut::new();
-        let mut permits = Vec::new();
+        let mut room: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else {
                 continue;
@@ -75,17 +75,20 @@ impl Room {
                 return Err(ReceiveError::TooLong);
             }
             let length = u32::try_from(data.len()).map_err(|_| ReceiveError::TooLong)?;
-            permits.push(
-                self.0
-                    .clone()
-                    .try_acquire_many_owned(length)
-                    .map_err(|_| ReceiveError::NoRoom)?,
-            );
+            let more = self
+                .0
+                .clone()
+                .try_acquire_many_owned(length)
+                .map_err(|_| ReceiveError::NoRoom)?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
             bytes.extend_from_slice(&data);
         }
         Ok(Received {
             bytes: bytes.freeze(),
-            _room: permits,
+            _room: room,
         })
     }
 }

@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use listener::Health;
-use model::{BatchId, Event, EventName, Minute, piece_cost_bytes};
+use model::{BatchId, Event, EventName, Minute};
 use queue::{JobBuilder, Producer, PutError};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Estimated bytes of events that are accepted and not yet in the queue.
-const WAITING_BYTES_MAX: usize = 16 << 20;
+/// Memory of events that are accepted and not yet in the queue.
+const WAITING_BYTES_MAX: usize = 24 << 20;
 
-/// Two jobs in a row hold at least this much of the estimate, so it gives the number of jobs from above.
+/// Memory of an event beside its name: at worst a minute of its own, with a table for one count.
+const EVENT_OVERHEAD_BYTES: usize = 200;
+
+/// Two jobs in a row hold at least twice this memory of events, so it gives their number from above.
 const JOB_BYTES_MIN: usize = 30_000;
 
 /// How often the depth of the queue is asked for.
@@ -81,14 +84,14 @@ impl Job {
 
 /// What a job takes as a whole or not at all.
 trait Part {
-    /// As the cut of keyed requests estimates it.
+    /// Memory, estimated from above.
     fn bytes(&self) -> usize;
     fn add_to(&self, job: &mut JobBuilder) -> bool;
 }
 
 impl Part for Event<'_> {
     fn bytes(&self) -> usize {
-        piece_cost_bytes(self.name.as_str().len())
+        self.name.as_str().len() + EVENT_OVERHEAD_BYTES
     }
 
     fn add_to(&self, job: &mut JobBuilder) -> bool {
@@ -100,7 +103,7 @@ impl Part for KeyedBatch<'_> {
     fn bytes(&self) -> usize {
         self.1
             .iter()
-            .map(|(name, ..)| piece_cost_bytes(name.as_str().len()))
+            .map(|(name, ..)| name.as_str().len() + EVENT_OVERHEAD_BYTES)
             .sum()
     }
 
@@ -115,7 +118,7 @@ impl State {
             return Err(NoRoom::QueueAway);
         }
         let waiting_bytes = self.waiting_bytes + bytes;
-        let jobs = (waiting_bytes / JOB_BYTES_MIN + 1).max(self.full.len() + 1) as u64;
+        let jobs = (self.full.len() + 1 + bytes / JOB_BYTES_MIN) as u64;
         if waiting_bytes > WAITING_BYTES_MAX || self.depth + jobs > jobs_max {
             return Err(NoRoom::Full);
         }

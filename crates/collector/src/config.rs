@@ -15,7 +15,7 @@ pub enum Error {
          set collector.tokens_file, or collector.allow_anonymous_on_any_address = true if the network itself keeps strangers out"
     )]
     Open { address: SocketAddr },
-    #[error("collector.{key} must be at least 1")]
+    #[error("{key} must be at least 1")]
     Zero { key: &'static str },
     #[error(transparent)]
     Tokens(#[from] TokenError),
@@ -42,6 +42,8 @@ pub struct Config {
     /// A connection's next headers must be here after this time, else it is closed.
     pub header_timeout_ms: u64,
     pub connections_max: usize,
+    /// Connections of one peer address; a proxy in front is one peer, and wants as many as `connections_max`.
+    pub connections_per_peer_max: usize,
     /// Requests in progress for one token (or, without tokens, one peer address); 429 above it.
     pub requests_per_client_max: usize,
 }
@@ -56,6 +58,7 @@ impl Default for Config {
             body_timeout_ms: 10_000,
             header_timeout_ms: 15_000,
             connections_max: 1024,
+            connections_per_peer_max: 512,
             requests_per_client_max: 256,
         }
     }
@@ -65,10 +68,17 @@ impl Config {
     /// Reads the tokens, and refuses a collector that strangers could use.
     pub(crate) fn tokens(&self) -> Result<Tokens, Error> {
         for (key, value) in [
-            ("body_timeout_ms", self.body_timeout_ms),
-            ("header_timeout_ms", self.header_timeout_ms),
-            ("connections_max", self.connections_max as u64),
-            ("requests_per_client_max", self.requests_per_client_max as u64),
+            ("collector.body_timeout_ms", self.body_timeout_ms),
+            ("collector.header_timeout_ms", self.header_timeout_ms),
+            ("collector.connections_max", self.connections_max as u64),
+            (
+                "collector.requests_per_client_max",
+                self.requests_per_client_max as u64,
+            ),
+            (
+                "collector.connections_per_peer_max",
+                self.connections_per_peer_max as u64,
+            ),
         ] {
             if value == 0 {
                 return Err(Error::Zero { key });

@@ -5,7 +5,7 @@ use std::fmt;
 
 use model::{CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::request::Format;
@@ -16,13 +16,16 @@ pub(crate) const EVENTS_MAX: usize = 10_000;
 /// How much of a refused value an error repeats.
 const SHOWN_CHARS_MAX: usize = 40;
 
+/// How much of the parser's complaint an error repeats; it quotes what it found, which may be megabytes.
+const COMPLAINT_CHARS_MAX: usize = 160;
+
 /// Why the whole body is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("body is not UTF-8")]
     NotUtf8,
     #[error("body is not JSON of an event, an array of events or {{\"events\":[…]}}: {0}")]
-    NotJson(#[source] serde_json::Error),
+    NotJson(String),
     #[error("body has more than {EVENTS_MAX} events")]
     TooManyEvents,
 }
@@ -31,7 +34,7 @@ pub(crate) enum BodyError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("event is not a JSON object of name, count and timestamp: {0}")]
-    Shape(#[source] serde_json::Error),
+    Shape(String),
     #[error("event has no name")]
     NoName,
     #[error("name is not a string: {0}")]
@@ -59,7 +62,7 @@ pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item
     let text = std::str::from_utf8(body).map_err(|_| BodyError::NotUtf8)?;
     match format {
         Format::Json => {
-            let elements = json_elements(text).map_err(BodyError::NotJson)?;
+            let elements = json_elements(text).map_err(|error| BodyError::NotJson(complaint(&error)))?;
             if elements.count > EVENTS_MAX {
                 return Err(BodyError::TooManyEvents);
             }
@@ -77,21 +80,50 @@ pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item
 
 /// One event, an array of them, or `{"events":[…]}`.
 fn json_elements(text: &str) -> Result<Elements<'_>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Envelope<'a> {
-        #[serde(borrow)]
-        events: Option<Elements<'a>>,
-    }
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text);
     }
     let envelope: Envelope<'_> = serde_json::from_str(text)?;
-    match envelope.events {
+    match envelope.0 {
         Some(events) => Ok(events),
         None => Ok(Elements {
             first: vec![serde_json::from_str(text)?],
             count: 1,
         }),
+    }
+}
+
+/// `{"events":[…]}` and nothing beside it; none where the object has no `events`.
+struct Envelope<'a>(Option<Elements<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Envelope<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event, an array of events or an object with events")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut events = None;
+                let mut has_others = false;
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    if key != "events" {
+                        has_others = true;
+                        map.next_value::<IgnoredAny>()?;
+                    } else if events.replace(map.next_value()?).is_some() {
+                        return Err(serde::de::Error::duplicate_field("events"));
+                    }
+                }
+                if events.is_some() && has_others {
+                    return Err(serde::de::Error::custom("nothing may stand beside events"));
+                }
+                Ok(Envelope(events))
+            }
+        }
+        deserializer.deserialize_map(Object)
     }
 }
 
@@ -152,19 +184,24 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 fn item(text: &str, now: Instant) -> Item<'_> {
-    let fields: Fields<'_> = match serde_json::from_str(text) {
+    // serde would take an array of the fields' values in their order for the object.
+    let fields = if text.trim_start().starts_with('{') {
+        serde_json::from_str::<Fields<'_>>(text).map_err(|error| Refusal::Shape(complaint(&error)))
+    } else {
+        Err(Refusal::Shape(shown(text, SHOWN_CHARS_MAX)))
+    };
+    let fields = match fields {
         Ok(fields) => fields,
-        Err(error) => {
+        Err(refusal) => {
             return Item {
                 name_bytes: 0,
-                event: Err(Refusal::Shape(error)),
+                event: Err(refusal),
             };
         }
     };
-    let name = fields
-        .name
-        .ok_or(Refusal::NoName)
-        .and_then(|raw| json_string(raw.get()).ok_or_else(|| Refusal::NameNotText(shown(raw.get()))));
+    let name = fields.name.ok_or(Refusal::NoName).and_then(|raw| {
+        json_string(raw.get()).ok_or_else(|| Refusal::NameNotText(shown(raw.get(), SHOWN_CHARS_MAX)))
+    });
     let name_bytes = name.as_ref().map_or(0, |name| name.len());
     let event = name.and_then(|name| {
         Ok(Event {
@@ -202,7 +239,7 @@ fn count(raw: &str) -> Result<u64, Refusal> {
     });
     integer
         .filter(|n| (1..=EVENT_COUNT_MAX).contains(n))
-        .ok_or_else(|| CountError::Event(shown(raw)).into())
+        .ok_or_else(|| CountError::Event(shown(raw, SHOWN_CHARS_MAX)).into())
 }
 
 fn timestamp(raw: &str) -> Result<Instant, Refusal> {
@@ -213,11 +250,15 @@ fn timestamp(raw: &str) -> Result<Instant, Refusal> {
             .ok()
             .and_then(|unix_s| Instant::from_unix_s(unix_s).ok()),
     };
-    instant.ok_or_else(|| Refusal::Timestamp(shown(raw)))
+    instant.ok_or_else(|| Refusal::Timestamp(shown(raw, SHOWN_CHARS_MAX)))
 }
 
-fn shown(raw: &str) -> String {
-    let mut text: String = raw.chars().take(SHOWN_CHARS_MAX).collect();
+fn complaint(error: &serde_json::Error) -> String {
+    shown(&error.to_string(), COMPLAINT_CHARS_MAX)
+}
+
+fn shown(raw: &str, chars_max: usize) -> String {
+    let mut text: String = raw.chars().take(chars_max).collect();
     if text.len() < raw.len() {
         text.push('…');
     }
@@ -302,6 +343,7 @@ mod tests {
             ("\"noon\"", "not a number"),
             ("null", "not a number"),
             ("1e300", "not a number"),
+            ("1763787600250", "unix seconds are expected"),
         ] {
             let refusal = one(&format!(r#"{{"name":"a","timestamp":{timestamp}}}"#)).unwrap_err();
             assert!(refusal.contains(reason), "{refusal}");
@@ -327,6 +369,9 @@ mod tests {
                 .contains("duplicate field")
         );
         assert!(one("[7]").is_err_and(|e| e.contains("not a JSON object")));
+        assert!(one(r#"[["a",5]]"#).is_err_and(|e| e.contains("not a JSON object")));
+        let huge = format!(r#"{{"{}":1}}"#, "A".repeat(100_000));
+        assert!(one(&huge).is_err_and(|e| e.contains("unknown field") && e.len() < 400));
     }
 
     #[test]
@@ -339,6 +384,8 @@ mod tests {
             "{\"name\":NaN}",
             "[1,]",
             "{\"events\":7}",
+            "{\"events\":null}",
+            "{\"events\":[],\"name\":\"a\"}",
             "{} {}",
         ] {
             assert!(

@@ -10,6 +10,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use listener::{Share, Shares};
 use model::{BatchId, Piece};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -20,14 +21,13 @@ use crate::body::{self, Received, Room};
 use crate::combiner::{Combiner, KeyedBatch, NoRoom, Outcome, Ticket};
 use crate::events::{self, Item};
 use crate::request::Meaning;
-use crate::shares::{Share, Shares};
 use crate::tokens::{Sender, Tokens};
 
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
 const STORE_LIMIT: Duration = Duration::from_secs(25);
 
 /// Bodies unpacked and parsed at once: each may take 8 MiB and a core.
-const DECODES_MAX: usize = 4;
+const DECODES_MAX: usize = 2;
 
 pub(crate) struct Collector {
     combiner: Arc<Combiner>,

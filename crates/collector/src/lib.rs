@@ -11,7 +11,6 @@ mod config;
 mod events;
 mod handler;
 mod request;
-mod shares;
 mod tokens;
 
 use std::sync::Arc;
@@ -34,6 +33,11 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let tokens = config.tokens()?;
+    if queue.jobs_max == 0 {
+        return Err(Error::Zero {
+            key: "queue.jobs_max",
+        });
+    }
     let health = Health::waiting_for(&["queue"]);
     let listener = listener::bind(config.listen).await?;
     let drained = CancellationToken::new();
@@ -49,6 +53,7 @@ pub async fn run(
     tracing::info!(address = %config.listen, "collecting");
     let limits = Limits {
         connections_max: config.connections_max,
+        connections_per_peer_max: config.connections_per_peer_max,
         header_timeout: config.header_timeout(),
         ..Limits::default()
     };

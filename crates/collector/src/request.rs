@@ -1,7 +1,7 @@
 //! What a request's headers say.
 
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING};
 
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
@@ -23,6 +23,8 @@ pub(crate) enum Encoding {
 pub(crate) enum HeaderError {
     #[error("Content-Type must be application/json, application/x-ndjson or text/plain")]
     ContentType,
+    #[error("Transfer-Encoding must be chunked, if given")]
+    TransferEncoding,
     #[error("Content-Encoding must be gzip, zstd or identity")]
     ContentEncoding,
     #[error("Idempotency-Key must be given once, with 1 to {KEY_BYTES_MAX} visible ASCII characters")]
@@ -39,6 +41,13 @@ pub(crate) struct Meaning {
 
 impl Meaning {
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, HeaderError> {
+        let transfer = headers.get_all(TRANSFER_ENCODING);
+        if !transfer
+            .iter()
+            .all(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        {
+            return Err(HeaderError::TransferEncoding);
+        }
         Ok(Self {
             format: format(headers)?,
             encoding: encoding(headers)?,

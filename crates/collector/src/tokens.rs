@@ -22,6 +22,8 @@ pub enum TokenError {
         "{path}, line {line}: expected 'name secret', the secret of {SECRET_BYTES_MIN} or more visible characters"
     )]
     Line { path: String, line: usize },
+    #[error("{path}, line {line}: a token with this name or this secret stands above")]
+    Twice { path: String, line: usize },
     #[error("{path} has no token")]
     Empty { path: String },
 }
@@ -73,6 +75,13 @@ impl Tokens {
                 path: shown.clone(),
                 line: at + 1,
             })?;
+            let is_taken = |other: &Token| other.name == token.name || other.secret == token.secret;
+            if tokens.iter().any(is_taken) {
+                return Err(TokenError::Twice {
+                    path: shown,
+                    line: at + 1,
+                });
+            }
             tokens.push(token);
         }
         if tokens.is_empty() {
@@ -86,11 +95,10 @@ impl Tokens {
         if self.are_none() {
             return Some(Sender::Anonymous);
         }
-        let given = headers
-            .get(AUTHORIZATION)?
-            .to_str()
-            .ok()?
-            .strip_prefix("Bearer ")?;
+        let (scheme, given) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
         // Every token is compared, in constant time, so that the answer's delay tells nothing.
         self.0
             .iter()
@@ -135,6 +143,7 @@ mod tests {
         };
         assert_eq!(sender("Bearer 0123456789abcdef").as_deref(), Some("shop"));
         assert_eq!(sender("Bearer 0123456789abcdeg"), None);
+        assert_eq!(sender("bearer fedcba9876543210").as_deref(), Some("app"));
         assert_eq!(sender("Basic 0123456789abcdef"), None);
         assert!(tokens.sender(&HeaderMap::new()).is_none());
         assert!(parse("shop short").is_none());

@@ -5,6 +5,8 @@
 
 mod health;
 mod serve;
+mod shares;
 
 pub use health::Health;
 pub use serve::{Error, Limits, bind, serve};
+pub use shares::{Share, Shares};

@@ -9,10 +9,15 @@ use axum::extract::ConnectInfo;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::Shares;
+
+/// Bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// A client that takes in nothing of its answer for this long is cut off.
 const WRITE_STALL_LIMIT: Duration = Duration::from_secs(20);
@@ -34,6 +39,8 @@ pub enum Error {
 pub struct Limits {
     /// Connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
+    /// Connections of one peer address; further ones are closed at once. A proxy in front is one peer.
+    pub connections_per_peer_max: usize,
     /// Longest wait for a request's headers, hence also for an idle connection's next request.
     pub header_timeout: Duration,
     /// How long a shutdown waits for requests in progress.
@@ -44,6 +51,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1024,
+            connections_per_peer_max: 512,
             header_timeout: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(30),
         }
@@ -61,6 +69,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// Serves `routes` until `shutdown`, then lets requests in progress finish. Handlers find the peer in `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let peers = Shares::new(limits.connections_per_peer_max);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -70,10 +79,14 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdo
         match accepted {
             Ok((stream, peer, slot)) => {
                 metrics::counter!("http_connections_total").increment(1);
+                let Some(share) = peers.take(peer.ip().to_string()) else {
+                    metrics::counter!("http_connections_refused_total").increment(1);
+                    continue;
+                };
                 let connection = converse(stream, peer, routes.clone(), limits, shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
-                    drop(slot);
+                    drop((share, slot));
                 });
             }
             Err(error) => {
@@ -98,7 +111,7 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdo
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let slot = slots
         .clone()
         .acquire_owned()
@@ -121,6 +134,7 @@ async fn converse(
     let service = TowerToHyperService::new(routes.layer(axum::Extension(ConnectInfo(peer))));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(limits.header_timeout)
         .serve_connection(TokioIo::new(Box::pin(bounded)), service);
     tokio::pin!(connection);

@@ -9,7 +9,7 @@ const AHEAD_MS_MAX: i64 = 3_600_000;
 pub enum EventError {
     #[error("timestamp is before 2000-01-01T00:00:00Z")]
     TooEarly,
-    #[error("timestamp is more than an hour ahead of the collector's clock")]
+    #[error("timestamp is more than an hour ahead of the collector's clock; unix seconds are expected")]
     TooLate,
 }
 

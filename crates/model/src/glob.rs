@@ -1,10 +1,13 @@
 //! Globs over names.
 
-use crate::NAME_BYTES_MAX;
-use crate::name::allowed_in_name;
+mod matcher;
+mod parse;
 
-/// More alternatives than this in one pattern, after multiplying out, are refused.
-const ALTERNATIVES_MAX: usize = 256;
+use self::matcher::Matcher;
+use crate::NAME_BYTES_MAX;
+
+/// Tokens of one pattern, its alternatives multiplied out: a thousand times what a graph asks for, and 4 kB.
+const TOKENS_MAX: usize = 2_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
@@ -16,25 +19,38 @@ pub enum GlobError {
     Unclosed(char),
     #[error("pattern has a character that no name has: {0:?}")]
     Character(char),
-    #[error("pattern has more than {ALTERNATIVES_MAX} alternatives")]
-    TooManyAlternatives,
+    #[error("pattern has a set of characters that is empty")]
+    EmptySet,
+    #[error(
+        "pattern has more than {TOKENS_MAX} characters, its alternatives multiplied out: use fewer alternatives"
+    )]
+    TooManyTokens,
 }
 
 /// A pattern over whole names: `*` any run within one dot-separated part, `**` any run across dots, `?` one character other than a dot,
 /// `[a-z]` one of a set, `{a,b}` alternatives (not nested).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
-    alternatives: Vec<Vec<Token>>,
-    literal: Option<String>,
+    /// One alternative after the other, each with its end. None is empty, as no name is; none has two runs side by side.
+    tokens: Box<[Token]>,
+    sets: Box<[Set]>,
+    literal: Option<Box<str>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Token {
     Literal(u8),
     One,
-    Set(Vec<(u8, u8)>),
-    Run { across_dots: bool },
+    /// By its place among the pattern's sets.
+    Set(u8),
+    Run {
+        across_dots: bool,
+    },
+    End,
 }
+
+/// A bit for each ASCII character.
+type Set = u128;
 
 impl Glob {
     /// # Errors
@@ -46,13 +62,11 @@ impl Glob {
         if pattern.len() > NAME_BYTES_MAX {
             return Err(GlobError::TooLong);
         }
-        let alternatives = expand_braces(pattern)?
-            .iter()
-            .map(|text| tokens(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        let literal = (!pattern.contains(['*', '?', '[', '{'])).then(|| pattern.to_owned());
+        let (tokens, sets) = parse::parse(pattern)?;
+        let literal = (!pattern.contains(['*', '?', '[', '{'])).then(|| pattern.into());
         Ok(Self {
-            alternatives,
+            tokens,
+            sets,
             literal,
         })
     }
@@ -63,7 +77,7 @@ impl Glob {
     /// As [`Glob::new`].
     pub fn for_search(pattern: &str) -> Result<Self, GlobError> {
         let mut glob = Self::new(pattern)?;
-        for token in glob.alternatives.iter_mut().flatten() {
+        for token in &mut glob.tokens {
             if let Token::Run { across_dots } = token {
                 *across_dots = true;
             }
@@ -77,128 +91,48 @@ impl Glob {
         self.literal.as_deref()
     }
 
+    /// Whether no name can match, as with `{,}`.
+    #[must_use]
+    pub fn matches_nothing(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// What the pattern costs to hold and to match: its tokens, alternatives multiplied out.
+    #[must_use]
+    pub fn token_count(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// What every matching name begins with.
     #[must_use]
     pub fn prefix(&self) -> String {
-        let heads: Vec<Vec<u8>> = self
-            .alternatives
-            .iter()
-            .map(|tokens| {
-                tokens
-                    .iter()
-                    .map_while(|t| if let Token::Literal(b) = t { Some(*b) } else { None })
-                    .collect()
-            })
-            .collect();
-        let Some((first, rest)) = heads.split_first() else {
-            return String::new();
+        let head = |alternative: &[Token]| -> String {
+            let literals = alternative.iter().map_while(|token| match token {
+                Token::Literal(byte) => Some(char::from(*byte)),
+                _ => None,
+            });
+            literals.collect()
         };
-        let shared = rest.iter().fold(first.len(), |shared, head| {
+        let mut heads = self
+            .tokens
+            .split_inclusive(|&token| token == Token::End)
+            .map(head);
+        let first = heads.next().unwrap_or_default();
+        let shared = heads.fold(first.len(), |shared, head| {
             first
-                .iter()
-                .zip(head)
+                .bytes()
+                .zip(head.bytes())
                 .take(shared)
                 .take_while(|(a, b)| a == b)
                 .count()
         });
-        String::from_utf8_lossy(&first[..shared]).into_owned()
+        first[..shared].to_owned()
     }
 
+    /// To match many names with.
     #[must_use]
-    pub fn matches(&self, name: &str) -> bool {
-        self.alternatives
-            .iter()
-            .any(|tokens| tokens_match(tokens, name.as_bytes()))
-    }
-}
-
-fn expand_braces(pattern: &str) -> Result<Vec<String>, GlobError> {
-    let Some((head, rest)) = pattern.split_once('{') else {
-        return Ok(vec![pattern.to_owned()]);
-    };
-    let (choices, tail) = rest.split_once('}').ok_or(GlobError::Unclosed('{'))?;
-    let tails = expand_braces(tail)?;
-    let mut all = Vec::new();
-    for choice in choices.split(',') {
-        for tail in &tails {
-            if all.len() == ALTERNATIVES_MAX {
-                return Err(GlobError::TooManyAlternatives);
-            }
-            all.push(format!("{head}{choice}{tail}"));
-        }
-    }
-    Ok(all)
-}
-
-fn tokens(text: &str) -> Result<Vec<Token>, GlobError> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        match c {
-            '*' => {
-                let across_dots = rest.starts_with('*');
-                rest = rest.trim_start_matches('*');
-                tokens.push(Token::Run { across_dots });
-            }
-            '?' => tokens.push(Token::One),
-            '[' => {
-                let (set, tail) = rest.split_once(']').ok_or(GlobError::Unclosed('['))?;
-                tokens.push(Token::Set(ranges(set)?));
-                rest = tail;
-            }
-            c if allowed_in_name(c) => tokens.extend(u8::try_from(c).ok().map(Token::Literal)),
-            c => return Err(GlobError::Character(c)),
-        }
-    }
-    Ok(tokens)
-}
-
-fn ranges(set: &str) -> Result<Vec<(u8, u8)>, GlobError> {
-    if let Some(c) = set.chars().find(|&c| !allowed_in_name(c)) {
-        return Err(GlobError::Character(c));
-    }
-    let bytes = set.as_bytes();
-    let mut ranges = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes.get(at + 1) == Some(&b'-') && at + 2 < bytes.len() {
-            ranges.push((bytes[at], bytes[at + 2]));
-            at += 3;
-        } else {
-            ranges.push((bytes[at], bytes[at]));
-            at += 1;
-        }
-    }
-    Ok(ranges)
-}
-
-/// Which prefixes of the tokens can match what was read so far: linear in both, whatever the pattern.
-fn tokens_match(tokens: &[Token], name: &[u8]) -> bool {
-    let mut alive = vec![false; tokens.len() + 1];
-    alive[0] = true;
-    skip_runs(tokens, &mut alive);
-    for &byte in name {
-        let mut after = vec![false; tokens.len() + 1];
-        for (at, token) in tokens.iter().enumerate().filter(|&(at, _)| alive[at]) {
-            match token {
-                Token::Literal(literal) => after[at + 1] |= *literal == byte,
-                Token::One => after[at + 1] |= byte != b'.',
-                Token::Set(set) => after[at + 1] |= set.iter().any(|&(lo, hi)| lo <= byte && byte <= hi),
-                Token::Run { across_dots } => after[at] |= *across_dots || byte != b'.',
-            }
-        }
-        skip_runs(tokens, &mut after);
-        alive = after;
-    }
-    alive[tokens.len()]
-}
-
-fn skip_runs(tokens: &[Token], alive: &mut [bool]) {
-    for (at, token) in tokens.iter().enumerate() {
-        if alive[at] && matches!(token, Token::Run { .. }) {
-            alive[at + 1] = true;
-        }
+    pub fn matcher(&self) -> Matcher {
+        Matcher::new(&self.tokens, &self.sets)
     }
 }
 
@@ -206,43 +140,63 @@ fn skip_runs(tokens: &[Token], alive: &mut [bool]) {
 mod tests {
     use super::*;
 
-    fn matches(pattern: &str, name: &str) -> bool {
-        Glob::new(pattern).unwrap().matches(name)
-    }
-
-    #[test]
-    fn wildcards_stay_within_a_part() {
-        assert!(matches("shop.*", "shop.sold"));
-        assert!(!matches("shop.*", "shop.item.sold"));
-        assert!(matches("shop.**", "shop.item.sold"));
-        assert!(Glob::for_search("shop.*").unwrap().matches("shop.item.sold"));
-        assert!(matches("web.status.?0[0-4]", "web.status.404"));
-        assert!(!matches("web.status.?0[0-4]", "web.status.405"));
-        assert!(matches("web.{status,method}.*", "web.method.GET"));
-        assert!(!matches("a?b", "a.b"));
-        assert!(matches("*", "a"));
-        assert!(!matches("a", "ab"));
-    }
-
     #[test]
     fn prefix_is_shared_by_all_alternatives() {
-        assert_eq!(Glob::new("web.{status,st}.*").unwrap().prefix(), "web.st");
-        assert_eq!(Glob::new("*").unwrap().prefix(), "");
+        for (pattern, prefix) in [
+            ("web.{status,st}.*", "web.st"),
+            ("web.{status,}", "web."),
+            ("{,}", ""),
+            ("{,shop.item}", "shop.item"),
+            ("{a,b}", ""),
+            ("*", ""),
+        ] {
+            assert_eq!(Glob::new(pattern).unwrap().prefix(), prefix, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_literal_has_no_wildcard() {
         assert_eq!(Glob::new("a.b").unwrap().literal(), Some("a.b"));
         assert_eq!(Glob::new("a.*").unwrap().literal(), None);
     }
 
     #[test]
-    fn bad_patterns_are_refused() {
-        assert_eq!(Glob::new("a{b"), Err(GlobError::Unclosed('{')));
-        assert_eq!(Glob::new("a[b"), Err(GlobError::Unclosed('[')));
-        assert_eq!(Glob::new("a'b"), Err(GlobError::Character('\'')));
-        assert_eq!(Glob::new(&"{a,b}".repeat(9)), Err(GlobError::TooManyAlternatives));
-        assert_eq!(Glob::new(""), Err(GlobError::Empty));
+    fn equal_and_empty_alternatives_cost_nothing() {
+        let nothing = Glob::new(&"{,}".repeat(80)).unwrap();
+        assert!(nothing.matches_nothing());
+        let some = Glob::new(&format!("{}a", "{,}{b,b,b}".repeat(20))).unwrap();
+        assert_eq!(some.token_count(), 22);
+        assert!(!some.matches_nothing());
     }
 
     #[test]
-    fn many_stars_cost_no_more_than_their_length() {
-        assert!(!matches(&"*a".repeat(100), &"a".repeat(99)));
+    fn bad_patterns_are_refused() {
+        for (pattern, error) in [
+            ("a{b", GlobError::Unclosed('{')),
+            ("a[b", GlobError::Unclosed('[')),
+            ("a'b", GlobError::Character('\'')),
+            ("a[b'c]", GlobError::Character('\'')),
+            ("a}b", GlobError::Character('}')),
+            ("a,b", GlobError::Character(',')),
+            ("é", GlobError::Character('é')),
+            ("a[]b", GlobError::EmptySet),
+            ("a[z-a]b", GlobError::EmptySet),
+            ("", GlobError::Empty),
+        ] {
+            assert_eq!(Glob::new(pattern), Err(error), "{pattern}");
+        }
+        assert_eq!(Glob::new(&"a".repeat(256)), Err(GlobError::TooLong));
+    }
+
+    #[test]
+    fn alternatives_are_bounded_before_they_are_made() {
+        assert!(Glob::new(&"{a,b}".repeat(7)).is_ok());
+        for pattern in [
+            "{a,b}".repeat(8),
+            "{a,b}".repeat(51),
+            "{a,b,c,d,e,f,g,h}".repeat(15),
+        ] {
+            assert_eq!(Glob::new(&pattern), Err(GlobError::TooManyTokens), "{pattern}");
+        }
     }
 }

@@ -19,9 +19,9 @@ impl Instant {
     }
 
     /// # Errors
-    /// `TimeError` for NaN, infinities and numbers further than 10¹² seconds from 1970.
+    /// `TimeError` for NaN, infinities and numbers further than 10¹⁵ seconds from 1970.
     pub fn from_unix_s(unix_s: f64) -> Result<Self, TimeError> {
-        if unix_s.abs() > 1e12 || unix_s.is_nan() {
+        if unix_s.abs() > 1e15 || unix_s.is_nan() {
             return Err(TimeError);
         }
         #[expect(

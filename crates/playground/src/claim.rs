@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::layout::REGIONS_FILE;
+
 /// How long servers of a playground that was killed get to end: the kernel told them to when it died.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(100);
+
+/// Holds the process id of whoever uses the directory, or used it last.
+const LOCK_FILE: &str = "lock";
 
 /// The roles, as the first argument of our own program.
 const ROLES: [&str; 3] = ["collector", "worker", "api"];
@@ -29,13 +34,14 @@ impl Claim {
     /// Creates the directory where it is missing and locks it.
     ///
     /// # Errors
-    /// Another playground uses it, or it cannot be created.
+    /// Another playground uses it, something else fills it, or it cannot be created.
     pub(crate) fn of(dir: &Path) -> Result<Self> {
         create_private_dir(dir)?;
         let dir = dir
             .canonicalize()
             .with_context(|| format!("failed to resolve {}", dir.display()))?;
-        let path = dir.join("lock");
+        check_is_ours(&dir)?;
+        let path = dir.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -94,13 +100,41 @@ impl Claim {
 }
 
 /// # Errors
-/// Another program listens on one of `ports`.
+/// One of `ports` cannot be used, mostly because another program listens there.
 pub(crate) fn check_ports(ports: &[(String, u16)]) -> Result<()> {
     for (part, port) in ports {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).with_context(|| {
-            format!("port {port} for the {part} is taken by another program: pass another --port, which moves them all")
-        })?;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).map_err(|error| port_refusal(part, *port, error))?;
     }
+    Ok(())
+}
+
+fn port_refusal(part: &str, port: u16, error: io::Error) -> anyhow::Error {
+    let state = if error.kind() == io::ErrorKind::AddrInUse {
+        "is taken by another program"
+    } else {
+        "cannot be used"
+    };
+    anyhow::Error::new(error).context(format!(
+        "port {port} for the {part} {state}: pass another --port, which moves them all"
+    ))
+}
+
+/// A playground would scatter its files among others', so it takes only an empty directory or a playground's.
+fn check_is_ours(dir: &Path) -> Result<()> {
+    let lock = dir.join(LOCK_FILE);
+    let names_a_process = lock.is_file()
+        && std::fs::read_to_string(&lock).is_ok_and(|holder| holder.trim().parse::<u32>().is_ok());
+    if names_a_process || dir.join(REGIONS_FILE).is_file() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(dir).with_context(|| format!("failed to list {}", dir.display()))?;
+    // A start that failed early may have left its lock without a process id.
+    let others = entries.filter(|entry| !entry.as_ref().is_ok_and(|entry| entry.file_name() == LOCK_FILE));
+    ensure!(
+        others.count() == 0,
+        "{} is not empty and not a playground's: give --data-dir a new directory",
+        dir.display()
+    );
     Ok(())
 }
 
@@ -177,12 +211,38 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_with_the_files_of_others_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path();
+        std::fs::write(dir.join("notes"), "mine").unwrap();
+        let error = Claim::of(dir).unwrap_err().to_string();
+        assert!(error.contains("is not empty and not a playground's"), "{error}");
+        assert!(!dir.join(LOCK_FILE).exists());
+        // As in /var/lib/dpkg.
+        std::fs::write(dir.join(LOCK_FILE), "").unwrap();
+        assert!(Claim::of(dir).is_err());
+
+        std::fs::remove_file(dir.join("notes")).unwrap();
+        assert!(Claim::of(dir).is_ok(), "only a lock that was never filled");
+        std::fs::create_dir(dir.join("logs")).unwrap();
+        assert!(Claim::of(dir).is_ok(), "what a failed first start leaves behind");
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_used_is_not_called_taken() {
+        let error = port_refusal("api", 80, io::ErrorKind::PermissionDenied.into());
+        let text = format!("{error:#}");
+        assert!(text.contains("port 80 for the api cannot be used"), "{text}");
+        assert!(text.contains("permission denied") && !text.contains("taken"), "{text}");
+    }
+
+    #[test]
     fn a_taken_port_is_named() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let error = check_ports(&[("api".to_owned(), port)]).unwrap_err().to_string();
         assert!(
-            error.contains(&port.to_string()) && error.contains("--port"),
+            error.contains(&format!("port {port} for the api is taken")) && error.contains("--port"),
             "{error}"
         );
     }

@@ -22,7 +22,7 @@ const RESERVED_NAMES: [&str; 5] = ["central", "lock", "logs", "passwords", "regi
 const SOCKET_PATH_MAX: usize = 107;
 
 /// The regions that a data directory has data of, in the order in which they came.
-const REGIONS_FILE: &str = "regions";
+pub(crate) const REGIONS_FILE: &str = "regions";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -47,6 +47,10 @@ impl Layout {
     /// Options that do not fit, in a sentence that says what does.
     pub(crate) fn new(options: &Options, dir: &Path) -> Result<Self> {
         check_counts(options)?;
+        ensure!(
+            options.port > 0,
+            "--port 0 is no port, and all others follow from it: pass one such as 7070"
+        );
         for name in &options.regions {
             check_region_name(name)?;
         }
@@ -81,7 +85,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Remembers the order of the regions for the next start.
+    /// Remembers the order of the regions for the next start. In one step: a list that was cut off would give regions
+    /// other numbers.
     pub(crate) fn save_regions(&self) -> Result<()> {
         let names: String = self
             .regions
@@ -89,7 +94,10 @@ impl Layout {
             .map(|region| format!("{}\n", region.name))
             .collect();
         let path = self.dir.join(REGIONS_FILE);
-        std::fs::write(&path, names).with_context(|| format!("failed to write {}", path.display()))
+        let new = path.with_extension("new");
+        std::fs::write(&new, names)
+            .and_then(|()| std::fs::rename(&new, &path))
+            .with_context(|| format!("failed to write {}", path.display()))
     }
 
     /// Every port that the servers and roles are going to use, with the part that uses it.
@@ -126,14 +134,15 @@ impl Layout {
         self.dir.join(format!("{}.toml", region.name))
     }
 
-    /// MariaDB's option files take a path as it stands, and a socket's path is short.
+    /// MariaDB's option files take a path as it stands, its installer passes it on unquoted, `tmpdir` takes a list with
+    /// colons, and a socket's path is short.
     fn check_paths(&self) -> Result<()> {
         let dir = self
             .dir
             .to_str()
             .context("the data directory's path is not UTF-8: pass another --data-dir")?;
         ensure!(
-            !dir.contains(|c: char| c.is_control() || "#'\"\\;".contains(c)),
+            !dir.contains(|c: char| c.is_control() || c.is_whitespace() || "#'\"\\;:".contains(c)),
             "the data directory's path {dir} has a character that MariaDB's option files cannot hold: pass another --data-dir"
         );
         let longest_name = self
@@ -296,7 +305,10 @@ mod tests {
         assert!(
             refusal(&options(&["eu"], 7070), &format!("/{}", "d".repeat(100))).contains("shorter --data-dir")
         );
-        assert!(refusal(&options(&["eu"], 7070), "/it's").contains("another --data-dir"));
+        for dir in ["/it's", "/my files", "/a:b"] {
+            assert!(refusal(&options(&["eu"], 7070), dir).contains("another --data-dir"));
+        }
+        assert!(refusal(&options(&["eu"], 0), "/d").contains("such as 7070"));
     }
 
     #[test]

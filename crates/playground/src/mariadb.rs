@@ -18,8 +18,11 @@ use crate::programs::Programs;
 const REGION_OPTIONS: &str = include_str!("../../../deploy/mariadb-region.cnf");
 const CENTRAL_OPTIONS: &str = include_str!("../../../deploy/mariadb-central.cnf");
 
-/// No region has it: theirs count from 1 and each takes ten ports.
-const CENTRAL_SERVER_ID: u32 = 100_000;
+/// Stands in the region's file where the operator puts the region's number. MariaDB refuses to start with it.
+const NUMBER_PLACEHOLDER: &str = "<number>";
+
+/// What follows in an option file belongs to the server, whatever the file from `deploy/` ends with.
+const OWN_VALUES: &str = "\n# The playground's own values.\n[mariadbd]\n";
 
 /// Writing the system tables takes half a second; this is for a machine with a very slow disk.
 const INSTALL_LIMIT: Duration = Duration::from_secs(60);
@@ -48,17 +51,17 @@ pub(crate) struct MariaDb {
 
 impl MariaDb {
     pub(crate) fn of_region(region: &Region) -> Self {
-        let options = format!("{REGION_OPTIONS}{}", own_ids(region.number, region.number));
+        let edited = REGION_OPTIONS.replace(NUMBER_PLACEHOLDER, &region.number.to_string());
         Self {
             side: Side::Regional,
             dir: region.dir.join("mariadb"),
             port: region.mariadb_port(),
-            options,
+            options: edited + OWN_VALUES,
         }
     }
 
     pub(crate) fn of_centre(layout: &Layout) -> Self {
-        let mut options = format!("{CENTRAL_OPTIONS}{}", own_ids(CENTRAL_SERVER_ID, 0));
+        let mut options = format!("{CENTRAL_OPTIONS}{OWN_VALUES}");
         for region in &layout.regions {
             options.push_str(&format!(
                 "{}.replicate_wild_do_table = bigdata\\_%.%\n",
@@ -191,12 +194,6 @@ impl MariaDb {
     }
 }
 
-fn own_ids(server_id: u32, domain: u32) -> String {
-    format!(
-        "\n# The playground's own values.\n[mariadbd]\nserver_id = {server_id}\ngtid_domain_id = {domain}\n"
-    )
-}
-
 fn option(name: &str, path: &Path) -> OsString {
     let mut text = OsString::from(name);
     text.push(path);
@@ -210,4 +207,29 @@ fn is_root() -> Result<bool> {
         .context("failed to find out who runs this")?
         .uid()
         == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two regions with the same ids would be counted twice or not at all, without a word.
+    #[tokio::test]
+    async fn a_regions_file_that_nobody_edited_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("my.cnf");
+        let programs = Programs::find().unwrap();
+        let explain = async |options: &str| {
+            std::fs::write(&file, options).unwrap();
+            let mut command = Command::new(&programs.mariadbd);
+            command.arg(option("--defaults-file=", &file)).args(["--verbose", "--help"]);
+            command.output().await.unwrap()
+        };
+        let refused = explain(REGION_OPTIONS).await;
+        assert!(!refused.status.success());
+        let log = String::from_utf8_lossy(&refused.stderr);
+        assert!(log.contains("'server_id'") && log.contains(NUMBER_PLACEHOLDER), "{log}");
+        let edited = explain(&REGION_OPTIONS.replace(NUMBER_PLACEHOLDER, "7")).await;
+        assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
+    }
 }

@@ -138,7 +138,7 @@ impl Process {
     }
 
     /// Notices an end, and tells whether the time for a restart has come. The old process is gone for good by then:
-    /// its exit status was collected.
+    /// its exit status was collected. One whose state could not be asked for may still run, and is never due.
     pub(crate) fn is_due(&mut self) -> Result<bool> {
         if let Some(status) = self.ended()? {
             let pause = self.pause_after(status);
@@ -147,7 +147,7 @@ impl Process {
             self.child = None;
             self.restart_at = Some(Instant::now() + pause);
         }
-        Ok(self.restart_at.is_some_and(|at| at <= Instant::now()))
+        Ok(self.child.is_none() && self.restart_at.is_some_and(|at| at <= Instant::now()))
     }
 
     /// Another try after a restart that could not even be made.
@@ -277,6 +277,19 @@ mod tests {
         for _ in 0..40 {
             assert_eq!(process.pause_after(ExitStatus::from_raw(KILLED)), RESTART_PAUSE);
         }
+    }
+
+    #[tokio::test]
+    async fn what_still_runs_is_never_due() {
+        let mut process = process();
+        let mut sleep = Command::new("sleep");
+        process.child = Some(sleep.arg("60").kill_on_drop(true).spawn().unwrap());
+        // As after a question for its state that failed, when the pause is over.
+        process.restart_at = Some(Instant::now());
+        assert!(!process.is_due().unwrap());
+        process.kill().await;
+        process.restart_at = Some(Instant::now());
+        assert!(process.is_due().unwrap());
     }
 
     #[test]

@@ -51,7 +51,6 @@ impl Playground {
             .wait_for_leftovers(self.options.program.as_deref())
             .await?;
         check_ports(&self.layout.ports(&self.options))?;
-        self.layout.save_regions()?;
         let accounts = Accounts::in_dir(&self.layout.dir)?;
         roles::write_configs(&self.layout, &accounts, &self.options.region_overrides)?;
         keep_old_logs(&self.layout.logs())?;
@@ -66,6 +65,9 @@ impl Playground {
             .iter_mut()
             .filter(|process| process.kind.is_server());
         try_join_all(servers.map(|process| start_server(process, programs, spawner, &accounts))).await?;
+        // Nothing was written in any region so far; from here on the centre knows each by its number. A start that
+        // failed before binds the next one to nothing.
+        self.layout.save_regions()?;
         self.start_replication(&accounts).await?;
         let (programs, spawner) = (&self.programs, &self.spawner);
         let roles = self

@@ -25,6 +25,30 @@ pub enum Error {
     },
     #[error("environment variable {name} with the password of {user} is not set")]
     PasswordVariable { name: String, user: String },
+    #[error(
+        "{server} has {setting} = {is}, which loses counts: it must be {must_be} (see deploy/mariadb-region.cnf)"
+    )]
+    Setting {
+        server: String,
+        setting: &'static str,
+        is: String,
+        must_be: &'static str,
+    },
+    #[error(
+        "{server} has bigdata tables that are not BLACKHOLE: is it a region's? 'eventtracker schema check' names them"
+    )]
+    NotAnOutbox { server: String },
+    #[error("this machine's clock is {seconds} s ahead of that of {server}: set both by NTP")]
+    Clock { server: String, seconds: i64 },
+    #[error(
+        "sources {one} and {other} both have {setting} = {value}, which doubles or loses counts: set another in each region"
+    )]
+    SameIdentity {
+        one: String,
+        other: String,
+        setting: &'static str,
+        value: u64,
+    },
     #[error("no password is configured for {user}")]
     NoPassword { user: String },
     #[error("{what} '{value}' may only have letters, digits, '_' and '-', at most {limit} of them")]

@@ -6,6 +6,7 @@
 mod account;
 mod central;
 mod error;
+mod outbox;
 mod regional;
 mod replication;
 mod schema;

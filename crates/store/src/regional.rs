@@ -1,6 +1,6 @@
 //! A region's counts: written once, by way of the ledger, into the tables that replication carries to the centre.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::account::checked_word;
-use crate::{Error, Server};
+use crate::{Error, Server, outbox};
 
 /// Longest wait for one transaction: half of a job's time to run, so that the jobs are still ours when it ends.
 const COMMIT_LIMIT: Duration = Duration::from_secs(15);
@@ -32,8 +32,10 @@ const ERROR_LOCK_WAIT: u16 = 1205;
 pub struct Flush<'a> {
     /// Counted unless the ledger has their id; of two with the same id, the first.
     pub batches: &'a [Batch],
-    /// Names that may not have reached the centre yet; written if they are counted here, with what is counted.
-    pub new_names: &'a HashMap<EventId, EventName<'static>>,
+    /// The names of what the batches count.
+    pub names: &'a HashMap<EventId, EventName<'static>>,
+    /// Those that have reached the centre; others are written with what is counted here.
+    pub names_known: &'a HashSet<EventId>,
     /// Counts to add to names that the centre knows.
     pub popularity: &'a HashMap<EventId, (EventName<'static>, u64)>,
     /// The queue as this worker last saw it.
@@ -71,8 +73,9 @@ impl Regional {
     /// `source` names the worker, uniquely within `region`. Connects when first needed.
     ///
     /// # Errors
-    /// A region or worker name that cannot be quoted.
+    /// A region or worker name that cannot be quoted, a password that cannot be read.
     pub fn new(server: Server, region: &str, source: &str) -> Result<Self, Error> {
+        server.options(&[])?;
         Ok(Self {
             server,
             region: checked_word("region name", region, REGION_BYTES_MAX)?.to_owned(),
@@ -87,7 +90,7 @@ impl Regional {
     /// The server refused or did not answer.
     pub async fn connect(&mut self) -> Result<(), Error> {
         if self.conn.is_none() {
-            self.conn = Some(self.server.connect().await?);
+            self.conn = Some(outbox::connect(&self.server).await?);
         }
         Ok(())
     }
@@ -97,9 +100,9 @@ impl Regional {
     /// # Errors
     /// After any error it is *unknown* whether the transaction was committed; redelivery and the ledger decide.
     pub async fn commit(&mut self, flush: &Flush<'_>) -> Result<Committed, Error> {
-        self.connect().await?;
-        let Some(mut conn) = self.conn.take() else {
-            return Ok(Committed::default());
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => outbox::connect(&self.server).await?,
         };
         let attempts = async {
             let mut attempt = 1;
@@ -197,10 +200,11 @@ impl Regional {
         flush: &Flush<'_>,
         committed: &Committed,
     ) -> Result<(), mysql_async::Error> {
-        let new = committed
+        let unknown = committed
             .totals
             .iter()
-            .filter_map(|(id, &n)| flush.new_names.get(id).map(|name| (*id, name, n)));
+            .filter(|(id, _)| !flush.names_known.contains(id));
+        let new = unknown.filter_map(|(id, &n)| flush.names.get(id).map(|name| (*id, name, n)));
         let known = flush.popularity.iter().map(|(&id, (name, n))| (id, name, *n));
         let mut rows: Vec<(EventId, &EventName<'_>, u64)> = new.chain(known).collect();
         rows.sort_unstable();
@@ -271,12 +275,8 @@ async fn enter_into_ledger(
             );
         }
         sql.push_str(" RETURNING batchId");
-        let ids: Vec<Vec<u8>> = conn.query(sql).await?;
-        new.extend(
-            ids.iter()
-                .filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok())
-                .map(BatchId::from_bytes),
-        );
+        let ids: Vec<[u8; 16]> = conn.query(sql).await?;
+        new.extend(ids.into_iter().map(BatchId::from_bytes));
     }
     Ok(new)
 }

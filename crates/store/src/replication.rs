@@ -47,7 +47,8 @@ impl SourceState {
 /// Makes the centre a replica of `source`. A source that is set up with the same address stays untouched and is only started.
 ///
 /// # Errors
-/// A name, host or password that cannot be quoted, or a statement that failed.
+/// A name, host or password that cannot be quoted, a source that cannot be reached or has another server's identity,
+/// or a statement that failed.
 pub async fn start_source(centre_admin: &Server, source: &Source, account: &Account) -> Result<(), Error> {
     let name = checked_word("region name", &source.region, 32)?;
     let host_is_plain = source
@@ -68,6 +69,7 @@ pub async fn start_source(centre_admin: &Server, source: &Source, account: &Acco
             user: user.to_owned(),
         });
     }
+    check_identity(centre_admin, source, account).await?;
     let mut conn = centre_admin.connect().await?;
     let run = async {
         if !address_is_set(&mut conn, source).await? {
@@ -87,6 +89,87 @@ pub async fn start_source(centre_admin: &Server, source: &Source, account: &Acco
     centre_admin
         .limited("start replication", STATEMENT_LIMIT, run)
         .await
+}
+
+/// What must differ between any two servers: the centre skips what it believes to have applied already.
+#[derive(Debug, Clone, Copy)]
+struct Identity {
+    server_id: u64,
+    gtid_domain_id: u64,
+}
+
+impl Identity {
+    async fn of(server: &Server) -> Result<Self, Error> {
+        const SQL: &str = "SELECT @@server_id, @@gtid_domain_id";
+        let mut conn = server.connect().await?;
+        let row = server
+            .limited(
+                "read the server's identity",
+                STATEMENT_LIMIT,
+                conn.query_first(SQL),
+            )
+            .await?;
+        let (server_id, gtid_domain_id) = row.ok_or(Error::Shape { what: SQL })?;
+        Ok(Self {
+            server_id,
+            gtid_domain_id,
+        })
+    }
+}
+
+/// Refuses a source that shares its identity with the centre or with another source. One that cannot be reached now
+/// was compared when it was added.
+async fn check_identity(centre_admin: &Server, source: &Source, account: &Account) -> Result<(), Error> {
+    let mut conn = centre_admin.connect().await?;
+    let show = conn.query("SHOW ALL SLAVES STATUS");
+    let rows: Vec<Row> = centre_admin
+        .limited("read the sources", STATEMENT_LIMIT, show)
+        .await?;
+    let mut others = vec![("the centre".to_owned(), Identity::of(centre_admin).await?)];
+    for row in rows
+        .iter()
+        .filter(|row| text(row, "Connection_name") != source.region)
+    {
+        let port = row.get("Master_Port").unwrap_or_default();
+        let other = Source {
+            region: text(row, "Connection_name"),
+            host: text(row, "Master_Host"),
+            port,
+        };
+        match Identity::of(&other.server(account)).await {
+            Ok(identity) => others.push((other.region, identity)),
+            Err(error) => tracing::warn!(region = other.region, %error, "a source could not be compared"),
+        }
+    }
+    let new = Identity::of(&source.server(account)).await?;
+    for (other, identity) in others {
+        for (setting, value, its) in [
+            ("server_id", new.server_id, identity.server_id),
+            ("gtid_domain_id", new.gtid_domain_id, identity.gtid_domain_id),
+        ] {
+            if value == its {
+                return Err(Error::SameIdentity {
+                    one: source.region.clone(),
+                    other,
+                    setting,
+                    value,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Source {
+    fn server(&self, account: &Account) -> Server {
+        Server {
+            socket: None,
+            host: self.host.clone(),
+            port: self.port,
+            user: account.user.clone(),
+            password: Some(account.password.clone()),
+        }
+    }
 }
 
 async fn address_is_set(conn: &mut Conn, source: &Source) -> Result<bool, mysql_async::Error> {

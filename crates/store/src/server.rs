@@ -83,7 +83,11 @@ impl Server {
     /// # Errors
     /// A password that cannot be read, a refused or missing server, or none within 5 s.
     pub async fn connect(&self) -> Result<Conn, Error> {
-        let options = self.options(&[])?;
+        self.connect_with(&[]).await
+    }
+
+    pub(crate) async fn connect_with(&self, further_setup: &[String]) -> Result<Conn, Error> {
+        let options = self.options(further_setup)?;
         self.limited("connect", CONNECT_LIMIT, Conn::new(options)).await
     }
 

@@ -1,7 +1,7 @@
 //! Against real MariaDB servers: a batch counts once, whoever brings it and however often, and reaches the centre.
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
@@ -96,7 +96,8 @@ async fn commit(worker: &mut Regional, batches: &[Batch], names: &[&str]) -> Com
     ));
     let flush = Flush {
         batches,
-        new_names: &new_names,
+        names: &new_names,
+        names_known: &HashSet::new(),
         popularity: &HashMap::new(),
         tube,
     };
@@ -183,47 +184,75 @@ async fn two_workers_with_the_same_batches_count_them_once() {
     servers.playground.stop().await;
 }
 
-/// A transaction of another session holds an id: the commit waits, loses, and repeats until the other one is gone.
+/// The transaction of a worker whose machine vanished holds an id: the commit waits, loses and is repeated,
+/// until the server has ended the idle transaction.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_wait_is_repeated_from_memory() {
+async fn an_abandoned_transaction_holds_nobody_up_for_long() {
     let mut servers = Servers::start().await;
-    let mut blocker = servers.description().regions["eu"]
+    let mut vanished = servers.description().regions["eu"]
         .mariadb
         .root()
         .connect()
         .await
         .unwrap();
-    blocker.query_drop("START TRANSACTION").await.unwrap();
+    vanished.query_drop("START TRANSACTION").await.unwrap();
     let id = "01".repeat(16);
     let insert = format!("INSERT INTO eventtracker.CountedBatch VALUES (x'{id}', NOW(), NOW(), 0)");
-    blocker.query_drop(insert).await.unwrap();
+    vanished.query_drop(insert).await.unwrap();
     let mut worker = servers.worker("worker-1");
-    let batches = [batch(1, "blocked", 2)];
-    let (committed, ()) = tokio::join!(commit(&mut worker, &batches, &[]), async {
-        let mut watcher = servers.description().regions["eu"]
-            .mariadb
-            .root()
-            .connect()
-            .await
-            .unwrap();
-        let begun = Instant::now();
-        // The first attempt has lost when the server has counted a lock wait that is over.
-        loop {
-            let (_, waits): (String, u64) = watcher
-                .query_first("SHOW GLOBAL STATUS LIKE 'Com_rollback'")
-                .await
-                .unwrap()
-                .unwrap();
-            if waits > 0 {
-                break;
-            }
-            assert!(begun.elapsed() < LIMIT, "the commit has not been repeated");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        blocker.query_drop("ROLLBACK").await.unwrap();
-    });
+    let committed = commit(&mut worker, &[batch(1, "blocked", 2)], &[]).await;
     assert_eq!((committed.batches_counted, committed.count()), (1, 2));
+    assert!(
+        vanished.query_drop("COMMIT").await.is_err(),
+        "the server has ended the idle session"
+    );
     servers.wait_for_central_sum(EventId::of("blocked"), 2).await;
+    servers.playground.stop().await;
+}
+
+/// On a server without a binlog a commit would succeed, and the counts would be gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_would_lose_counts_is_refused() {
+    let mut servers = Servers::start().await;
+    let mut worker = Regional::new(servers.description().central.root(), "eu", "worker-1").unwrap();
+    let refusal = worker.connect().await.unwrap_err().to_string();
+    assert!(
+        refusal.contains("log_bin = 0") && refusal.contains("mariadb-region.cnf"),
+        "{refusal}"
+    );
+
+    let regional = servers.description().regions["eu"].mariadb.root();
+    let mut root = regional.connect().await.unwrap();
+    root.query_drop("SET GLOBAL sync_binlog = 0").await.unwrap();
+    let refusal = servers
+        .worker("worker-1")
+        .connect()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(refusal.contains("sync_binlog = 0"), "{refusal}");
+    root.query_drop("SET GLOBAL sync_binlog = 1").await.unwrap();
+    servers.worker("worker-1").connect().await.unwrap();
+    servers.playground.stop().await;
+}
+
+/// A second name for the same server stands for two regions with one identity.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sources_with_one_identity_are_refused() {
+    let mut servers = Servers::start().await;
+    let user = "eventtracker_replication".to_owned();
+    let password = Password::File(servers.dir.path().join("passwords").join(&user));
+    let account = store::Account { user, password };
+    let port = servers.description().regions["eu"].mariadb.port;
+    let twin = store::Source {
+        region: "twin".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port,
+    };
+    let refusal = store::start_source(&servers.description().central.root(), &twin, &account)
+        .await
+        .unwrap_err();
+    assert!(refusal.to_string().contains("both have server_id"), "{refusal}");
     servers.playground.stop().await;
 }
 

@@ -1,12 +1,19 @@
 //! The jobs that a worker holds, and when it should commit them.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use model::{Batch, EventId, EventName};
+use model::{Batch, EventId, EventName, Minute};
 
-/// Counts held at once: 5 MB, and a transaction of a fraction of a second.
+/// Counts held at once: 5 MB.
 const COUNTS_MAX: usize = 200_000;
+
+/// Rows that a flush writes: a fraction of a second in the region, and for as long they block other regions' rows at the centre.
+const ROWS_MAX: usize = 20_000;
+
+/// Bytes of names held at once.
+const NAME_BYTES_MAX: usize = 4 << 20;
 
 /// Batches held at once: as many rows go into the ledger.
 const BATCHES_MAX: usize = 20_000;
@@ -20,6 +27,8 @@ pub(crate) struct Held {
     pub(crate) batches: Vec<Batch>,
     pub(crate) names: HashMap<EventId, EventName<'static>>,
     counts: usize,
+    rows: HashSet<(EventId, Minute)>,
+    name_bytes: usize,
     since: Option<Instant>,
 }
 
@@ -28,7 +37,16 @@ impl Held {
         self.since.get_or_insert(now);
         self.job_ids.push(job_id);
         self.counts += job.batches.iter().map(|batch| batch.counts.len()).sum::<usize>();
-        self.names.extend(job.names);
+        for batch in &job.batches {
+            self.rows
+                .extend(batch.counts.iter().map(|&(id, minute, _)| (id, minute)));
+        }
+        for (id, name) in job.names {
+            if let Entry::Vacant(vacant) = self.names.entry(id) {
+                self.name_bytes += name.as_str().len();
+                vacant.insert(name);
+            }
+        }
         self.batches.extend(job.batches);
     }
 
@@ -48,6 +66,8 @@ impl FlushPolicy {
         !held.is_empty()
             && (self.left(held, now).is_zero()
                 || held.counts >= COUNTS_MAX
+                || held.rows.len() >= ROWS_MAX
+                || held.name_bytes >= NAME_BYTES_MAX
                 || held.batches.len() >= BATCHES_MAX
                 || held.job_ids.len() >= JOBS_MAX)
     }

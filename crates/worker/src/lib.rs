@@ -20,7 +20,7 @@ use held::{FlushPolicy, Held};
 use names::Names;
 
 /// Jobs taken in one round trip's time: bounds what one look into the queue can add to memory.
-const RESERVE_JOBS_MAX: usize = 16;
+const RESERVE_JOBS_MAX: usize = 4;
 
 /// Pause between two looks into the queue while jobs are held that are not due yet.
 const RESERVE_PAUSE: Duration = Duration::from_millis(50);
@@ -152,11 +152,11 @@ impl Worker {
     async fn flush(&mut self) -> Result<(), TurnError> {
         let started = Instant::now();
         let tube = (self.jobs.tube_state().await?, SystemTime::now().into());
-        let new_names = self.names.unknown_among(&self.held.names);
         let popularity = self.names.popularity_due(started);
         let flush = Flush {
             batches: &self.held.batches,
-            new_names: &new_names,
+            names: &self.held.names,
+            names_known: self.names.known(),
             popularity: popularity.unwrap_or(&names::NO_POPULARITY),
             tube: Some(tube),
         };

@@ -1,24 +1,25 @@
-//! What one client may take of a collector at once.
+//! What one client may take at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Requests in progress, by client.
+/// Uses in progress, by client.
 #[derive(Debug, Clone)]
-pub(crate) struct Shares {
+pub struct Shares {
     per_client_max: usize,
     in_progress: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// One request's part of its client's share, given back when dropped.
+/// One use of a client's share, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub struct Share {
     client: String,
     shares: Shares,
 }
 
 impl Shares {
-    pub(crate) fn new(per_client_max: usize) -> Self {
+    #[must_use]
+    pub fn new(per_client_max: usize) -> Self {
         Self {
             per_client_max,
             in_progress: Arc::default(),
@@ -26,13 +27,14 @@ impl Shares {
     }
 
     /// `None` where the client's share is used up.
-    pub(crate) fn take(&self, client: String) -> Option<Share> {
+    #[must_use]
+    pub fn take(&self, client: String) -> Option<Share> {
         let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let requests = in_progress.entry(client.clone()).or_insert(0);
-        if *requests >= self.per_client_max {
+        let uses = in_progress.entry(client.clone()).or_insert(0);
+        if *uses >= self.per_client_max {
             return None;
         }
-        *requests += 1;
+        *uses += 1;
         Some(Share {
             client,
             shares: self.clone(),
@@ -47,9 +49,9 @@ impl Drop for Share {
             .in_progress
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(requests) = in_progress.get_mut(&self.client) {
-            *requests -= 1;
-            if *requests == 0 {
+        if let Some(uses) = in_progress.get_mut(&self.client) {
+            *uses -= 1;
+            if *uses == 0 {
                 in_progress.remove(&self.client);
             }
         }

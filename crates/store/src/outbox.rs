@@ -1,0 +1,92 @@
+//! A connection to a region's outbox, on which it is safe to count.
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use crate::{Error, Server};
+
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The server ends a transaction that was left alone for so long, and frees its locks: a worker whose machine vanished
+/// would hold up all others for hours. A living worker's statements follow each other within milliseconds.
+const IDLE_LIMIT_S: u32 = 10;
+
+/// A worker whose clock differs by more would refuse good jobs, or date them wrongly.
+const CLOCK_DIFFERENCE_S_MAX: i64 = 3600;
+
+/// What a region's server must be set to: with anything else, counts are lost without an error.
+const SETTINGS: [(&str, &str); 7] = [
+    ("log_bin", "1"),
+    ("sql_log_bin", "1"),
+    ("binlog_format", "STATEMENT"),
+    ("tx_isolation", "REPEATABLE-READ"),
+    ("gtid_strict_mode", "1"),
+    ("sync_binlog", "1"),
+    ("innodb_flush_log_at_trx_commit", "1"),
+];
+
+/// Connects, and refuses a server on which a committed count would not reach the centre.
+pub(crate) async fn connect(server: &Server) -> Result<Conn, Error> {
+    let setup = format!("SET SESSION idle_write_transaction_timeout = {IDLE_LIMIT_S}");
+    let mut conn = server.connect_with(&[setup]).await?;
+    let found = server
+        .limited("check the settings", CHECK_LIMIT, read(&mut conn))
+        .await?;
+    for ((setting, must_be), is) in SETTINGS.into_iter().zip(found.settings) {
+        if is != must_be {
+            return Err(Error::Setting {
+                server: server.to_string(),
+                setting,
+                is,
+                must_be,
+            });
+        }
+    }
+    if found.outbox_tables_not_blackhole > 0 {
+        return Err(Error::NotAnOutbox {
+            server: server.to_string(),
+        });
+    }
+    if found.clock_difference_s.abs() > CLOCK_DIFFERENCE_S_MAX {
+        return Err(Error::Clock {
+            server: server.to_string(),
+            seconds: found.clock_difference_s,
+        });
+    }
+    Ok(conn)
+}
+
+struct Found {
+    settings: Vec<String>,
+    outbox_tables_not_blackhole: u64,
+    clock_difference_s: i64,
+}
+
+async fn read(conn: &mut Conn) -> Result<Found, mysql_async::Error> {
+    const TABLES: &str = "SELECT COUNT(*) FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA LIKE 'bigdata\\_%' AND ENGINE <> 'BLACKHOLE'";
+    let names = SETTINGS
+        .map(|(name, _)| format!("CAST(@@{name} AS CHAR)"))
+        .join(", ");
+    let row: Option<Row> = conn.query_first(format!("SELECT {names}")).await?;
+    let settings = row
+        .map(Row::unwrap)
+        .unwrap_or_default()
+        .into_iter()
+        .map(mysql_async::from_value)
+        .collect();
+    let outbox_tables_not_blackhole = conn.query_first(TABLES).await?.unwrap_or_default();
+    let server_s: i64 = conn
+        .query_first("SELECT UNIX_TIMESTAMP()")
+        .await?
+        .unwrap_or_default();
+    let here = model::Instant::from(std::time::SystemTime::now());
+    let clock_difference_s = here.unix_ms() / 1000 - server_s;
+    Ok(Found {
+        settings,
+        outbox_tables_not_blackhole,
+        clock_difference_s,
+    })
+}
