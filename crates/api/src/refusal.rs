@@ -7,7 +7,7 @@ use model::{GlobError, StepError};
 use store::NAMES_SCANNED_MAX;
 
 use crate::names::NAMES_MAX;
-use crate::series::{PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
+use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
 /// Causes go to the log; the client gets the variant's sentence.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,11 @@ pub(crate) enum Refusal {
     Limit,
     #[error("more than {PATTERNS_MAX} names and patterns: ask for fewer, or use a pattern")]
     TooManyPatterns,
+    #[error(
+        "more than {PATTERN_TOKENS_MAX} characters in all patterns, their alternatives multiplied out: \
+         use fewer alternatives"
+    )]
+    TooManyPatternTokens,
     #[error("more than {SERIES_MAX} series: ask for fewer names, or give a pattern with a longer beginning")]
     TooManySeries,
     #[error("more than {POINTS_PER_SERIES_MAX} points per series: use a larger step or a shorter range")]

@@ -20,6 +20,9 @@ use crate::time_expression;
 /// Patterns of one request: each is a search of its own.
 pub(crate) const PATTERNS_MAX: usize = 200;
 
+/// Tokens of all patterns of one request, their alternatives multiplied out: what they cost to hold and to match.
+pub(crate) const PATTERN_TOKENS_MAX: usize = 20_000;
+
 /// Series of one answer: more than anybody can tell apart on a graph.
 pub(crate) const SERIES_MAX: usize = 200;
 
@@ -73,11 +76,23 @@ fn patterns(parameters: &Parameters) -> Result<Vec<Glob>, Refusal> {
     let mut texts: Vec<&str> = parameters.all("name").collect();
     texts.sort_unstable();
     texts.dedup();
-    match texts.len() {
-        0 => Err(Refusal::NoName),
-        1..=PATTERNS_MAX => Ok(texts.into_iter().map(Glob::new).collect::<Result<_, _>>()?),
-        _ => Err(Refusal::TooManyPatterns),
+    if texts.is_empty() {
+        return Err(Refusal::NoName);
     }
+    if texts.len() > PATTERNS_MAX {
+        return Err(Refusal::TooManyPatterns);
+    }
+    let mut tokens = 0;
+    let mut patterns = Vec::with_capacity(texts.len());
+    for text in texts {
+        let pattern = Glob::new(text)?;
+        tokens += pattern.token_count();
+        if tokens > PATTERN_TOKENS_MAX {
+            return Err(Refusal::TooManyPatternTokens);
+        }
+        patterns.push(pattern);
+    }
+    Ok(patterns)
 }
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
@@ -88,8 +103,8 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
 
 /// Names and counts out of one snapshot; the sums are made as the rows come.
 async fn read(api: &Api, query: Query) -> Result<Answer, Refusal> {
-    let mut snapshot = api.central.snapshot().await?;
-    let Found::Names(names) = snapshot.names(&query.patterns, SERIES_MAX).await? else {
+    let (mut snapshot, found) = api.central.snapshot(&query.patterns, SERIES_MAX).await?;
+    let Found::Names(names) = found else {
         return Err(Refusal::TooManySeries);
     };
     let buckets = query.buckets;
@@ -155,6 +170,17 @@ mod tests {
     #[test]
     fn a_pattern_given_twice_counts_once() {
         assert_eq!(parse("name=b.*&name=a&name=b.*").unwrap().patterns.len(), 2);
+    }
+
+    #[test]
+    fn alternatives_of_all_patterns_are_limited() {
+        let request = |count: usize| {
+            let name = |at| format!("name={at:03}{}", "{a,b}".repeat(7));
+            (0..count).map(name).collect::<Vec<_>>().join("&")
+        };
+        let patterns = parse(&request(14)).unwrap().patterns;
+        assert_eq!(patterns[0].token_count(), 128 * 11);
+        assert!(matches!(parse(&request(15)), Err(Refusal::TooManyPatternTokens)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Memory of events that are accepted and not yet in the queue.
-const WAITING_BYTES_MAX: usize = 24 << 20;
+const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// Memory of an event beside its name: at worst a minute of its own, with a table for one count.
 const EVENT_OVERHEAD_BYTES: usize = 200;

@@ -1,13 +1,13 @@
 //! Reads events out of a body, each with its own verdict.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use model::{CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
+use crate::elements::elements;
 use crate::request::Format;
 
 /// Most events of one request.
@@ -62,7 +62,7 @@ pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item
     let text = std::str::from_utf8(body).map_err(|_| BodyError::NotUtf8)?;
     match format {
         Format::Json => {
-            let elements = json_elements(text).map_err(|error| BodyError::NotJson(complaint(&error)))?;
+            let elements = elements(text).map_err(|error| BodyError::NotJson(complaint(&error)))?;
             if elements.count > EVENTS_MAX {
                 return Err(BodyError::TooManyEvents);
             }
@@ -75,95 +75,6 @@ pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item
             }
             Ok(lines().map(|line| item(line, now)).collect())
         }
-    }
-}
-
-/// One event, an array of them, or `{"events":[…]}`.
-fn json_elements(text: &str) -> Result<Elements<'_>, serde_json::Error> {
-    if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text);
-    }
-    let envelope: Envelope<'_> = serde_json::from_str(text)?;
-    match envelope.0 {
-        Some(events) => Ok(events),
-        None => Ok(Elements {
-            first: vec![serde_json::from_str(text)?],
-            count: 1,
-        }),
-    }
-}
-
-/// `{"events":[…]}` and nothing beside it; none where the object has no `events`.
-struct Envelope<'a>(Option<Elements<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Envelope<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an event, an array of events or an object with events")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut events = None;
-                let mut has_others = false;
-                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    if key != "events" {
-                        has_others = true;
-                        map.next_value::<IgnoredAny>()?;
-                    } else if events.replace(map.next_value()?).is_some() {
-                        return Err(serde::de::Error::duplicate_field("events"));
-                    }
-                }
-                if events.is_some() && has_others {
-                    return Err(serde::de::Error::custom("nothing may stand beside events"));
-                }
-                Ok(Envelope(events))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// The elements of an array, up to the limit; further ones are only counted.
-struct Elements<'a> {
-    first: Vec<&'a RawValue>,
-    count: usize,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Array;
-        impl<'de> Visitor<'de> for Array {
-            type Value = Elements<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of events")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut first = Vec::new();
-                while first.len() < EVENTS_MAX {
-                    match seq.next_element()? {
-                        Some(raw) => first.push(raw),
-                        None => {
-                            return Ok(Elements {
-                                count: first.len(),
-                                first,
-                            });
-                        }
-                    }
-                }
-                let mut count = first.len();
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    count += 1;
-                }
-                Ok(Elements { first, count })
-            }
-        }
-        deserializer.deserialize_seq(Array)
     }
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod combiner;
 mod config;
+mod elements;
 mod events;
 mod handler;
 mod request;

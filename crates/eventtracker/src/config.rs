@@ -1,9 +1,10 @@
 //! The configuration file: one section per role or server, each owned by its crate.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde::Deserialize;
+use store::Side;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,13 +29,44 @@ pub(crate) struct Config {
     pub(crate) api: Option<api::Config>,
     /// In a region: the account under which the centre reads the binlog. At the centre: the account it uses.
     pub(crate) replication: Option<store::Account>,
+    #[serde(skip)]
+    pub(crate) file: File,
+}
+
+/// Where a configuration comes from, for sentences about what it lacks.
+#[derive(Debug, Default)]
+pub(crate) struct File {
+    path: PathBuf,
+    /// The only side that its sections are about.
+    side: Option<Side>,
 }
 
 impl Config {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("configuration {} cannot be read", path.display()))?;
-        Self::parse(&text).with_context(|| format!("configuration {} is wrong", path.display()))
+        let mut config =
+            Self::parse(&text).with_context(|| format!("configuration {} is wrong", path.display()))?;
+        config.file = File {
+            path: path.to_owned(),
+            side: config.side(),
+        };
+        Ok(config)
+    }
+
+    fn side(&self) -> Option<Side> {
+        let of_region = self.region.is_some()
+            || self.queue.is_some()
+            || self.regional.is_some()
+            || self.collector.is_some()
+            || self.worker.is_some();
+        let of_centre =
+            self.central.is_some() || self.analyst.is_some() || self.api.is_some() || !self.source.is_empty();
+        match (of_region, of_centre) {
+            (true, false) => Some(Side::Regional),
+            (false, true) => Some(Side::Central),
+            _ => None,
+        }
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
@@ -42,9 +74,37 @@ impl Config {
     }
 }
 
-/// The section that a command cannot do without.
-pub(crate) fn section<T>(section: Option<T>, name: &str) -> anyhow::Result<T> {
-    section.with_context(|| format!("the configuration has no [{name}] section"))
+impl File {
+    /// The section that a command cannot do without.
+    ///
+    /// # Errors
+    /// It is missing: with the file's name, and whether it is the other side's file.
+    pub(crate) fn section<T>(&self, section: Option<T>, name: &str) -> anyhow::Result<T> {
+        section.ok_or_else(|| self.lacks(&format!("no [{name}] section"), side_of(name)))
+    }
+
+    /// What to say when the configuration has `nothing` of what a command needs from `wanted`'s file.
+    pub(crate) fn lacks(&self, nothing: &str, wanted: Option<Side>) -> anyhow::Error {
+        let hint = match (self.side, wanted) {
+            (Some(Side::Central), Some(Side::Regional)) => {
+                ": this is a centre's file, and the command needs a region's"
+            }
+            (Some(Side::Regional), Some(Side::Central)) => {
+                ": this is a region's file, and the command needs the centre's"
+            }
+            _ => "",
+        };
+        anyhow!("configuration {} has {nothing}{hint}", self.path.display())
+    }
+}
+
+/// Both sides have a `[replication]`.
+fn side_of(section: &str) -> Option<Side> {
+    match section {
+        "region" | "queue" | "regional" | "collector" | "worker" => Some(Side::Regional),
+        "central" | "analyst" | "source" | "api" => Some(Side::Central),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +120,63 @@ mod tests {
         assert!(config.collector.is_some() && config.worker.is_some() && config.replication.is_some());
         assert!(config.central.is_some() && config.analyst.is_some() && config.api.is_some());
         assert!(!config.source.is_empty());
+    }
+
+    /// What is commented out is a setting that exists, with its default; but for those that have none.
+    #[test]
+    fn the_sample_shows_the_defaults() {
+        const WITHOUT_DEFAULT: [&str; 1] = ["#tokens_file"];
+        let shown: String = SAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(setting)
+                    if setting.starts_with(|c: char| c.is_ascii_lowercase())
+                        && !WITHOUT_DEFAULT.iter().any(|name| line.starts_with(name)) =>
+                {
+                    format!("{setting}\n")
+                }
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_ne!(shown, SAMPLE);
+        let sections = |text| {
+            let config = Config::parse(text).unwrap();
+            let (collector, worker) = (config.collector.unwrap(), config.worker.unwrap());
+            format!(
+                "{:?} {collector:?} {worker:?} {:?}",
+                config.queue, config.regional
+            )
+        };
+        assert_eq!(sections(&shown), sections(SAMPLE));
+        Config::parse(&SAMPLE.replace("#tokens_file", "tokens_file")).unwrap();
+    }
+
+    #[test]
+    fn a_missing_section_is_missed_in_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = |file: &str, text: &str, name: &str| {
+            let path = dir.path().join(file);
+            std::fs::write(&path, text).unwrap();
+            let config = Config::read(&path).unwrap();
+            config.file.section(None::<()>, name).unwrap_err().to_string()
+        };
+        let central = refusal("central.toml", "[api]\nlisten = '127.0.0.1:7070'\n", "queue");
+        assert!(
+            central.ends_with(
+                "central.toml has no [queue] section: this is a centre's file, and the command needs a region's"
+            ),
+            "{central}"
+        );
+        let region = refusal("eu.toml", "[region]\nname = 'eu'\n", "api");
+        assert!(
+            region.ends_with("this is a region's file, and the command needs the centre's"),
+            "{region}"
+        );
+        let same_side = refusal("eu.toml", "[region]\nname = 'eu'\n", "queue");
+        assert!(
+            same_side.ends_with("eu.toml has no [queue] section"),
+            "{same_side}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, section};
+use crate::config::Config;
 
 /// Buckets of all `*_seconds` histograms.
 const SECONDS_BUCKETS: [f64; 12] = [
@@ -49,8 +49,8 @@ pub(crate) struct Api {
 impl Collector {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
-        let queue = section(config.queue, "queue")?;
-        let mut collector = section(config.collector, "collector")?;
+        let queue = config.file.section(config.queue, "queue")?;
+        let mut collector = config.file.section(config.collector, "collector")?;
         collector.listen = self.listen.unwrap_or(collector.listen);
         Ok(collector::run(&collector, &queue, metrics_recorder()?, stop_signal()?).await?)
     }
@@ -59,10 +59,10 @@ impl Collector {
 impl Worker {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
-        let region = section(config.region, "region")?;
-        let queue = section(config.queue, "queue")?;
-        let regional = section(config.regional, "regional")?;
-        let mut worker = section(config.worker, "worker")?;
+        let region = config.file.section(config.region, "region")?;
+        let queue = config.file.section(config.queue, "queue")?;
+        let regional = config.file.section(config.regional, "regional")?;
+        let mut worker = config.file.section(config.worker, "worker")?;
         worker.listen = self.listen.unwrap_or(worker.listen);
         worker.name = self.name.unwrap_or(worker.name);
 
@@ -88,9 +88,9 @@ impl Worker {
 impl Api {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
-        let central = store::Central::new(&section(config.central, "central")?)?;
+        let central = store::Central::new(&config.file.section(config.central, "central")?)?;
         Ok(api::run(
-            section(config.api, "api")?,
+            config.file.section(config.api, "api")?,
             central,
             metrics_recorder()?,
             stop_signal()?,

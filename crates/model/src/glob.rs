@@ -65,8 +65,8 @@ impl Glob {
         let (tokens, sets) = parse::parse(pattern)?;
         let literal = (!pattern.contains(['*', '?', '[', '{'])).then(|| pattern.into());
         Ok(Self {
-            tokens,
-            sets,
+            tokens: tokens.into(),
+            sets: sets.into(),
             literal,
         })
     }

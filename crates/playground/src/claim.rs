@@ -233,7 +233,10 @@ mod tests {
         let error = port_refusal("api", 80, io::ErrorKind::PermissionDenied.into());
         let text = format!("{error:#}");
         assert!(text.contains("port 80 for the api cannot be used"), "{text}");
-        assert!(text.contains("permission denied") && !text.contains("taken"), "{text}");
+        assert!(
+            text.contains("permission denied") && !text.contains("taken"),
+            "{text}"
+        );
     }
 
     #[test]

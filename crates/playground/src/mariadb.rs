@@ -222,14 +222,23 @@ mod tests {
         let explain = async |options: &str| {
             std::fs::write(&file, options).unwrap();
             let mut command = Command::new(&programs.mariadbd);
-            command.arg(option("--defaults-file=", &file)).args(["--verbose", "--help"]);
+            command
+                .arg(option("--defaults-file=", &file))
+                .args(["--verbose", "--help"]);
             command.output().await.unwrap()
         };
         let refused = explain(REGION_OPTIONS).await;
         assert!(!refused.status.success());
         let log = String::from_utf8_lossy(&refused.stderr);
-        assert!(log.contains("'server_id'") && log.contains(NUMBER_PLACEHOLDER), "{log}");
+        assert!(
+            log.contains("'server_id'") && log.contains(NUMBER_PLACEHOLDER),
+            "{log}"
+        );
         let edited = explain(&REGION_OPTIONS.replace(NUMBER_PLACEHOLDER, "7")).await;
-        assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
+        assert!(
+            edited.status.success(),
+            "{}",
+            String::from_utf8_lossy(&edited.stderr)
+        );
     }
 }

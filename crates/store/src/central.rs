@@ -10,6 +10,7 @@ use std::time::Duration;
 use model::{EventId, Glob, Minute, Shard};
 use mysql_async::Value;
 use mysql_async::prelude::Queryable;
+use tokio::sync::SemaphorePermit;
 
 use self::lease::{Lease, Leases, for_each_row};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
@@ -55,26 +56,32 @@ impl Central {
         Ok(())
     }
 
-    /// Begins to read: everything that the snapshot answers is as of this moment.
+    /// Begins to read: the names that any of `patterns` matches, each once, in the order of names, and their counts,
+    /// all as of this moment. [`Found::TooMany`] for more than `limit`.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
+    /// `Query` or `TimedOut` where the database does not answer, or others keep it busy.
+    pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot<'_>, Found), Error> {
         const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        let _turn = self.turn(patterns.iter().any(names::is_broad)).await?;
         let mut lease = self.0.lease().await?;
         let (server, conn) = lease.parts();
         server
             .limited("begin a snapshot", BRIEF_LIMIT, conn.query_drop(BEGIN))
             .await?;
-        Ok(Snapshot(lease))
+        let found = server
+            .limited("find names", CALL_LIMIT, names::matching(conn, patterns, limit))
+            .await?;
+        Ok((Snapshot(lease), found))
     }
 
     /// The `limit` most popular names that `query` matches: all names without one, names that contain it
     /// where it has no wildcard, else whole names.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer.
+    /// `Query` or `TimedOut` where the database does not answer, or others keep it busy.
     pub async fn names(&self, query: Option<&Glob>, limit: usize) -> Result<Found, Error> {
+        let _turn = self.turn(names::is_broad_search(query)).await?;
         let mut lease = self.0.lease().await?;
         let (server, conn) = lease.parts();
         let found = server
@@ -95,23 +102,21 @@ impl Central {
         lease.give_back();
         Ok(status)
     }
+
+    /// What is broad waits here, without a connection, while others scan.
+    async fn turn(&self, broad: bool) -> Result<Option<SemaphorePermit<'_>>, Error> {
+        Ok(if broad {
+            Some(self.0.turn_to_scan().await?)
+        } else {
+            None
+        })
+    }
 }
 
 /// The central database as of one moment. Dropping it unfinished costs its connection.
 pub struct Snapshot<'a>(Lease<'a>);
 
 impl Snapshot<'_> {
-    /// The names that any of `patterns` matches, each once, in the order of names. [`Found::TooMany`] for more than `limit`.
-    ///
-    /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn names(&mut self, patterns: &[Glob], limit: usize) -> Result<Found, Error> {
-        let (server, conn) = self.0.parts();
-        server
-            .limited("find names", CALL_LIMIT, names::matching(conn, patterns, limit))
-            .await
-    }
-
     /// Hands the counts of `ids` in the minutes from `first` to `last`, both included, to `each`: id, the minute
     /// in unix seconds, count. The rows of an id come in the order of time. `ids` has no id twice.
     ///

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, BufReader};
@@ -44,8 +44,9 @@ enum Format {
 /// Counts a web server's log: each line gives events at its own time
 ///
 /// A line counts `web.requests`, `web.status.<code>` and `web.method.<method>` once, and `web.bytes` by its size.
-/// Import logs that the server has finished, such as `access.log.1`: the same file again counts nothing while the
-/// region's ledger remembers it, but the last part of a file that has grown since is counted again.
+/// Import finished logs only, such as `access.log.1`: the same file again counts nothing while the region's ledger
+/// remembers it, but the last part of a file that has grown since is counted again. Repeat an import with the same
+/// token and --key: to the collector, a request under another token is another request.
 /// Compressed logs come through a pipe: `zcat access.log.2.gz | eventtracker import -`.
 /// Exit code 1 when anything was refused or could not be sent.
 #[derive(Debug, clap::Args)]
@@ -107,6 +108,11 @@ async fn open(path: &Path) -> anyhow::Result<(BufReader<File>, Option<u64>)> {
         File::open(path).await.with_context(cannot)?
     };
     let metadata = file.metadata().await.with_context(cannot)?;
+    ensure!(
+        !metadata.is_dir(),
+        "{} is a directory: name one log in it",
+        path.display()
+    );
     let bytes = metadata.is_file().then_some(metadata.len());
     Ok((BufReader::with_capacity(READ_BUFFER_BYTES, file), bytes))
 }

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use comfy_table::{Table, presets};
 
-use crate::config::{Config, section};
+use super::causes::Causes;
+use crate::config::Config;
 
 /// How much of a job's body is shown.
 const BODY_CHARS_MAX: usize = 120;
@@ -35,7 +36,7 @@ impl Queue {
         match self {
             Self::List { config } => list(&config).await,
             Self::Kick { config, jobs } => {
-                let kicked = queue::kick(&section(Config::read(&config)?.queue, "queue")?, jobs).await?;
+                let kicked = queue::kick(&queue_of(&config)?, jobs).await?;
                 println!("{kicked} jobs are ready again");
                 Ok(())
             }
@@ -43,8 +44,13 @@ impl Queue {
     }
 }
 
+fn queue_of(config: &Path) -> anyhow::Result<queue::Config> {
+    let config = Config::read(config)?;
+    config.file.section(config.queue, "queue")
+}
+
 async fn list(config: &Path) -> anyhow::Result<()> {
-    let queue = section(Config::read(config)?.queue, "queue")?;
+    let queue = queue_of(config)?;
     let (tube, heads) = queue::heads(&queue).await?;
     println!(
         "tube '{}' at {}: {} ready, {} reserved, {} delayed, {} buried; collectors refuse at {}",
@@ -93,7 +99,7 @@ fn content(body: &[u8]) -> String {
                 .chars()
                 .take(BODY_CHARS_MAX)
                 .collect();
-            format!("unreadable: {:#}: {:?}", anyhow::Error::from(error), text)
+            format!("unreadable: {}: {:?}", Causes(&error.into()), text)
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use store::{Password, Role, Server, Side};
 
-use crate::config::{Config, section};
+use crate::config::Config;
 
 /// Where an administrator's password is taken from.
 const ADMIN_PASSWORD: &str = "EVENTTRACKER_ADMIN_PASSWORD";
@@ -48,10 +48,9 @@ impl Target {
             .chain(central)
             .map(|(side, server)| (side, server.with_user(&self.admin, password.clone())))
             .collect();
-        anyhow::ensure!(
-            !servers.is_empty(),
-            "the configuration has neither [regional] nor [central]"
-        );
+        if servers.is_empty() {
+            return Err(config.file.lacks("neither [regional] nor [central]", None));
+        }
         Ok(servers)
     }
 }
@@ -63,20 +62,24 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
         println!("{admin}: tables are in place");
         match side {
             Side::Regional => {
-                let regional = section(config.regional.as_ref(), "regional")?;
+                let regional = config.file.section(config.regional.as_ref(), "regional")?;
                 regional.account()?.ensure(&admin, Role::Worker).await?;
-                section(config.replication.as_ref(), "replication")?
+                config
+                    .file
+                    .section(config.replication.as_ref(), "replication")?
                     .ensure(&admin, Role::Replication)
                     .await?;
             }
             Side::Central => {
-                let central = section(config.central.as_ref(), "central")?;
+                let central = config.file.section(config.central.as_ref(), "central")?;
                 central.account()?.ensure(&admin, Role::Api).await?;
-                section(config.analyst.as_ref(), "analyst")?
+                config
+                    .file
+                    .section(config.analyst.as_ref(), "analyst")?
                     .ensure(&admin, Role::Analyst)
                     .await?;
                 for source in &config.source {
-                    let account = section(config.replication.as_ref(), "replication")?;
+                    let account = config.file.section(config.replication.as_ref(), "replication")?;
                     store::start_source(&admin, source, account).await?;
                     println!(
                         "{admin}: replicates from {} at {}:{}",

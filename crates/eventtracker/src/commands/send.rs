@@ -1,10 +1,9 @@
 //! How the operator commands talk to a collector or the API over HTTP.
 
-use std::error::Error as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Chain, Context, bail, ensure};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
@@ -93,6 +92,8 @@ struct Failure {
 enum Attempt {
     Answered(Answer),
     Failed(Failed),
+    /// Another attempt would end the same way.
+    Refused(String),
 }
 
 /// An attempt that is worth repeating.
@@ -144,19 +145,16 @@ impl Sender {
             let failed = match self.attempt(request).await? {
                 Attempt::Answered(answer) => return Ok(answer),
                 Attempt::Failed(failed) => failed,
+                Attempt::Refused(reason) => bail!("{reason}{}", doubt(may_be_counted, key)),
             };
             may_be_counted |= failed.may_be_counted;
             let wait = failed.retry_after.unwrap_or_else(|| backoff(attempt));
             let (reason, elapsed) = (failed.reason, started.elapsed());
             if attempt >= self.patience.attempts_max || elapsed + wait > self.patience.time_max {
-                let doubt = if may_be_counted {
-                    format!("; it may have been counted, and it is safe to send it again with key '{key}'")
-                } else {
-                    String::new()
-                };
                 bail!(
-                    "{reason}; gave up after attempt {attempt} and {:.1} s{doubt}",
-                    elapsed.as_secs_f64()
+                    "{reason}; gave up after attempt {attempt} and {:.1} s{}",
+                    elapsed.as_secs_f64(),
+                    doubt(may_be_counted, key)
                 );
             }
             self.announce_first_repeat(&reason);
@@ -187,6 +185,9 @@ impl Sender {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_builder() => return Err(error).context("cannot build the request"),
+            Err(error) if is_not_http(&error) => {
+                return Ok(Attempt::Refused(unreachable("collector", &self.base, &error)));
+            }
             Err(error) => return Ok(lost(&error, !error.is_connect())),
         };
         let status = response.status();
@@ -228,7 +229,16 @@ impl Sender {
                 retry_after,
             }));
         }
-        bail!(reason)
+        Ok(Attempt::Refused(reason))
+    }
+}
+
+/// What to add to the end of a request of which an attempt may have been counted.
+fn doubt(may_be_counted: bool, key: &str) -> String {
+    if may_be_counted {
+        format!("; it may have been counted, and it is safe to send it again with key '{key}'")
+    } else {
+        String::new()
     }
 }
 
@@ -300,13 +310,26 @@ fn refusal(what: &str, base: &str, status: StatusCode, error: Option<&str>) -> S
     format!("the {what} at {base} answered {status}: {error}{remedy}")
 }
 
+/// Whoever answers like this has not read the request as one.
+fn is_not_http(error: &reqwest::Error) -> bool {
+    Chain::new(error).any(|cause| {
+        cause
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_parse)
+    })
+}
+
 fn unreachable(what: &str, base: &str, error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    let cause = Chain::new(error)
+        .last()
+        .map_or_else(String::new, ToString::to_string);
     let option = what.to_ascii_lowercase();
+    if is_not_http(error) {
+        return format!(
+            "what answers at {base} does not speak HTTP ({cause}): is this the {what}? \
+             check that --{option} or --config names it"
+        );
+    }
     format!(
         "cannot reach the {what} at {base} ({cause}): check that it runs and that --{option} or --config names it"
     )

@@ -64,8 +64,9 @@ struct Answer {
 #[derive(Debug, Deserialize)]
 struct OneSeries {
     name: String,
-    total: u64,
-    points: Vec<(f64, Option<u64>)>,
+    /// Sums of many counts of 64 bits each.
+    total: u128,
+    points: Vec<(f64, Option<u128>)>,
 }
 
 impl Series {
@@ -115,9 +116,9 @@ impl Series {
         writeln!(text, "from {from} until {until} UTC by {}", self.step)?;
         let width = width_columns();
         for series in &answer.series {
-            let counts: Vec<Option<u64>> = series.points.iter().map(|&(_, count)| count).collect();
+            let counts: Vec<Option<u128>> = series.points.iter().map(|&(_, count)| count).collect();
             let known = || counts.iter().flatten().copied();
-            let figure = |count: Option<u64>| count.map_or("–".to_owned(), grouped);
+            let figure = |count: Option<u128>| count.map_or("–".to_owned(), grouped);
             writeln!(
                 text,
                 "\n{}   total {}   min {}   max {}\n{}",
@@ -145,7 +146,7 @@ impl Series {
     /// A row per point, the last ones only, with what is left out below.
     fn table(&self, series: &[OneSeries]) -> anyhow::Result<String> {
         let shown = &series[..series.len().min(TABLE_SERIES_MAX)];
-        let mut rows = BTreeMap::<i64, Vec<Option<u64>>>::new();
+        let mut rows = BTreeMap::<i64, Vec<Option<u128>>>::new();
         for (column, one) in shown.iter().enumerate() {
             for &(unix_s, count) in &one.points {
                 let ms = Instant::from_unix_s(unix_s)?.unix_ms();
@@ -214,8 +215,8 @@ fn minute_text(unix_ms: i64) -> String {
 }
 
 /// The number with a comma before each three digits.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+pub(crate) fn grouped(number: impl Into<u128>) -> String {
+    let digits = number.into().to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {

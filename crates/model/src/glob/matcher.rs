@@ -155,6 +155,17 @@ mod tests {
         assert!(matches(&"*a".repeat(100), &"a".repeat(100)));
     }
 
+    #[test]
+    fn alternatives_match_wherever_their_bits_lie() {
+        for before in 1..2 * super::BITS {
+            let pattern = format!("{{{},a*c}}", "A".repeat(before));
+            assert!(matches(&pattern, "ac"), "{pattern}");
+            assert!(matches(&pattern, "abbc"), "{pattern}");
+            assert!(!matches(&pattern, "a.c"), "{pattern}");
+            assert!(matches(&pattern, &"A".repeat(before)), "{pattern}");
+        }
+    }
+
     /// Straight from the grammar: every alternative as text, every length of every run.
     fn naive(pattern: &str, name: &str) -> bool {
         let Some((head, rest)) = pattern.split_once('{') else {

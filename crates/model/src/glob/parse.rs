@@ -9,7 +9,7 @@ use crate::name::allowed_in_name;
 type Alternatives = BTreeSet<Vec<Token>>;
 
 /// All alternatives but the empty one, each with its end, and the sets that they name.
-pub(super) fn parse(pattern: &str) -> Result<(Box<[Token]>, Box<[Set]>), GlobError> {
+pub(super) fn parse(pattern: &str) -> Result<(Vec<Token>, Vec<Set>), GlobError> {
     let mut sets = Vec::new();
     let mut whole = Alternatives::from([Vec::new()]);
     let mut rest = pattern;
@@ -22,7 +22,7 @@ pub(super) fn parse(pattern: &str) -> Result<(Box<[Token]>, Box<[Set]>), GlobErr
     let tokens = whole
         .into_iter()
         .flat_map(|alternative| alternative.into_iter().chain([Token::End]));
-    Ok((tokens.collect(), sets.into_boxed_slice()))
+    Ok((tokens.collect(), sets))
 }
 
 /// What stands between one pair of braces, or before the first of them; and the text behind.

@@ -13,7 +13,10 @@ use crate::{Error, Server};
 /// Connections at once: a few per core of the centre, which also applies every region's counts.
 pub(super) const CONNECTIONS_MAX: usize = 8;
 
-/// Longest wait for a connection while all are lent.
+/// Scans of most names at once: each keeps a core of the centre busy, and the other connections are for what is quick.
+const BROAD_SCANS_MAX: usize = 2;
+
+/// Longest wait for a connection while all are lent, and for a turn to scan.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Longest wait for a new connection.
@@ -25,10 +28,14 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// Prepared statements per connection: one for each of 32 shards, and the others.
 const STATEMENTS_PREPARED_MAX: usize = 48;
 
+/// Rows handed over before other tasks get their turn: two milliseconds of matching the longest names with the costliest pattern.
+const ROWS_PER_TURN: usize = 256;
+
 /// Not `mysql_async::Pool`: that takes a connection back, as if it were clean, whose call was dropped halfway.
 pub(super) struct Leases {
     server: Server,
     slots: Semaphore,
+    broad_scans: Semaphore,
     idle: Mutex<Vec<Conn>>,
 }
 
@@ -45,19 +52,13 @@ impl Leases {
         Ok(Self {
             server: server.clone(),
             slots: Semaphore::new(CONNECTIONS_MAX),
+            broad_scans: Semaphore::new(BROAD_SCANS_MAX),
             idle: Mutex::default(),
         })
     }
 
     pub(super) async fn lease(&self) -> Result<Lease<'_>, Error> {
-        let Ok(Ok(slot)) = tokio::time::timeout(WAIT_LIMIT, self.slots.acquire()).await else {
-            let server = self.server.to_string();
-            return Err(Error::TimedOut {
-                action: "get a free connection",
-                server,
-                limit: WAIT_LIMIT,
-            });
-        };
+        let slot = self.permit(&self.slots, "get a free connection").await?;
         let conn = match self.take_idle().await {
             Some(conn) => conn,
             None => self.connect().await?,
@@ -67,6 +68,26 @@ impl Leases {
             conn,
             _slot: slot,
         })
+    }
+
+    /// A turn to scan most names. To be had before a connection, so that nobody waits for a turn with one.
+    pub(super) async fn turn_to_scan(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.permit(&self.broad_scans, "get a turn to scan names").await
+    }
+
+    async fn permit<'a>(
+        &self,
+        semaphore: &'a Semaphore,
+        action: &'static str,
+    ) -> Result<SemaphorePermit<'a>, Error> {
+        match tokio::time::timeout(WAIT_LIMIT, semaphore.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Error::TimedOut {
+                action,
+                server: self.server.to_string(),
+                limit: WAIT_LIMIT,
+            }),
+        }
     }
 
     /// An idle connection that still answers. One that does not means that the server went away, and the others with it.
@@ -113,19 +134,50 @@ impl Lease<'_> {
     }
 }
 
-/// Runs a prepared statement and hands over one row after the other.
+/// Runs a prepared statement and hands over one row after the other. Other tasks get their turn in between,
+/// however fast the rows come.
 pub(super) async fn for_each_row<T: FromRow>(
     conn: &mut Conn,
     sql: &str,
     params: impl Into<Params> + Send,
     mut each: impl FnMut(T) + Send,
 ) -> Result<(), mysql_async::Error> {
-    let mut unexpected = None;
-    let rows = conn.exec_iter(sql, params).await?;
-    rows.for_each_and_drop(|row| match mysql_async::from_row_opt(row) {
-        Ok(row) => each(row),
-        Err(FromRowError(row)) => unexpected = Some(row),
-    })
-    .await?;
-    unexpected.map_or(Ok(()), |row| Err(DriverError::FromRow { row }.into()))
+    let mut rows = conn.exec_iter(sql, params).await?;
+    let mut until_turn = ROWS_PER_TURN;
+    while let Some(row) = rows.next().await? {
+        each(mysql_async::from_row_opt(row).map_err(|FromRowError(row)| DriverError::FromRow { row })?);
+        until_turn -= 1;
+        if until_turn == 0 {
+            tokio::task::yield_now().await;
+            until_turn = ROWS_PER_TURN;
+        }
+    }
+    rows.drop_result().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_a_turn_to_scan_holds_no_connection() {
+        const LONGER_THAN_A_FREE_TURN: Duration = Duration::from_millis(20);
+        let server = Server {
+            socket: None,
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            user: "nobody".to_owned(),
+            password: None,
+        };
+        let leases = Leases::new(&server).unwrap();
+        let mut turns = Vec::new();
+        for _ in 0..BROAD_SCANS_MAX {
+            turns.push(leases.turn_to_scan().await.unwrap());
+        }
+        let waiting = tokio::time::timeout(LONGER_THAN_A_FREE_TURN, leases.turn_to_scan());
+        assert!(waiting.await.is_err());
+        assert_eq!(leases.slots.available_permits(), CONNECTIONS_MAX);
+        turns.pop();
+        turns.push(leases.turn_to_scan().await.unwrap());
+    }
 }

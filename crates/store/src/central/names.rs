@@ -11,6 +11,9 @@ use super::for_each_row;
 /// Rows of names that one pattern may reach by its literal beginning: about a second of reading.
 pub const NAMES_SCANNED_MAX: usize = 1_000_000;
 
+/// Bytes of a literal beginning with which a pattern is expected to reach few names; shorter ones go in turn.
+const NARROW_PREFIX_BYTES_MIN: usize = 3;
+
 /// A name that was counted at least once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
@@ -35,6 +38,18 @@ fn name((id, name, popularity): Row) -> Name {
         id: EventId(id),
         popularity,
     }
+}
+
+/// Whether [`matching`] may have to read most names.
+pub(super) fn is_broad(pattern: &Glob) -> bool {
+    pattern.literal().is_none()
+        && !pattern.matches_nothing()
+        && pattern.prefix().len() < NARROW_PREFIX_BYTES_MIN
+}
+
+/// Whether [`search`] may have to read most names: also for a part of a name, which no index finds.
+pub(super) fn is_broad_search(query: Option<&Glob>) -> bool {
+    query.is_none_or(|pattern| pattern.literal().is_some() || is_broad(pattern))
 }
 
 /// The names that any of `patterns` matches, by name.
@@ -105,11 +120,15 @@ async fn scan(
 ) -> Result<bool, mysql_async::Error> {
     const SQL: &str =
         "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE tagName LIKE ? LIMIT ?";
+    if pattern.matches_nothing() {
+        return Ok(true);
+    }
+    let mut matcher = pattern.matcher();
     let like = format!("{}%", escaped_for_like(&pattern.prefix()));
     let mut seen = 0;
     for_each_row(conn, SQL, (like, NAMES_SCANNED_MAX + 1), |row: Row| {
         seen += 1;
-        if pattern.matches(&row.1) {
+        if matcher.matches(&row.1) {
             each(row);
         }
     })
@@ -141,6 +160,25 @@ fn escaped_for_like(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_without_a_beginning_are_broad() {
+        for (pattern, broad, broad_search) in [
+            ("shop.*", false, false),
+            ("{shop,show}.*", false, false),
+            ("{shop,web}.*", true, true),
+            ("**.sold", true, true),
+            ("sh*", true, true),
+            ("{shop,shop}.*", false, false),
+            ("{,}", false, false),
+            ("a", false, true),
+        ] {
+            let pattern = Glob::new(pattern).unwrap();
+            assert_eq!(is_broad(&pattern), broad, "{pattern:?}");
+            assert_eq!(is_broad_search(Some(&pattern)), broad_search, "{pattern:?}");
+        }
+        assert!(is_broad_search(None));
+    }
 
     #[test]
     fn wildcards_of_like_are_taken_literally() {

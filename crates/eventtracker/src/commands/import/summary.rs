@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::combined::Refusal;
+use crate::commands::causes::Causes;
 use crate::commands::send::Answer;
 use crate::commands::series::grouped;
 
@@ -100,8 +101,10 @@ impl fmt::Display for Summary {
         match &self.stopped {
             Some(reason) => writeln!(
                 f,
-                "stopped early: {reason:#}\n\
-                 Repeat the same command to go on: what the collector has already accepted is recognised."
+                "stopped early: {}\n\
+                 Repeat the same command, with the same token, to go on: what the collector has already accepted is \
+                 recognised.",
+                Causes(reason)
             ),
             None => writeln!(
                 f,

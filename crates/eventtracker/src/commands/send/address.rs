@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use reqwest::Url;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
@@ -69,15 +69,17 @@ pub(crate) struct ApiAddress {
 
 impl CollectorAddress {
     pub(super) fn base(&self) -> anyhow::Result<String> {
-        let listen = |config: Config| config.collector.map(|c| c.listen);
-        base_url(&self.collector, self.config.as_deref(), "[collector]", listen)
+        base_url(&self.collector, self.config.as_deref(), |config| {
+            let collector = config.file.section(config.collector, "collector")?;
+            Ok(collector.listen)
+        })
     }
 }
 
 impl ApiAddress {
     pub(super) fn base(&self) -> anyhow::Result<String> {
-        base_url(&self.api, self.config.as_deref(), "[api]", |config| {
-            config.api.map(|a| a.listen)
+        base_url(&self.api, self.config.as_deref(), |config| {
+            Ok(config.file.section(config.api, "api")?.listen)
         })
     }
 }
@@ -86,13 +88,10 @@ impl ApiAddress {
 fn base_url(
     url: &str,
     config: Option<&Path>,
-    section: &str,
-    listen: impl Fn(Config) -> Option<SocketAddr>,
+    listen: impl Fn(Config) -> anyhow::Result<SocketAddr>,
 ) -> anyhow::Result<String> {
     if let Some(path) = config {
-        let listen = listen(Config::read(path)?)
-            .with_context(|| format!("{} has no {section} with its listen address", path.display()))?;
-        return Ok(format!("http://{}", reachable(listen)));
+        return Ok(format!("http://{}", reachable(listen(Config::read(path)?)?)));
     }
     let is_http = Url::parse(url).is_ok_and(|parsed| parsed.scheme() == "http" && parsed.has_host());
     ensure!(
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_url_is_checked() {
-        let base = |url: &str| base_url(url, None, "[api]", |_| None);
+        let base = |url: &str| base_url(url, None, |_| unreachable!("no file was given"));
         assert_eq!(base("http://eu.example:7080/").unwrap(), "http://eu.example:7080");
         for wrong in ["127.0.0.1:7080", "https://eu.example", "localhost"] {
             assert!(base(wrong).unwrap_err().to_string().contains(wrong));

@@ -108,6 +108,25 @@ async fn a_refusal_is_final_but_a_list_of_rejected_events_is_an_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_in_another_language_is_final_and_without_doubt() {
+    let (outcome, requests) = exchange(vec!["UNKNOWN_COMMAND\r\n".repeat(6)]).await;
+    let text = outcome.unwrap_err().to_string();
+    assert!(
+        text.contains("is this the collector?") && text.contains("--collector"),
+        "{text}"
+    );
+    assert!(!text.contains("may have been counted"), "{text}");
+    assert_eq!(requests.len(), 1);
+
+    let (outcome, _) = exchange(vec![String::new(), "UNKNOWN_COMMAND\r\n".to_owned()]).await;
+    let text = outcome.unwrap_err().to_string();
+    assert!(
+        text.contains("is this the collector?") && text.contains("key 'k-1'"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn an_unreachable_collector_is_one_sentence_with_its_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

@@ -10,17 +10,11 @@ pub(super) fn points_per_column(points: usize, width: usize) -> usize {
 
 /// At most `width` columns, each the sum of its points: the lowest block is zero, the highest the largest sum, a space
 /// a column without a known point. The first column may hold fewer points; the newest is always a whole one.
-pub(super) fn sparkline(counts: &[Option<u64>], width: usize) -> String {
+pub(super) fn sparkline(counts: &[Option<u128>], width: usize) -> String {
     let sums: Vec<Option<u128>> = counts
         .rchunks(points_per_column(counts.len(), width))
         .rev()
-        .map(|points| {
-            points
-                .iter()
-                .flatten()
-                .map(|&count| u128::from(count))
-                .reduce(|a, b| a + b)
-        })
+        .map(|points| points.iter().flatten().copied().reduce(u128::saturating_add))
         .collect();
     let largest = sums.iter().flatten().copied().max().unwrap_or(0).max(1);
     sums.into_iter()
@@ -30,7 +24,7 @@ pub(super) fn sparkline(counts: &[Option<u64>], width: usize) -> String {
 
 /// Rounded up, so that one event differs from none.
 fn block(sum: u128, largest: u128) -> char {
-    let level = (sum * 7).div_ceil(largest);
+    let level = sum.saturating_mul(7).div_ceil(largest);
     usize::try_from(level)
         .ok()
         .and_then(|level| BLOCKS.get(level))
@@ -62,7 +56,8 @@ mod tests {
 
     #[test]
     fn any_counts_fit() {
-        assert_eq!(sparkline(&[Some(u64::MAX); 4], 2), "██");
+        assert_eq!(sparkline(&[Some(u64::MAX.into()); 4], 2), "██");
+        assert_eq!(sparkline(&[Some(u128::MAX); 4], 2).chars().count(), 2);
         for points in 0..300 {
             assert!(sparkline(&vec![Some(1); points], 100).chars().count() <= 100);
         }

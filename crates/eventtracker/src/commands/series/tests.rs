@@ -80,8 +80,28 @@ fn only_the_last_rows_are_shown_and_it_says_so() {
 }
 
 #[test]
+fn sums_may_be_larger_than_a_count() {
+    let sum = 2 * u128::from(u64::MAX);
+    let json = format!(
+        r#"{{"from":0,"until":86400,"complete_until":null,"series":[{{"name":"a","total":{sum},"points":[[0,{sum}]]}}]}}"#
+    );
+    let text = series(&["a"])
+        .graphs(&serde_json::from_str(&json).unwrap())
+        .unwrap();
+    assert!(
+        text.contains("total 36,893,488,147,419,103,230   min 36,893"),
+        "{text}"
+    );
+}
+
+#[test]
 fn thousands_are_separated() {
-    let shown = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+    let shown = [
+        (0_u64, "0"),
+        (999, "999"),
+        (1_000, "1,000"),
+        (1_234_567, "1,234,567"),
+    ];
     for (number, text) in shown {
         assert_eq!(grouped(number), text);
     }
