@@ -1,9 +1,10 @@
 //! A connection to a region's outbox, on which it is safe to count.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
 
 use crate::{Error, Server};
 
@@ -18,11 +19,11 @@ const CLOCK_DIFFERENCE_S_MAX: i64 = 3600;
 
 /// What a region's server must be set to: with anything else, counts are lost without an error.
 const SETTINGS: [(&str, &str); 7] = [
-    ("log_bin", "1"),
-    ("sql_log_bin", "1"),
+    ("log_bin", "ON"),
+    ("sql_log_bin", "ON"),
     ("binlog_format", "STATEMENT"),
     ("tx_isolation", "REPEATABLE-READ"),
-    ("gtid_strict_mode", "1"),
+    ("gtid_strict_mode", "ON"),
     ("sync_binlog", "1"),
     ("innodb_flush_log_at_trx_commit", "1"),
 ];
@@ -34,7 +35,8 @@ pub(crate) async fn connect(server: &Server) -> Result<Conn, Error> {
     let found = server
         .limited("check the settings", CHECK_LIMIT, read(&mut conn))
         .await?;
-    for ((setting, must_be), is) in SETTINGS.into_iter().zip(found.settings) {
+    for (setting, must_be) in SETTINGS {
+        let is = found.settings.get(setting).cloned().unwrap_or_default();
         if is != must_be {
             return Err(Error::Setting {
                 server: server.to_string(),
@@ -59,7 +61,7 @@ pub(crate) async fn connect(server: &Server) -> Result<Conn, Error> {
 }
 
 struct Found {
-    settings: Vec<String>,
+    settings: HashMap<String, String>,
     outbox_tables_not_blackhole: u64,
     clock_difference_s: i64,
 }
@@ -67,16 +69,9 @@ struct Found {
 async fn read(conn: &mut Conn) -> Result<Found, mysql_async::Error> {
     const TABLES: &str = "SELECT COUNT(*) FROM information_schema.TABLES \
          WHERE TABLE_SCHEMA LIKE 'bigdata\\_%' AND ENGINE <> 'BLACKHOLE'";
-    let names = SETTINGS
-        .map(|(name, _)| format!("CAST(@@{name} AS CHAR)"))
-        .join(", ");
-    let row: Option<Row> = conn.query_first(format!("SELECT {names}")).await?;
-    let settings = row
-        .map(Row::unwrap)
-        .unwrap_or_default()
-        .into_iter()
-        .map(mysql_async::from_value)
-        .collect();
+    let names = SETTINGS.map(|(name, _)| format!("'{name}'")).join(", ");
+    let show = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
+    let settings: Vec<(String, String)> = conn.query(show).await?;
     let outbox_tables_not_blackhole = conn.query_first(TABLES).await?.unwrap_or_default();
     let server_s: i64 = conn
         .query_first("SELECT UNIX_TIMESTAMP()")
@@ -85,7 +80,7 @@ async fn read(conn: &mut Conn) -> Result<Found, mysql_async::Error> {
     let here = model::Instant::from(std::time::SystemTime::now());
     let clock_difference_s = here.unix_ms() / 1000 - server_s;
     Ok(Found {
-        settings,
+        settings: settings.into_iter().collect(),
         outbox_tables_not_blackhole,
         clock_difference_s,
     })

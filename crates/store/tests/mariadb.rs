@@ -217,7 +217,7 @@ async fn a_server_that_would_lose_counts_is_refused() {
     let mut worker = Regional::new(servers.description().central.root(), "eu", "worker-1").unwrap();
     let refusal = worker.connect().await.unwrap_err().to_string();
     assert!(
-        refusal.contains("log_bin = 0") && refusal.contains("mariadb-region.cnf"),
+        refusal.contains("log_bin = OFF") && refusal.contains("mariadb-region.cnf"),
         "{refusal}"
     );
 
