@@ -12,8 +12,9 @@ const COUNTS_MAX: usize = 200_000;
 /// Rows that a flush writes: a fraction of a second in the region, and for as long they block other regions' rows at the centre.
 const ROWS_MAX: usize = 20_000;
 
-/// Bytes of names held at once.
+/// Memory of names held at once, and of one beside its text.
 const NAME_BYTES_MAX: usize = 4 << 20;
+const NAME_OVERHEAD_BYTES: usize = 64;
 
 /// Batches held at once: as many rows go into the ledger.
 const BATCHES_MAX: usize = 20_000;
@@ -43,7 +44,7 @@ impl Held {
         }
         for (id, name) in job.names {
             if let Entry::Vacant(vacant) = self.names.entry(id) {
-                self.name_bytes += name.as_str().len();
+                self.name_bytes += name.as_str().len() + NAME_OVERHEAD_BYTES;
                 vacant.insert(name);
             }
         }
