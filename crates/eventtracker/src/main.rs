@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             outcome
         });
     outcome.unwrap_or_else(|error| {
-        eprintln!("eventtracker: {error:#}");
+        eprintln!("eventtracker: {}", commands::causes::Causes(&error));
         ExitCode::FAILURE
     })
 }
