@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::ledger::Ledger;
-use crate::rig::{LIMIT, Rig, one_region, settings};
+use crate::rig::{LIMIT, Rig, one_region, settings, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
 const CONNECTIONS_MAX: usize = 8;
@@ -91,5 +91,43 @@ async fn have_a_share_each() {
     let answer = rig.post("eu", &json!({ "name": "second" })).await;
     assert_eq!((answer.status, answer.retry_after), (429, true), "{answer:?}");
     drop(waiting);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn have_so_many_connections_each() {
+    let region_overrides = settings("[collector]\nconnections_per_peer_max = 2");
+    let rig = Rig::start(Options {
+        region_overrides,
+        ..one_region()
+    })
+    .await;
+    let address = rig.collectors("eu")[0]
+        .strip_prefix("http://")
+        .unwrap()
+        .to_owned();
+    // Both are served: the collector has seen them.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut word = [0; 12];
+        stream.read_exact(&mut word).await.unwrap();
+        assert_eq!(&word, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    let mut third = TcpStream::connect(&address).await.unwrap();
+    assert_eq!(until_closed(&mut third).await, "");
+    drop(held);
+    wait_until("a place for another connection", async || {
+        match rig.http.get(format!("http://{address}/healthz")).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await;
     rig.stop().await;
 }
