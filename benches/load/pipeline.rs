@@ -103,11 +103,8 @@ impl Pipeline {
 
     /// Base addresses of the collectors, region by region.
     pub(crate) fn collectors(&self) -> Vec<Vec<String>> {
-        let of_region = |region: &playground::Region| match region.collectors.as_slice() {
-            [] => vec![region.collector.clone()],
-            several => several.to_vec(),
-        };
-        self.description.regions.values().map(of_region).collect()
+        let regions = self.description.regions.values();
+        regions.map(|region| region.all_collectors().to_vec()).collect()
     }
 
     /// Stops a playground of our own. Where something was wrong its directory stays, logs and all.

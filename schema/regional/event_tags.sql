@@ -1,4 +1,5 @@
--- The outbox for names, written by the workers in the transaction of a name's first counts.
+-- The outbox for names, written by the workers in the transaction of a name's first counts, and about once a minute with
+-- what its popularity has grown by.
 CREATE TABLE IF NOT EXISTS bigdata_0.EventTags (
     eventId    BIGINT UNSIGNED                                NOT NULL,
     tagName    VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

@@ -1,6 +1,6 @@
 //! The whole pipeline on real servers, driven through its public faces. Each module is named by what it shows.
 //!
-//! A sender keeps a ledger of what it sent: less at the centre is loss, more is doubling. Nothing sleeps; every wait
+//! A sender keeps a ledger of what it sent: less at the centre is loss, more is doubling. Every wait
 //! is for a state, has a limit, and prints the last state seen.
 #![expect(
     clippy::unwrap_used,

@@ -5,9 +5,8 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use model::TubeState;
-use playground::{Description, Options};
+use playground::{Description, Directory, Options};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -21,7 +20,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(crate) struct Rig {
-    dir: Option<TempDir>,
+    dir: Directory,
     stop: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
     pub(crate) http: reqwest::Client,
@@ -61,10 +60,7 @@ pub(crate) fn settings(text: &str) -> toml::Table {
 
 impl Rig {
     pub(crate) async fn start(options: Options) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("eventtracker-test-")
-            .tempdir()
-            .unwrap();
+        let dir = Directory::new().unwrap();
         let options = Options {
             data_dir: dir.path().join("data"),
             ..options
@@ -75,7 +71,7 @@ impl Rig {
             ready.send(()).unwrap();
         });
         let mut rig = Self {
-            dir: Some(dir),
+            dir,
             stop,
             running: tokio::spawn(playground),
             http: reqwest::Client::new(),
@@ -93,7 +89,7 @@ impl Rig {
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.dir.as_ref().unwrap().path().join("data")
+        self.dir.path().join("data")
     }
 
     /// Read anew at each call: process ids change with restarts.
@@ -111,12 +107,7 @@ impl Rig {
 
     /// Base addresses of a region's collectors.
     pub(crate) fn collectors(&self, region: &str) -> Vec<String> {
-        let region = &self.description().regions[region];
-        if region.collectors.is_empty() {
-            vec![region.collector.clone()]
-        } else {
-            region.collectors.clone()
-        }
+        self.description().regions[region].all_collectors().to_vec()
     }
 
     /// Posts events as JSON to a region's first collector.
@@ -169,15 +160,6 @@ impl Rig {
         let status = self.get("/v1/status").await.json;
         for region in status["regions"].as_array().unwrap() {
             assert_eq!(region["replication"]["running"], true, "{region}");
-        }
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let dir = self.dir.take().unwrap().keep();
-            eprintln!("data and logs of the failed test: {}", dir.display());
         }
     }
 }

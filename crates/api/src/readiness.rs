@@ -28,7 +28,7 @@ pub(crate) async fn watch(central: Central, health: Health, shutdown: Cancellati
                     if answered != Some(false) {
                         tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
                     }
-                    health.not_ready(CENTRAL_DATABASE, error);
+                    health.not_ready(CENTRAL_DATABASE, &error);
                 }
             }
             answered = Some(answers);

@@ -23,8 +23,9 @@ const JOB_BYTES_MIN: usize = 30_000;
 /// How often the depth of the queue is asked for.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The deeper the queue, the longer jobs wait to fill up, so that a long outage of the workers fits into fewer jobs.
-const LINGER_DOUBLES_EVERY_JOBS: u64 = 100;
+/// The deeper the queue, the longer jobs wait to fill up, so that a long outage of the workers fits into fewer jobs:
+/// once more for every so many jobs, up to the maximum.
+const LINGER_GROWS_EVERY_JOBS: u64 = 100;
 const LINGER_MAX: Duration = Duration::from_millis(250);
 
 /// What became of a job.
@@ -200,7 +201,7 @@ impl Combiner {
     }
 
     fn linger(&self, base: Duration) -> Duration {
-        let factor = 1 + self.lock().depth / LINGER_DOUBLES_EVERY_JOBS;
+        let factor = 1 + self.lock().depth / LINGER_GROWS_EVERY_JOBS;
         base.saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX))
             .min(LINGER_MAX.max(base))
     }
@@ -233,6 +234,7 @@ pub(crate) async fn put_jobs(
         producer,
         health,
         asked: None,
+        failing: false,
     };
     loop {
         putter.ask_depth_if_due().await?;
@@ -263,6 +265,8 @@ struct Putter {
     producer: Producer,
     health: Health,
     asked: Option<Instant>,
+    /// Whether the queue failed when last asked: an outage is logged once.
+    failing: bool,
 }
 
 impl Putter {
@@ -308,9 +312,18 @@ impl Putter {
             Ok(tube) => {
                 self.combiner.queue_answered(tube.jobs());
                 self.health.ready("queue");
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the queue answers again");
+                }
             }
             Err(error) if error.is_final() => return Err(error),
-            Err(error) => self.queue_failed(&error),
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    let cause: &dyn std::error::Error = &error;
+                    tracing::warn!(cause, "the queue is away: requests are refused");
+                }
+                self.queue_failed(&error);
+            }
         }
         Ok(())
     }
@@ -318,10 +331,7 @@ impl Putter {
     /// Until the queue answers again, requests are refused at once instead of waiting in vain.
     fn queue_failed(&mut self, error: &dyn std::error::Error) {
         self.combiner.lock().away = true;
-        let cause = error
-            .source()
-            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        self.health.not_ready("queue", cause);
+        self.health.not_ready("queue", error);
         metrics::counter!("collector_queue_failures_total").increment(1);
     }
 }

@@ -29,8 +29,11 @@ impl Health {
         self.set(part, None);
     }
 
-    pub fn not_ready(&self, part: &'static str, reason: impl ToString) {
-        self.set(part, Some(reason.to_string()));
+    /// The reason is the error with all its causes.
+    pub fn not_ready(&self, part: &'static str, error: &dyn std::error::Error) {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let texts: Vec<String> = causes.map(ToString::to_string).collect();
+        self.set(part, Some(texts.join(": ")));
     }
 
     /// The parts that are not ready, with their reasons.
@@ -91,7 +94,7 @@ mod tests {
     fn ready_when_every_part_is() {
         let health = Health::waiting_for(&["queue", "database"]);
         health.ready("queue");
-        health.not_ready("database", "connection refused");
+        health.not_ready("database", &std::io::Error::other("connection refused"));
         assert_eq!(
             health.reasons().get("database").map(String::as_str),
             Some("connection refused")

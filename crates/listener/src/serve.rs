@@ -22,6 +22,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// A client that takes in nothing of its answer for this long is cut off.
 const WRITE_STALL_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a shutdown waits for requests in progress.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
 /// Pause after a failed accept (out of file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,8 +46,6 @@ pub struct Limits {
     pub connections_per_peer_max: usize,
     /// Longest wait for a request's headers, hence also for an idle connection's next request.
     pub header_timeout: Duration,
-    /// How long a shutdown waits for requests in progress.
-    pub drain_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -53,7 +54,6 @@ impl Default for Limits {
             connections_max: 1024,
             connections_per_peer_max: 512,
             header_timeout: Duration::from_secs(15),
-            drain_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -97,7 +97,7 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdo
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(limits.drain_timeout, connections.wait())
+    if tokio::time::timeout(DRAIN_LIMIT, connections.wait())
         .await
         .is_err()
     {

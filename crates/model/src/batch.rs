@@ -10,14 +10,13 @@ use crate::{EventId, Instant, Minute};
 
 /// Estimated size at which a keyed request is cut: every piece fits into one job of 65,535 bytes.
 ///
-/// Part of a key's meaning: changing it (or [`piece_cost_bytes`], or [`BatchId::of_piece`]) makes retries
+/// Part of a key's meaning: changing it (or `piece_cost_bytes`, or [`BatchId::of_piece`]) makes retries
 /// that cross the change count twice.
 pub const PIECE_BYTES_MAX: usize = 60_000;
 
 /// What one event weighs in the cut: the length of its name as sent (0 where it has none) plus 40 bytes, more than its
 /// share of a job's JSON (`"name",` and `"1763787600":[[1234,1000000000]],`).
-#[must_use]
-pub fn piece_cost_bytes(name_bytes: usize) -> usize {
+fn piece_cost_bytes(name_bytes: usize) -> usize {
     name_bytes + 40
 }
 

@@ -15,13 +15,13 @@ mod step;
 mod time;
 mod tube;
 
-pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece, piece_cost_bytes};
+pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
 pub use event::{Event, EventError};
 pub use glob::{Glob, GlobError};
-pub use minute::{Minute, MinuteError, MinuteRange};
+pub use minute::{Minute, MinuteError};
 pub use name::{EventId, EventName, NAME_BYTES_MAX, NameError};
-pub use shard::{SHARD_COUNT, Shard};
+pub use shard::Shard;
 pub use step::{Step, StepError};
 pub use time::{Instant, TimeError};
 pub use tube::TubeState;

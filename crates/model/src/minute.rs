@@ -1,4 +1,4 @@
-//! UTC minutes, and half-open ranges of them.
+//! UTC minutes.
 
 use std::fmt;
 
@@ -77,46 +77,12 @@ impl Minute {
             u64::from(time.year().unsigned_abs()) * 10_000 + u64::from(time.month() * 100 + time.day());
         date * 1_000_000 + u64::from(time.hour() * 10_000 + time.minute() * 100)
     }
-
-    #[must_use]
-    fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
 }
 
 impl fmt::Display for Minute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();
         write!(f, "{}", time.format("%Y-%m-%dT%H:%MZ"))
-    }
-}
-
-/// The minutes from `from` up to but not including `until`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MinuteRange {
-    pub from: Minute,
-    pub until: Minute,
-}
-
-impl MinuteRange {
-    #[must_use]
-    pub fn contains(self, minute: Minute) -> bool {
-        self.from <= minute && minute < self.until
-    }
-
-    /// Number of minutes, 0 where `until` is not after `from`.
-    #[must_use]
-    pub fn len(self) -> u32 {
-        self.until.0.saturating_sub(self.from.0)
-    }
-
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = Minute> {
-        std::iter::successors(Some(self.from), |m| Some(m.next())).take_while(move |&m| m < self.until)
     }
 }
 
@@ -153,7 +119,7 @@ mod tests {
         #[test]
         fn an_instant_belongs_to_one_minute(ms in FIRST_UNIX_S * 1000..LAST_UNIX_S * 1000) {
             let minute = Minute::containing(Instant::from_unix_ms(ms)).unwrap();
-            prop_assert!(minute.unix_s() * 1000 <= ms && ms < minute.next().unix_s() * 1000);
+            prop_assert!(minute.unix_s() * 1000 <= ms && ms < (minute.unix_s() + 60) * 1000);
             prop_assert_eq!(Minute::from_unix_s(minute.unix_s()).unwrap(), minute);
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::EventId;
 
-pub const SHARD_COUNT: u8 = 32;
+const SHARD_COUNT: u8 = 32;
 
 /// A range of eventIds: shard n holds those whose top five bits are n, in database `bigdata_n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

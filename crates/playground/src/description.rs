@@ -105,6 +105,18 @@ impl Database {
     }
 }
 
+impl Region {
+    /// Base addresses of all collectors.
+    #[must_use]
+    pub fn all_collectors(&self) -> &[String] {
+        if self.collectors.is_empty() {
+            std::slice::from_ref(&self.collector)
+        } else {
+            &self.collectors
+        }
+    }
+}
+
 impl Pids {
     #[must_use]
     pub fn all(&self) -> &[u32] {

@@ -7,33 +7,11 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use playground::{Database, Description, Options, Playground, free_port};
-use tempfile::TempDir;
+use playground::{Database, Description, Directory, Options, Playground, free_port};
 use tokio_util::sync::CancellationToken;
 
 /// A killed server is back in about two seconds, and the centre tries a lost source again every five.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// A directory that a failed test leaves behind, with its logs.
-struct Directory(Option<TempDir>);
-
-impl Directory {
-    fn new() -> Self {
-        Self(Some(tempfile::tempdir().unwrap()))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.as_ref().unwrap().path()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Some(dir) = self.0.take_if(|_| std::thread::panicking()) {
-            eprintln!("the logs are in {}", dir.keep().display());
-        }
-    }
-}
 
 fn options(data_dir: &Path, port: u16) -> Options {
     Options {
@@ -105,7 +83,7 @@ fn runs(pid: u32) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_start_and_replicate() {
-    let dir = Directory::new();
+    let dir = Directory::new().unwrap();
     let mut playground = start(dir.path(), free_port(2).unwrap()).await;
     let description = playground.description();
     assert_eq!(Description::read(dir.path()).unwrap(), description);
@@ -148,7 +126,7 @@ async fn servers_start_and_replicate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_servers_come_back_and_go_on() {
-    let dir = Directory::new();
+    let dir = Directory::new().unwrap();
     let mut playground = start(dir.path(), free_port(2).unwrap()).await;
     let before = playground.description();
     let stop = CancellationToken::new();
@@ -194,7 +172,7 @@ async fn wait_for_answer(database: &Database) {
 /// The second start puts `eu` where `us` was. The servers of the first were left to themselves, as after `kill -9`.
 #[tokio::test(flavor = "multi_thread")]
 async fn data_survives_a_move_to_other_ports() {
-    let dir = Directory::new();
+    let dir = Directory::new().unwrap();
     let port = free_port(3).unwrap();
     let playground = start(dir.path(), port).await;
     let description = playground.description();
@@ -214,7 +192,7 @@ async fn data_survives_a_move_to_other_ports() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_cannot_start_is_shown_with_its_log() {
-    let dir = Directory::new();
+    let dir = Directory::new().unwrap();
     let program = dir.path().join("eventtracker");
     std::fs::write(&program, "#!/bin/sh\necho \"no $1 today\"\nexit 3\n").unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -242,7 +220,7 @@ async fn a_role_that_cannot_start_is_shown_with_its_log() {
 /// Given up while servers are installed. The next start may be for other regions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_can_be_given_up() {
-    let dir = Directory::new();
+    let dir = Directory::new().unwrap();
     let port = free_port(2).unwrap();
     let stop = CancellationToken::new();
     let given_up = tokio::spawn({

@@ -12,7 +12,7 @@ use crate::{Config, Error, PRIORITY};
 /// How long a reserve waits for a first job, in whole seconds (beanstalkc cuts fractions off).
 const RESERVE_WAIT: Duration = Duration::from_secs(1);
 
-/// Longest wait for a call that beanstalkd answers from memory or after one write.
+/// Longest wait for one call, of which the longest deletes all jobs of a flush.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A job that this consumer holds until it deletes or buries it, loses its connection, or the time to run is over.

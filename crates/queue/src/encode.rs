@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use model::{BatchId, COUNT_MAX, EventName, Instant, Minute};
 
 /// Largest body: beanstalkd's default limit is 65,535 bytes, and a job stays under it.
-pub const JOB_BYTES_MAX: usize = 65_534;
+const JOB_BYTES_MAX: usize = 65_534;
 
 /// `{"accepted":1763787600.125,"names":[],"batches":[]}`, with room for any instant.
 const ENVELOPE_BYTES: usize = 64;

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 
 pub use consumer::{Consumer, Reserved};
 pub use decode::{DecodeError, Decoded, decode};
-pub use encode::{JOB_BYTES_MAX, JobBuilder};
+pub use encode::JobBuilder;
 pub use error::Error;
 pub use operate::{Head, heads, kick};
 pub use producer::{Producer, PutError};

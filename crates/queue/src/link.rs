@@ -25,6 +25,7 @@ const STUCK_FOR_GOOD_AFTER: Duration = Duration::from_secs(60);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
+/// What the thread runs; false ends it, because the connection broke or nobody waits for the answer any more.
 type Call = Box<dyn FnOnce(&mut Beanstalkc) -> bool + Send>;
 
 /// A connection that is made when first needed, and anew after each failure.

@@ -5,20 +5,19 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
-use playground::{Options, Playground};
+use playground::{Directory, Options, Playground};
 use queue::{Config, Consumer, Error, Producer, PutError};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 struct Servers {
     playground: Playground,
     config: Config,
-    _dir: TempDir,
+    _dir: Directory,
 }
 
 impl Servers {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Directory::new().unwrap();
         let options = Options {
             data_dir: dir.path().to_owned(),
             port: playground::free_port(1).unwrap(),

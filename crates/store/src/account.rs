@@ -33,22 +33,30 @@ pub struct Account {
     pub password: Password,
 }
 
+/// MariaDB's limit for user names is 80; long ones only hide in logs.
+const USER_BYTES_MAX: usize = 32;
+
 impl Account {
+    /// Name and password, both fit to stand between quotes in a statement.
+    pub(crate) fn checked(&self) -> Result<(&str, String), Error> {
+        let user = checked_word("account name", &self.user, USER_BYTES_MAX)?;
+        let password = self.password.read(user)?;
+        let is_plain = |b: u8| b.is_ascii_graphic() && !b"'\"\\".contains(&b);
+        if password.bytes().all(is_plain) {
+            Ok((user, password))
+        } else {
+            Err(Error::PasswordText {
+                user: user.to_owned(),
+            })
+        }
+    }
+
     /// Creates the account on `admin`'s server, or sets its password and rights anew.
     ///
     /// # Errors
     /// A password that cannot be read or quoted, or a statement that failed.
     pub async fn ensure(&self, admin: &Server, role: Role) -> Result<(), Error> {
-        let user = checked_word("account name", &self.user, 32)?;
-        let password = self.password.read(&self.user)?;
-        if !password
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"'\"\\".contains(&b))
-        {
-            return Err(Error::PasswordText {
-                user: self.user.clone(),
-            });
-        }
+        let (user, password) = self.checked()?;
         let mut conn = admin.connect().await?;
         let mut statements = vec!["SET sql_log_bin = 0".to_owned()];
         for host in ["localhost", "%"] {

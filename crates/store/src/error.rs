@@ -49,6 +49,8 @@ pub enum Error {
         setting: &'static str,
         value: u64,
     },
+    #[error("host '{value}' may only have letters, digits, '.', '-' and ':'")]
+    Host { value: String },
     #[error("no password is configured for {user}")]
     NoPassword { user: String },
     #[error("{what} '{value}' may only have letters, digits, '_' and '-', at most {limit} of them")]

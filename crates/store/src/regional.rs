@@ -21,7 +21,7 @@ const ATTEMPTS_MAX: u32 = 5;
 const STATEMENT_BYTES_MAX: usize = 1_000_000;
 
 /// Longest name of a region and of a worker; the widths of the columns.
-const REGION_BYTES_MAX: usize = 32;
+pub(crate) const REGION_BYTES_MAX: usize = 32;
 const SOURCE_BYTES_MAX: usize = 64;
 
 const ERROR_DEADLOCK: u16 = 1213;
@@ -39,7 +39,7 @@ pub struct Flush<'a> {
     /// Counts to add to names that the centre knows.
     pub popularity: &'a HashMap<EventId, (EventName<'static>, u64)>,
     /// The queue as this worker last saw it.
-    pub tube: Option<(TubeState, Instant)>,
+    pub tube: (TubeState, Instant),
 }
 
 /// What a transaction did.
@@ -218,9 +218,7 @@ impl Regional {
     }
 
     async fn write_tube(&self, out: &mut Script<'_>, flush: &Flush<'_>) -> Result<(), mysql_async::Error> {
-        let Some((tube, seen_at)) = flush.tube else {
-            return Ok(());
-        };
+        let (tube, seen_at) = flush.tube;
         let age = tube
             .oldest_ready_age_s
             .map_or_else(|| "NULL".to_owned(), |s| s.to_string());

@@ -6,6 +6,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use crate::account::checked_word;
+use crate::regional::REGION_BYTES_MAX;
 use crate::{Account, Error, Server};
 
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
@@ -50,25 +51,17 @@ impl SourceState {
 /// A name, host or password that cannot be quoted, a source that cannot be reached or has another server's identity,
 /// or a statement that failed.
 pub async fn start_source(centre_admin: &Server, source: &Source, account: &Account) -> Result<(), Error> {
-    let name = checked_word("region name", &source.region, 32)?;
+    let name = checked_word("region name", &source.region, REGION_BYTES_MAX)?;
     let host_is_plain = source
         .host
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b));
     if !host_is_plain {
-        return Err(Error::Word {
-            what: "host",
+        return Err(Error::Host {
             value: source.host.clone(),
-            limit: 255,
         });
     }
-    let user = checked_word("account name", &account.user, 32)?;
-    let password = account.password.read(user)?;
-    if password.contains(['\'', '\\']) {
-        return Err(Error::PasswordText {
-            user: user.to_owned(),
-        });
-    }
+    let (user, password) = account.checked()?;
     check_identity(centre_admin, source, account).await?;
     let mut conn = centre_admin.connect().await?;
     let run = async {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{Account, Error};
 
 /// Longest wait for a connection: a server on the same network answers in milliseconds or not at all.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Every session: UTC, so that TIMESTAMP means unix time; strict, so that nothing is cut silently.
 const SESSION_SETUP: [&str; 2] = [

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
 use mysql_async::prelude::Queryable;
-use playground::{Description, Options, Playground};
+use playground::{Description, Directory, Options, Playground};
 use store::{Committed, Flush, Password, Regional, Server};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 const MINUTE_S: i64 = 1_763_787_600;
@@ -16,12 +15,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 struct Servers {
     playground: Playground,
-    dir: TempDir,
+    dir: Directory,
 }
 
 impl Servers {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Directory::new().unwrap();
         let options = Options {
             data_dir: dir.path().to_owned(),
             port: playground::free_port(1).unwrap(),
@@ -90,10 +89,10 @@ async fn commit(worker: &mut Regional, batches: &[Batch], names: &[&str]) -> Com
         .iter()
         .map(|name| (EventId::of(name), EventName::new((*name).to_owned()).unwrap()))
         .collect();
-    let tube = Some((
+    let tube = (
         TubeState::default(),
         model::Instant::from_unix_ms(MINUTE_S * 1000),
-    ));
+    );
     let flush = Flush {
         batches,
         names: &new_names,

@@ -19,7 +19,7 @@ pub use config::{Config, Error};
 use held::{FlushPolicy, Held};
 use names::Names;
 
-/// Jobs taken in one round trip's time: bounds what one look into the queue can add to memory.
+/// Jobs taken in one look into the queue: bounds what it can add to memory before the next check for a flush.
 const RESERVE_JOBS_MAX: usize = 4;
 
 /// Pause between two looks into the queue while jobs are held that are not due yet.
@@ -158,7 +158,7 @@ impl Worker {
             names: &self.held.names,
             names_known: self.names.known(),
             popularity: popularity.unwrap_or(&names::NO_POPULARITY),
-            tube: Some(tube),
+            tube,
         };
         let committed = self.region.commit(&flush).await?;
         let popularity_sent = popularity.is_some();

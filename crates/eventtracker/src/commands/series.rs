@@ -31,7 +31,7 @@ pub(crate) struct Series {
     /// Names or globs, such as `shop.item.sold` or `web.status.*`
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
-    /// Beginning: unix seconds, RFC 3339, or an age such as -90m, -24h or -7d
+    /// Beginning: unix seconds, RFC 3339, a date such as 2015-05-17, or an age such as -90m, -24h or -7d
     #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true)]
     from: String,
     /// End, itself excluded

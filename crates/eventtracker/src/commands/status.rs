@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::send::{Api, ApiAddress};
 use super::series::{grouped, utc};
 
-/// A region states its clock every second, and its status with each flush; silence for this long is a fault.
+/// A worker states its queue's status every five seconds and with each flush; silence for this long is a fault.
 const SILENCE_S_MAX: f64 = 60.0;
 
 /// Shows the health of all regions and what the centre stores
@@ -180,7 +180,7 @@ impl Region {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         match &self.replication {
-            None => faults.push("the centre does not replicate it: see `eventtracker region add`".to_owned()),
+            None => faults.push("the centre does not replicate it: add its [[source]] to the centre's file and run `eventtracker schema apply`".to_owned()),
             Some(replication) if !replication.running => {
                 let error = replication.error.as_deref().filter(|error| !error.is_empty());
                 let error = error.map_or(String::new(), |error| format!(": {error}"));

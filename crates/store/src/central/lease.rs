@@ -8,6 +8,7 @@ use mysql_async::{Conn, DriverError, FromRowError, Params};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{BRIEF_LIMIT, STATEMENT_S_MAX};
+use crate::server::CONNECT_LIMIT;
 use crate::{Error, Server};
 
 /// Connections at once: a few per core of the centre, which also applies every region's counts.
@@ -18,9 +19,6 @@ const BROAD_SCANS_MAX: usize = 2;
 
 /// Longest wait for a connection while all are lent, and for a turn to scan.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
-
-/// Longest wait for a new connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A closed connection waits no longer than a few of these for a server that went silent.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! Where an operator command finds its server, and with which token.
+//! Where an operator command finds its server, and with which token it sends.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -62,9 +62,6 @@ pub(crate) struct ApiAddress {
     /// The centre's configuration: its `[api] listen` is used instead of the URL
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Bearer token; better in the environment than in the list of processes
-    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
-    pub(super) token: Option<Token>,
 }
 
 impl CollectorAddress {
