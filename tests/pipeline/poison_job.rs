@@ -66,21 +66,10 @@ async fn is_buried_and_the_rest_goes_on() {
     }
 
     let mut ledger = Ledger::default();
-    put(
-        &rig,
-        job(100, &json!({ "1763787600": [[0, 7]] }))
-            .to_string()
-            .as_bytes(),
-    )
-    .await;
+    let good = job(100, &json!({ "1763787600": [[0, 7]] })).to_string();
+    put(&rig, good.as_bytes()).await;
     // The same batch in another job: counted once.
-    put(
-        &rig,
-        job(100, &json!({ "1763787600": [[0, 7]] }))
-            .to_string()
-            .as_bytes(),
-    )
-    .await;
+    put(&rig, good.as_bytes()).await;
     // A minute 23 hours ahead: further than collectors allow, and fine.
     let ahead = (chrono::Utc::now().timestamp() + 23 * 3600) / 60 * 60;
     put(

@@ -36,17 +36,8 @@ async fn is_refused_and_drains() {
     }
     assert_eq!((ledger.total(), refused), (5, 15));
     signal("CONT", worker).await;
-    wait_until("the collector to take events again", async || {
-        let answer = rig
-            .post("eu", &json!({ "name": "full.after", "timestamp": MINUTE }))
-            .await;
-        if answer.status == 202 {
-            Ok(())
-        } else {
-            Err(format!("{answer:?}"))
-        }
-    })
-    .await;
+    let event = json!({ "name": "full.after", "timestamp": MINUTE });
+    rig.post_until_accepted("eu", &event).await;
     ledger.acknowledged("full.after", MINUTE, 1);
     ledger.expect_at_centre(&rig).await;
     rig.stop().await;
@@ -81,17 +72,8 @@ async fn a_queue_that_hangs_is_given_up_and_comes_back() {
         "{metrics}"
     );
     signal("CONT", beanstalkd).await;
-    wait_until("the collector to take events again", async || {
-        let answer = rig
-            .post("eu", &json!({ "name": "back", "timestamp": MINUTE }))
-            .await;
-        if answer.status == 202 {
-            Ok(())
-        } else {
-            Err(format!("{answer:?}"))
-        }
-    })
-    .await;
+    let event = json!({ "name": "back", "timestamp": MINUTE });
+    rig.post_until_accepted("eu", &event).await;
     ledger.acknowledged("back", MINUTE, 1);
     ledger.expect_at_centre(&rig).await;
     rig.stop().await;

@@ -110,6 +110,25 @@ impl Rig {
         self.description().regions[region].all_collectors().to_vec()
     }
 
+    /// Host and port of a region's first collector, for a client of the test's own.
+    pub(crate) fn collector_address(&self, region: &str) -> String {
+        self.collectors(region)[0]
+            .strip_prefix("http://")
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Posts events until they are taken.
+    pub(crate) async fn post_until_accepted(&self, region: &str, events: &Value) {
+        wait_until("the collector to take events", async || {
+            match self.post(region, events).await {
+                answer if answer.status == 202 => Ok(()),
+                answer => Err(format!("{answer:?}")),
+            }
+        })
+        .await;
+    }
+
     /// Posts events as JSON to a region's first collector.
     pub(crate) async fn post(&self, region: &str, events: &Value) -> Answer {
         let url = format!("{}/v1/events", self.collectors(region)[0]);

@@ -29,13 +29,12 @@ async fn are_cut_off() {
         ..one_region()
     })
     .await;
-    let collector = rig.collectors("eu")[0].clone();
-    let address = collector.strip_prefix("http://").unwrap();
+    let address = rig.collector_address("eu");
 
     // Every place is taken by a client that never finishes its headers; the next request waits for them to be cut off.
     let mut silent = Vec::new();
     for _ in 0..CONNECTIONS_MAX {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
         stream
             .write_all(b"POST /v1/events HTTP/1.1\r\nHost: a\r\nX-Slow: ")
             .await
@@ -50,7 +49,7 @@ async fn are_cut_off() {
         until_closed(stream).await;
     }
 
-    let mut slow_body = TcpStream::connect(address).await.unwrap();
+    let mut slow_body = TcpStream::connect(&address).await.unwrap();
     slow_body
         .write_all(b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{\"name\":")
         .await
@@ -75,10 +74,7 @@ async fn have_a_share_each() {
         ..one_region()
     })
     .await;
-    let address = rig.collectors("eu")[0]
-        .strip_prefix("http://")
-        .unwrap()
-        .to_owned();
+    let address = rig.collector_address("eu");
     let mut waiting = TcpStream::connect(&address).await.unwrap();
     waiting
         .write_all(b"POST /v1/events HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
@@ -102,10 +98,7 @@ async fn have_so_many_connections_each() {
         ..one_region()
     })
     .await;
-    let address = rig.collectors("eu")[0]
-        .strip_prefix("http://")
-        .unwrap()
-        .to_owned();
+    let address = rig.collector_address("eu");
     // Both are served: the collector has seen them.
     let mut held = Vec::new();
     for _ in 0..2 {

@@ -84,7 +84,7 @@ impl Job {
 }
 
 /// What a job takes as a whole or not at all.
-trait Part {
+pub(crate) trait Part {
     /// Memory, estimated from above.
     fn bytes(&self) -> usize;
     fn add_to(&self, job: &mut JobBuilder) -> bool;
@@ -145,19 +145,11 @@ impl Combiner {
         }
     }
 
-    /// Adds events to the batch that all requests share. Returns a ticket for each job that got some.
+    /// Adds a request's events to the batch that all requests share, or its batches of its own.
+    /// Returns a ticket for each job that got some.
     ///
     /// All or nothing: room for every job that they may need is there before the first is added.
-    pub(crate) fn add_events(&self, events: &[Event<'_>]) -> Result<Vec<Ticket>, NoRoom> {
-        self.add_parts(events)
-    }
-
-    /// Adds batches of their own; otherwise as [`Combiner::add_events`].
-    pub(crate) fn add_batches(&self, batches: &[KeyedBatch<'_>]) -> Result<Vec<Ticket>, NoRoom> {
-        self.add_parts(batches)
-    }
-
-    fn add_parts(&self, parts: &[impl Part]) -> Result<Vec<Ticket>, NoRoom> {
+    pub(crate) fn add(&self, parts: &[impl Part]) -> Result<Vec<Ticket>, NoRoom> {
         let bytes = parts.iter().map(Part::bytes).sum();
         let mut state = self.lock();
         state.make_room(bytes, self.jobs_max)?;

@@ -164,10 +164,10 @@ impl Collector {
         let accepted = items.len() - rejected.total();
         let tickets = match &meaning.key {
             _ if accepted == 0 => Ok(Vec::new()),
-            Some(key) => self.combiner.add_batches(&pieces(items, secret, key)),
+            Some(key) => self.combiner.add(&pieces(items, secret, key)),
             None => {
                 let events: Vec<_> = items.into_iter().filter_map(|item| item.event.ok()).collect();
-                self.combiner.add_events(&events)
+                self.combiner.add(&events)
             }
         };
         Ok(TakenIn {
