@@ -1,9 +1,11 @@
 -- The ledger: ids of the batches that were counted. A batch whose id is here is never counted again.
--- Written and read by the workers, in the transaction of the counts: hence InnoDB, with the id as its only key.
+-- Written, read and pruned by the workers, in the transaction of the counts: hence InnoDB, with the id as its only unique key.
+-- The second key finds what is old enough to be pruned.
 CREATE TABLE IF NOT EXISTS eventtracker.CountedBatch (
     batchId    BINARY(16)      NOT NULL,
     acceptedAt TIMESTAMP       NOT NULL,
     countedAt  TIMESTAMP       NOT NULL,
     total      BIGINT UNSIGNED NOT NULL,
-    PRIMARY KEY (batchId)
+    PRIMARY KEY (batchId),
+    KEY countedAt (countedAt)
 ) ENGINE=InnoDB

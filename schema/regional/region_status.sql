@@ -8,5 +8,8 @@ CREATE TABLE IF NOT EXISTS bigdata_0.RegionStatus (
     jobsDelayed   BIGINT UNSIGNED NOT NULL,
     jobsBuried    BIGINT UNSIGNED NOT NULL,
     oldestJobAgeS BIGINT UNSIGNED NULL,
+    queueDurable  BOOLEAN         NOT NULL DEFAULT TRUE,
+    diskFreeBytes BIGINT UNSIGNED NULL,
+    diskSizeBytes BIGINT UNSIGNED NULL,
     PRIMARY KEY (region, source)
 ) ENGINE=BLACKHOLE

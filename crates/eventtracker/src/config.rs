@@ -13,7 +13,8 @@ pub(crate) struct Region {
 }
 
 /// A region's file has `region`, `queue`, `regional`, `replication`, `collector`, `worker`;
-/// the centre's `central`, `replication`, `analyst`, `source`, `api`.
+/// the centre's `central`, `replication`, `analyst`, `source`, `api`, `keeper`, `other_centre`. Both have `replication` and
+/// `housekeeping`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -27,6 +28,11 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) source: Vec<store::Source>,
     pub(crate) api: Option<api::Config>,
+    pub(crate) keeper: Option<keeper::Config>,
+    #[serde(default)]
+    pub(crate) other_centre: Vec<store::Centre>,
+    /// The keeper's account: in every region, at its own centre and at others.
+    pub(crate) housekeeping: Option<store::Account>,
     /// In a region: the account under which the centre reads the binlog. At the centre: the account it uses.
     pub(crate) replication: Option<store::Account>,
     #[serde(skip)]
@@ -60,8 +66,11 @@ impl Config {
             || self.regional.is_some()
             || self.collector.is_some()
             || self.worker.is_some();
-        let of_centre =
-            self.central.is_some() || self.analyst.is_some() || self.api.is_some() || !self.source.is_empty();
+        let of_centre = self.central.is_some()
+            || self.analyst.is_some()
+            || self.api.is_some()
+            || self.keeper.is_some()
+            || !self.source.is_empty();
         match (of_region, of_centre) {
             (true, false) => Some(Side::Regional),
             (false, true) => Some(Side::Central),
@@ -98,11 +107,11 @@ impl File {
     }
 }
 
-/// Both sides have a `[replication]`.
+/// Both sides have `[replication]` and `[housekeeping]`.
 fn side_of(section: &str) -> Option<Side> {
     match section {
         "region" | "queue" | "regional" | "collector" | "worker" => Some(Side::Regional),
-        "central" | "analyst" | "source" | "api" => Some(Side::Central),
+        "central" | "analyst" | "source" | "api" | "keeper" => Some(Side::Central),
         _ => None,
     }
 }

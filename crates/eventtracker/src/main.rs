@@ -29,6 +29,8 @@ enum Command {
     Worker(roles::Worker),
     /// Serve series and names over HTTP
     Api(roles::Api),
+    /// Look after the centre: clocks, audits, applied binlogs, alarms
+    Keeper(roles::Keeper),
     /// Start everything on this machine: regions, the centre, the roles
     Playground(commands::playground::Playground),
     /// Send events
@@ -74,6 +76,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Collector(role) => role.run().await.map(|()| ExitCode::SUCCESS),
         Command::Worker(role) => role.run().await.map(|()| ExitCode::SUCCESS),
         Command::Api(role) => role.run().await.map(|()| ExitCode::SUCCESS),
+        Command::Keeper(role) => role.run().await.map(|()| ExitCode::SUCCESS),
         Command::Playground(command) => command.run().await.map(|()| ExitCode::SUCCESS),
         Command::Emit(command) => command.run().await,
         Command::Import(command) => command.run().await,

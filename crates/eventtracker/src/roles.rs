@@ -46,6 +46,13 @@ pub(crate) struct Api {
     config: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Keeper {
+    /// The centre's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
 impl Collector {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
@@ -67,21 +74,30 @@ impl Worker {
         worker.name = self.name.unwrap_or(worker.name);
 
         let health = Health::waiting_for(&worker::READINESS);
-        let routes = health.clone().routes(metrics_recorder()?);
-        let listener = listener::bind(worker.listen).await?;
-        let stop = stop_signal()?;
-        let worked = CancellationToken::new();
-        let serving = tokio::spawn(listener::serve(
-            listener,
-            routes,
-            listener::Limits::default(),
-            worked.clone(),
-        ));
+        let side = serve_health(worker.listen, &health).await?;
         tracing::info!(region = region.name, worker = worker.name, "working");
-        let outcome = worker::run(&worker, &region.name, &queue, regional, health, stop).await;
-        worked.cancel();
-        serving.await?;
+        let outcome = worker::run(&worker, &region.name, &queue, regional, health, stop_signal()?).await;
+        side.end().await?;
         Ok(outcome?)
+    }
+}
+
+impl Keeper {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let config = Config::read(&self.config)?;
+        let account = config.file.section(config.housekeeping, "housekeeping")?;
+        let central = config.file.section(config.central, "central")?;
+        let keeper = config.file.section(config.keeper, "keeper")?;
+        let charge = keeper::Charge {
+            centre: central.with_user(&account.user, Some(account.password.clone())),
+            others: config.other_centre,
+            sources: config.source,
+            account,
+        };
+        let health = Health::waiting_for(&keeper::READINESS);
+        let side = serve_health(keeper.listen, &health).await?;
+        keeper::run(&keeper, charge, health, stop_signal()?).await;
+        side.end().await
     }
 }
 
@@ -96,6 +112,32 @@ impl Api {
             stop_signal()?,
         )
         .await?)
+    }
+}
+
+/// Health and metrics beside the work of a role that serves nothing else.
+struct Side {
+    serving: tokio::task::JoinHandle<()>,
+    worked: CancellationToken,
+}
+
+async fn serve_health(listen: SocketAddr, health: &Health) -> anyhow::Result<Side> {
+    let routes = health.clone().routes(metrics_recorder()?);
+    let listener = listener::bind(listen).await?;
+    let worked = CancellationToken::new();
+    let serving = tokio::spawn(listener::serve(
+        listener,
+        routes,
+        listener::Limits::default(),
+        worked.clone(),
+    ));
+    Ok(Side { serving, worked })
+}
+
+impl Side {
+    async fn end(self) -> anyhow::Result<()> {
+        self.worked.cancel();
+        Ok(self.serving.await?)
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Accounts {
     pub replication: Account,
     pub api: Account,
     pub analyst: Account,
+    pub housekeeping: Account,
 }
 
 impl Accounts {
@@ -39,6 +40,7 @@ impl Accounts {
             replication: account("replication")?,
             api: account("api")?,
             analyst: account("analyst")?,
+            housekeeping: account("keeper")?,
         })
     }
 }

@@ -58,6 +58,8 @@ pub struct CentrePids {
     /// Missing where only the servers were started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<u32>,
 }
 
 impl Description {
@@ -146,7 +148,7 @@ mod tests {
         "regions":{"eu":{"collector":"http://127.0.0.1:7080","beanstalkd":"127.0.0.1:7081",
             "mariadb":{"socket":"/d/eu/mariadb/mariadb.sock","port":7082,"pid":2},
             "pids":{"collector":3,"worker":[4,8],"beanstalkd":5}}},
-        "pids":{"api":6}}"#;
+        "pids":{"api":6,"keeper":7}}"#;
 
     #[test]
     fn reads_and_writes_the_documented_form() {

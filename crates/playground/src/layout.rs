@@ -105,6 +105,7 @@ impl Layout {
         let mut ports = vec![
             ("api".to_owned(), self.port),
             ("central MariaDB".to_owned(), self.central_port()),
+            ("keeper".to_owned(), self.keeper_port()),
         ];
         for region in &self.regions {
             let name = &region.name;
@@ -120,6 +121,10 @@ impl Layout {
 
     pub(crate) fn central_port(&self) -> u16 {
         self.port + 1
+    }
+
+    pub(crate) fn keeper_port(&self) -> u16 {
+        self.port + 2
     }
 
     pub(crate) fn logs(&self) -> PathBuf {
@@ -282,7 +287,7 @@ mod tests {
         let mut ports: Vec<u16> = layout.ports(&options).into_iter().map(|(_, port)| port).collect();
         ports.sort_unstable();
         ports.dedup();
-        assert_eq!(ports.len(), 2 + 2 * 10, "no port has two users");
+        assert_eq!(ports.len(), 3 + 2 * 10, "no port has two users");
     }
 
     #[test]

@@ -176,6 +176,7 @@ impl Playground {
             regions: regions.collect(),
             pids: CentrePids {
                 api: self.pids_of(Kind::Api, "").first().copied(),
+                keeper: self.pids_of(Kind::Keeper, "").first().copied(),
             },
         }
     }

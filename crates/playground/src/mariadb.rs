@@ -151,8 +151,13 @@ impl MariaDb {
             Side::Regional => [
                 (&accounts.worker, Role::Worker),
                 (&accounts.replication, Role::Replication),
+                (&accounts.housekeeping, Role::RegionalKeeper),
             ],
-            Side::Central => [(&accounts.api, Role::Api), (&accounts.analyst, Role::Analyst)],
+            Side::Central => [
+                (&accounts.api, Role::Api),
+                (&accounts.analyst, Role::Analyst),
+                (&accounts.housekeeping, Role::CentralKeeper),
+            ],
         };
         for (account, role) in roles {
             account.ensure(&root, role).await?;

@@ -28,16 +28,18 @@ pub(crate) enum Kind {
     Worker,
     Beanstalkd,
     Api,
+    Keeper,
     RegionalMariaDb,
     CentralMariaDb,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Collector,
         Self::Worker,
         Self::Beanstalkd,
         Self::Api,
+        Self::Keeper,
         Self::RegionalMariaDb,
         Self::CentralMariaDb,
     ];
@@ -146,6 +148,13 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
         "api".to_owned(),
         layout.port,
         roles::api_arguments(layout),
+    );
+    role(
+        Kind::Keeper,
+        "",
+        "keeper".to_owned(),
+        layout.keeper_port(),
+        roles::keeper_arguments(layout),
     );
     processes
 }

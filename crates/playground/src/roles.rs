@@ -40,6 +40,10 @@ pub(crate) fn api_arguments(layout: &Layout) -> Vec<OsString> {
     vec!["api".into(), "--config".into(), layout.central_config().into()]
 }
 
+pub(crate) fn keeper_arguments(layout: &Layout) -> Vec<OsString> {
+    vec!["keeper".into(), "--config".into(), layout.central_config().into()]
+}
+
 /// `http://` and the address of a role that listens on `port`.
 pub(crate) fn base_url(port: u16) -> String {
     format!("http://{}", address(port))
@@ -71,6 +75,7 @@ fn region_config(region: &Region, accounts: &Accounts) -> Result<Table> {
             server(&MariaDb::of_region(region).database(0), &accounts.worker)?,
         ),
         ("replication", account(&accounts.replication)?.into()),
+        ("housekeeping", account(&accounts.housekeeping)?.into()),
         (
             "collector",
             table([("listen", address(region.collector_port(0)).into())]).into(),
@@ -103,7 +108,12 @@ fn central_config(layout: &Layout, accounts: &Accounts) -> Result<Table> {
         ("analyst", account(&accounts.analyst)?.into()),
         ("replication", account(&accounts.replication)?.into()),
         ("source", Value::Array(sources.collect())),
+        ("housekeeping", account(&accounts.housekeeping)?.into()),
         ("api", table([("listen", address(layout.port).into())]).into()),
+        (
+            "keeper",
+            table([("listen", address(layout.keeper_port()).into())]).into(),
+        ),
     ]))
 }
 

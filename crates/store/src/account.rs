@@ -23,6 +23,10 @@ pub enum Role {
     Api,
     /// At the centre: reads everything.
     Analyst,
+    /// In a region: for the keeper of a centre, which reads clock, totals and ledger and purges applied binlogs.
+    RegionalKeeper,
+    /// At the centre: for its keeper, which audits and takes notes, and for other centres' keepers, which ask how far it is.
+    CentralKeeper,
 }
 
 /// Name and password of one account.
@@ -81,7 +85,9 @@ impl Role {
     fn limits(self) -> String {
         match self {
             Self::Analyst => format!(" WITH MAX_STATEMENT_TIME {ANALYST_STATEMENT_S_MAX}"),
-            Self::Worker | Self::Replication | Self::Api => String::new(),
+            Self::Worker | Self::Replication | Self::Api | Self::RegionalKeeper | Self::CentralKeeper => {
+                String::new()
+            }
         }
     }
 
@@ -94,18 +100,33 @@ impl Role {
         match self {
             Self::Worker => {
                 let mut grants = per_shard("INSERT, UPDATE, SELECT");
-                grants.push(format!(
-                    "GRANT INSERT, SELECT ON eventtracker.CountedBatch TO {account}"
-                ));
-                grants.push(format!(
-                    "GRANT INSERT, UPDATE, SELECT ON eventtracker.CountedTotal TO {account}"
-                ));
+                for (table, rights) in [
+                    ("CountedBatch", "INSERT, SELECT, DELETE"),
+                    ("CountedFlush", "INSERT, SELECT, DELETE"),
+                    ("CountedTotal", "INSERT, UPDATE, SELECT"),
+                    ("TubeMark", "INSERT, UPDATE, SELECT"),
+                ] {
+                    grants.push(format!("GRANT {rights} ON eventtracker.{table} TO {account}"));
+                }
                 grants
             }
             Self::Replication => vec![format!("GRANT REPLICATION SLAVE ON *.* TO {account}")],
             Self::Api => {
                 let mut grants = per_shard("SELECT");
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
+                grants.push(format!("GRANT SELECT ON eventtracker.* TO {account}"));
+                grants
+            }
+            Self::RegionalKeeper => vec![
+                format!("GRANT BINLOG ADMIN, BINLOG MONITOR ON *.* TO {account}"),
+                format!("GRANT SELECT ON eventtracker.* TO {account}"),
+            ],
+            Self::CentralKeeper => {
+                let mut grants = per_shard("SELECT");
+                grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
+                grants.push(format!(
+                    "GRANT INSERT, UPDATE, DELETE, SELECT ON eventtracker.* TO {account}"
+                ));
                 grants
             }
             Self::Analyst => per_shard("SELECT"),

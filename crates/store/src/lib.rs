@@ -16,6 +16,6 @@ pub use account::{Account, Role};
 pub use central::{Central, Found, NAMES_SCANNED_MAX, Name, QueueState, ShardSize, Snapshot, Status};
 pub use error::Error;
 pub use regional::{Committed, Flush, Regional};
-pub use replication::{Source, SourceState, source_states, start_source};
+pub use replication::{Centre, Source, SourceState, source_states, start_source};
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};

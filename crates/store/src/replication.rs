@@ -26,6 +26,15 @@ pub struct Source {
     pub port: u16,
 }
 
+/// Another centre that the regions feed, as this one reaches it.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Centre {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+}
+
 /// One connection of `SHOW ALL SLAVES STATUS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceState {

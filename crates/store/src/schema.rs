@@ -34,7 +34,10 @@ impl Side {
                 sql!("regional/shard_database"),
                 &[sql!("regional/ledger_database")],
             ),
-            Self::Central => (sql!("central/shard_database"), &[]),
+            Self::Central => (
+                sql!("central/shard_database"),
+                &[sql!("central/housekeeping_database")],
+            ),
         };
         for_each_shard(per_shard)
             .into_iter()
@@ -51,8 +54,11 @@ impl Side {
                     sql!("regional/region_minute"),
                     sql!("regional/region_clock"),
                     sql!("regional/region_status"),
+                    sql!("regional/region_total"),
                     sql!("regional/counted_batch"),
                     sql!("regional/counted_total"),
+                    sql!("regional/counted_flush"),
+                    sql!("regional/tube_mark"),
                 ],
             ),
             Self::Central => (
@@ -65,11 +71,27 @@ impl Side {
                     sql!("central/region_minute"),
                     sql!("central/region_clock"),
                     sql!("central/region_status"),
+                    sql!("central/region_total"),
+                    sql!("central/clock_offset"),
+                    sql!("central/region_binlog"),
+                    sql!("central/alarm"),
                 ],
             ),
         };
         let sharded = per_shard.iter().flat_map(|text| for_each_shard(text));
         sharded.chain(once.iter().map(|&s| s.to_owned())).collect()
+    }
+
+    /// Brings tables of earlier versions up to date.
+    fn upgrades(self) -> &'static [&'static str] {
+        match self {
+            Self::Regional => &[
+                sql!("regional/counted_batch_upgrade"),
+                sql!("regional/counted_total_upgrade"),
+                sql!("regional/region_status_upgrade"),
+            ],
+            Self::Central => &[sql!("central/region_status_upgrade")],
+        }
     }
 }
 
@@ -91,6 +113,7 @@ pub async fn apply(admin: &Server, side: Side) -> Result<(), Error> {
     for statement in std::iter::once("SET sql_log_bin = 0".to_owned())
         .chain(side.databases())
         .chain(side.tables())
+        .chain(side.upgrades().iter().map(|&s| s.to_owned()))
     {
         admin
             .limited("apply the schema", STATEMENT_LIMIT, conn.query_drop(statement))
@@ -188,7 +211,7 @@ mod tests {
                 assert!(!statement.contains('{'), "{statement}");
             }
         }
-        assert_eq!(Side::Central.tables().len(), 68);
-        assert_eq!(Side::Central.databases().len(), 32);
+        assert_eq!(Side::Central.tables().len(), 72);
+        assert_eq!(Side::Central.databases().len(), 33);
     }
 }

@@ -69,6 +69,11 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
                     .section(config.replication.as_ref(), "replication")?
                     .ensure(&admin, Role::Replication)
                     .await?;
+                config
+                    .file
+                    .section(config.housekeeping.as_ref(), "housekeeping")?
+                    .ensure(&admin, Role::RegionalKeeper)
+                    .await?;
             }
             Side::Central => {
                 let central = config.file.section(config.central.as_ref(), "central")?;
@@ -77,6 +82,11 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
                     .file
                     .section(config.analyst.as_ref(), "analyst")?
                     .ensure(&admin, Role::Analyst)
+                    .await?;
+                config
+                    .file
+                    .section(config.housekeeping.as_ref(), "housekeeping")?
+                    .ensure(&admin, Role::CentralKeeper)
                     .await?;
                 for source in &config.source {
                     let account = config.file.section(config.replication.as_ref(), "replication")?;
