@@ -134,11 +134,11 @@ async fn read(api: &Api, query: Query) -> Result<Answer, Refusal> {
         };
         snapshot.counts(&ids, minutes, add).await?;
     }
+    let complete_until = snapshot.complete_until().await?;
     snapshot.finish().await?;
-    // Nothing is known to be complete until workers publish their clocks.
     Ok(Answer {
         buckets,
-        complete_until: None,
+        complete_until,
         series,
         _room: room,
     })

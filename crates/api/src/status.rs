@@ -8,11 +8,15 @@ use axum::extract::State;
 use axum::http::Uri;
 use model::Instant;
 use serde::Serialize;
-use store::{QueueState, ShardSize, SourceState, Status};
+use store::{QueueState, RegionClock, ShardSize, SourceState, Status};
 
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::routes::Api;
+
+/// A clock that follows the present is a flush, its way to the centre and a second of rounding behind it.
+const CLOCK_LAG_S_MAX: f64 = 10.0;
+const CLOCK_LAG_MS_MAX: i64 = 10_000;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
@@ -30,7 +34,11 @@ struct Region {
     replication: Option<Replication>,
     /// How old the region's last word at the centre is: counts that are younger may still be on their way.
     lag_s: Option<f64>,
+    /// Until when the region is complete, in unix seconds by the centre's clock.
     clock: Option<f64>,
+    /// What keeps the clock from following the present.
+    held_back: Option<String>,
+    clock_ahead_s: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +74,8 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
 }
 
 fn answer(status: Status, now: Instant) -> Answer {
+    let complete_until = store::complete_until(&status.clocks);
+    let mut clocks = status.clocks;
     let mut regions = BTreeMap::<String, (Option<QueueState>, Option<SourceState>)>::new();
     for queue in status.queues {
         let (of_region, _) = regions.entry(queue.region.clone()).or_default();
@@ -81,23 +91,32 @@ fn answer(status: Status, now: Instant) -> Answer {
         bytes,
     };
     Answer {
-        complete_until: None,
+        complete_until: complete_until.map(Instant::unix_s),
         regions: regions
             .into_iter()
-            .map(|(name, (queue, source))| region(name, queue, source, now))
+            .map(|(name, (queue, source))| {
+                let clock = clocks.remove(&name).unwrap_or_default();
+                region(name, queue, source, &clock, now)
+            })
             .collect(),
         shards: status.shards.into_iter().map(shard).collect(),
     }
 }
 
-fn region(region: String, queue: Option<QueueState>, source: Option<SourceState>, now: Instant) -> Region {
+fn region(
+    region: String,
+    queue: Option<QueueState>,
+    source: Option<SourceState>,
+    clock: &RegionClock,
+    now: Instant,
+) -> Region {
     let queue = queue.map(|queue| Queue {
         ready: queue.ready,
         reserved: queue.reserved,
         delayed: queue.delayed,
         buried: queue.buried,
         oldest_job_age_s: queue.oldest_job_age_s,
-        age_s: age_s(queue.seen, now),
+        age_s: age_s(queue.seen.plus_ms(-clock.ahead_ms.unwrap_or(0)), now),
     });
     let replication = source.map(|source| Replication {
         running: source.is_running(),
@@ -107,11 +126,51 @@ fn region(region: String, queue: Option<QueueState>, source: Option<SourceState>
     });
     Region {
         region,
+        held_back: held_back(clock, queue.as_ref(), replication.as_ref(), now),
         lag_s: queue.as_ref().map(|queue| queue.age_s),
         queue,
         replication,
-        clock: None,
+        clock: clock.complete_until.map(Instant::unix_s),
+        clock_ahead_s: clock.ahead_ms.map(|ms| Instant::from_unix_ms(ms).unix_s()),
     }
+}
+
+/// Why a region's clock is more than [`CLOCK_LAG_MS_MAX`] behind, as far as the centre can tell.
+fn held_back(
+    clock: &RegionClock,
+    queue: Option<&Queue>,
+    replication: Option<&Replication>,
+    now: Instant,
+) -> Option<String> {
+    let lag_ms = clock.complete_until.map(|until| now.ms_since(until));
+    if lag_ms.is_some_and(|lag_ms| lag_ms <= CLOCK_LAG_MS_MAX) {
+        return None;
+    }
+    let replication = replication?;
+    Some(match (clock, queue) {
+        _ if !replication.running => match &replication.error {
+            Some(error) => format!("replication does not run: {error}"),
+            None => "replication does not run".to_owned(),
+        },
+        (_, None) => "nothing has been heard of it yet".to_owned(),
+        (RegionClock { ahead_ms: None, .. }, _) => {
+            "its database's clock was not compared with the centre's yet; the keeper does that".to_owned()
+        }
+        (_, Some(queue)) if queue.age_s > CLOCK_LAG_S_MAX => {
+            format!("nothing has been heard of it for {:.0} s", queue.age_s)
+        }
+        (
+            _,
+            Some(Queue {
+                oldest_job_age_s: Some(age_s),
+                ..
+            }),
+        ) => {
+            format!("a job has waited in its queue for {age_s} s")
+        }
+        _ => "one of its jobs is held by a worker that does not finish it, or its database's clock jumped"
+            .to_owned(),
+    })
 }
 
 /// 0 where the other clock is ahead of ours.
@@ -147,21 +206,69 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_a_clock_back_is_named() {
+        let clock = |until_ms, ahead_ms| RegionClock {
+            complete_until: Some(Instant::from_unix_ms(until_ms)),
+            seen: None,
+            ahead_ms,
+        };
+        let running = SourceState {
+            io_running: "Yes".to_owned(),
+            last_error: String::new(),
+            ..source("eu")
+        };
+        let reason = |clock: &RegionClock, seen_ms: Option<i64>, oldest_job_age_s| {
+            let queue = seen_ms.map(|ms| QueueState {
+                oldest_job_age_s,
+                ..queue("eu", ms)
+            });
+            let now = Instant::from_unix_ms(100_000);
+            let answer = region("eu".to_owned(), queue, Some(running.clone()), clock, now);
+            answer.held_back.unwrap_or_default()
+        };
+        assert_eq!(reason(&clock(90_000, Some(0)), Some(99_000), None), "");
+        assert!(reason(&RegionClock::default(), None, None).contains("heard of it yet"));
+        assert!(reason(&RegionClock::default(), Some(99_000), None).contains("not compared"));
+        assert!(reason(&clock(40_000, Some(0)), Some(41_000), None).contains("for 59 s"));
+        assert!(
+            reason(&clock(40_000, Some(0)), Some(99_000), Some(58)).contains("waited in its queue for 58 s")
+        );
+        assert!(reason(&clock(40_000, Some(0)), Some(99_000), None).contains("held by a worker"));
+    }
+
+    #[test]
     fn a_region_is_listed_by_whatever_names_it() {
         let status = Status {
             queues: vec![queue("eu", 7_500), queue("us", 12_000)],
             sources: vec![source("ap"), source("eu")],
             shards: Vec::new(),
+            clocks: BTreeMap::from([
+                ("ap".to_owned(), RegionClock::default()),
+                (
+                    "eu".to_owned(),
+                    RegionClock {
+                        complete_until: Some(Instant::from_unix_ms(7_000)),
+                        seen: None,
+                        ahead_ms: Some(-500),
+                    },
+                ),
+            ]),
         };
         let answer = serde_json::to_value(answer(status, Instant::from_unix_ms(10_000))).unwrap();
         let replication = serde_json::json!(
             {"running": false, "io": "Connecting", "sql": "Yes", "error": "error reconnecting"});
         let queue = serde_json::json!(
-            {"ready": 5, "reserved": 2, "delayed": 0, "buried": 1, "oldest_job_age_s": 3, "age_s": 2.5});
+            {"ready": 5, "reserved": 2, "delayed": 0, "buried": 1, "oldest_job_age_s": 3, "age_s": 2.0});
         assert_eq!(answer["regions"][0]["region"], "ap");
         assert_eq!(answer["regions"][0]["queue"], serde_json::Value::Null);
+        assert_eq!(
+            answer["regions"][0]["held_back"],
+            "replication does not run: error reconnecting"
+        );
+        assert_eq!(answer["complete_until"], serde_json::Value::Null);
         let eu = serde_json::json!(
-            {"region": "eu", "queue": queue, "replication": replication, "lag_s": 2.5, "clock": null});
+            {"region": "eu", "queue": queue, "replication": replication, "lag_s": 2.0,
+             "clock": 7.0, "held_back": null, "clock_ahead_s": -0.5});
         assert_eq!(answer["regions"][1], eu);
         assert_eq!(answer["regions"][2]["replication"], serde_json::Value::Null);
         assert_eq!(answer["regions"][2]["lag_s"], 0.0);

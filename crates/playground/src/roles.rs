@@ -85,6 +85,10 @@ fn region_config(region: &Region, accounts: &Accounts) -> Result<Table> {
             table([
                 ("name", "worker-1".into()),
                 ("listen", address(region.worker_port(0)).into()),
+                (
+                    "disks",
+                    Value::Array(vec![path(&region.queue_dir())?, path(&region.dir)?]),
+                ),
             ])
             .into(),
         ),
@@ -127,6 +131,13 @@ fn server(database: &Database, login: &Account) -> Result<Value> {
     table.insert("host".to_owned(), "127.0.0.1".into());
     table.insert("port".to_owned(), i64::from(database.port).into());
     Ok(table.into())
+}
+
+fn path(path: &Path) -> Result<Value> {
+    Ok(path
+        .to_str()
+        .context("the data directory's path is not UTF-8")?
+        .into())
 }
 
 fn account(account: &Account) -> Result<Table> {

@@ -1,12 +1,15 @@
 //! Reserves jobs, and deletes or buries them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use beanstalkc::Beanstalkc;
 use model::TubeState;
 
 use crate::link::Link;
-use crate::operate::tube_state;
+use crate::log_watch::LogWatch;
+use crate::operate::{countable_job_age_s, fence, log, note_first_sight, tube_counts, tube_state};
+use crate::watermark::{Counts, Mark, Oldest, Tube, Watermark};
 use crate::{Config, Error, PRIORITY};
 
 /// How long a reserve waits for a first job, in whole seconds (beanstalkc cuts fractions off).
@@ -23,8 +26,22 @@ pub struct Reserved {
     pub body: Vec<u8>,
 }
 
+/// What a consumer sees of the tube.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    pub tube: TubeState,
+    /// Whether beanstalkd writes its log.
+    pub is_durable: bool,
+    /// The oldest job beside those that the consumer said it holds.
+    pub oldest: Oldest,
+    /// For other consumers to start from.
+    pub mark: Option<Mark>,
+}
+
 pub struct Consumer {
     link: Link,
+    watermark: Watermark,
+    log: LogWatch,
 }
 
 impl Consumer {
@@ -32,6 +49,8 @@ impl Consumer {
     pub fn new(config: &Config) -> Self {
         Self {
             link: Link::new(config.address),
+            watermark: Watermark::default(),
+            log: LogWatch::default(),
         }
     }
 
@@ -58,18 +77,25 @@ impl Consumer {
             .await
     }
 
-    /// Deletes jobs; one that is gone or was given to another worker meanwhile is passed over.
+    /// Deletes jobs; one that is gone or was given to another worker meanwhile is passed over. Returns those that were deleted.
     ///
     /// # Errors
     /// The connection broke: jobs not yet deleted will come back.
-    pub async fn delete(&mut self, job_ids: Vec<u64>) -> Result<(), Error> {
-        self.link
+    pub async fn delete(&mut self, job_ids: Vec<u64>) -> Result<BTreeSet<u64>, Error> {
+        let deleted = self
+            .link
             .call(CALL_LIMIT, move |connection| {
-                job_ids
-                    .iter()
-                    .try_for_each(|&id| unless_gone(connection.delete(id)))
+                let mut deleted = BTreeSet::new();
+                for id in job_ids {
+                    if unless_gone(connection.delete(id))? {
+                        deleted.insert(id);
+                    }
+                }
+                Ok(deleted)
             })
-            .await
+            .await?;
+        self.watermark.deleted(deleted.iter().copied());
+        Ok(deleted)
     }
 
     /// Sets a job aside until an operator kicks or deletes it.
@@ -79,15 +105,38 @@ impl Consumer {
     pub async fn bury(&mut self, job_id: u64) -> Result<(), Error> {
         self.link
             .call(CALL_LIMIT, move |connection| {
-                unless_gone(connection.bury(job_id, PRIORITY))
+                unless_gone(connection.bury(job_id, PRIORITY)).map(|_| ())
             })
             .await
     }
 
+    /// Looks for the oldest job that is in the queue beside `held`, whoever holds it. All of `held` must be reserved by
+    /// this consumer for sure: reserved well less than the time to run ago. `shared` is what any consumer found out before.
+    ///
     /// # Errors
-    /// The connection broke.
-    pub async fn tube_state(&mut self) -> Result<TubeState, Error> {
-        self.link.call(CALL_LIMIT, tube_state).await
+    /// The connection broke: all jobs held before are lost to this consumer.
+    pub async fn look(&mut self, held: BTreeSet<u64>, shared: Option<Mark>) -> Result<Look, Error> {
+        // Lost with a call that fails; the shared mark is a start for another.
+        let mut watermark = std::mem::take(&mut self.watermark);
+        let look = move |connection: &mut Beanstalkc| {
+            let log = log(connection)?;
+            note_first_sight(connection, &log)?;
+            let tube = tube_state(connection)?;
+            let mut counted = Connected {
+                process: &log.process,
+                connection,
+            };
+            let oldest = watermark.look(&mut counted, &held, shared.as_ref())?;
+            Ok((log, tube, oldest, watermark))
+        };
+        let (log, tube, oldest, watermark) = self.link.call(CALL_LIMIT, look).await?;
+        self.watermark = watermark;
+        Ok(Look {
+            tube,
+            is_durable: self.log.is_written(log),
+            oldest,
+            mark: self.watermark.mark().cloned(),
+        })
     }
 
     /// Gives every held job back at once.
@@ -115,9 +164,35 @@ fn reserve(connection: &mut Beanstalkc, max: usize, wait: Duration) -> Result<(V
     Ok((jobs, false))
 }
 
-fn unless_gone(outcome: Result<(), beanstalkc::BeanstalkcError>) -> Result<(), Error> {
+/// Whether the job was there.
+fn unless_gone(outcome: Result<(), beanstalkc::BeanstalkcError>) -> Result<bool, Error> {
     match outcome.map_err(Error::from) {
-        Err(Error::NotFound) => Ok(()),
-        other => other,
+        Ok(()) => Ok(true),
+        Err(Error::NotFound) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+struct Connected<'a> {
+    process: &'a str,
+    connection: &'a mut Beanstalkc,
+}
+
+impl Tube for Connected<'_> {
+    fn counts(&mut self) -> Result<Counts, Error> {
+        let (reserved, others) = tube_counts(self.connection)?;
+        Ok(Counts {
+            process: self.process.to_owned(),
+            reserved,
+            others,
+        })
+    }
+
+    fn age_s(&mut self, id: u64) -> Result<Option<u64>, Error> {
+        countable_job_age_s(self.connection, id)
+    }
+
+    fn fence(&mut self) -> Result<u64, Error> {
+        fence(self.connection)
     }
 }

@@ -10,17 +10,20 @@ mod decode;
 mod encode;
 mod error;
 mod link;
+mod log_watch;
 mod operate;
 mod producer;
+mod watermark;
 
 use std::net::SocketAddr;
 
-pub use consumer::{Consumer, Reserved};
+pub use consumer::{Consumer, Look, Reserved};
 pub use decode::{DecodeError, Decoded, decode};
 pub use encode::JobBuilder;
 pub use error::Error;
 pub use operate::{Head, heads, kick};
 pub use producer::{Producer, PutError};
+pub use watermark::{Mark, Oldest};
 
 /// The one tube of a region.
 pub const TUBE: &str = "events";

@@ -1,15 +1,19 @@
 //! What an operator and the status want to know of the tube.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use beanstalkc::Beanstalkc;
 use model::TubeState;
 
 use crate::link::Link;
-use crate::{Config, Error, TUBE};
+use crate::{Config, Error, PRIORITY, TIME_TO_RUN_S, TUBE, decode};
 
 const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Holds jobs for an instant each: see [`fence`].
+const FENCE_TUBE: &str = "events-fence";
 
 /// The first job in one state, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +52,14 @@ pub async fn kick(config: &Config, bound: u32) -> Result<u64, Error> {
         .await
 }
 
+/// Reserved jobs and all others, as of one moment.
+pub(crate) fn tube_counts(connection: &mut Beanstalkc) -> Result<(u64, u64), Error> {
+    let stats = connection.stats_tube(TUBE)?;
+    let others = ["ready", "delayed", "buried"].map(|state| number(&stats, &format!("current-jobs-{state}")));
+    let others = others.into_iter().sum::<Result<u64, Error>>()?;
+    Ok((number(&stats, "current-jobs-reserved")?, others))
+}
+
 pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<TubeState, Error> {
     let stats = connection.stats_tube(TUBE)?;
     let number = |key: &str| number(&stats, key);
@@ -78,6 +90,71 @@ pub(crate) fn log(connection: &mut Beanstalkc) -> Result<Log, Error> {
         records_written: number(&stats, "binlog-records-written")?,
         jobs_put: number(&stats, "total-jobs")?,
     })
+}
+
+/// Tells the audit how many jobs others had put into the tube before this process first saw it: what became of those,
+/// this process' counters do not know.
+pub(crate) fn note_first_sight(connection: &mut Beanstalkc, log: &Log) -> Result<(), Error> {
+    static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let is_known = |process| {
+        SEEN.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(process)
+    };
+    if is_known(&log.process) {
+        return Ok(());
+    }
+    let jobs = number(&connection.stats_tube(TUBE)?, "total-jobs")?;
+    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+    metrics::gauge!("queue_tube_jobs_at_start", "process" => log.process.clone()).set(jobs);
+    SEEN.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(log.process.clone());
+    Ok(())
+}
+
+/// A job by its number, as far as it matters to what is still to be counted: `None` if it is gone, lies in another tube, or
+/// is buried and cannot be read, which a job of a collector always can.
+pub(crate) fn countable_job_age_s(connection: &mut Beanstalkc, id: u64) -> Result<Option<u64>, Error> {
+    let stats = match connection.stats_job(id).map_err(Error::from) {
+        Ok(stats) => stats,
+        Err(Error::NotFound) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = |key: &str| stats.get(key).map(String::as_str).unwrap_or_default();
+    if text("tube") != TUBE {
+        return Ok(None);
+    }
+    if text("state") == "buried" {
+        match connection.peek(id).map_err(Error::from) {
+            Ok(job) if decode(job.body(), SystemTime::now().into()).is_err() => return Ok(None),
+            Err(Error::NotFound) => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    number(&stats, "age").map(Some)
+}
+
+/// The number that the next job gets, found by putting one into a tube that nobody reserves from and deleting it again.
+pub(crate) fn fence(connection: &mut Beanstalkc) -> Result<u64, Error> {
+    connection.use_tube(FENCE_TUBE)?;
+    let fenced = put_fence(connection);
+    connection.use_tube(TUBE)?;
+    fenced
+}
+
+fn put_fence(connection: &mut Beanstalkc) -> Result<u64, Error> {
+    let time_to_run = Duration::from_secs(TIME_TO_RUN_S.into());
+    let id = connection.put(b"fence", PRIORITY, Duration::ZERO, time_to_run)?;
+    // One that a crashed worker left would keep beanstalkd's log files from being removed.
+    while let Ok(left) = connection.peek_ready().map(|job| job.id()) {
+        match connection.delete(left).map_err(Error::from) {
+            Ok(()) | Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(id)
 }
 
 /// `None` where there is no such job, or where it went away between the two commands.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use model::TubeState;
 
 use crate::link::Link;
-use crate::operate::{Log, log, tube_state};
+use crate::log_watch::LogWatch;
+use crate::operate::{log, note_first_sight, tube_state};
 use crate::{Config, Error, PRIORITY, TIME_TO_RUN_S};
 
 /// Longest wait for one put: an fsync on a busy disk.
@@ -75,7 +76,9 @@ impl Producer {
         let (log, tube) = self
             .link
             .call(STATE_LIMIT, |connection| {
-                Ok((log(connection)?, tube_state(connection)?))
+                let log = log(connection)?;
+                note_first_sight(connection, &log)?;
+                Ok((log, tube_state(connection)?))
             })
             .await?;
         if self.log.is_written(log) {
@@ -97,61 +100,10 @@ impl Producer {
     }
 }
 
-/// Compares what was put with what was written down.
-#[derive(Debug, Default)]
-struct LogWatch {
-    last: Option<Log>,
-    /// Until a record is written, or another process takes over.
-    suspicious: bool,
-}
-
-impl LogWatch {
-    fn is_written(&mut self, now: Log) -> bool {
-        if let Some(last) = self.last.take().filter(|last| last.process == now.process) {
-            let written = now.records_written > last.records_written;
-            self.suspicious = !written && (self.suspicious || now.jobs_put > last.jobs_put);
-        } else {
-            self.suspicious = false;
-        }
-        let is_written = now.is_on && !self.suspicious;
-        self.last = Some(now);
-        is_written
-    }
-}
-
 /// `Buried` is a job in the queue that no worker will see before an operator kicks it.
 fn may_have_stored(error: &Error) -> bool {
     matches!(
         error,
         Error::Connection(_) | Error::Protocol(_) | Error::Stuck(_) | Error::Buried
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_that_stands_still_while_jobs_come_is_noticed_until_it_moves() {
-        let log = |process: &str, records_written, jobs_put| Log {
-            process: process.to_owned(),
-            is_on: true,
-            records_written,
-            jobs_put,
-        };
-        let mut watch = LogWatch::default();
-        assert!(watch.is_written(log("a", 5, 5)));
-        assert!(watch.is_written(log("a", 5, 5)));
-        assert!(watch.is_written(log("a", 6, 6)));
-        assert!(!watch.is_written(log("a", 6, 7)));
-        assert!(!watch.is_written(log("a", 6, 7)));
-        assert!(watch.is_written(log("a", 7, 7)));
-        watch.suspicious = true;
-        assert!(!watch.is_written(log("a", 7, 7)));
-        assert!(watch.is_written(log("b", 0, 0)));
-        assert!(!watch.is_written(Log {
-            is_on: false,
-            ..log("b", 1, 1)
-        }));
-    }
 }

@@ -1,5 +1,6 @@
 //! What is read at the centre: series, names, and the state of regions and shards.
 
+mod clock;
 mod lease;
 mod names;
 mod status;
@@ -7,11 +8,12 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{EventId, Glob, Minute, Shard};
+use model::{EventId, Glob, Instant, Minute, Shard};
 use mysql_async::Value;
 use mysql_async::prelude::Queryable;
 use tokio::sync::SemaphorePermit;
 
+pub use self::clock::{RegionClock, complete_until};
 use self::lease::{Lease, Leases, for_each_row};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
 pub use self::status::{QueueState, ShardSize, Status};
@@ -145,6 +147,18 @@ impl Snapshot<'_> {
             Ok(())
         };
         server.limited("read counts", CALL_LIMIT, read).await
+    }
+
+    /// Until when the counts of this snapshot are complete.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
+    pub async fn complete_until(&mut self) -> Result<Option<Instant>, Error> {
+        let (server, conn) = self.0.parts();
+        let clocks = server
+            .limited("read the clocks", BRIEF_LIMIT, clock::read(conn))
+            .await?;
+        Ok(complete_until(&clocks))
     }
 
     /// Ends the snapshot.

@@ -13,9 +13,12 @@ mod schema;
 mod server;
 
 pub use account::{Account, Role};
-pub use central::{Central, Found, NAMES_SCANNED_MAX, Name, QueueState, ShardSize, Snapshot, Status};
+pub use central::{
+    Central, Found, NAMES_SCANNED_MAX, Name, QueueState, RegionClock, ShardSize, Snapshot, Status,
+    complete_until,
+};
 pub use error::Error;
-pub use regional::{Committed, Flush, Regional};
+pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
 pub use replication::{Centre, Source, SourceState, source_states, start_source};
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};

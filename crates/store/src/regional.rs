@@ -1,13 +1,16 @@
 //! A region's counts: written once, by way of the ledger, into the tables that replication carries to the centre.
 
+mod ledger;
+mod script;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::{self, Write};
 use std::time::Duration;
 
 use model::{Batch, BatchId, EventId, EventName, Instant, Minute, MinuteCounts, Shard, TubeState};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use self::script::Script;
 use crate::account::checked_word;
 use crate::{Error, Server, outbox};
 
@@ -24,6 +27,9 @@ const STATEMENT_BYTES_MAX: usize = 1_000_000;
 pub(crate) const REGION_BYTES_MAX: usize = 32;
 const SOURCE_BYTES_MAX: usize = 64;
 
+/// Longest wait for the answer to what takes no time.
+const CLOCK_LIMIT: Duration = Duration::from_secs(5);
+
 const ERROR_DEADLOCK: u16 = 1213;
 const ERROR_LOCK_WAIT: u16 = 1205;
 
@@ -38,14 +44,37 @@ pub struct Flush<'a> {
     pub names_known: &'a HashSet<EventId>,
     /// Counts to add to names that the centre knows.
     pub popularity: &'a HashMap<EventId, (EventName<'static>, u64)>,
-    /// The queue as this worker last saw it.
-    pub tube: (TubeState, Instant),
+    pub report: &'a Report,
+}
+
+/// What a flush tells the centre of its region, beside the counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The regional database's clock ([`Regional::clock`]) before the queue was looked at.
+    pub seen_at: Instant,
+    pub tube: TubeState,
+    /// Whether beanstalkd writes its log.
+    pub queue_durable: bool,
+    /// The fullest disk that the worker watches.
+    pub disk: Option<Disk>,
+    /// Every job put before is in the batches of this flush, or was counted before. `None` where that is not known.
+    pub complete_until: Option<Instant>,
+    /// Process of beanstalkd, and the number below which none of its jobs is left.
+    pub tube_mark: Option<(String, u64)>,
+}
+
+/// Room on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    pub free_bytes: u64,
+    pub size_bytes: u64,
 }
 
 /// What a transaction did.
 #[derive(Debug, Default)]
 pub struct Committed {
-    pub batches_counted: u64,
+    /// Batches whose id was new to the ledger.
+    pub counted: HashSet<BatchId>,
     /// Batches whose id the ledger had already.
     pub batches_recognised: u64,
     pub rows: usize,
@@ -59,6 +88,14 @@ impl Committed {
     pub fn count(&self) -> u64 {
         self.totals.values().fold(0, |sum, &n| sum.saturating_add(n))
     }
+}
+
+/// What a worker asks its region's MariaDB before it looks at the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    pub now: Instant,
+    /// As in [`Report`], by whichever worker was last.
+    pub tube_mark: Option<(String, u64)>,
 }
 
 /// A worker's connection to its region's MariaDB.
@@ -95,6 +132,44 @@ impl Regional {
         Ok(())
     }
 
+    /// The regional database's clock, a moment ago, and what workers found out of the queue.
+    ///
+    /// # Errors
+    /// The server refused or did not answer; the connection is made anew by the next call.
+    pub async fn clock(&mut self) -> Result<Clock, Error> {
+        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED), process, lowest \
+                           FROM (SELECT 1) one LEFT JOIN eventtracker.TubeMark ON id = 1";
+        self.connect().await?;
+        let mut conn = self.conn.take().ok_or(Error::Shape { what: SQL })?;
+        let row = self
+            .server
+            .limited("read the clock", CLOCK_LIMIT, conn.query_first(SQL))
+            .await?;
+        self.conn = Some(conn);
+        let (now_ms, process, lowest): (i64, Option<String>, Option<u64>) =
+            row.ok_or(Error::Shape { what: SQL })?;
+        Ok(Clock {
+            now: Instant::from_unix_ms(now_ms),
+            tube_mark: process.zip(lowest),
+        })
+    }
+
+    /// Forgets batches and flushes that were counted before `before`, by the regional database's clock. The caller knows
+    /// that no job which may hold one of them is left. Returns the number of batches forgotten; 0 while another worker prunes.
+    ///
+    /// # Errors
+    /// The server refused or did not answer; what was deleted stays deleted.
+    pub async fn prune(&mut self, before: Instant) -> Result<u64, Error> {
+        self.connect().await?;
+        let mut conn = self.conn.take().ok_or(Error::Shape { what: "prune" })?;
+        let pruned = self
+            .server
+            .limited("prune the ledger", COMMIT_LIMIT, ledger::prune(&mut conn, before))
+            .await?;
+        self.conn = Some(conn);
+        Ok(pruned)
+    }
+
     /// Counts what the ledger does not know, in one transaction with the ledger itself.
     ///
     /// # Errors
@@ -129,7 +204,7 @@ impl Regional {
     async fn attempt(&self, conn: &mut Conn, flush: &Flush<'_>) -> Result<Committed, mysql_async::Error> {
         let batches = first_of_each_id(flush.batches);
         conn.query_drop("START TRANSACTION").await?;
-        let new = enter_into_ledger(conn, &batches).await?;
+        let new = ledger::enter(conn, &batches).await?;
         let mut counts = MinuteCounts::default();
         for batch in new.iter().filter_map(|id| batches.get(id)) {
             for &(id, minute, count) in &batch.counts {
@@ -137,7 +212,7 @@ impl Regional {
             }
         }
         let mut committed = Committed {
-            batches_counted: new.len() as u64,
+            counted: new.iter().copied().collect(),
             batches_recognised: (flush.batches.len() - new.len()) as u64,
             ..Committed::default()
         };
@@ -148,7 +223,7 @@ impl Regional {
         self.write_counts(&mut out, &counts.sorted(), &mut committed)
             .await?;
         self.write_names(&mut out, flush, &committed).await?;
-        self.write_tube(&mut out, flush).await?;
+        self.write_report(&mut out, flush.report).await?;
         out.finish().await?;
         Ok(committed)
     }
@@ -185,13 +260,24 @@ impl Regional {
             values,
         )
         .await?;
-        let total = (!rows.is_empty()).then(|| format!("(1,{})", committed.count()));
-        out.upsert(
-            "eventtracker.CountedTotal (id, total)",
-            "total",
-            total.into_iter(),
+        if !rows.is_empty() {
+            out.push(self.running_total(committed.count())).await?;
+        }
+        Ok(())
+    }
+
+    /// The region's total and its number of flushes, for the region itself and, as of this flush, for the centre.
+    fn running_total(&self, count: u64) -> String {
+        let region = &self.region;
+        format!(
+            "INSERT INTO eventtracker.CountedTotal (id, total, flushes) VALUES (1,{count},1) \
+             ON DUPLICATE KEY UPDATE flushes = flushes + 1, \
+             total = total + LEAST(VALUES(total), 18446744073709551615 - total);\
+             SELECT total, flushes INTO @total, @flushes FROM eventtracker.CountedTotal WHERE id = 1;\
+             INSERT INTO eventtracker.CountedFlush (number, count, countedAt) VALUES (@flushes,{count},CURRENT_TIMESTAMP);\
+             INSERT INTO bigdata_0.RegionTotal (region, total, flushes) VALUES ('{region}',@total,@flushes) \
+             ON DUPLICATE KEY UPDATE total = VALUES(total), flushes = VALUES(flushes)"
         )
-        .await
     }
 
     async fn write_names(
@@ -217,27 +303,51 @@ impl Regional {
         .await
     }
 
-    async fn write_tube(&self, out: &mut Script<'_>, flush: &Flush<'_>) -> Result<(), mysql_async::Error> {
-        let (tube, seen_at) = flush.tube;
-        let age = tube
-            .oldest_ready_age_s
-            .map_or_else(|| "NULL".to_owned(), |s| s.to_string());
-        out.push(format_args!(
+    async fn write_report(&self, out: &mut Script<'_>, report: &Report) -> Result<(), mysql_async::Error> {
+        let (region, source, tube) = (&self.region, &self.source, &report.tube);
+        let seen_at = timestamp(report.seen_at);
+        let or_null = |number: Option<u64>| number.map_or_else(|| "NULL".to_owned(), |n| n.to_string());
+        out.push(format!(
             "INSERT INTO bigdata_0.RegionStatus \
-             (region, source, seenAt, jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS) \
-             VALUES ('{}','{}',FROM_UNIXTIME({:.3}),{},{},{},{},{age}) \
+             (region, source, seenAt, jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
+             queueDurable, diskFreeBytes, diskSizeBytes) \
+             VALUES ('{region}','{source}',{seen_at},{},{},{},{},{},{},{},{}) \
              ON DUPLICATE KEY UPDATE seenAt = VALUES(seenAt), jobsReady = VALUES(jobsReady), \
              jobsReserved = VALUES(jobsReserved), jobsDelayed = VALUES(jobsDelayed), \
-             jobsBuried = VALUES(jobsBuried), oldestJobAgeS = VALUES(oldestJobAgeS)",
-            self.region,
-            self.source,
-            seen_at.unix_s(),
+             jobsBuried = VALUES(jobsBuried), oldestJobAgeS = VALUES(oldestJobAgeS), \
+             queueDurable = VALUES(queueDurable), diskFreeBytes = VALUES(diskFreeBytes), \
+             diskSizeBytes = VALUES(diskSizeBytes)",
             tube.ready,
             tube.reserved,
             tube.delayed,
             tube.buried,
+            or_null(tube.oldest_ready_age_s),
+            u8::from(report.queue_durable),
+            or_null(report.disk.map(|disk| disk.free_bytes)),
+            or_null(report.disk.map(|disk| disk.size_bytes)),
         ))
-        .await
+        .await?;
+        if let Some(complete_until) = report.complete_until {
+            out.push(format!(
+                "INSERT INTO bigdata_0.RegionClock (region, worker, completeUntil, seenAt) \
+                 VALUES ('{region}','{source}',{},{seen_at}) \
+                 ON DUPLICATE KEY UPDATE completeUntil = VALUES(completeUntil), seenAt = VALUES(seenAt)",
+                timestamp(complete_until)
+            ))
+            .await?;
+        }
+        if let Some((process, lowest)) = &report.tube_mark
+            && process.bytes().all(|b| b.is_ascii_alphanumeric())
+        {
+            out.push(format!(
+                "INSERT INTO eventtracker.TubeMark (id, process, lowest) VALUES (1,'{process}',{lowest}) \
+                 ON DUPLICATE KEY UPDATE \
+                 lowest = IF(process = VALUES(process), GREATEST(lowest, VALUES(lowest)), VALUES(lowest)), \
+                 process = VALUES(process)"
+            ))
+            .await?;
+        }
+        Ok(())
     }
 }
 
@@ -250,87 +360,10 @@ fn first_of_each_id(batches: &[Batch]) -> BTreeMap<BatchId, &Batch> {
     first
 }
 
-/// Returns the ids that were new. `IGNORE` passes over a known id and nothing else can fail: all values were checked.
-async fn enter_into_ledger(
-    conn: &mut Conn,
-    batches: &BTreeMap<BatchId, &Batch>,
-) -> Result<Vec<BatchId>, mysql_async::Error> {
-    /// Rows of 80 bytes: far below the server's limit for one statement.
-    const ROWS_MAX: usize = 10_000;
-    let mut new = Vec::new();
-    for chunk in batches.values().collect::<Vec<_>>().chunks(ROWS_MAX) {
-        let mut sql =
-            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES "
-                .to_owned();
-        for (at, batch) in chunk.iter().enumerate() {
-            let comma = if at > 0 { "," } else { "" };
-            let id = u128::from_be_bytes(*batch.id.as_bytes());
-            let accepted_s = batch.accepted.unix_ms().div_euclid(1000) + 1;
-            let total = batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
-            write_to(
-                &mut sql,
-                format_args!("{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),CURRENT_TIMESTAMP,{total})"),
-            );
-        }
-        sql.push_str(" RETURNING batchId");
-        let ids: Vec<[u8; 16]> = conn.query(sql).await?;
-        new.extend(ids.into_iter().map(BatchId::from_bytes));
-    }
-    Ok(new)
-}
-
-/// Statements on their way to the server, sent together up to [`STATEMENT_BYTES_MAX`].
-struct Script<'a> {
-    conn: &'a mut Conn,
-    text: String,
-}
-
-impl Script<'_> {
-    /// Adds rows to `table`, and to the `sum` column of those that exist. A sum saturates: one that overflowed
-    /// would be an error at the centre and stop its replication.
-    async fn upsert(
-        &mut self,
-        table: &str,
-        sum: &str,
-        values: impl Iterator<Item = String>,
-    ) -> Result<(), mysql_async::Error> {
-        let mut values = values.peekable();
-        while values.peek().is_some() {
-            let mut statement = format!("INSERT INTO {table} VALUES ");
-            let mut comma = "";
-            while let Some(row) = values.next_if(|_| statement.len() < STATEMENT_BYTES_MAX) {
-                statement.push_str(comma);
-                statement.push_str(&row);
-                comma = ",";
-            }
-            self.push(format_args!(
-                "{statement} ON DUPLICATE KEY UPDATE {sum} = {sum} + LEAST(VALUES({sum}), 18446744073709551615 - {sum})"
-            ))
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn push(&mut self, statement: fmt::Arguments<'_>) -> Result<(), mysql_async::Error> {
-        write_to(&mut self.text, statement);
-        self.text.push(';');
-        if self.text.len() >= STATEMENT_BYTES_MAX {
-            self.conn.query_drop(std::mem::take(&mut self.text)).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self) -> Result<(), mysql_async::Error> {
-        self.text.push_str("COMMIT");
-        self.conn.query_drop(self.text).await
-    }
-}
-
-fn write_to(text: &mut String, arguments: fmt::Arguments<'_>) {
-    text.write_fmt(arguments)
-        .expect("writing into a String cannot fail");
-}
-
 fn lost_against_another(error: &mysql_async::Error) -> bool {
     matches!(error, mysql_async::Error::Server(e) if [ERROR_DEADLOCK, ERROR_LOCK_WAIT].contains(&e.code))
+}
+
+fn timestamp(at: Instant) -> String {
+    format!("FROM_UNIXTIME({:.3})", at.unix_s())
 }

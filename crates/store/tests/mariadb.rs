@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
 use mysql_async::prelude::Queryable;
 use playground::{Description, Directory, Options, Playground};
-use store::{Committed, Flush, Password, Regional, Server};
+use store::{Committed, Flush, Password, Regional, Report, Server};
 use tokio_util::sync::CancellationToken;
 
 const MINUTE_S: i64 = 1_763_787_600;
@@ -89,16 +89,21 @@ async fn commit(worker: &mut Regional, batches: &[Batch], names: &[&str]) -> Com
         .iter()
         .map(|name| (EventId::of(name), EventName::new((*name).to_owned()).unwrap()))
         .collect();
-    let tube = (
-        TubeState::default(),
-        model::Instant::from_unix_ms(MINUTE_S * 1000),
-    );
+    let at = model::Instant::from_unix_ms(MINUTE_S * 1000);
+    let report = Report {
+        seen_at: at,
+        tube: TubeState::default(),
+        queue_durable: true,
+        disk: None,
+        complete_until: Some(at),
+        tube_mark: Some(("ab12".to_owned(), 7)),
+    };
     let flush = Flush {
         batches,
         names: &new_names,
         names_known: &HashSet::new(),
         popularity: &HashMap::new(),
-        tube,
+        report: &report,
     };
     worker.commit(&flush).await.unwrap()
 }
@@ -111,7 +116,7 @@ async fn a_batch_counts_once() {
     let committed = commit(&mut worker, &twice, &["a"]).await;
     assert_eq!(
         (
-            committed.batches_counted,
+            committed.counted.len(),
             committed.batches_recognised,
             committed.count()
         ),
@@ -120,7 +125,7 @@ async fn a_batch_counts_once() {
     let committed = commit(&mut worker, &[batch(2, "a", 4), batch(3, "a", 5)], &[]).await;
     assert_eq!(
         (
-            committed.batches_counted,
+            committed.counted.len(),
             committed.batches_recognised,
             committed.count()
         ),
@@ -129,29 +134,30 @@ async fn a_batch_counts_once() {
     servers.wait_for_central_sum(EventId::of("a"), 12).await;
 
     let central = servers.description().central.root();
+    for (sql, expected) in [
+        (
+            "SELECT popularity FROM bigdata_0.EventTags WHERE tagName = 'a'",
+            7,
+        ),
+        ("SELECT count FROM bigdata_0.RegionMinute WHERE region = 'eu'", 12),
+        (
+            "SELECT COUNT(*) FROM bigdata_0.RegionStatus WHERE source = 'worker-1'",
+            1,
+        ),
+    ] {
+        assert_eq!(first(&central, sql).await, Some(expected), "{sql}");
+    }
     assert_eq!(
-        first(
-            &central,
-            "SELECT popularity FROM bigdata_0.EventTags WHERE tagName = 'a'"
-        )
-        .await,
-        Some(7)
+        first(&central, "SELECT total * 10 + flushes FROM bigdata_0.RegionTotal").await,
+        Some(122)
     );
     assert_eq!(
         first(
             &central,
-            "SELECT count FROM bigdata_0.RegionMinute WHERE region = 'eu'"
+            "SELECT CAST(UNIX_TIMESTAMP(completeUntil) AS UNSIGNED) FROM bigdata_0.RegionClock"
         )
         .await,
-        Some(12)
-    );
-    assert_eq!(
-        first(
-            &central,
-            "SELECT COUNT(*) FROM bigdata_0.RegionStatus WHERE source = 'worker-1'"
-        )
-        .await,
-        Some(1)
+        u64::try_from(MINUTE_S).ok()
     );
     let regional = servers.description().regions["eu"].mariadb.root();
     assert_eq!(
@@ -169,6 +175,44 @@ async fn a_batch_counts_once() {
     servers.playground.stop().await;
 }
 
+/// What is forgotten would count again: only what is old enough goes, and the flushes with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_is_pruned_by_age_and_by_one_worker_at_a_time() {
+    const COUNT: &str = "SELECT COUNT(*) FROM eventtracker.CountedBatch";
+    let mut servers = Servers::start().await;
+    let mut worker = servers.worker("worker-1");
+    let batches: Vec<_> = (0..=255).map(|id| batch(id, "old", 1)).collect();
+    commit(&mut worker, &batches, &[]).await;
+    let root = servers.description().regions["eu"].mariadb.root();
+    let mut conn = root.connect().await.unwrap();
+    let age =
+        "UPDATE eventtracker.CountedBatch SET countedAt = countedAt - INTERVAL 1 HOUR WHERE batchId < x'80'";
+    conn.query_drop(age).await.unwrap();
+    let clock = worker.clock().await.unwrap();
+    assert_eq!(clock.tube_mark, Some(("ab12".to_owned(), 7)));
+    let half_an_hour_ago = clock.now.plus_ms(-1_800_000);
+
+    let locked: Option<u8> = conn
+        .query_first("SELECT GET_LOCK('eventtracker.prune', 0)")
+        .await
+        .unwrap();
+    assert_eq!(locked, Some(1));
+    assert_eq!(worker.prune(half_an_hour_ago).await.unwrap(), 0);
+    conn.query_drop("DO RELEASE_LOCK('eventtracker.prune')")
+        .await
+        .unwrap();
+    assert_eq!(worker.prune(half_an_hour_ago).await.unwrap(), 128);
+    assert_eq!(first(&root, COUNT).await, Some(128));
+    let again = commit(&mut worker, &batches, &[]).await;
+    assert_eq!((again.counted.len(), again.batches_recognised), (128, 128));
+    assert_eq!(worker.prune(clock.now.plus_ms(3_600_000)).await.unwrap(), 256);
+    assert_eq!(
+        first(&root, "SELECT COUNT(*) FROM eventtracker.CountedFlush").await,
+        Some(0)
+    );
+    servers.playground.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_with_the_same_batches_count_them_once() {
     let mut servers = Servers::start().await;
@@ -177,7 +221,7 @@ async fn two_workers_with_the_same_batches_count_them_once() {
     reversed.reverse();
     let (mut one, mut two) = (servers.worker("worker-1"), servers.worker("worker-2"));
     let (first, second) = tokio::join!(commit(&mut one, &batches, &[]), commit(&mut two, &reversed, &[]));
-    assert_eq!(first.batches_counted + second.batches_counted, 256);
+    assert_eq!(first.counted.len() + second.counted.len(), 256);
     assert_eq!(first.batches_recognised + second.batches_recognised, 256);
     servers.wait_for_central_sum(EventId::of("shared"), 256).await;
     servers.playground.stop().await;
@@ -200,7 +244,7 @@ async fn an_abandoned_transaction_holds_nobody_up_for_long() {
     vanished.query_drop(insert).await.unwrap();
     let mut worker = servers.worker("worker-1");
     let committed = commit(&mut worker, &[batch(1, "blocked", 2)], &[]).await;
-    assert_eq!((committed.batches_counted, committed.count()), (1, 2));
+    assert_eq!((committed.counted.len(), committed.count()), (1, 2));
     assert!(
         vanished.query_drop("COMMIT").await.is_err(),
         "the server has ended the idle session"

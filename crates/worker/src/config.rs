@@ -1,6 +1,7 @@
 //! The `[worker]` section.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -31,6 +32,17 @@ pub struct Config {
     /// How long counts wait for others to be written together with.
     #[serde(default = "default_flush_age_ms")]
     pub flush_age_ms: u64,
+    /// How long the ledger remembers a batch: a client may repeat a keyed request for so long.
+    #[serde(default = "default_ledger_window_s")]
+    pub ledger_window_s: u32,
+    /// Directories whose disks are watched and reported: those of beanstalkd's log and of the regional database.
+    #[serde(default)]
+    pub disks: Vec<PathBuf>,
+}
+
+/// A day.
+fn default_ledger_window_s() -> u32 {
+    86_400
 }
 
 fn default_name() -> String {
@@ -75,6 +87,8 @@ mod tests {
             flush_age_ms,
             name: default_name(),
             listen: default_listen(),
+            ledger_window_s: default_ledger_window_s(),
+            disks: Vec::new(),
         };
         assert!(with_age(7500).check().is_ok());
         assert!(

@@ -1,10 +1,10 @@
 //! The jobs that a worker holds, and when it should commit them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use model::{Batch, EventId, EventName, Minute};
+use model::{Batch, BatchId, EventId, EventName, Minute};
 
 /// Counts held at once: 5 MB.
 const COUNTS_MAX: usize = 200_000;
@@ -22,9 +22,22 @@ const BATCHES_MAX: usize = 20_000;
 /// Jobs held at once: deleting them takes a round trip each.
 const JOBS_MAX: usize = 2_000;
 
+/// How long a job is surely ours: less than the time to run, by what a stopped process may fail to notice.
+const SURE: Duration = Duration::from_secs(queue::TIME_TO_RUN_S as u64 - 5);
+
+#[derive(Debug)]
+pub(crate) struct HeldJob {
+    pub(crate) id: u64,
+    /// Before it was reserved.
+    since: Instant,
+    /// With the sum of their counts.
+    pub(crate) batches: Vec<(BatchId, u64)>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    pub(crate) job_ids: Vec<u64>,
+    /// In the order in which they came.
+    pub(crate) jobs: Vec<HeldJob>,
     pub(crate) batches: Vec<Batch>,
     pub(crate) names: HashMap<EventId, EventName<'static>>,
     counts: usize,
@@ -36,7 +49,12 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn add(&mut self, job_id: u64, job: queue::Decoded, now: Instant) {
         self.since.get_or_insert(now);
-        self.job_ids.push(job_id);
+        let sum = |batch: &Batch| batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
+        self.jobs.push(HeldJob {
+            id: job_id,
+            since: now,
+            batches: job.batches.iter().map(|batch| (batch.id, sum(batch))).collect(),
+        });
         self.counts += job.batches.iter().map(|batch| batch.counts.len()).sum::<usize>();
         for batch in &job.batches {
             self.rows
@@ -51,8 +69,14 @@ impl Held {
         self.batches.extend(job.batches);
     }
 
+    /// The jobs that are still reserved by us for sure.
+    pub(crate) fn surely_held(&self, now: Instant) -> BTreeSet<u64> {
+        let sure = self.jobs.iter().filter(|job| now - job.since < SURE);
+        sure.map(|job| job.id).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.job_ids.is_empty()
+        self.jobs.is_empty()
     }
 }
 
@@ -70,7 +94,7 @@ impl FlushPolicy {
                 || held.rows.len() >= ROWS_MAX
                 || held.name_bytes >= NAME_BYTES_MAX
                 || held.batches.len() >= BATCHES_MAX
-                || held.job_ids.len() >= JOBS_MAX)
+                || held.jobs.len() >= JOBS_MAX)
     }
 
     /// Time until the oldest held job is old enough.

@@ -4,19 +4,24 @@
 //! committed together with the ids of its batches, that nothing is kept only in memory, and that a job which
 //! cannot be read is buried with its reason, never dropped and never retried for ever.
 
+mod clock;
 mod config;
+mod disk;
 mod held;
 mod names;
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use listener::Health;
-use queue::Consumer;
-use store::{Flush, Regional};
+use queue::{Consumer, Mark, Oldest};
+use store::{Committed, Flush, Regional, Report};
 use tokio_util::sync::CancellationToken;
 
+use clock::Clock;
 pub use config::{Config, Error};
-use held::{FlushPolicy, Held};
+use disk::Disks;
+use held::{FlushPolicy, Held, HeldJob};
 use names::Names;
 
 /// Jobs taken in one look into the queue: bounds what it can add to memory before the next check for a flush.
@@ -25,8 +30,11 @@ const RESERVE_JOBS_MAX: usize = 4;
 /// Pause between two looks into the queue while jobs are held that are not due yet.
 const RESERVE_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often the queue's state is reported to the centre.
-const TUBE_REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the region's clock and the queue's state are reported to the centre when nothing is counted.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the ledger is pruned.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Pause after a failure, so that a database that is away is not asked in a busy loop.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
@@ -40,7 +48,11 @@ struct Worker {
     held: Held,
     names: Names,
     policy: FlushPolicy,
-    tube_reported: Option<Instant>,
+    clock: Clock,
+    disks: Disks,
+    reported: Option<Instant>,
+    ledger_window_ms: i64,
+    pruned: Option<Instant>,
     health: Health,
     /// Whether the last turn failed: an outage is logged once, not once per attempt.
     failing: bool,
@@ -73,7 +85,11 @@ pub async fn run(
         held: Held::default(),
         names: Names::new(Instant::now()),
         policy: config.flush_policy(),
-        tube_reported: None,
+        clock: Clock::default(),
+        disks: Disks::new(config.disks.clone()),
+        reported: None,
+        ledger_window_ms: i64::from(config.ledger_window_s) * 1000,
+        pruned: None,
         health,
         failing: false,
     };
@@ -103,11 +119,13 @@ impl Worker {
         let hurry = self.reserve().await?;
         self.health.ready("queue");
         let now = Instant::now();
-        let report_due = self
-            .tube_reported
-            .is_none_or(|at| now - at >= TUBE_REPORT_INTERVAL);
-        if hurry || report_due || self.policy.is_due(&self.held, now) {
+        let is_due = |last: Option<Instant>, interval| last.is_none_or(|at| now - at >= interval);
+        if hurry || is_due(self.reported, REPORT_INTERVAL) || self.policy.is_due(&self.held, now) {
             self.flush().await?;
+            if is_due(self.pruned, PRUNE_INTERVAL) {
+                self.prune().await?;
+                self.pruned = Some(now);
+            }
         }
         if std::mem::take(&mut self.failing) {
             tracing::info!("queue and database answer again");
@@ -117,6 +135,7 @@ impl Worker {
 
     /// Takes what is ready. Returns whether a held job is about to go back to the queue.
     async fn reserve(&mut self) -> Result<bool, queue::Error> {
+        let begun = Instant::now();
         let (reserved, hurry) = if self.held.is_empty() {
             self.jobs.reserve_waiting(RESERVE_JOBS_MAX).await?
         } else {
@@ -129,7 +148,7 @@ impl Worker {
         metrics::counter!("worker_jobs_reserved_total").increment(reserved.len() as u64);
         for job in reserved {
             match queue::decode(&job.body, SystemTime::now().into()) {
-                Ok(decoded) => self.held.add(job.job_id, decoded, Instant::now()),
+                Ok(decoded) => self.held.add(job.job_id, decoded, begun),
                 Err(error) => self.bury(job.job_id, &error).await?,
             }
         }
@@ -151,37 +170,67 @@ impl Worker {
     /// brings the jobs back, and the ledger recognises their batches.
     async fn flush(&mut self) -> Result<(), TurnError> {
         let started = Instant::now();
-        let tube = (self.jobs.tube_state().await?, SystemTime::now().into());
+        let (report, _) = self.look(self.held.surely_held(started)).await?;
         let popularity = self.names.popularity_due(started);
         let flush = Flush {
             batches: &self.held.batches,
             names: &self.held.names,
             names_known: self.names.known(),
             popularity: popularity.unwrap_or(&names::NO_POPULARITY),
-            tube,
+            report: &report,
         };
         let committed = self.region.commit(&flush).await?;
         let popularity_sent = popularity.is_some();
         let held = std::mem::take(&mut self.held);
-        self.tube_reported = Some(started);
+        self.reported = Some(started);
         self.names
             .committed(&committed.totals, held.names, popularity_sent, started);
-        metrics::counter!("worker_batches_counted_total").increment(committed.batches_counted);
-        metrics::counter!("worker_batches_recognised_total").increment(committed.batches_recognised);
-        metrics::counter!("worker_counts_total").increment(committed.count());
-        metrics::counter!("worker_rows_total").increment(committed.rows as u64);
-        metrics::histogram!("worker_flush_seconds").record(started.elapsed());
-        self.jobs.delete(held.job_ids).await.inspect_err(|_| {
+        count_committed(&committed, started);
+        let job_ids = held.jobs.iter().map(|job| job.id).collect();
+        let deleted = self.jobs.delete(job_ids).await.inspect_err(|_| {
             tracing::warn!("jobs were counted but not deleted; the ledger will recognise them");
         })?;
-        if committed.batches_counted + committed.batches_recognised > 0 {
-            tracing::info!(
-                batches = committed.batches_counted,
-                recognised = committed.batches_recognised,
-                rows = committed.rows,
-                ms = started.elapsed().as_secs_f64() * 1000.0,
-                "flushed"
-            );
+        count_deleted(&held.jobs, &deleted, committed.counted);
+        Ok(())
+    }
+
+    /// What can be said of the region now, and the oldest job beside `held`. The clock is read first.
+    async fn look(&mut self, held: BTreeSet<u64>) -> Result<(Report, Oldest), TurnError> {
+        let read = self.region.clock().await?;
+        self.clock.read(read.now, Instant::now());
+        let shared = read.tube_mark.map(|(process, lowest)| Mark { process, lowest });
+        let look = self.jobs.look(held.clone(), shared).await?;
+        let held_all_along = self.held.surely_held(Instant::now()).is_superset(&held);
+        let oldest = if held_all_along {
+            look.oldest
+        } else {
+            Oldest::NotKnown
+        };
+        let report = Report {
+            seen_at: read.now,
+            tube: look.tube,
+            queue_durable: look.is_durable,
+            disk: self.disks.fullest().await,
+            complete_until: self.clock.complete_until(read.now, oldest),
+            tube_mark: look.mark.map(|mark| (mark.process, mark.lowest)),
+        };
+        Ok((report, oldest))
+    }
+
+    /// Forgets batches that were counted longer than the window before the oldest job that is left was put: whichever of
+    /// its batches was counted already is in the ledger still, however long the job has waited.
+    async fn prune(&mut self) -> Result<(), TurnError> {
+        let (report, oldest) = self.look(BTreeSet::new()).await?;
+        let Some(put_before) = clock::put_before(report.seen_at, oldest) else {
+            return Ok(());
+        };
+        let batches = self
+            .region
+            .prune(put_before.plus_ms(-self.ledger_window_ms))
+            .await?;
+        metrics::counter!("worker_batches_pruned_total").increment(batches);
+        if batches > 0 {
+            tracing::info!(batches, "pruned the ledger");
         }
         Ok(())
     }
@@ -198,11 +247,50 @@ impl Worker {
             let cause: &dyn std::error::Error = error;
             tracing::warn!(
                 cause,
-                jobs = self.held.job_ids.len(),
+                jobs = self.held.jobs.len(),
                 "gave the held jobs back to the queue"
             );
         }
         self.held = Held::default();
         self.jobs.disconnect();
     }
+}
+
+fn count_committed(committed: &Committed, started: Instant) {
+    let batches = committed.counted.len() as u64;
+    metrics::counter!("worker_batches_counted_total").increment(batches);
+    metrics::counter!("worker_batches_recognised_total").increment(committed.batches_recognised);
+    metrics::counter!("worker_counts_total").increment(committed.count());
+    metrics::counter!("worker_rows_total").increment(committed.rows as u64);
+    metrics::histogram!("worker_flush_seconds").record(started.elapsed());
+    if batches + committed.batches_recognised > 0 {
+        tracing::info!(
+            batches,
+            recognised = committed.batches_recognised,
+            rows = committed.rows,
+            ms = started.elapsed().as_secs_f64() * 1000.0,
+            "flushed"
+        );
+    }
+}
+
+/// For the audit: each job is deleted once, so what was deleted adds up to what collectors acknowledged.
+fn count_deleted(jobs: &[HeldJob], deleted: &BTreeSet<u64>, mut counted: HashSet<model::BatchId>) {
+    let (mut new, mut recognised) = (0_u64, 0_u64);
+    for job in jobs {
+        for (id, count) in &job.batches {
+            // The first of several with one id is the one that was counted.
+            let sum = if counted.remove(id) {
+                &mut new
+            } else {
+                &mut recognised
+            };
+            if deleted.contains(&job.id) {
+                *sum = sum.saturating_add(*count);
+            }
+        }
+    }
+    metrics::counter!("worker_jobs_deleted_total").increment(deleted.len() as u64);
+    metrics::counter!("worker_deleted_counts_total", "outcome" => "counted").increment(new);
+    metrics::counter!("worker_deleted_counts_total", "outcome" => "recognised").increment(recognised);
 }

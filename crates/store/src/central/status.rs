@@ -1,8 +1,11 @@
 //! What the centre knows of its regions and of itself.
 
+use std::collections::BTreeMap;
+
 use model::{Instant, Shard};
 use mysql_async::Conn;
 
+use super::clock::{self, RegionClock};
 use super::for_each_row;
 use crate::SourceState;
 
@@ -13,13 +16,15 @@ pub struct Status {
     /// Replication from each region, by region.
     pub sources: Vec<SourceState>,
     pub shards: Vec<ShardSize>,
+    /// The clock of each source, by region.
+    pub clocks: BTreeMap<String, RegionClock>,
 }
 
 /// A region's queue, as its worker saw it at `seen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueState {
     pub region: String,
-    /// By the worker's clock.
+    /// By the regional database's clock.
     pub seen: Instant,
     pub ready: u64,
     pub reserved: u64,
@@ -46,6 +51,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> 
         queues,
         sources,
         shards: shards(conn).await?,
+        clocks: clock::read(conn).await?,
     })
 }
 

@@ -1,0 +1,73 @@
+//! Until when the centre's counts are complete.
+
+use std::collections::BTreeMap;
+
+use model::Instant;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::source_states;
+
+/// What the centre knows of one region's completeness, by the centre's clock where nothing else is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegionClock {
+    /// Every event that was acknowledged in the region before is counted. `None` where the region has not said so
+    /// yet, or its clock was never compared with the centre's.
+    pub complete_until: Option<Instant>,
+    /// When the region was last heard of.
+    pub seen: Option<Instant>,
+    /// How far the region's database clock was ahead of the centre's when last compared; negative where it was behind.
+    pub ahead_ms: Option<i64>,
+}
+
+/// The clock of every region that this centre replicates from, by region. Read in the snapshot of `conn`, if it has one.
+pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+    /// All claims of a region are about the whole of it, so its latest counts, whoever made it.
+    const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
+                       CAST(UNIX_TIMESTAMP(MAX(seenAt)) * 1000 AS SIGNED), MAX(peakMs), MAX(aheadMs) \
+                       FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
+    type Row = (String, i64, i64, Option<i64>, Option<i64>);
+    let sources = source_states(conn).await?;
+    let mut clocks: BTreeMap<String, RegionClock> = sources
+        .into_iter()
+        .map(|source| (source.region, RegionClock::default()))
+        .collect();
+    for (region, complete_until_ms, seen_ms, peak_ms, ahead_ms) in conn.query::<Row, _>(SQL).await? {
+        if let Some(clock) = clocks.get_mut(&region) {
+            let instant = |ms: i64, ahead_ms: i64| Instant::from_unix_ms(ms.saturating_sub(ahead_ms));
+            *clock = RegionClock {
+                complete_until: peak_ms.map(|peak_ms| instant(complete_until_ms, peak_ms)),
+                seen: ahead_ms.map(|ahead_ms| instant(seen_ms, ahead_ms)),
+                ahead_ms,
+            };
+        }
+    }
+    Ok(clocks)
+}
+
+/// Until when everything is complete: the least of all regions' clocks. `None` while one of them is not known, or there is none.
+#[must_use]
+pub fn complete_until(clocks: &BTreeMap<String, RegionClock>) -> Option<Instant> {
+    let known: Option<Vec<Instant>> = clocks.values().map(|clock| clock.complete_until).collect();
+    known?.into_iter().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_region_that_is_not_known_holds_all_back() {
+        let clock = |ms: Option<i64>| RegionClock {
+            complete_until: ms.map(Instant::from_unix_ms),
+            ..RegionClock::default()
+        };
+        let of = |regions: &[(&str, Option<i64>)]| {
+            let clocks = regions.iter().map(|&(region, ms)| (region.to_owned(), clock(ms)));
+            complete_until(&clocks.collect()).map(Instant::unix_ms)
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("eu", Some(5)), ("us", Some(3))]), Some(3));
+        assert_eq!(of(&[("eu", Some(5)), ("us", None)]), None);
+    }
+}

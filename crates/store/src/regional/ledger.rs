@@ -1,0 +1,90 @@
+//! The ledger: ids of batches go in with their counts, and go out when nothing can bring them back.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use model::{Batch, BatchId, Instant};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+/// Rows that one pruning statement deletes, but for those of the same second: their locks are held for milliseconds.
+const PRUNED_PER_STATEMENT: u32 = 5_000;
+
+/// Statements of one pruning; the next goes on.
+const PRUNING_STATEMENTS_MAX: u32 = 100;
+
+/// Returns the ids that were new. `IGNORE` passes over a known id and nothing else can fail: all values were checked.
+pub(super) async fn enter(
+    conn: &mut Conn,
+    batches: &BTreeMap<BatchId, &Batch>,
+) -> Result<Vec<BatchId>, mysql_async::Error> {
+    /// Rows of 80 bytes: far below the server's limit for one statement.
+    const ROWS_MAX: usize = 10_000;
+    let mut new = Vec::new();
+    for chunk in batches.values().collect::<Vec<_>>().chunks(ROWS_MAX) {
+        let mut sql =
+            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES "
+                .to_owned();
+        for (at, batch) in chunk.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            let id = u128::from_be_bytes(*batch.id.as_bytes());
+            let accepted_s = batch.accepted.unix_ms().div_euclid(1000) + 1;
+            let total = batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
+            write_to(
+                &mut sql,
+                format_args!("{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),CURRENT_TIMESTAMP,{total})"),
+            );
+        }
+        sql.push_str(" RETURNING batchId");
+        let ids: Vec<[u8; 16]> = conn.query(sql).await?;
+        new.extend(ids.into_iter().map(BatchId::from_bytes));
+    }
+    Ok(new)
+}
+
+fn write_to(text: &mut String, arguments: fmt::Arguments<'_>) {
+    text.write_fmt(arguments)
+        .expect("writing into a String cannot fail");
+}
+
+/// Forgets what was counted before `before`, unless another worker is at it. Returns the number of batches forgotten.
+pub(super) async fn prune(conn: &mut Conn, before: Instant) -> Result<u64, mysql_async::Error> {
+    let begun: Option<Option<u8>> = conn
+        .query_first("SELECT GET_LOCK('eventtracker.prune', 0)")
+        .await?;
+    if begun.flatten() != Some(1) {
+        return Ok(0);
+    }
+    let before_s = before.unix_ms().div_euclid(1000);
+    let mut pruned = 0;
+    for _ in 0..PRUNING_STATEMENTS_MAX {
+        let slice = format!(
+            "SELECT UNIX_TIMESTAMP(countedAt) FROM eventtracker.CountedBatch \
+             WHERE countedAt < FROM_UNIXTIME({before_s}) ORDER BY countedAt LIMIT 1 OFFSET {PRUNED_PER_STATEMENT}"
+        );
+        let until: Option<i64> = conn.query_first(slice).await?;
+        let up_to = until.map_or_else(
+            || format!("< FROM_UNIXTIME({before_s})"),
+            |until_s| format!("<= FROM_UNIXTIME({until_s})"),
+        );
+        conn.query_drop(format!(
+            "DELETE FROM eventtracker.CountedBatch WHERE countedAt {up_to}"
+        ))
+        .await?;
+        pruned += conn.affected_rows();
+        if until.is_none() {
+            break;
+        }
+    }
+    let last = format!(
+        "SELECT MAX(number) FROM eventtracker.CountedFlush WHERE countedAt < FROM_UNIXTIME({before_s})"
+    );
+    if let Some(Some(number)) = conn.query_first::<Option<u64>, _>(last).await? {
+        conn.query_drop(format!(
+            "DELETE FROM eventtracker.CountedFlush WHERE number <= {number}"
+        ))
+        .await?;
+    }
+    conn.query_drop("DO RELEASE_LOCK('eventtracker.prune')").await?;
+    Ok(pruned)
+}

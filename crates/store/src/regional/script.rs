@@ -1,0 +1,53 @@
+//! Statements of one transaction, gathered on their way to the server.
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::STATEMENT_BYTES_MAX;
+
+/// Statements on their way to the server, sent together up to [`STATEMENT_BYTES_MAX`].
+pub(super) struct Script<'a> {
+    pub(super) conn: &'a mut Conn,
+    pub(super) text: String,
+}
+
+impl Script<'_> {
+    /// Adds rows to `table`, and to the `sum` column of those that exist. A sum saturates: one that overflowed
+    /// would be an error at the centre and stop its replication.
+    pub(super) async fn upsert(
+        &mut self,
+        table: &str,
+        sum: &str,
+        values: impl Iterator<Item = String>,
+    ) -> Result<(), mysql_async::Error> {
+        let mut values = values.peekable();
+        while values.peek().is_some() {
+            let mut statement = format!("INSERT INTO {table} VALUES ");
+            let mut comma = "";
+            while let Some(row) = values.next_if(|_| statement.len() < STATEMENT_BYTES_MAX) {
+                statement.push_str(comma);
+                statement.push_str(&row);
+                comma = ",";
+            }
+            self.push(format!(
+                "{statement} ON DUPLICATE KEY UPDATE {sum} = {sum} + LEAST(VALUES({sum}), 18446744073709551615 - {sum})"
+            ))
+            .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn push(&mut self, statement: String) -> Result<(), mysql_async::Error> {
+        self.text.push_str(&statement);
+        self.text.push(';');
+        if self.text.len() >= STATEMENT_BYTES_MAX {
+            self.conn.query_drop(std::mem::take(&mut self.text)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn finish(mut self) -> Result<(), mysql_async::Error> {
+        self.text.push_str("COMMIT");
+        self.conn.query_drop(self.text).await
+    }
+}

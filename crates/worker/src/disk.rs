@@ -1,0 +1,64 @@
+//! Room on the disks that the worker is told to watch.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use store::Disk;
+
+/// How often the disks are asked: a full one takes longer to fill.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Disks {
+    directories: Vec<PathBuf>,
+    fullest: Option<Disk>,
+    asked: Option<Instant>,
+}
+
+impl Disks {
+    pub(crate) fn new(directories: Vec<PathBuf>) -> Self {
+        Self {
+            directories,
+            fullest: None,
+            asked: None,
+        }
+    }
+
+    /// The disk with the smallest part free; `None` where none is watched or can be asked.
+    pub(crate) async fn fullest(&mut self) -> Option<Disk> {
+        if self.asked.is_none_or(|at| at.elapsed() >= INTERVAL) {
+            self.asked = Some(Instant::now());
+            let directories = self.directories.clone();
+            let fullest = tokio::task::spawn_blocking(move || fullest(&directories)).await;
+            self.fullest = fullest.unwrap_or_default();
+        }
+        self.fullest
+    }
+}
+
+fn fullest(directories: &[PathBuf]) -> Option<Disk> {
+    let disks = directories.iter().filter_map(|directory| {
+        let stat = rustix::fs::statvfs(directory)
+            .inspect_err(
+                |error| tracing::warn!(%error, directory = %directory.display(), "a disk cannot be watched"),
+            )
+            .ok()?;
+        Some(Disk {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            size_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    });
+    disks.min_by_key(|disk| u128::from(disk.free_bytes) * 1_000_000 / u128::from(disk.size_bytes.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_cannot_be_asked_hides_no_other() {
+        let disk = fullest(&[PathBuf::from("/nowhere"), PathBuf::from("/")]).unwrap();
+        assert!(disk.size_bytes > 0 && disk.free_bytes <= disk.size_bytes);
+        assert_eq!(fullest(&[PathBuf::from("/nowhere")]), None);
+    }
+}
