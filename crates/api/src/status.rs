@@ -23,6 +23,19 @@ pub(crate) struct Answer {
     complete_until: Option<f64>,
     regions: Vec<Region>,
     shards: Vec<Shard>,
+    /// What the keeper says is wrong.
+    alarms: Vec<Alarm>,
+    /// A backup of the centre that is older cannot be attached to the regions' binlogs any more.
+    oldest_backup: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Alarm {
+    /// Empty for the centre itself.
+    region: String,
+    kind: String,
+    sentence: String,
+    since: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +103,12 @@ fn answer(status: Status, now: Instant) -> Answer {
         rows,
         bytes,
     };
+    let alarm = |(alarm, since): (store::Alarm, Instant)| Alarm {
+        region: alarm.region,
+        kind: alarm.kind,
+        sentence: alarm.sentence,
+        since: since.unix_s(),
+    };
     Answer {
         complete_until: complete_until.map(Instant::unix_s),
         regions: regions
@@ -100,6 +119,8 @@ fn answer(status: Status, now: Instant) -> Answer {
             })
             .collect(),
         shards: status.shards.into_iter().map(shard).collect(),
+        alarms: status.alarms.into_iter().map(alarm).collect(),
+        oldest_backup: status.oldest_backup.map(Instant::unix_s),
     }
 }
 
@@ -193,6 +214,8 @@ mod tests {
             delayed,
             buried,
             oldest_job_age_s: Some(3),
+            is_durable: true,
+            disk: None,
         }
     }
 
@@ -253,6 +276,8 @@ mod tests {
                     },
                 ),
             ]),
+            alarms: Vec::new(),
+            oldest_backup: None,
         };
         let answer = serde_json::to_value(answer(status, Instant::from_unix_ms(10_000))).unwrap();
         let replication = serde_json::json!(

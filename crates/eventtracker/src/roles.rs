@@ -96,8 +96,9 @@ impl Keeper {
         };
         let health = Health::waiting_for(&keeper::READINESS);
         let side = serve_health(keeper.listen, &health).await?;
-        keeper::run(&keeper, charge, health, stop_signal()?).await;
-        side.end().await
+        let outcome = keeper::run(&keeper, charge, health, stop_signal()?).await;
+        side.end().await?;
+        Ok(outcome?)
     }
 }
 

@@ -3,10 +3,17 @@
 //! Knows neither the queue nor HTTP handlers. Promises that a region's binlog is purged only when every configured centre
 //! has durably applied it, and that it never changes a count.
 
+mod alarms;
+mod binlogs;
 mod config;
+mod offset;
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
 use listener::Health;
-use store::{Account, Centre, Server, Source};
+use store::{Account, Alarm, Central, Centre, Post, Server, Source};
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
@@ -26,9 +33,200 @@ pub struct Charge {
     pub account: Account,
 }
 
+/// From the end of one pass to the next.
+const PASS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long something must be wrong before it is an alarm: servers restart, and links break for a moment.
+const GRACE: Duration = Duration::from_secs(10);
+
+struct Keeper {
+    /// Of its own, so that a region's pass waits for nobody else's.
+    centre: Post,
+    status: Central,
+    others: Vec<(String, Post)>,
+    regions: Vec<Region>,
+    keep_ms: i64,
+    since: BTreeMap<(String, String), Instant>,
+    health: Health,
+    failing: bool,
+}
+
+struct Region {
+    name: String,
+    post: Post,
+    centre: Post,
+}
+
 /// Works until `shutdown`. What cannot be reached is an alarm, not an end.
-pub async fn run(config: &Config, charge: Charge, health: Health, shutdown: CancellationToken) {
-    tracing::info!(?config, sources = charge.sources.len(), "keeping");
-    health.ready(READINESS[0]);
-    shutdown.cancelled().await;
+///
+/// # Errors
+/// A password that cannot be read.
+pub async fn run(
+    config: &Config,
+    charge: Charge,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<(), store::Error> {
+    let Charge {
+        centre,
+        others,
+        sources,
+        account,
+    } = charge;
+    let mut keeper = Keeper {
+        centre: Post::new(centre.clone()),
+        status: Central::new(&centre)?,
+        others: others
+            .into_iter()
+            .map(|other| (other.name, Post::at(&other.host, other.port, &account)))
+            .collect(),
+        regions: sources
+            .into_iter()
+            .map(|source| Region {
+                post: Post::at(&source.host, source.port, &account),
+                name: source.region,
+                centre: Post::new(centre.clone()),
+            })
+            .collect(),
+        keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
+        since: BTreeMap::new(),
+        health,
+        failing: false,
+    };
+    while !shutdown.is_cancelled() {
+        if let Err(error) = keeper.pass().await {
+            keeper.failed(&error);
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(PASS_INTERVAL) => {}
+        }
+    }
+    Ok(())
+}
+
+impl Keeper {
+    async fn pass(&mut self) -> Result<(), store::Error> {
+        let mut alarms = Vec::new();
+        let applied = self.applied(&mut alarms).await?;
+        let passes = self
+            .regions
+            .iter_mut()
+            .map(|region| region.pass(applied.as_deref(), self.keep_ms));
+        let unreachable: BTreeMap<String, String> = join_all(passes).await.into_iter().flatten().collect();
+        let status = self.status.status().await?;
+        let now = self.centre.clock().await?;
+        alarms.extend(alarms::standing(&status, &unreachable, now));
+        for region in self.centre.saturated().await? {
+            let sentence =
+                "its total of all counts is at its limit of 2^64 - 1 and no longer grows".to_owned();
+            alarms.push(alarms::alarm(&region, "saturated", sentence));
+        }
+        let alarms = self.lasting(alarms);
+        self.centre.note_alarms(&alarms).await?;
+        self.health.ready(READINESS[0]);
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the central database answers again");
+        }
+        Ok(())
+    }
+
+    /// How far every configured centre is; `None`, with an alarm, if one cannot be asked or does not sync what it applies.
+    async fn applied(
+        &mut self,
+        alarms: &mut Vec<Alarm>,
+    ) -> Result<Option<Vec<BTreeMap<u32, u64>>>, store::Error> {
+        let own = self.centre.applied().await?;
+        let mut missing = own
+            .is_none()
+            .then(|| "this centre does not sync what it applies".to_owned());
+        let mut applied: Vec<_> = own.into_iter().collect();
+        for (name, other) in &mut self.others {
+            match other.applied().await {
+                Ok(Some(positions)) => applied.push(positions),
+                Ok(None) => missing = Some(format!("centre {name} does not sync what it applies")),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::debug!(error, name, "a centre does not answer");
+                    missing = Some(format!("centre {name} does not answer"));
+                }
+            }
+        }
+        Ok(match missing {
+            None => Some(applied),
+            Some(why) => {
+                let sentence = format!("no region's binlog is purged, so their disks fill: {why}");
+                alarms.push(alarms::alarm("", "purge", sentence));
+                None
+            }
+        })
+    }
+
+    /// Those that have stood for [`GRACE`].
+    fn lasting(&mut self, alarms: Vec<Alarm>) -> Vec<Alarm> {
+        let now = Instant::now();
+        let key = |alarm: &Alarm| (alarm.region.clone(), alarm.kind.clone());
+        for (region, kind) in self.since.keys() {
+            metrics::gauge!("keeper_alarm", "region" => region.clone(), "kind" => kind.clone()).set(0);
+        }
+        self.since = alarms
+            .iter()
+            .map(|alarm| (key(alarm), self.since.get(&key(alarm)).copied().unwrap_or(now)))
+            .collect();
+        let lasting = |alarm: &Alarm| {
+            self.since
+                .get(&key(alarm))
+                .is_some_and(|&since| now - since >= GRACE)
+        };
+        for alarm in &alarms {
+            let labels = [("region", alarm.region.clone()), ("kind", alarm.kind.clone())];
+            metrics::gauge!("keeper_alarm", &labels).set(if lasting(alarm) { 1 } else { 0 });
+        }
+        alarms.into_iter().filter(lasting).collect()
+    }
+
+    fn failed(&mut self, error: &store::Error) {
+        self.health.not_ready(READINESS[0], error);
+        metrics::counter!("keeper_failures_total").increment(1);
+        if !std::mem::replace(&mut self.failing, true) {
+            let cause: &dyn std::error::Error = error;
+            tracing::warn!(cause, "the central database does not answer: nothing is kept");
+        }
+    }
+}
+
+impl Region {
+    /// Compares its clock and keeps its binlog. Returns its name and the reason where it cannot be reached.
+    async fn pass(
+        &mut self,
+        applied: Option<&[BTreeMap<u32, u64>]>,
+        keep_ms: i64,
+    ) -> Option<(String, String)> {
+        let pass = async {
+            self.compare_clocks().await?;
+            match applied {
+                Some(applied) => {
+                    binlogs::keep(&mut self.centre, &mut self.post, &self.name, applied, keep_ms).await
+                }
+                None => Ok(()),
+            }
+        };
+        let error = pass.await.err()?;
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let texts: Vec<String> = causes.map(ToString::to_string).collect();
+        Some((self.name.clone(), texts.join(": ")))
+    }
+
+    async fn compare_clocks(&mut self) -> Result<(), store::Error> {
+        let Some((ahead_ms, there)) = offset::compare(&mut self.centre, &mut self.post).await? else {
+            return Ok(());
+        };
+        let noted = self.centre.offset(&self.name).await?;
+        let newest_claim = self.centre.newest_claim(&self.name).await?;
+        let next = offset::next(noted, newest_claim, ahead_ms, there);
+        self.centre.note_offset(&self.name, next).await?;
+        let ahead_s = model::Instant::from_unix_ms(ahead_ms).unix_s();
+        metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.name.clone()).set(ahead_s);
+        Ok(())
+    }
 }

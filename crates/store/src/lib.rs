@@ -6,6 +6,7 @@
 mod account;
 mod central;
 mod error;
+mod housekeeping;
 mod outbox;
 mod regional;
 mod replication;
@@ -18,6 +19,7 @@ pub use central::{
     complete_until,
 };
 pub use error::Error;
+pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
 pub use replication::{Centre, Source, SourceState, source_states, start_source};
 pub use schema::{Side, apply, check};

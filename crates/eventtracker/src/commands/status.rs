@@ -10,8 +10,11 @@ use serde::Deserialize;
 use super::send::{Api, ApiAddress};
 use super::series::{grouped, utc};
 
-/// A worker states its queue's status every five seconds and with each flush; silence for this long is a fault.
+/// A worker states its queue's status every second and with each flush; silence for this long is a fault.
 const SILENCE_S_MAX: f64 = 60.0;
+
+/// Kinds of alarms that the regions' own figures show, and sooner.
+const SAID_HERE: [&str; 3] = ["replication", "silent", "buried"];
 
 /// Shows the health of all regions and what the centre stores
 ///
@@ -30,6 +33,17 @@ struct Answer {
     complete_until: Option<f64>,
     regions: Vec<Region>,
     shards: Vec<Shard>,
+    #[serde(default)]
+    alarms: Vec<Alarm>,
+    oldest_backup: Option<f64>,
+}
+
+/// What the keeper says is wrong; the region is empty for the centre itself.
+#[derive(Debug, Deserialize)]
+struct Alarm {
+    region: String,
+    kind: String,
+    sentence: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +52,8 @@ struct Region {
     queue: Option<Queue>,
     replication: Option<Replication>,
     lag_s: Option<f64>,
+    held_back: Option<String>,
+    clock: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,7 +112,19 @@ impl Answer {
                 "no region is known to the centre: none has been added, or none has reported yet".to_owned(),
             ];
         }
-        self.regions.iter().flat_map(Region::faults).collect()
+        let alarms = self
+            .alarms
+            .iter()
+            .filter(|alarm| !SAID_HERE.contains(&&*alarm.kind));
+        let alarms = alarms.map(|alarm| match &*alarm.region {
+            "" => format!("centre: {}", alarm.sentence),
+            region => format!("region {region}: {}", alarm.sentence),
+        });
+        self.regions
+            .iter()
+            .flat_map(Region::faults)
+            .chain(alarms)
+            .collect()
     }
 
     fn report(&self, faults: &[String]) -> String {
@@ -106,6 +134,9 @@ impl Answer {
         };
         let mut report = format!("complete until {complete}\n\n{}\n\n", self.region_table());
         report += &self.shard_sentence();
+        if let Some(taken) = self.oldest_backup.and_then(utc) {
+            report += &format!("a backup of the centre taken after {taken} UTC can be attached again\n");
+        }
         report.push('\n');
         if faults.is_empty() {
             report += "nothing is wrong\n";
@@ -191,6 +222,12 @@ impl Region {
         match &self.queue {
             None => faults.push("it has never reported: are its workers running?".to_owned()),
             Some(queue) => faults.extend(queue.faults()),
+        }
+        if let Some(reason) = self.held_back.as_ref().filter(|_| faults.is_empty()) {
+            faults.push(match self.clock.and_then(utc) {
+                Some(until) => format!("complete only until {until} UTC: {reason}"),
+                None => format!("not known until when it is complete: {reason}"),
+            });
         }
         faults
             .into_iter()
@@ -284,6 +321,34 @@ mod tests {
         assert_eq!(faults[0], expected);
         assert!(faults[1].starts_with("region eu: 2 buried jobs"));
         assert!(faults[2].starts_with("region eu: silent for 61 s"));
+    }
+
+    #[test]
+    fn what_holds_the_clock_back_and_what_the_keeper_says_is_told() {
+        let json = HEALTHY
+            .replace(
+                r#""clock":1763787600.5"#,
+                r#""clock":1763787600.5,"held_back":"a job waits""#,
+            )
+            .replace(
+                r#""shards":["#,
+                r#""alarms":[{"region":"eu","kind":"disk","sentence":"a disk is nearly full","since":1}],
+                   "oldest_backup":1763787600,"shards":["#,
+            );
+        let answer = answer(&json);
+        let faults = answer.faults();
+        assert_eq!(
+            faults,
+            [
+                "region eu: complete only until 2025-11-22 05:00 UTC: a job waits",
+                "region eu: a disk is nearly full"
+            ]
+        );
+        assert!(
+            answer
+                .report(&faults)
+                .contains("taken after 2025-11-22 05:00 UTC can be attached")
+        );
     }
 
     #[test]

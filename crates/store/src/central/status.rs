@@ -7,7 +7,7 @@ use mysql_async::Conn;
 
 use super::clock::{self, RegionClock};
 use super::for_each_row;
-use crate::SourceState;
+use crate::{Alarm, Disk, SourceState};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -18,6 +18,10 @@ pub struct Status {
     pub shards: Vec<ShardSize>,
     /// The clock of each source, by region.
     pub clocks: BTreeMap<String, RegionClock>,
+    /// What the keeper says is wrong, with the instant since when.
+    pub alarms: Vec<(Alarm, Instant)>,
+    /// A backup of this centre that was taken later can still be attached to every region's binlog.
+    pub oldest_backup: Option<Instant>,
 }
 
 /// A region's queue, as its worker saw it at `seen`.
@@ -32,6 +36,10 @@ pub struct QueueState {
     pub buried: u64,
     /// `None` where nothing waits.
     pub oldest_job_age_s: Option<u64>,
+    /// Whether beanstalkd writes its log.
+    pub is_durable: bool,
+    /// The fullest of the disks that the workers watch.
+    pub disk: Option<Disk>,
 }
 
 /// The recent minutes of one shard, as InnoDB estimates them.
@@ -52,33 +60,91 @@ pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> 
         sources,
         shards: shards(conn).await?,
         clocks: clock::read(conn).await?,
+        alarms: alarms(conn).await?,
+        oldest_backup: oldest_backup(conn).await?,
     })
 }
 
 /// Each region's freshest row: rows of sources that are gone stay in the table.
 async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_async::Error> {
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(seenAt) * 1000 AS SIGNED), \
-                       jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS \
+                       jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
+                       queueDurable, diskFreeBytes, diskSizeBytes \
                        FROM bigdata_0.RegionStatus \
                        JOIN (SELECT region, MAX(seenAt) AS seenAt FROM bigdata_0.RegionStatus GROUP BY region) freshest \
                        USING (region, seenAt) ORDER BY region, source";
-    type Row = (String, i64, u64, u64, u64, u64, Option<u64>);
+    type Row = (
+        String,
+        i64,
+        u64,
+        u64,
+        u64,
+        u64,
+        Option<u64>,
+        bool,
+        Option<u64>,
+        Option<u64>,
+    );
     let mut queues: Vec<QueueState> = Vec::new();
-    let each = |(region, seen_ms, ready, reserved, delayed, buried, oldest_job_age_s): Row| {
-        let seen = Instant::from_unix_ms(seen_ms);
-        queues.push(QueueState {
+    let each = |row: Row| {
+        let (
             region,
-            seen,
+            seen_ms,
             ready,
             reserved,
             delayed,
             buried,
             oldest_job_age_s,
+            is_durable,
+            free_bytes,
+            size_bytes,
+        ) = row;
+        let disk = free_bytes.zip(size_bytes).map(|(free_bytes, size_bytes)| Disk {
+            free_bytes,
+            size_bytes,
+        });
+        queues.push(QueueState {
+            region,
+            seen: Instant::from_unix_ms(seen_ms),
+            ready,
+            reserved,
+            delayed,
+            buried,
+            oldest_job_age_s,
+            is_durable,
+            disk,
         });
     };
     for_each_row(conn, SQL, (), each).await?;
     queues.dedup_by(|next, kept| next.region == kept.region);
     Ok(queues)
+}
+
+async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Instant)>, mysql_async::Error> {
+    const SQL: &str = "SELECT region, kind, sentence, CAST(UNIX_TIMESTAMP(since) * 1000 AS SIGNED) \
+                       FROM eventtracker.Alarm ORDER BY region, kind";
+    let mut alarms = Vec::new();
+    let each = |(region, kind, sentence, since_ms): (String, String, String, i64)| {
+        alarms.push((
+            Alarm {
+                region,
+                kind,
+                sentence,
+            },
+            Instant::from_unix_ms(since_ms),
+        ));
+    };
+    for_each_row(conn, SQL, (), each).await?;
+    Ok(alarms)
+}
+
+/// The latest, over the regions, of the instants when the oldest file that is left was reached.
+async fn oldest_backup(conn: &mut Conn) -> Result<Option<Instant>, mysql_async::Error> {
+    const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(MAX(reachedAt)) * 1000 AS SIGNED) FROM \
+                       (SELECT MIN(reachedAt) AS reachedAt FROM eventtracker.RegionBinlog GROUP BY region) oldest";
+    let mut oldest = None;
+    for_each_row(conn, SQL, (), |reached_ms: Option<i64>| oldest = reached_ms).await?;
+    Ok(oldest.map(Instant::from_unix_ms))
 }
 
 async fn shards(conn: &mut Conn) -> Result<Vec<ShardSize>, mysql_async::Error> {

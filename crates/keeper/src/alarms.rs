@@ -1,0 +1,182 @@
+//! What an operator should look at, in plain sentences.
+
+use std::collections::BTreeMap;
+
+use model::Instant;
+use store::{Alarm, QueueState, SourceState, Status};
+
+/// A clock that is off by more than any network's delay.
+const CLOCK_AHEAD_MS_MAX: i64 = 2_000;
+
+/// A worker speaks every second; a restart of all servers takes less than this.
+const SILENCE_MS_MAX: i64 = 60_000;
+
+/// A disk with less room is nearly full.
+const FREE_PER_CENT_MIN: u64 = 10;
+
+/// Everything that is wrong by what has reached the centre. `unreachable` has the reason for each region whose database does
+/// not answer the keeper.
+pub(crate) fn standing(status: &Status, unreachable: &BTreeMap<String, String>, now: Instant) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    for source in &status.sources {
+        alarms.extend(of_source(source));
+        let clock = status.clocks.get(&source.region);
+        let ahead_ms = clock.and_then(|clock| clock.ahead_ms);
+        if let Some(ahead_ms) = ahead_ms.filter(|ms| ms.abs() > CLOCK_AHEAD_MS_MAX) {
+            let seconds = ahead_ms.abs() / 1000;
+            let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
+            alarms.push(alarm(
+                &source.region,
+                "clock",
+                format!("its database's clock is {seconds} s {way} the centre's: events get wrong minutes; set the clock"),
+            ));
+        }
+        if let Some(queue) = status.queues.iter().find(|queue| queue.region == source.region) {
+            alarms.extend(of_queue(queue, ahead_ms.unwrap_or(0), now));
+        }
+    }
+    for (region, reason) in unreachable {
+        alarms.push(alarm(
+            region,
+            "unreachable",
+            format!("its database does not answer the keeper, so no binlog is purged there and its clock is not compared: {reason}"),
+        ));
+    }
+    alarms
+}
+
+fn of_source(source: &SourceState) -> Option<Alarm> {
+    (!source.is_running()).then(|| {
+        let error = match source.last_error.as_str() {
+            "" => "without an error; START SLAVE for it at the centre",
+            error => error,
+        };
+        alarm(
+            &source.region,
+            "replication",
+            format!(
+                "the centre does not replicate from it (reading: {}, applying: {}): {error}",
+                source.io_running, source.sql_running
+            ),
+        )
+    })
+}
+
+fn of_queue(queue: &QueueState, ahead_ms: i64, now: Instant) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    let mut add = |kind, sentence| alarms.push(alarm(&queue.region, kind, sentence));
+    let silent_ms = now.ms_since(queue.seen.plus_ms(-ahead_ms));
+    if silent_ms > SILENCE_MS_MAX {
+        add(
+            "silent",
+            format!(
+                "nothing has been heard of it for {} s: are its workers running, and can the centre reach its database?",
+                silent_ms / 1000
+            ),
+        );
+    }
+    if !queue.is_durable {
+        add(
+            "queue_log",
+            "its beanstalkd does not write its log, so its collectors refuse events: make room on its disk, then restart \
+             it with -b DIR -f0"
+                .to_owned(),
+        );
+    }
+    if let Some(disk) = queue
+        .disk
+        .filter(|d| d.free_bytes < d.size_bytes / 100 * FREE_PER_CENT_MIN)
+    {
+        add(
+            "disk",
+            format!(
+                "a disk of its queue or database is nearly full: {} MiB of {} MiB are free; nothing is deleted to make room",
+                disk.free_bytes >> 20,
+                disk.size_bytes >> 20
+            ),
+        );
+    }
+    if queue.buried > 0 {
+        add(
+            "buried",
+            format!(
+                "{} jobs are buried because they cannot be counted: 'eventtracker queue list' in the region shows why",
+                queue.buried
+            ),
+        );
+    }
+    alarms
+}
+
+pub(crate) fn alarm(region: &str, kind: &str, sentence: String) -> Alarm {
+    Alarm {
+        region: region.to_owned(),
+        kind: kind.to_owned(),
+        sentence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Disk, RegionClock};
+
+    use super::*;
+
+    fn kinds(source: SourceState, queue: QueueState, ahead_ms: i64) -> Vec<String> {
+        let clock = RegionClock {
+            ahead_ms: Some(ahead_ms),
+            ..RegionClock::default()
+        };
+        let status = Status {
+            queues: vec![queue],
+            sources: vec![source],
+            shards: Vec::new(),
+            clocks: BTreeMap::from([("eu".to_owned(), clock)]),
+            alarms: Vec::new(),
+            oldest_backup: None,
+        };
+        let alarms = standing(&status, &BTreeMap::new(), Instant::from_unix_ms(100_000));
+        alarms.into_iter().map(|alarm| alarm.kind).collect()
+    }
+
+    #[test]
+    fn each_trouble_has_its_kind() {
+        let well = SourceState {
+            region: "eu".to_owned(),
+            io_running: "Yes".to_owned(),
+            sql_running: "Yes".to_owned(),
+            last_error: String::new(),
+        };
+        let queue = QueueState {
+            region: "eu".to_owned(),
+            seen: Instant::from_unix_ms(99_000),
+            ready: 0,
+            reserved: 0,
+            delayed: 0,
+            buried: 0,
+            oldest_job_age_s: None,
+            is_durable: true,
+            disk: Some(Disk {
+                free_bytes: 10 << 30,
+                size_bytes: 100 << 30,
+            }),
+        };
+        assert!(kinds(well.clone(), queue.clone(), 2_000).is_empty());
+        let stopped = SourceState {
+            sql_running: "No".to_owned(),
+            ..well.clone()
+        };
+        assert_eq!(kinds(stopped, queue.clone(), -90_000), ["replication", "clock"]);
+        let ill = QueueState {
+            seen: Instant::from_unix_ms(39_000),
+            buried: 2,
+            is_durable: false,
+            disk: Some(Disk {
+                free_bytes: 9 << 30,
+                size_bytes: 100 << 30,
+            }),
+            ..queue
+        };
+        assert_eq!(kinds(well, ill, 0), ["silent", "queue_log", "disk", "buried"]);
+    }
+}

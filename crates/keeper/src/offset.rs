@@ -1,0 +1,68 @@
+//! How far a region's clock is ahead of the centre's.
+
+use model::Instant;
+use store::{Error, Offset, Post};
+
+/// Comparisons of one pass: the one that took the least time counts.
+const SAMPLES: usize = 3;
+
+/// How long after the region's clock fell back its older claims may still be under way within the region.
+const SETTLED_AFTER_MS: i64 = 60_000;
+
+/// A comparison that took longer says too little: it would hold the region's completeness back by as much.
+const ROUND_TRIP_MS_MAX: i64 = 1_000;
+
+/// Compares two clocks: by how much the region's may be ahead at most, and the region's reading.
+///
+/// # Errors
+/// One of the two did not answer.
+pub(crate) async fn compare(centre: &mut Post, region: &mut Post) -> Result<Option<(i64, Instant)>, Error> {
+    let mut best: Option<(i64, i64, Instant)> = None;
+    for _ in 0..SAMPLES {
+        let before = centre.clock().await?;
+        let there = region.clock().await?;
+        let round_trip_ms = centre.clock().await?.ms_since(before);
+        if best.is_none_or(|(least_ms, ..)| round_trip_ms < least_ms) {
+            best = Some((round_trip_ms, there.ms_since(before), there));
+        }
+    }
+    Ok(best
+        .filter(|&(round_trip_ms, ..)| (0..=ROUND_TRIP_MS_MAX).contains(&round_trip_ms))
+        .map(|(_, ahead_ms, there)| (ahead_ms, there)))
+}
+
+/// What to note after a comparison. The peak stays until every claim made under it has been followed by younger ones.
+pub(crate) fn next(
+    noted: Option<Offset>,
+    newest_claim: Option<Instant>,
+    ahead_ms: i64,
+    there: Instant,
+) -> Offset {
+    let peak = noted.filter(|noted| {
+        let is_settled = newest_claim.is_some_and(|claim| claim.ms_since(noted.peak_at) > SETTLED_AFTER_MS);
+        noted.peak_ms > ahead_ms && !is_settled
+    });
+    Offset {
+        ahead_ms,
+        peak_ms: peak.map_or(ahead_ms, |noted| noted.peak_ms),
+        peak_at: peak.map_or(there, |noted| noted.peak_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_outlives_the_claims_made_under_it() {
+        let at = Instant::from_unix_ms;
+        let first = next(None, None, 90_000, at(1_000_000));
+        assert_eq!((first.peak_ms, first.peak_at), (90_000, at(1_000_000)));
+        let corrected = next(Some(first), Some(at(1_000_500)), 0, at(910_000));
+        assert_eq!((corrected.ahead_ms, corrected.peak_ms), (0, 90_000));
+        let later = next(Some(corrected), Some(at(1_060_001)), 0, at(1_061_000));
+        assert_eq!((later.peak_ms, later.peak_at), (0, at(1_061_000)));
+        let again = next(Some(later), Some(at(1_070_000)), 7, at(1_071_000));
+        assert_eq!((again.peak_ms, again.peak_at), (7, at(1_071_000)));
+    }
+}

@@ -1,0 +1,303 @@
+//! What the keeper asks of regions and centres, and what it notes at its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::Instant;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params};
+
+use crate::{Account, Error, Server};
+
+/// Longest wait for one answer: nothing asked here takes long, and a server that hangs must not hold up the others' turn.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// A region's or a centre's MariaDB, as the keeper reaches it. Connects when first asked, and anew after a failure.
+pub struct Post {
+    server: Server,
+    conn: Option<Conn>,
+}
+
+/// One of a region's binlog files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogFile {
+    pub name: String,
+    /// The sequence number of the last transaction before it; 0 for none.
+    pub starts_after: u64,
+}
+
+/// A region's binlog, oldest file first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binlog {
+    pub gtid_domain: u32,
+    pub files: Vec<BinlogFile>,
+}
+
+/// How far a region's clock was ahead of the centre's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offset {
+    /// When last compared.
+    pub ahead_ms: i64,
+    /// The most since `peak_at`, which is by the region's clock.
+    pub peak_ms: i64,
+    pub peak_at: Instant,
+}
+
+/// Something that an operator should look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Alarm {
+    /// Empty for the centre itself.
+    pub region: String,
+    /// One word, the same for the same kind of trouble.
+    pub kind: String,
+    pub sentence: String,
+}
+
+impl Post {
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self { server, conn: None }
+    }
+
+    /// A server by its address.
+    #[must_use]
+    pub fn at(host: &str, port: u16, account: &Account) -> Self {
+        Self::new(Server {
+            socket: None,
+            host: host.to_owned(),
+            port,
+            user: account.user.clone(),
+            password: Some(account.password.clone()),
+        })
+    }
+
+    /// The server's clock.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn clock(&mut self) -> Result<Instant, Error> {
+        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)";
+        let now_ms: Option<i64> = self
+            .call("read the clock", async |conn| conn.query_first(SQL).await)
+            .await?;
+        now_ms
+            .map(Instant::from_unix_ms)
+            .ok_or(Error::Shape { what: SQL })
+    }
+
+    /// A region's binlog files.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn binlog(&mut self) -> Result<Binlog, Error> {
+        self.call("read the binlog's files", async |conn| {
+            let gtid_domain = conn.query_first("SELECT @@gtid_domain_id").await?.unwrap_or(0);
+            let names: Vec<(String, u64)> = conn.query("SHOW BINARY LOGS").await?;
+            let mut files = Vec::new();
+            for (name, _) in names {
+                /// The first position in a file.
+                const START: &str = "SELECT BINLOG_GTID_POS(?, 4)";
+                let position: Option<Option<String>> = conn.exec_first(START, (&name,)).await?;
+                let starts_after = sequence(&position.flatten().unwrap_or_default(), gtid_domain);
+                files.push(BinlogFile { name, starts_after });
+            }
+            Ok(Binlog { gtid_domain, files })
+        })
+        .await
+    }
+
+    /// Removes the region's binlog files before `file`.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn purge_to(&mut self, file: &str) -> Result<(), Error> {
+        self.call("purge binlogs", async |conn| {
+            conn.exec_drop("PURGE BINARY LOGS TO ?", (file,)).await
+        })
+        .await
+    }
+
+    /// The last transaction of each domain that a centre has durably applied; `None` where it does not sync what it applies.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn applied(&mut self) -> Result<Option<BTreeMap<u32, u64>>, Error> {
+        const SQL: &str = "SELECT @@innodb_flush_log_at_trx_commit, @@gtid_slave_pos";
+        let row: Option<(u8, String)> = self
+            .call("read the position", async |conn| conn.query_first(SQL).await)
+            .await?;
+        Ok(row
+            .filter(|(flush, _)| *flush == 1)
+            .map(|(_, position)| positions(&position)))
+    }
+
+    /// What is noted of a region's clock.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn offset(&mut self, region: &str) -> Result<Option<Offset>, Error> {
+        const SQL: &str = "SELECT aheadMs, peakMs, CAST(UNIX_TIMESTAMP(peakAt) * 1000 AS SIGNED) \
+                           FROM eventtracker.ClockOffset WHERE region = ?";
+        let row: Option<(i64, i64, i64)> = self
+            .call("read a clock's offset", async |conn| {
+                conn.exec_first(SQL, (region,)).await
+            })
+            .await?;
+        Ok(row.map(|(ahead_ms, peak_ms, peak_at_ms)| Offset {
+            ahead_ms,
+            peak_ms,
+            peak_at: Instant::from_unix_ms(peak_at_ms),
+        }))
+    }
+
+    /// When the region's newest claim that has reached this centre was made, by the region's clock.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn newest_claim(&mut self, region: &str) -> Result<Option<Instant>, Error> {
+        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(MAX(seenAt)) * 1000 AS SIGNED) \
+                           FROM bigdata_0.RegionClock WHERE region = ?";
+        let row: Option<Option<i64>> = self
+            .call("read a region's clock", async |conn| {
+                conn.exec_first(SQL, (region,)).await
+            })
+            .await?;
+        Ok(row.flatten().map(Instant::from_unix_ms))
+    }
+
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn note_offset(&mut self, region: &str, offset: Offset) -> Result<(), Error> {
+        const SQL: &str = "REPLACE INTO eventtracker.ClockOffset (region, aheadMs, peakMs, peakAt, measuredAt) \
+                           VALUES (?, ?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3))";
+        let row = (region, offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
+        self.execute("note a clock's offset", SQL, row).await
+    }
+
+    /// When every centre had reached the start of each of a region's files.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn reached(&mut self, region: &str) -> Result<BTreeMap<String, Instant>, Error> {
+        const SQL: &str = "SELECT file, CAST(UNIX_TIMESTAMP(reachedAt) * 1000 AS SIGNED) \
+                           FROM eventtracker.RegionBinlog WHERE region = ?";
+        let rows: Vec<(String, i64)> = self
+            .call("read the binlogs' notes", async |conn| {
+                conn.exec(SQL, (region,)).await
+            })
+            .await?;
+        let noted = rows.into_iter();
+        Ok(noted
+            .map(|(file, ms)| (file, Instant::from_unix_ms(ms)))
+            .collect())
+    }
+
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn note_reached(&mut self, region: &str, file: &str) -> Result<(), Error> {
+        const SQL: &str = "INSERT IGNORE INTO eventtracker.RegionBinlog (region, file, reachedAt) VALUES (?, ?, SYSDATE(3))";
+        self.execute("note a binlog file", SQL, (region, file)).await
+    }
+
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn forget_file(&mut self, region: &str, file: &str) -> Result<(), Error> {
+        const SQL: &str = "DELETE FROM eventtracker.RegionBinlog WHERE region = ? AND file = ?";
+        self.execute("forget a binlog file", SQL, (region, file)).await
+    }
+
+    /// Regions and minutes whose sums cannot grow any more.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn saturated(&mut self) -> Result<Vec<String>, Error> {
+        const SQL: &str = "SELECT region FROM bigdata_0.RegionTotal WHERE total = 18446744073709551615";
+        self.call("look for saturated sums", async |conn| conn.query(SQL).await)
+            .await
+    }
+
+    /// Makes `alarms` what stands at this centre. One that stood already keeps the instant since when.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn note_alarms(&mut self, alarms: &[Alarm]) -> Result<(), Error> {
+        const NOTE: &str = "INSERT INTO eventtracker.Alarm (region, kind, sentence, since) VALUES (?, ?, ?, SYSDATE(3)) \
+                            ON DUPLICATE KEY UPDATE sentence = VALUES(sentence)";
+        const FORGET: &str = "DELETE FROM eventtracker.Alarm WHERE region = ? AND kind = ?";
+        let standing: Vec<(String, String)> = self
+            .call("read the alarms", async |conn| {
+                conn.query("SELECT region, kind FROM eventtracker.Alarm").await
+            })
+            .await?;
+        for (region, kind) in standing {
+            if !alarms
+                .iter()
+                .any(|alarm| alarm.region == region && alarm.kind == kind)
+            {
+                self.execute("forget an alarm", FORGET, (region, kind)).await?;
+            }
+        }
+        for Alarm {
+            region,
+            kind,
+            sentence,
+        } in alarms
+        {
+            let sentence: String = sentence.chars().take(1000).collect();
+            self.execute("note an alarm", NOTE, (region, kind, sentence))
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn execute(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+        row: impl Into<Params> + Send,
+    ) -> Result<(), Error> {
+        self.call(action, async |conn| conn.exec_drop(sql, row).await)
+            .await
+    }
+
+    async fn call<T>(
+        &mut self,
+        action: &'static str,
+        ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
+    ) -> Result<T, Error> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.server.connect().await?,
+        };
+        let answer = self.server.limited(action, CALL_LIMIT, ask(&mut conn)).await?;
+        self.conn = Some(conn);
+        Ok(answer)
+    }
+}
+
+/// The sequence number of each domain in a GTID position such as `1-1-100,2-2-50`.
+fn positions(text: &str) -> BTreeMap<u32, u64> {
+    let gtids = text.split(',').filter_map(|gtid| {
+        let mut parts = gtid.trim().split('-');
+        let domain = parts.next()?.parse().ok()?;
+        let sequence = parts.nth(1)?.parse().ok()?;
+        Some((domain, sequence))
+    });
+    gtids.collect()
+}
+
+fn sequence(position: &str, domain: u32) -> u64 {
+    positions(position).get(&domain).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_has_a_number_for_each_domain() {
+        assert_eq!(positions("1-1-100,2-7-50"), BTreeMap::from([(1, 100), (2, 50)]));
+        assert_eq!(sequence("1-1-100, 2-7-50", 2), 50);
+        assert_eq!(sequence("", 2), 0);
+    }
+}
