@@ -134,7 +134,7 @@ impl Answer {
         };
         let mut report = format!("complete until {complete}\n\n{}\n\n", self.region_table());
         report += &self.shard_sentence();
-        if let Some(taken) = self.oldest_backup.and_then(utc) {
+        if let Some(taken) = self.oldest_backup.and_then(|unix_s| utc(unix_s).ok()) {
             report += &format!("a backup of the centre taken after {taken} UTC can be attached again\n");
         }
         report.push('\n');
@@ -224,7 +224,7 @@ impl Region {
             Some(queue) => faults.extend(queue.faults()),
         }
         if let Some(reason) = self.held_back.as_ref().filter(|_| faults.is_empty()) {
-            faults.push(match self.clock.and_then(utc) {
+            faults.push(match self.clock.and_then(|unix_s| utc(unix_s).ok()) {
                 Some(until) => format!("complete only until {until} UTC: {reason}"),
                 None => format!("not known until when it is complete: {reason}"),
             });
