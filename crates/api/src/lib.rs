@@ -5,6 +5,7 @@
 //! rather than cut short.
 
 mod answer;
+mod audit;
 mod buckets;
 mod names;
 mod parameters;
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 use listener::{Health, Limits};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
-use store::Central;
+use store::{Central, Server};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -33,21 +34,24 @@ pub struct Config {
 pub enum Error {
     #[error("the API cannot start")]
     Listen(#[from] listener::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 /// Serves until `shutdown`, then lets requests in progress finish.
 ///
 /// # Errors
-/// `Listen` where the address is taken. A database that is away is no error: requests are refused until it is back.
+/// `Listen` where the address is taken, `Store` where the password cannot be read. A database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
-    central: Central,
+    centre: &Server,
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let central = Central::new(centre)?;
     let listener = listener::bind(config.listen).await?;
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
-    let routes = routes::all(central.clone()).merge(health.clone().routes(metrics));
+    let routes = routes::all(central.clone(), centre.clone()).merge(health.clone().routes(metrics));
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(

@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     Time(&'static str),
     #[error("from is not before until")]
     EmptyRange,
+    #[error("from and until are more than 8 days apart: 'eventtracker audit' takes any range")]
+    AuditRange,
     #[error("format is neither json nor csv")]
     Format,
     #[error("limit is not a number from 1 to {NAMES_MAX}")]

@@ -8,11 +8,11 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use store::Central;
+use store::{Central, Server};
 use tokio::sync::Semaphore;
 
 use crate::refusal::Refusal;
-use crate::{names, series, status};
+use crate::{audit, names, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -23,15 +23,25 @@ pub(crate) struct Api {
     pub(crate) central: Central,
     /// A permit for each point of a series held in memory, until its answer is sent.
     pub(crate) points: Arc<Semaphore>,
+    /// For audits, whose statements take longer than those of `central` may.
+    pub(crate) centre: Server,
+    pub(crate) audits: Arc<Semaphore>,
 }
 
-pub(crate) fn all(central: Central) -> Router {
+pub(crate) fn all(central: Central, centre: Server) -> Router {
+    let audits = Arc::new(Semaphore::new(1));
     let points = Arc::new(Semaphore::new(series::POINTS_HELD_MAX));
     Router::new()
         .route("/v1/series", get(series::get))
         .route("/v1/names", get(names::get))
         .route("/v1/status", get(status::get))
-        .with_state(Api { central, points })
+        .route("/v1/audit", get(audit::get))
+        .with_state(Api {
+            central,
+            points,
+            centre,
+            audits,
+        })
 }
 
 /// Answers other paths and methods, and measures and limits every request.
@@ -60,10 +70,11 @@ async fn measured_and_limited(request: Request, next: Next) -> Response {
 
 /// Unknown paths share a label: a client must not be able to make metrics.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 6] = [
+    const ROUTES: [&str; 7] = [
         "/v1/series",
         "/v1/names",
         "/v1/status",
+        "/v1/audit",
         "/healthz",
         "/readyz",
         "/metrics",

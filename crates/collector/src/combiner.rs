@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use listener::Health;
 use model::{BatchId, Event, EventName, Minute};
-use queue::{JobBuilder, Producer, PutError};
+use queue::{JobBuilder, Producer, PutError, Stored};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -69,6 +69,8 @@ struct Job {
     builder: JobBuilder,
     /// Its part of [`State::waiting_bytes`].
     bytes: usize,
+    /// Sum of what its events count.
+    count: u64,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -78,6 +80,7 @@ impl Job {
         Self {
             builder,
             bytes: 0,
+            count: 0,
             outcome: watch::Sender::new(None),
         }
     }
@@ -87,12 +90,18 @@ impl Job {
 pub(crate) trait Part {
     /// Memory, estimated from above.
     fn bytes(&self) -> usize;
+    /// Sum of its counts.
+    fn count(&self) -> u64;
     fn add_to(&self, job: &mut JobBuilder) -> bool;
 }
 
 impl Part for Event<'_> {
     fn bytes(&self) -> usize {
         self.name.as_str().len() + EVENT_OVERHEAD_BYTES
+    }
+
+    fn count(&self) -> u64 {
+        self.count
     }
 
     fn add_to(&self, job: &mut JobBuilder) -> bool {
@@ -106,6 +115,10 @@ impl Part for KeyedBatch<'_> {
             .iter()
             .map(|(name, ..)| name.as_str().len() + EVENT_OVERHEAD_BYTES)
             .sum()
+    }
+
+    fn count(&self) -> u64 {
+        self.1.iter().map(|&(_, _, count)| count).sum()
     }
 
     fn add_to(&self, job: &mut JobBuilder) -> bool {
@@ -164,6 +177,7 @@ impl Combiner {
                 has_ticket = false;
             }
             state.open.bytes += part.bytes();
+            state.open.count += part.count();
             if !std::mem::replace(&mut has_ticket, true) {
                 tickets.push(state.open.outcome.subscribe());
             }
@@ -266,7 +280,11 @@ impl Putter {
         let body = job.builder.encode(SystemTime::now().into());
         let started = Instant::now();
         let outcome = match self.producer.put(&body).await {
-            Ok(()) => {
+            Ok(stored) => {
+                if stored == Stored::MaybeAgain {
+                    metrics::counter!("collector_counts_doubtful_total").increment(job.count);
+                }
+                metrics::counter!("collector_counts_acknowledged_total").increment(job.count);
                 metrics::counter!("collector_jobs_put_total").increment(1);
                 metrics::histogram!("collector_put_seconds").record(started.elapsed());
                 self.combiner.lock().depth += 1;
@@ -276,7 +294,10 @@ impl Putter {
                 self.queue_failed(&error);
                 match error {
                     PutError::NotStored(_) => Outcome::NotStored,
-                    PutError::Unknown(_) => Outcome::Unknown,
+                    PutError::Unknown(_) => {
+                        metrics::counter!("collector_counts_doubtful_total").increment(job.count);
+                        Outcome::Unknown
+                    }
                 }
             }
         };

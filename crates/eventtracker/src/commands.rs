@@ -1,5 +1,6 @@
 //! What an operator types.
 
+pub(crate) mod audit;
 pub(crate) mod causes;
 pub(crate) mod emit;
 pub(crate) mod import;

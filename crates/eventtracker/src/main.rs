@@ -41,6 +41,8 @@ enum Command {
     Series(commands::series::Series),
     /// Show whether everything is well
     Status(commands::status::Status),
+    /// Check that what was acknowledged is what is stored
+    Audit(commands::audit::Audit),
     /// Put the tables and accounts of a server in place, or compare them
     #[command(subcommand)]
     Schema(commands::schema::Schema),
@@ -82,6 +84,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(command) => command.run().await,
         Command::Series(command) => command.run().await,
         Command::Status(command) => command.run().await,
+        Command::Audit(command) => command.run().await,
         Command::Schema(command) => command.run().await,
         Command::Queue(command) => command.run().await.map(|()| ExitCode::SUCCESS),
     }

@@ -105,10 +105,10 @@ impl Keeper {
 impl Api {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
-        let central = store::Central::new(&config.file.section(config.central, "central")?)?;
+        let central = config.file.section(config.central, "central")?;
         Ok(api::run(
             config.file.section(config.api, "api")?,
-            central,
+            &central,
             metrics_recorder()?,
             stop_signal()?,
         )

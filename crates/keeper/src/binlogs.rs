@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::Instant;
-use store::{Binlog, Error, Post};
+use store::{Binlog, BinlogFile, Error, Post};
 
 /// Notes which files all centres have reached, and purges what lies before the newest that they reached `keep_ms` ago.
 ///
@@ -20,7 +20,8 @@ pub(crate) async fn keep(
 ) -> Result<(), Error> {
     let binlog = region.binlog().await?;
     let reached_by_all = reached_by_all(&binlog, applied);
-    for file in &reached_by_all {
+    let noted = centre.reached(name).await?;
+    for file in reached_by_all.iter().filter(|file| !noted.contains_key(**file)) {
         centre.note_reached(name, file).await?;
     }
     let reached = centre.reached(name).await?;
@@ -39,13 +40,15 @@ pub(crate) async fn keep(
     Ok(())
 }
 
-/// The files whose start every centre has passed now, oldest first.
+/// The files whose start every centre has passed now, oldest first, up to the first that some centre has not, or whose start
+/// is not known.
 fn reached_by_all<'a>(binlog: &'a Binlog, applied: &[BTreeMap<u32, u64>]) -> Vec<&'a str> {
     let position = |centre: &BTreeMap<u32, u64>| centre.get(&binlog.gtid_domain).copied().unwrap_or(0);
     let Some(least) = applied.iter().map(position).min() else {
         return Vec::new();
     };
-    let reached = binlog.files.iter().filter(|file| file.starts_after <= least);
+    let is_reached = |file: &&BinlogFile| file.starts_after.is_some_and(|start| start <= least);
+    let reached = binlog.files.iter().take_while(is_reached);
     reached.map(|file| file.name.as_str()).collect()
 }
 
@@ -63,14 +66,12 @@ fn purge_to<'a>(
 
 #[cfg(test)]
 mod tests {
-    use store::BinlogFile;
-
     use super::*;
 
     fn binlog() -> Binlog {
         let file = |(name, starts_after): (&str, u64)| BinlogFile {
             name: name.to_owned(),
-            starts_after,
+            starts_after: Some(starts_after),
         };
         Binlog {
             gtid_domain: 2,
@@ -88,6 +89,9 @@ mod tests {
         assert_eq!(reached_by_all(&binlog(), &[centre(250)]), ["f1", "f2", "f3"]);
         assert_eq!(reached_by_all(&binlog(), &[centre(250), BTreeMap::new()]), ["f1"]);
         assert!(reached_by_all(&binlog(), &[]).is_empty());
+        let mut unknown = binlog();
+        unknown.files[1].starts_after = None;
+        assert_eq!(reached_by_all(&unknown, &[centre(250)]), ["f1"]);
     }
 
     #[test]

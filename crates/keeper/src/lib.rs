@@ -1,9 +1,19 @@
+    // Nothing is lost with a pass or an audit that is cut off.
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = keeper.work() => {}
+        () = auditor.work(found) => {}
+    }
+    Ok(())
+}
+
 //! The centre's housekeeping: compares clocks, audits, purges applied binlogs, watches what kills silently.
 //!
 //! Knows neither the queue nor HTTP handlers. Promises that a region's binlog is purged only when every configured centre
 //! has durably applied it, and that it never changes a count.
 
 mod alarms;
+mod audits;
 mod binlogs;
 mod config;
 mod offset;
@@ -14,8 +24,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use listener::Health;
 use store::{Account, Alarm, Central, Centre, Post, Server, Source};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Auditor;
+
+use audits::Findings;
 pub use config::Config;
 
 /// The parts of a keeper's readiness.
@@ -47,6 +61,8 @@ struct Keeper {
     regions: Vec<Region>,
     keep_ms: i64,
     since: BTreeMap<(String, String), Instant>,
+    /// What the last audit found.
+    audited: watch::Receiver<Vec<Alarm>>,
     health: Health,
     failing: bool,
 }
@@ -73,6 +89,14 @@ pub async fn run(
         sources,
         account,
     } = charge;
+    let (found, audited) = watch::channel(Vec::new());
+    let auditor = Auditor {
+        centre: centre.clone(),
+        sources: sources.clone(),
+        account: account.clone(),
+        interval: Duration::from_secs(config.audit_interval_s.into()),
+    };
+    let findings = Findings::default();
     let mut keeper = Keeper {
         centre: Post::new(centre.clone()),
         status: Central::new(&centre)?,
@@ -81,32 +105,50 @@ pub async fn run(
             .map(|other| (other.name, Post::at(&other.host, other.port, &account)))
             .collect(),
         regions: sources
-            .into_iter()
+            .iter()
             .map(|source| Region {
                 post: Post::at(&source.host, source.port, &account),
-                name: source.region,
+                name: source.region.clone(),
                 centre: Post::new(centre.clone()),
             })
             .collect(),
         keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
         since: BTreeMap::new(),
+        audited,
         health,
         failing: false,
     };
-    while !shutdown.is_cancelled() {
-        if let Err(error) = keeper.pass().await {
-            keeper.failed(&error);
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(PASS_INTERVAL) => {}
-        }
-    }
+    let interval = Duration::from_secs(config.audit_interval_s.into());
+    tokio::join!(
+        audits::run(&centre, &sources, &account, interval, &findings, &shutdown),
+        keeper.passes(&findings, &shutdown),
+    );
     Ok(())
 }
 
 impl Keeper {
-    async fn pass(&mut self) -> Result<(), store::Error> {
+    async fn work(&mut self) {
+        loop {
+            if let Err(error) = self.pass().await {
+                self.failed(&error);
+            }
+            tokio::time::sleep(PASS_INTERVAL).await;
+        }
+    }
+
+    async fn passes(&mut self, findings: &Findings, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            if let Err(error) = self.pass(findings).await {
+                self.failed(&error);
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(PASS_INTERVAL) => {}
+            }
+        }
+    }
+
+    async fn pass(&mut self, findings: &Findings) -> Result<(), store::Error> {
         let mut alarms = Vec::new();
         let applied = self.applied(&mut alarms).await?;
         let passes = self
@@ -117,11 +159,13 @@ impl Keeper {
         let status = self.status.status().await?;
         let now = self.centre.clock().await?;
         alarms.extend(alarms::standing(&status, &unreachable, now));
+        alarms.extend(findings.get());
         for region in self.centre.saturated().await? {
             let sentence =
                 "its total of all counts is at its limit of 2^64 - 1 and no longer grows".to_owned();
             alarms.push(alarms::alarm(&region, "saturated", sentence));
         }
+        alarms.extend(self.audited.borrow().iter().cloned());
         let alarms = self.lasting(alarms);
         self.centre.note_alarms(&alarms).await?;
         self.health.ready(READINESS[0]);

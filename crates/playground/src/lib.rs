@@ -58,6 +58,8 @@ pub struct Options {
     pub demo: bool,
     /// Merged into every region's configuration, table by table.
     pub region_overrides: toml::Table,
+    /// Merged into the centre's configuration, table by table.
+    pub central_overrides: toml::Table,
 }
 
 impl Default for Options {
@@ -71,6 +73,7 @@ impl Default for Options {
             workers: 1,
             demo: false,
             region_overrides: toml::Table::new(),
+            central_overrides: toml::Table::new(),
         }
     }
 }

@@ -7,19 +7,22 @@ use anyhow::{Context, Result};
 use store::{Account, Password};
 use toml::{Table, Value};
 
+use crate::Options;
 use crate::accounts::Accounts;
 use crate::description::Database;
 use crate::layout::{Layout, Region};
 use crate::mariadb::MariaDb;
 
-/// Writes `central.toml` and one `<region>.toml` for each region, the latter with `overrides` merged in.
-pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, overrides: &Table) -> Result<()> {
+/// Writes `central.toml` and one `<region>.toml` for each region, with the options' overrides merged in.
+pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, options: &Options) -> Result<()> {
     for region in &layout.regions {
         let mut config = region_config(region, accounts)?;
-        merge(&mut config, overrides);
+        merge(&mut config, &options.region_overrides);
         write(&layout.region_config(region), &config)?;
     }
-    write(&layout.central_config(), &central_config(layout, accounts)?)
+    let mut config = central_config(layout, accounts)?;
+    merge(&mut config, &options.central_overrides);
+    write(&layout.central_config(), &config)
 }
 
 pub(crate) fn collector_arguments(layout: &Layout, region: &Region, n: usize) -> Vec<OsString> {

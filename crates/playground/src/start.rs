@@ -52,7 +52,7 @@ impl Playground {
             .await?;
         check_ports(&self.layout.ports(&self.options))?;
         let accounts = Accounts::in_dir(&self.layout.dir)?;
-        roles::write_configs(&self.layout, &accounts, &self.options.region_overrides)?;
+        roles::write_configs(&self.layout, &accounts, &self.options)?;
         keep_old_logs(&self.layout.logs())?;
         for region in &self.layout.regions {
             create_private_dir(&region.queue_dir())?;

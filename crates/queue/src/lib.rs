@@ -22,7 +22,7 @@ pub use decode::{DecodeError, Decoded, decode};
 pub use encode::JobBuilder;
 pub use error::Error;
 pub use operate::{Head, heads, kick};
-pub use producer::{Producer, PutError};
+pub use producer::{Producer, PutError, Stored};
 pub use watermark::{Mark, Oldest};
 
 /// The one tube of a region.

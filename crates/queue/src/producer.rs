@@ -28,6 +28,14 @@ pub enum PutError {
     Unknown(#[source] Error),
 }
 
+/// A job that is in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    Once,
+    /// A reply was lost and the job put again: it may be there more than once, which the ids of its batches make harmless.
+    MaybeAgain,
+}
+
 pub struct Producer {
     link: Link,
     log: LogWatch,
@@ -46,12 +54,13 @@ impl Producer {
     ///
     /// # Errors
     /// `NotStored` where the job is certainly not in the queue; else `Unknown`.
-    pub async fn put(&mut self, job: &str) -> Result<(), PutError> {
+    pub async fn put(&mut self, job: &str) -> Result<Stored, PutError> {
         let begun = Instant::now();
         let mut maybe_stored = false;
         loop {
             let error = match self.put_once(job).await {
-                Ok(()) => return Ok(()),
+                Ok(()) if maybe_stored => return Ok(Stored::MaybeAgain),
+                Ok(()) => return Ok(Stored::Once),
                 Err(error) => error,
             };
             maybe_stored |= may_have_stored(&error);

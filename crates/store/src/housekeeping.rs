@@ -16,14 +16,16 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 pub struct Post {
     server: Server,
     conn: Option<Conn>,
+    /// Where its binlog files start, which does not change. Forgotten with a failure: another server may answer next.
+    starts: BTreeMap<String, u64>,
 }
 
 /// One of a region's binlog files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinlogFile {
     pub name: String,
-    /// The sequence number of the last transaction before it; 0 for none.
-    pub starts_after: u64,
+    /// The sequence number of the last transaction before it; 0 for none, `None` where the server does not say.
+    pub starts_after: Option<u64>,
 }
 
 /// A region's binlog, oldest file first.
@@ -56,7 +58,11 @@ pub struct Alarm {
 impl Post {
     #[must_use]
     pub fn new(server: Server) -> Self {
-        Self { server, conn: None }
+        Self {
+            server,
+            conn: None,
+            starts: BTreeMap::new(),
+        }
     }
 
     /// A server by its address.
@@ -90,20 +96,29 @@ impl Post {
     /// # Errors
     /// The server refused or did not answer.
     pub async fn binlog(&mut self) -> Result<Binlog, Error> {
-        self.call("read the binlog's files", async |conn| {
+        let known = std::mem::take(&mut self.starts);
+        let ask = async |conn: &mut Conn| {
             let gtid_domain = conn.query_first("SELECT @@gtid_domain_id").await?.unwrap_or(0);
             let names: Vec<(String, u64)> = conn.query("SHOW BINARY LOGS").await?;
             let mut files = Vec::new();
             for (name, _) in names {
                 /// The first position in a file.
                 const START: &str = "SELECT BINLOG_GTID_POS(?, 4)";
-                let position: Option<Option<String>> = conn.exec_first(START, (&name,)).await?;
-                let starts_after = sequence(&position.flatten().unwrap_or_default(), gtid_domain);
+                let mut starts_after = known.get(&name).copied();
+                if starts_after.is_none() {
+                    let position: Option<Option<String>> = conn.exec_first(START, (&name,)).await?;
+                    starts_after = position.flatten().map(|text| sequence(&text, gtid_domain));
+                }
                 files.push(BinlogFile { name, starts_after });
             }
             Ok(Binlog { gtid_domain, files })
-        })
-        .await
+        };
+        let binlog = self.call("read the binlog's files", ask).await?;
+        let starts = binlog.files.iter();
+        self.starts = starts
+            .filter_map(|file| Some((file.name.clone(), file.starts_after?)))
+            .collect();
+        Ok(binlog)
     }
 
     /// Removes the region's binlog files before `file`.

@@ -4,6 +4,7 @@
 //! whose call did not end is never used again, and that every session speaks UTC and strict SQL.
 
 mod account;
+mod audit;
 mod central;
 mod error;
 mod housekeeping;
@@ -14,6 +15,7 @@ mod schema;
 mod server;
 
 pub use account::{Account, Role};
+pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
     Central, Found, NAMES_SCANNED_MAX, Name, QueueState, RegionClock, ShardSize, Snapshot, Status,
     complete_until,

@@ -163,7 +163,7 @@ async fn check_identity(centre_admin: &Server, source: &Source, account: &Accoun
 }
 
 impl Source {
-    fn server(&self, account: &Account) -> Server {
+    pub(crate) fn server(&self, account: &Account) -> Server {
         Server {
             socket: None,
             host: self.host.clone(),

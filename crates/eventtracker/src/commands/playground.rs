@@ -41,6 +41,7 @@ impl Playground {
             workers: self.workers,
             demo: self.demo,
             region_overrides: toml::Table::new(),
+            central_overrides: toml::Table::new(),
         };
         let (stop, kill) = stop_then_kill()?;
         playground::run(options, stop, kill, |description| {

@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "region eu: complete only until 2025-11-22 05:00 UTC: a job waits",
+                "region eu: complete only until 2025-11-22 05:00:00 UTC: a job waits",
                 "region eu: a disk is nearly full"
             ]
         );

@@ -1,0 +1,130 @@
+//! The audit at regular times, and what it says.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use store::{Account, Alarm, Audit, Range, Server, Source, Verdict};
+use tokio_util::sync::CancellationToken;
+
+use crate::alarms::alarm;
+
+/// What the last audit found to be wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Mutex<Vec<Alarm>>);
+
+impl Findings {
+    pub(crate) fn get(&self) -> Vec<Alarm> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Audits the last two days and every region's total, again and again until `shutdown`.
+pub(crate) async fn run(
+    centre: &Server,
+    sources: &[Source],
+    account: &Account,
+    interval: Duration,
+    findings: &Findings,
+    shutdown: &CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+        let range = Range::recent(SystemTime::now().into());
+        match store::audit(centre, sources, account, range).await {
+            Ok(audit) => {
+                tell(&audit);
+                *findings.0.lock().unwrap_or_else(PoisonError::into_inner) = alarms(&audit);
+            }
+            Err(error) => {
+                metrics::counter!("keeper_audit_failures_total").increment(1);
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(cause, "the audit could not be made");
+            }
+        }
+    }
+}
+
+fn tell(audit: &Audit) {
+    let gauge = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let not_known = audit
+        .regions
+        .iter()
+        .filter(|r| matches!(r.verdict, Verdict::NotKnown(_)));
+    metrics::counter!("keeper_audits_total").increment(1);
+    metrics::gauge!("keeper_audit_gaps").set(gauge(audit.gaps_total));
+    metrics::gauge!("keeper_audit_regions_not_known").set(gauge(not_known.count()));
+    if audit.has_gap() {
+        tracing::error!(gaps = audit.gaps_total, "the audit found counts lost or doubled");
+    } else {
+        tracing::info!(
+            compared = audit.compared,
+            "audited: nothing lost, nothing doubled"
+        );
+    }
+}
+
+fn alarms(audit: &Audit) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    if let Some(first) = audit.gaps.first() {
+        let sentence = format!(
+            "the audit found {} minutes whose sums differ: {first}; 'eventtracker audit' lists them",
+            audit.gaps_total
+        );
+        alarms.push(alarm("", "audit", sentence));
+    }
+    for region in &audit.regions {
+        if let Verdict::Gap(why) = &region.verdict {
+            alarms.push(alarm(
+                &region.region,
+                "audit",
+                format!("the audit found counts lost or doubled: {why}"),
+            ));
+        }
+    }
+    if let Some((database, rows)) = audit.saturated.first() {
+        let sentence =
+            format!("{rows} counts in {database} are at their limit of 2^64 - 1 and no longer grow");
+        alarms.push(alarm("", "saturated", sentence));
+    }
+    alarms
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Gap, RegionAudit};
+
+    use super::*;
+
+    #[test]
+    fn what_an_audit_finds_is_an_alarm() {
+        let region = |verdict| RegionAudit {
+            region: "eu".to_owned(),
+            sum: 1,
+            total: 1,
+            flushes: 1,
+            verdict,
+        };
+        let mut audit = Audit {
+            compared: 1,
+            gaps: Vec::new(),
+            gaps_total: 0,
+            regions: vec![region(Verdict::NotKnown("away".to_owned()))],
+            saturated: Vec::new(),
+        };
+        assert!(alarms(&audit).is_empty());
+        audit.gaps.push(Gap {
+            unix_s: 60,
+            is_day: false,
+            counted: 5,
+            stored: 4,
+        });
+        audit.gaps_total = 1;
+        audit.regions.push(region(Verdict::Gap("why".to_owned())));
+        let sentences: Vec<String> = alarms(&audit).into_iter().map(|alarm| alarm.sentence).collect();
+        assert!(sentences[0].contains("1 missing"), "{sentences:?}");
+        assert!(sentences[1].ends_with("why"));
+    }
+}
