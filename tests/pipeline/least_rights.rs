@@ -29,7 +29,8 @@ async fn of_each_account() {
     let regional = &description.regions["eu"].mariadb;
 
     let worker = as_user(regional, "worker");
-    refused(&worker, "DELETE FROM eventtracker.CountedBatch").await;
+    refused(&worker, "DELETE FROM eventtracker.CountedTotal").await;
+    refused(&worker, "PURGE BINARY LOGS BEFORE NOW()").await;
     refused(&worker, "UPDATE eventtracker.CountedBatch SET total = 0").await;
     refused(&worker, "DROP TABLE bigdata_0.EventTags").await;
     refused(&worker, "SET sql_log_bin = 0").await;
@@ -37,6 +38,13 @@ async fn of_each_account() {
     let replication = as_user(regional, "replication");
     refused(&replication, "SELECT * FROM eventtracker.CountedBatch").await;
     refused(&replication, "INSERT INTO bigdata_0.EventTags VALUES (1, 'a', 1)").await;
+
+    let keeper = as_user(regional, "keeper");
+    refused(&keeper, "DELETE FROM eventtracker.CountedBatch").await;
+    refused(&keeper, "INSERT INTO bigdata_0.EventTags VALUES (1, 'a', 1)").await;
+    let keeper = as_user(&description.central, "keeper");
+    refused(&keeper, "DELETE FROM bigdata_0.EventMinute").await;
+    refused(&keeper, "STOP ALL SLAVES").await;
 
     for role in ["api", "analyst"] {
         let reader = as_user(&description.central, role);

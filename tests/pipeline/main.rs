@@ -14,8 +14,11 @@ mod rig;
 mod sender;
 
 mod access_log;
+mod audit;
 mod bad_input;
+mod completeness;
 mod counts_are_exact;
+mod keeper_watches;
 mod keyed_retry;
 mod killed;
 mod least_rights;

@@ -1,12 +1,3 @@
-    // Nothing is lost with a pass or an audit that is cut off.
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = keeper.work() => {}
-        () = auditor.work(found) => {}
-    }
-    Ok(())
-}
-
 //! The centre's housekeeping: compares clocks, audits, purges applied binlogs, watches what kills silently.
 //!
 //! Knows neither the queue nor HTTP handlers. Promises that a region's binlog is purged only when every configured centre
@@ -24,10 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use listener::Health;
 use store::{Account, Alarm, Central, Centre, Post, Server, Source};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::audit::Auditor;
 
 use audits::Findings;
 pub use config::Config;
@@ -61,8 +49,6 @@ struct Keeper {
     regions: Vec<Region>,
     keep_ms: i64,
     since: BTreeMap<(String, String), Instant>,
-    /// What the last audit found.
-    audited: watch::Receiver<Vec<Alarm>>,
     health: Health,
     failing: bool,
 }
@@ -89,13 +75,6 @@ pub async fn run(
         sources,
         account,
     } = charge;
-    let (found, audited) = watch::channel(Vec::new());
-    let auditor = Auditor {
-        centre: centre.clone(),
-        sources: sources.clone(),
-        account: account.clone(),
-        interval: Duration::from_secs(config.audit_interval_s.into()),
-    };
     let findings = Findings::default();
     let mut keeper = Keeper {
         centre: Post::new(centre.clone()),
@@ -114,7 +93,6 @@ pub async fn run(
             .collect(),
         keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
         since: BTreeMap::new(),
-        audited,
         health,
         failing: false,
     };
@@ -127,15 +105,6 @@ pub async fn run(
 }
 
 impl Keeper {
-    async fn work(&mut self) {
-        loop {
-            if let Err(error) = self.pass().await {
-                self.failed(&error);
-            }
-            tokio::time::sleep(PASS_INTERVAL).await;
-        }
-    }
-
     async fn passes(&mut self, findings: &Findings, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             if let Err(error) = self.pass(findings).await {
@@ -165,7 +134,6 @@ impl Keeper {
                 "its total of all counts is at its limit of 2^64 - 1 and no longer grows".to_owned();
             alarms.push(alarms::alarm(&region, "saturated", sentence));
         }
-        alarms.extend(self.audited.borrow().iter().cloned());
         let alarms = self.lasting(alarms);
         self.centre.note_alarms(&alarms).await?;
         self.health.ready(READINESS[0]);

@@ -126,8 +126,15 @@ impl Post {
     /// # Errors
     /// The server refused or did not answer.
     pub async fn purge_to(&mut self, file: &str) -> Result<(), Error> {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if !file.bytes().all(is_plain) {
+            return Err(Error::Shape {
+                what: "SHOW BINARY LOGS",
+            });
+        }
+        // The server takes no parameter here.
         self.call("purge binlogs", async |conn| {
-            conn.exec_drop("PURGE BINARY LOGS TO ?", (file,)).await
+            conn.query_drop(format!("PURGE BINARY LOGS TO '{file}'")).await
         })
         .await
     }
