@@ -127,6 +127,7 @@ impl Keeper {
         let unreachable: BTreeMap<String, String> = join_all(passes).await.into_iter().flatten().collect();
         let status = self.status.status().await?;
         let now = self.centre.clock().await?;
+        tell_clocks(&status);
         alarms.extend(alarms::standing(&status, &unreachable, now));
         alarms.extend(findings.get());
         for region in self.centre.saturated().await? {
@@ -240,5 +241,18 @@ impl Region {
         let ahead_s = model::Instant::from_unix_ms(ahead_ms).unix_s();
         metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.name.clone()).set(ahead_s);
         Ok(())
+    }
+}
+
+/// Until when each region, and the whole, is complete, in unix seconds; what is not known keeps its last figure.
+fn tell_clocks(status: &store::Status) {
+    for (region, clock) in &status.clocks {
+        if let Some(until) = clock.complete_until {
+            metrics::gauge!("keeper_region_complete_until_seconds", "region" => region.clone())
+                .set(until.unix_s());
+        }
+    }
+    if let Some(until) = store::complete_until(&status.clocks) {
+        metrics::gauge!("keeper_complete_until_seconds").set(until.unix_s());
     }
 }

@@ -1,5 +1,7 @@
 //! The conservation of counts: what regions counted is what arrived, and what arrived is what is stored.
 
+mod totals;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -15,9 +17,6 @@ const SNAPSHOT_LIMIT: Duration = Duration::from_secs(300);
 
 /// When the server itself ends a statement: one that nobody waits for any more does not go on for ever.
 const STATEMENT_S_MAX: u32 = 60;
-
-/// Longest wait for a region's totals.
-const REGION_LIMIT: Duration = Duration::from_secs(10);
 
 /// Gaps that are listed; all are counted.
 const GAPS_LISTED_MAX: usize = 100;
@@ -172,8 +171,8 @@ pub async fn audit(
             region.verdict = Verdict::NotKnown("it is no source of this centre (any more)".to_owned());
             continue;
         };
-        region.verdict = match totals(&source.server(account), region.flushes).await {
-            Ok(totals) => verdict(region, &totals),
+        region.verdict = match totals::read(&source.server(account), region.flushes).await {
+            Ok(totals) => totals::verdict(region, &totals),
             Err(error) => {
                 let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
                 let texts: Vec<String> = causes.map(ToString::to_string).collect();
@@ -317,58 +316,6 @@ async fn regions(conn: &mut Conn) -> Result<Vec<RegionAudit>, mysql_async::Error
     Ok(audits.collect())
 }
 
-/// A region's own figures, later than the centre's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Totals {
-    total: u64,
-    flushes: u64,
-    /// Flushes after the centre's last one, and their counts.
-    between: u64,
-    between_count: u128,
-}
-
-async fn totals(region: &Server, flushes_at_centre: u64) -> Result<Totals, Error> {
-    const SQL: &str = "SELECT COALESCE(MAX(total), 0), COALESCE(MAX(flushes), 0), \
-                       (SELECT COUNT(*) FROM eventtracker.CountedFlush WHERE number > ?), \
-                       CAST((SELECT COALESCE(SUM(count), 0) FROM eventtracker.CountedFlush WHERE number > ?) AS CHAR) \
-                       FROM eventtracker.CountedTotal";
-    let mut conn = region.connect().await?;
-    let ask = conn.exec_first(SQL, (flushes_at_centre, flushes_at_centre));
-    let row: Option<(u64, u64, u64, String)> = region.limited("read the totals", REGION_LIMIT, ask).await?;
-    let (total, flushes, between, count) = row.ok_or(Error::Shape { what: SQL })?;
-    Ok(Totals {
-        total,
-        flushes,
-        between,
-        between_count: number(&count),
-    })
-}
-
-/// The region's total is the centre's and what lies between.
-fn verdict(centre: &RegionAudit, region: &Totals) -> Verdict {
-    if region.flushes < centre.flushes || region.total < centre.total {
-        return Verdict::Gap(format!(
-            "the region's own total is {} after {} flushes, but the centre has {} after {}: the region's database went back in time",
-            region.total, region.flushes, centre.total, centre.flushes
-        ));
-    }
-    let missing = (region.flushes - centre.flushes).saturating_sub(region.between);
-    if missing > 0 {
-        return Verdict::NotKnown(format!(
-            "{missing} of the {} flushes that have not reached the centre are pruned in the region",
-            region.flushes - centre.flushes
-        ));
-    }
-    if u128::from(region.total) == u128::from(centre.total) + region.between_count {
-        Verdict::Equal
-    } else {
-        Verdict::Gap(format!(
-            "the region counted {}, the centre has {}, and {} lie between",
-            region.total, centre.total, region.between_count
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,30 +333,5 @@ mod tests {
             gaps,
             ["minute 1970-01-02T00:01:00.000Z: regions counted 4, names hold 5: 1 too many"]
         );
-    }
-
-    #[test]
-    fn what_lies_between_must_add_up() {
-        let centre = RegionAudit {
-            region: "eu".to_owned(),
-            sum: 100,
-            total: 100,
-            flushes: 10,
-            verdict: Verdict::Equal,
-        };
-        let of = |total, flushes, between, between_count| {
-            let region = Totals {
-                total,
-                flushes,
-                between,
-                between_count,
-            };
-            verdict(&centre, &region)
-        };
-        assert_eq!(of(100, 10, 0, 0), Verdict::Equal);
-        assert_eq!(of(130, 12, 2, 30), Verdict::Equal);
-        assert!(matches!(of(131, 12, 2, 30), Verdict::Gap(_)));
-        assert!(matches!(of(90, 9, 0, 0), Verdict::Gap(_)));
-        assert!(matches!(of(130, 12, 1, 20), Verdict::NotKnown(_)));
     }
 }

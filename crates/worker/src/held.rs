@@ -130,4 +130,22 @@ mod tests {
         (2..=2_000).for_each(|id| held.add(id, job(), start));
         assert!(policy.is_due(&held, start));
     }
+
+    /// After its time to run, a job may be with another worker.
+    #[test]
+    fn a_job_is_ours_for_sure_only_well_within_its_time_to_run() {
+        let start = Instant::now();
+        let mut held = Held::default();
+        for (id, after_s) in [(1, 0), (2, 10)] {
+            let job = queue::Decoded {
+                names: Vec::new(),
+                batches: Vec::new(),
+            };
+            held.add(id, job, start + Duration::from_secs(after_s));
+        }
+        let sure = |after_s| held.surely_held(start + Duration::from_secs(after_s));
+        assert_eq!(sure(24), BTreeSet::from([1, 2]));
+        assert_eq!(sure(25), BTreeSet::from([2]));
+        assert!(sure(35).is_empty());
+    }
 }

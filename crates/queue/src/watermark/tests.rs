@@ -360,6 +360,57 @@ impl Tube for Busy<'_> {
     }
 }
 
+fn run(steps: &[Step]) -> World {
+    let mut world = World::new();
+    for &step in steps {
+        world.apply(step, &mut std::iter::empty());
+    }
+    world
+}
+
+/// Its number is one that the worker has just deleted.
+#[test]
+fn numbers_of_an_earlier_process_mean_nothing() {
+    let counted = [
+        Step::Put,
+        Step::Reserve(0),
+        Step::Look(0),
+        Step::Commit(0),
+        Step::Delete(0),
+    ];
+    let again = [
+        Step::Restart,
+        Step::GiveBack(0),
+        Step::GiveBack(1),
+        Step::Put,
+        Step::Reserve(1),
+        Step::Tick(1),
+        Step::Look(0),
+        Step::Commit(0),
+    ];
+    assert_eq!(run(&[&counted[..], &again[..]].concat()).claims, 2);
+}
+
+/// Another worker has counted it and holds one job more: as many are reserved as the first believes to hold.
+#[test]
+fn a_job_held_for_too_long_vouches_for_nothing() {
+    let steps = [
+        Step::Put,
+        Step::Reserve(0),
+        Step::Tick(31_000),
+        Step::Reserve(1),
+        Step::Look(1),
+        Step::Commit(1),
+        Step::Delete(1),
+        Step::Put,
+        Step::Reserve(1),
+        Step::Tick(1),
+        Step::Look(0),
+        Step::Commit(0),
+    ];
+    assert_eq!(run(&steps).claims, 2);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
