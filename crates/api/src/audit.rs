@@ -65,7 +65,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
     Ok(Json(Answer {
         from: range.from.unix_s(),
         until: range.until.unix_s(),
-        equal: !audit.has_gap(),
+        equal: !audit.has_gap() && audit.is_known(),
         compared: audit.compared,
         gaps: audit.gaps.iter().map(ToString::to_string).collect(),
         gaps_total: audit.gaps_total,

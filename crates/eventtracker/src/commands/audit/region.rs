@@ -19,6 +19,8 @@ struct Books {
     sums: BTreeMap<String, f64>,
     /// beanstalkd processes that they have seen, with the jobs that were there before.
     queues: BTreeMap<String, f64>,
+    /// Processes that have not seen one yet.
+    without_queue: u32,
 }
 
 /// One reading of everything.
@@ -54,14 +56,20 @@ pub(super) async fn audit(
         })
     };
     let mut last = read().await?;
+    let mut at_rest = false;
     for _ in 0..READINGS_MAX {
         let next = read().await?;
-        if next == last {
+        at_rest = next == last;
+        last = next;
+        if at_rest {
             break;
         }
-        last = next;
     }
-    let verdict = verdict(&last);
+    let verdict = if at_rest {
+        verdict(&last)
+    } else {
+        Verdict::NotKnown("the figures moved all the time: once more, with less load".to_owned())
+    };
     Ok((report(&last, &verdict), verdict))
 }
 
@@ -88,6 +96,7 @@ impl Books {
     /// Adds the figures of one process in Prometheus' text format.
     fn add(&mut self, text: &str) {
         const AT_START: &str = "queue_tube_jobs_at_start{process=\"";
+        self.without_queue += u32::from(!text.contains(AT_START));
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((name, value)) = line.rsplit_once(' ') else {
                 continue;
@@ -136,6 +145,11 @@ impl Reading {
 }
 
 fn verdict(reading: &Reading) -> Verdict {
+    if reading.collectors.without_queue + reading.workers.without_queue > 0 {
+        return Verdict::NotKnown(
+            "one of these processes has just begun and has not reached the queue yet".to_owned(),
+        );
+    }
     let queues: BTreeMap<&String, f64> = [&reading.collectors, &reading.workers]
         .into_iter()
         .flat_map(|books| &books.queues)
@@ -248,6 +262,11 @@ mod tests {
         ));
         assert_eq!(of(&collector(10, 1), &worker(9, 2), 0.0), Verdict::Equal);
         assert_eq!(of(&collector(10, 0), &worker(7, 0), 2.0), Verdict::Equal);
+        let just_begun = worker(7, 3).replace(START, "");
+        assert!(matches!(
+            of(&collector(10, 0), &just_begun, 0.0),
+            Verdict::NotKnown(_)
+        ));
         let earlier = worker(7, 3).replace("} 0", "} 5");
         assert!(matches!(
             of(&collector(10, 0), &earlier, 0.0),
