@@ -1,7 +1,5 @@
 //! The keeper: clocks are compared, troubles become alarms and end, applied binlogs go and no others.
 
-use std::net::SocketAddr;
-
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use playground::Options;
@@ -9,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::centre;
 use crate::ledger::Ledger;
-use crate::rig::{Rig, one_region, settings, signal, wait_until};
+use crate::rig::{Rig, at_queue, one_region, settings, signal, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -197,20 +195,4 @@ async fn figure(rig: &Rig, name: &str, labels: &[&str]) -> Option<String> {
         .lines()
         .find(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)))?;
     line.rsplit(' ').next().map(str::to_owned)
-}
-
-/// As an operator would with any beanstalkd client.
-async fn at_queue(rig: &Rig, act: impl FnOnce(&mut beanstalkc::Beanstalkc) + Send + 'static) {
-    let address: SocketAddr = rig.description().regions["eu"].beanstalkd.parse().unwrap();
-    tokio::task::spawn_blocking(move || {
-        let mut client = beanstalkc::Beanstalkc::new()
-            .host(&address.ip().to_string())
-            .port(address.port())
-            .connect()
-            .unwrap();
-        client.use_tube("events").unwrap();
-        act(&mut client);
-    })
-    .await
-    .unwrap();
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::ledger::Ledger;
-use crate::rig::{Rig, eventtracker, one_region, wait_until};
+use crate::rig::{Rig, at_queue, eventtracker, one_region, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -111,28 +111,15 @@ async fn is_buried_and_the_rest_goes_on() {
         }
     })
     .await;
-    delete_buried(&rig).await;
-    ledger.expect_at_centre(&rig).await;
-    rig.expect_replication_runs().await;
-    rig.stop().await;
-}
-
-/// As an operator would with any beanstalkd client.
-async fn delete_buried(rig: &Rig) {
-    let address: std::net::SocketAddr = rig.description().regions["eu"].beanstalkd.parse().unwrap();
-    tokio::task::spawn_blocking(move || {
-        let mut client = beanstalkc::Beanstalkc::new()
-            .host(&address.ip().to_string())
-            .port(address.port())
-            .connect()
-            .unwrap();
-        client.use_tube("events").unwrap();
+    at_queue(&rig, |client| {
         while let Ok(mut job) = client.peek_buried() {
             job.delete().unwrap();
         }
     })
-    .await
-    .unwrap();
+    .await;
+    ledger.expect_at_centre(&rig).await;
+    rig.expect_replication_runs().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,3 +233,19 @@ pub(crate) async fn signal(name: &str, pid: u32) {
         .unwrap();
     assert!(sent.success(), "kill -{name} {pid}");
 }
+
+/// As an operator would with any beanstalkd client.
+pub(crate) async fn at_queue(rig: &Rig, act: impl FnOnce(&mut beanstalkc::Beanstalkc) + Send + 'static) {
+    let address: std::net::SocketAddr = rig.description().regions["eu"].beanstalkd.parse().unwrap();
+    tokio::task::spawn_blocking(move || {
+        let mut client = beanstalkc::Beanstalkc::new()
+            .host(&address.ip().to_string())
+            .port(address.port())
+            .connect()
+            .unwrap();
+        client.use_tube("events").unwrap();
+        act(&mut client);
+    })
+    .await
+    .unwrap();
+}

@@ -16,7 +16,6 @@ use crate::routes::Api;
 
 /// A clock that follows the present is a flush, its way to the centre and a second of rounding behind it.
 const CLOCK_LAG_S_MAX: f64 = 10.0;
-const CLOCK_LAG_MS_MAX: i64 = 10_000;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
@@ -156,15 +155,15 @@ fn region(
     }
 }
 
-/// Why a region's clock is more than [`CLOCK_LAG_MS_MAX`] behind, as far as the centre can tell.
+/// Why a region's clock is more than [`CLOCK_LAG_S_MAX`] behind, as far as the centre can tell.
 fn held_back(
     clock: &RegionClock,
     queue: Option<&Queue>,
     replication: Option<&Replication>,
     now: Instant,
 ) -> Option<String> {
-    let lag_ms = clock.complete_until.map(|until| now.ms_since(until));
-    if lag_ms.is_some_and(|lag_ms| lag_ms <= CLOCK_LAG_MS_MAX) {
+    let lag_s = clock.complete_until.map(|until| age_s(until, now));
+    if lag_s.is_some_and(|lag_s| lag_s <= CLOCK_LAG_S_MAX) {
         return None;
     }
     let replication = replication?;
@@ -232,7 +231,6 @@ mod tests {
     fn what_holds_a_clock_back_is_named() {
         let clock = |until_ms, ahead_ms| RegionClock {
             complete_until: Some(Instant::from_unix_ms(until_ms)),
-            seen: None,
             ahead_ms,
         };
         let running = SourceState {
@@ -271,7 +269,6 @@ mod tests {
                     "eu".to_owned(),
                     RegionClock {
                         complete_until: Some(Instant::from_unix_ms(7_000)),
-                        seen: None,
                         ahead_ms: Some(-500),
                     },
                 ),

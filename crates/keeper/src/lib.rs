@@ -81,12 +81,17 @@ pub async fn run(
         status: Central::new(&centre)?,
         others: others
             .into_iter()
-            .map(|other| (other.name, Post::at(&other.host, other.port, &account)))
+            .map(|other| {
+                (
+                    other.name,
+                    Post::new(Server::at(&other.host, other.port, &account)),
+                )
+            })
             .collect(),
         regions: sources
             .iter()
             .map(|source| Region {
-                post: Post::at(&source.host, source.port, &account),
+                post: Post::new(Server::at(&source.host, source.port, &account)),
                 name: source.region.clone(),
                 centre: Post::new(centre.clone()),
             })
@@ -225,9 +230,7 @@ impl Region {
             }
         };
         let error = pass.await.err()?;
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-        let texts: Vec<String> = causes.map(ToString::to_string).collect();
-        Some((self.name.clone(), texts.join(": ")))
+        Some((self.name.clone(), error.with_causes()))
     }
 
     async fn compare_clocks(&mut self) -> Result<(), store::Error> {

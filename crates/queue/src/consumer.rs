@@ -8,7 +8,7 @@ use model::TubeState;
 
 use crate::link::Link;
 use crate::log_watch::LogWatch;
-use crate::operate::{countable_job_age_s, fence, log, note_first_sight, tube_counts, tube_state};
+use crate::operate::{countable_job_age_s, fence, log, note_first_sight, tube_state};
 use crate::watermark::{Counts, Mark, Oldest, Tube, Watermark};
 use crate::{Config, Error, PRIORITY};
 
@@ -123,7 +123,11 @@ impl Consumer {
             note_first_sight(connection, &log)?;
             let tube = tube_state(connection)?;
             let mut counted = Connected {
-                process: &log.process,
+                counts: Counts {
+                    process: log.process.clone(),
+                    reserved: tube.reserved,
+                    others: tube.ready + tube.delayed + tube.buried,
+                },
                 connection,
             };
             let oldest = watermark.look(&mut counted, &held, shared.as_ref())?;
@@ -174,18 +178,14 @@ fn unless_gone(outcome: Result<(), beanstalkc::BeanstalkcError>) -> Result<bool,
 }
 
 struct Connected<'a> {
-    process: &'a str,
+    /// As of one moment after the look began.
+    counts: Counts,
     connection: &'a mut Beanstalkc,
 }
 
 impl Tube for Connected<'_> {
     fn counts(&mut self) -> Result<Counts, Error> {
-        let (reserved, others) = tube_counts(self.connection)?;
-        Ok(Counts {
-            process: self.process.to_owned(),
-            reserved,
-            others,
-        })
+        Ok(self.counts.clone())
     }
 
     fn age_s(&mut self, id: u64) -> Result<Option<u64>, Error> {

@@ -52,14 +52,6 @@ pub async fn kick(config: &Config, bound: u32) -> Result<u64, Error> {
         .await
 }
 
-/// Reserved jobs and all others, as of one moment.
-pub(crate) fn tube_counts(connection: &mut Beanstalkc) -> Result<(u64, u64), Error> {
-    let stats = connection.stats_tube(TUBE)?;
-    let others = ["ready", "delayed", "buried"].map(|state| number(&stats, &format!("current-jobs-{state}")));
-    let others = others.into_iter().sum::<Result<u64, Error>>()?;
-    Ok((number(&stats, "current-jobs-reserved")?, others))
-}
-
 pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<TubeState, Error> {
     let stats = connection.stats_tube(TUBE)?;
     let number = |key: &str| number(&stats, key);

@@ -173,11 +173,7 @@ pub async fn audit(
         };
         region.verdict = match totals::read(&source.server(account), region.flushes).await {
             Ok(totals) => totals::verdict(region, &totals),
-            Err(error) => {
-                let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
-                let texts: Vec<String> = causes.map(ToString::to_string).collect();
-                Verdict::NotKnown(texts.join(": "))
-            }
+            Err(error) => Verdict::NotKnown(error.with_causes()),
         };
     }
     Ok(audit)

@@ -64,3 +64,12 @@ pub enum Error {
     #[error("the server's row has not the expected shape: {what}")]
     Shape { what: &'static str },
 }
+
+impl Error {
+    /// The error and all its causes, in one sentence.
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+}

@@ -7,7 +7,7 @@ use model::Instant;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
 
-use crate::{Account, Error, Server};
+use crate::{Error, Server};
 
 /// Longest wait for one answer: nothing asked here takes long, and a server that hangs must not hold up the others' turn.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -63,18 +63,6 @@ impl Post {
             conn: None,
             starts: BTreeMap::new(),
         }
-    }
-
-    /// A server by its address.
-    #[must_use]
-    pub fn at(host: &str, port: u16, account: &Account) -> Self {
-        Self::new(Server {
-            socket: None,
-            host: host.to_owned(),
-            port,
-            user: account.user.clone(),
-            password: Some(account.password.clone()),
-        })
     }
 
     /// The server's clock.
@@ -228,7 +216,7 @@ impl Post {
         self.execute("forget a binlog file", SQL, (region, file)).await
     }
 
-    /// Regions and minutes whose sums cannot grow any more.
+    /// Regions whose totals cannot grow any more.
     ///
     /// # Errors
     /// The server refused or did not answer.

@@ -164,13 +164,7 @@ async fn check_identity(centre_admin: &Server, source: &Source, account: &Accoun
 
 impl Source {
     pub(crate) fn server(&self, account: &Account) -> Server {
-        Server {
-            socket: None,
-            host: self.host.clone(),
-            port: self.port,
-            user: account.user.clone(),
-            password: Some(account.password.clone()),
-        }
+        Server::at(&self.host, self.port, account)
     }
 }
 

@@ -54,6 +54,18 @@ fn default_port() -> u16 {
 }
 
 impl Server {
+    /// A server by its address.
+    #[must_use]
+    pub fn at(host: &str, port: u16, account: &Account) -> Self {
+        Self {
+            socket: None,
+            host: host.to_owned(),
+            port,
+            user: account.user.clone(),
+            password: Some(account.password.clone()),
+        }
+    }
+
     /// The same server under another account.
     #[must_use]
     pub fn with_user(&self, user: &str, password: Option<Password>) -> Self {

@@ -14,8 +14,6 @@ pub struct RegionClock {
     /// Every event that was acknowledged in the region before is counted. `None` where the region has not said so
     /// yet, or its clock was never compared with the centre's.
     pub complete_until: Option<Instant>,
-    /// When the region was last heard of.
-    pub seen: Option<Instant>,
     /// How far the region's database clock was ahead of the centre's when last compared; negative where it was behind.
     pub ahead_ms: Option<i64>,
 }
@@ -24,20 +22,19 @@ pub struct RegionClock {
 pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     /// All claims of a region are about the whole of it, so its latest counts, whoever made it.
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
-                       CAST(UNIX_TIMESTAMP(MAX(seenAt)) * 1000 AS SIGNED), MAX(peakMs), MAX(aheadMs) \
+                       MAX(peakMs), MAX(aheadMs) \
                        FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
-    type Row = (String, i64, i64, Option<i64>, Option<i64>);
+    type Row = (String, i64, Option<i64>, Option<i64>);
     let sources = source_states(conn).await?;
     let mut clocks: BTreeMap<String, RegionClock> = sources
         .into_iter()
         .map(|source| (source.region, RegionClock::default()))
         .collect();
-    for (region, complete_until_ms, seen_ms, peak_ms, ahead_ms) in conn.query::<Row, _>(SQL).await? {
+    for (region, complete_until_ms, peak_ms, ahead_ms) in conn.query::<Row, _>(SQL).await? {
         if let Some(clock) = clocks.get_mut(&region) {
-            let instant = |ms: i64, ahead_ms: i64| Instant::from_unix_ms(ms.saturating_sub(ahead_ms));
             *clock = RegionClock {
-                complete_until: peak_ms.map(|peak_ms| instant(complete_until_ms, peak_ms)),
-                seen: ahead_ms.map(|ahead_ms| instant(seen_ms, ahead_ms)),
+                complete_until: peak_ms
+                    .map(|peak_ms| Instant::from_unix_ms(complete_until_ms.saturating_sub(peak_ms))),
                 ahead_ms,
             };
         }
