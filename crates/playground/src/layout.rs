@@ -12,6 +12,9 @@ pub const ROLES_PER_REGION_MAX: usize = 4;
 /// From one region's ports to the next one's, and from the api's port to the first region's.
 const REGION_STEP: u16 = 10;
 
+/// From a region's first port to its MariaDB's.
+const MARIADB_OFFSET: u16 = 2;
+
 /// As `store` allows it for a replication source.
 const REGION_NAME_MAX: usize = 32;
 
@@ -37,6 +40,10 @@ pub(crate) struct Region {
     /// 1 for the directory's first region. It is `server_id` and `gtid_domain_id`, hence never another once events were written.
     pub number: u32,
     pub dir: PathBuf,
+    pub is_attached: bool,
+    /// Where the centre reaches its MariaDB.
+    pub link_port: u16,
+    pub clock_ahead_s: i32,
     port: u16,
 }
 
@@ -71,6 +78,9 @@ impl Layout {
             port += REGION_STEP;
             regions.push(Region {
                 dir: dir.join(&name),
+                is_attached: !options.unattached.contains(&name),
+                link_port: options.links.get(&name).copied().unwrap_or(port + MARIADB_OFFSET),
+                clock_ahead_s: options.clocks_ahead_s.get(&name).copied().unwrap_or(0),
                 name,
                 number,
                 port,
@@ -83,6 +93,11 @@ impl Layout {
         };
         layout.check_paths()?;
         Ok(layout)
+    }
+
+    /// The regions that the centre replicates from.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().filter(|region| region.is_attached)
     }
 
     /// Remembers the order of the regions for the next start. In one step: a list that was cut off would give regions
@@ -181,7 +196,7 @@ impl Region {
     }
 
     pub(crate) fn mariadb_port(&self) -> u16 {
-        self.port + 2
+        self.port + MARIADB_OFFSET
     }
 
     /// Port of worker `n`, counted from 0.

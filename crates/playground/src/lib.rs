@@ -15,10 +15,13 @@ mod mariadb;
 mod part;
 mod process;
 mod programs;
+mod relay;
 mod roles;
+mod shifted_clock;
 mod spawner;
 mod start;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +38,7 @@ use crate::mariadb::MariaDb;
 use crate::part::Kind;
 use crate::process::Process;
 use crate::programs::Programs;
+pub use crate::relay::{Link, Relay};
 use crate::spawner::Spawner;
 pub use crate::start::free_port;
 
@@ -50,6 +54,12 @@ pub struct Options {
     /// The api's port; all others follow from it.
     pub port: u16,
     pub regions: Vec<String>,
+    /// Those of them that run but that the centre is not told of.
+    pub unattached: Vec<String>,
+    /// The port at which the centre reaches a region's MariaDB, where it is not its own: a [`Relay`]'s.
+    pub links: BTreeMap<String, u16>,
+    /// By how many seconds the clock of a region's processes is ahead, with Debian's libfaketime.
+    pub clocks_ahead_s: BTreeMap<String, i32>,
     /// Collectors in each region, at most [`ROLES_PER_REGION_MAX`].
     pub collectors: usize,
     /// Workers in each region, at most [`ROLES_PER_REGION_MAX`].
@@ -69,6 +79,9 @@ impl Default for Options {
             data_dir: PathBuf::from(".playground"),
             port: 7070,
             regions: vec!["eu".to_owned(), "us".to_owned()],
+            unattached: Vec::new(),
+            links: BTreeMap::new(),
+            clocks_ahead_s: BTreeMap::new(),
             collectors: 1,
             workers: 1,
             demo: false,

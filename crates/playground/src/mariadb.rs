@@ -62,7 +62,7 @@ impl MariaDb {
 
     pub(crate) fn of_centre(layout: &Layout) -> Self {
         let mut options = format!("{CENTRAL_OPTIONS}{OWN_VALUES}");
-        for region in &layout.regions {
+        for region in layout.attached() {
             options.push_str(&format!(
                 "{}.replicate_wild_do_table = bigdata\\_%.%\n",
                 region.name

@@ -41,6 +41,7 @@ pub(crate) struct Process {
     pub name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
+    environment: Vec<(&'static str, String)>,
     log: PathBuf,
     pid: u32,
     child: Option<Child>,
@@ -67,12 +68,18 @@ impl Process {
             name,
             program: program.to_owned(),
             arguments,
+            environment: Vec::new(),
             pid: 0,
             child: None,
             started: Instant::now(),
             failures: 0,
             restart_at: None,
         }
+    }
+
+    /// Variables beside those of this process.
+    pub(crate) fn set_environment(&mut self, environment: Vec<(&'static str, String)>) {
+        self.environment = environment;
     }
 
     /// The id of the process that runs, or ran last.
@@ -92,6 +99,7 @@ impl Process {
             .arg(&self.program)
             .args(&self.arguments)
             .args(further)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(open_log()?)
             .stderr(open_log()?)

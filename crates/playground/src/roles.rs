@@ -99,11 +99,11 @@ fn region_config(region: &Region, accounts: &Accounts) -> Result<Table> {
 }
 
 fn central_config(layout: &Layout, accounts: &Accounts) -> Result<Table> {
-    let sources = layout.regions.iter().map(|region| -> Value {
+    let sources = layout.attached().map(|region| -> Value {
         table([
             ("region", region.name.as_str().into()),
             ("host", "127.0.0.1".into()),
-            ("port", i64::from(region.mariadb_port()).into()),
+            ("port", i64::from(region.link_port).into()),
         ])
         .into()
     });

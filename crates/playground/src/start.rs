@@ -17,7 +17,7 @@ use crate::part::{self, Part};
 use crate::process::Process;
 use crate::programs::Programs;
 use crate::spawner::Spawner;
-use crate::{Playground, roles};
+use crate::{Playground, roles, shifted_clock};
 
 /// Both threads of a source run a moment after they were started.
 const REPLICATION_LIMIT: Duration = Duration::from_secs(30);
@@ -58,6 +58,20 @@ impl Playground {
             create_private_dir(&region.queue_dir())?;
         }
         self.processes = part::all(&self.layout, &self.options, &self.programs);
+        for region in self
+            .layout
+            .regions
+            .iter()
+            .filter(|region| region.clock_ahead_s != 0)
+        {
+            let of_region = self
+                .processes
+                .iter_mut()
+                .filter(|process| process.region == region.name);
+            for process in of_region {
+                process.set_environment(shifted_clock::environment(region.clock_ahead_s)?);
+            }
+        }
 
         let (programs, spawner) = (&self.programs, &self.spawner);
         let servers = self
@@ -89,11 +103,11 @@ impl Playground {
     async fn start_replication(&self, accounts: &Accounts) -> Result<()> {
         let centre = MariaDb::of_centre(&self.layout).database(0).root();
         let mut again = Vec::new();
-        for region in &self.layout.regions {
+        for region in self.layout.attached() {
             let source = Source {
                 region: region.name.clone(),
                 host: "127.0.0.1".to_owned(),
-                port: region.mariadb_port(),
+                port: region.link_port,
             };
             if store::start_source(&centre, &source, &accounts.replication)
                 .await

@@ -40,8 +40,7 @@ impl Playground {
             collectors: self.collectors,
             workers: self.workers,
             demo: self.demo,
-            region_overrides: toml::Table::new(),
-            central_overrides: toml::Table::new(),
+            ..Options::default()
         };
         let (stop, kill) = stop_then_kill()?;
         playground::run(options, stop, kill, |description| {
