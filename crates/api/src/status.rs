@@ -93,9 +93,9 @@ fn answer(status: Status, now: Instant) -> Answer {
         let (of_region, _) = regions.entry(queue.region.clone()).or_default();
         *of_region = Some(queue);
     }
-    for source in status.sources {
-        let (_, of_region) = regions.entry(source.region.clone()).or_default();
-        *of_region = Some(source);
+    for state in status.sources {
+        let (_, of_region) = regions.entry(state.source.region.clone()).or_default();
+        *of_region = Some(state);
     }
     let shard = |ShardSize { shard, rows, bytes }| Shard {
         shard: shard.number(),
@@ -220,10 +220,16 @@ mod tests {
 
     fn source(region: &str) -> SourceState {
         SourceState {
-            region: region.to_owned(),
+            source: store::Source {
+                region: region.to_owned(),
+                host: "10.1.0.10".to_owned(),
+                port: 3306,
+            },
             io_running: "Connecting".to_owned(),
             sql_running: "Yes".to_owned(),
             last_error: "error reconnecting".to_owned(),
+            wild_do_table: store::WILD_DO_TABLE.to_owned(),
+            server_id: 1,
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use serde::Deserialize;
-use store::Side;
+use store::{RegionAccounts, Side};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +58,15 @@ impl Config {
             side: config.side(),
         };
         Ok(config)
+    }
+
+    /// The accounts that the centre has in its regions.
+    pub(crate) fn region_accounts(&self) -> anyhow::Result<RegionAccounts> {
+        let account = |section: &Option<store::Account>, name| self.file.section(section.clone(), name);
+        Ok(RegionAccounts {
+            replication: account(&self.replication, "replication")?,
+            housekeeping: account(&self.housekeeping, "housekeeping")?,
+        })
     }
 
     fn side(&self) -> Option<Side> {

@@ -91,7 +91,6 @@ impl Keeper {
         let charge = keeper::Charge {
             centre: central.with_user(&account.user, Some(account.password.clone())),
             others: config.other_centre,
-            sources: config.source,
             account,
         };
         let health = Health::waiting_for(&keeper::READINESS);

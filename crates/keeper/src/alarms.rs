@@ -18,20 +18,21 @@ const FREE_PER_CENT_MIN: u64 = 10;
 /// not answer the keeper.
 pub(crate) fn standing(status: &Status, unreachable: &BTreeMap<String, String>, now: Instant) -> Vec<Alarm> {
     let mut alarms = Vec::new();
-    for source in &status.sources {
-        alarms.extend(of_source(source));
-        let clock = status.clocks.get(&source.region);
+    for state in &status.sources {
+        let region = &state.source.region;
+        alarms.extend(of_source(state));
+        let clock = status.clocks.get(region);
         let ahead_ms = clock.and_then(|clock| clock.ahead_ms);
         if let Some(ahead_ms) = ahead_ms.filter(|ms| ms.abs() > CLOCK_AHEAD_MS_MAX) {
             let seconds = ahead_ms.abs() / 1000;
             let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
             alarms.push(alarm(
-                &source.region,
+                region,
                 "clock",
                 format!("its database's clock is {seconds} s {way} the centre's: events get wrong minutes; set the clock"),
             ));
         }
-        if let Some(queue) = status.queues.iter().find(|queue| queue.region == source.region) {
+        if let Some(queue) = status.queues.iter().find(|queue| queue.region == *region) {
             alarms.extend(of_queue(queue, ahead_ms.unwrap_or(0), now));
         }
     }
@@ -45,18 +46,18 @@ pub(crate) fn standing(status: &Status, unreachable: &BTreeMap<String, String>, 
     alarms
 }
 
-fn of_source(source: &SourceState) -> Option<Alarm> {
-    (!source.is_running()).then(|| {
-        let error = match source.last_error.as_str() {
+fn of_source(state: &SourceState) -> Option<Alarm> {
+    (!state.is_running()).then(|| {
+        let error = match state.last_error.as_str() {
             "" => "without an error; START SLAVE for it at the centre",
             error => error,
         };
         alarm(
-            &source.region,
+            &state.source.region,
             "replication",
             format!(
                 "the centre does not replicate from it (reading: {}, applying: {}): {error}",
-                source.io_running, source.sql_running
+                state.io_running, state.sql_running
             ),
         )
     })
@@ -142,10 +143,16 @@ mod tests {
     #[test]
     fn each_trouble_has_its_kind() {
         let well = SourceState {
-            region: "eu".to_owned(),
+            source: store::Source {
+                region: "eu".to_owned(),
+                host: "10.1.0.10".to_owned(),
+                port: 3306,
+            },
             io_running: "Yes".to_owned(),
             sql_running: "Yes".to_owned(),
             last_error: String::new(),
+            wild_do_table: store::WILD_DO_TABLE.to_owned(),
+            server_id: 1,
         };
         let queue = QueueState {
             region: "eu".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use store::{Account, Alarm, Audit, Range, Server, Source, Verdict};
+use store::{Account, Alarm, Audit, Range, Server, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::alarm;
@@ -21,7 +21,6 @@ impl Findings {
 /// Audits the last two days and every region's total, again and again until `shutdown`.
 pub(crate) async fn run(
     centre: &Server,
-    sources: &[Source],
     account: &Account,
     interval: Duration,
     findings: &Findings,
@@ -33,7 +32,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep(interval) => {}
         }
         let range = Range::recent(SystemTime::now().into());
-        match store::audit(centre, sources, account, range).await {
+        match store::audit(centre, account, range).await {
             Ok(audit) => {
                 tell(&audit);
                 *findings.0.lock().unwrap_or_else(PoisonError::into_inner) = alarms(&audit);
@@ -102,6 +101,7 @@ mod tests {
             sum: 1,
             total: 1,
             flushes: 1,
+            is_source: true,
             verdict,
         };
         let mut audit = Audit {

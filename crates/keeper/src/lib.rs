@@ -7,7 +7,7 @@ mod alarms;
 mod audits;
 mod binlogs;
 mod config;
-mod offset;
+pub mod offset;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,14 +23,13 @@ pub use config::Config;
 /// The parts of a keeper's readiness.
 pub const READINESS: [&str; 1] = ["central database"];
 
-/// What the keeper looks after.
+/// What the keeper looks after, beside the regions: these are the sources that its own centre has at the moment.
 #[derive(Debug, Clone)]
 pub struct Charge {
     /// Its own centre, under the housekeeping account.
     pub centre: Server,
     /// The other centres that the regions feed: binlogs are kept until these have applied them, too.
     pub others: Vec<Centre>,
-    pub sources: Vec<Source>,
     /// The account that the keeper uses in every region and at other centres.
     pub account: Account,
 }
@@ -47,6 +46,8 @@ struct Keeper {
     status: Central,
     others: Vec<(String, Post)>,
     regions: Vec<Region>,
+    server: Server,
+    account: Account,
     keep_ms: i64,
     since: BTreeMap<(String, String), Instant>,
     health: Health,
@@ -54,7 +55,7 @@ struct Keeper {
 }
 
 struct Region {
-    name: String,
+    source: Source,
     post: Post,
     centre: Post,
 }
@@ -72,7 +73,6 @@ pub async fn run(
     let Charge {
         centre,
         others,
-        sources,
         account,
     } = charge;
     let findings = Findings::default();
@@ -88,14 +88,9 @@ pub async fn run(
                 )
             })
             .collect(),
-        regions: sources
-            .iter()
-            .map(|source| Region {
-                post: Post::new(Server::at(&source.host, source.port, &account)),
-                name: source.region.clone(),
-                centre: Post::new(centre.clone()),
-            })
-            .collect(),
+        regions: Vec::new(),
+        server: centre.clone(),
+        account: account.clone(),
         keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
         since: BTreeMap::new(),
         health,
@@ -103,7 +98,7 @@ pub async fn run(
     };
     let interval = Duration::from_secs(config.audit_interval_s.into());
     tokio::join!(
-        audits::run(&centre, &sources, &account, interval, &findings, &shutdown),
+        audits::run(&centre, &account, interval, &findings, &shutdown),
         keeper.passes(&findings, &shutdown),
     );
     Ok(())
@@ -123,6 +118,7 @@ impl Keeper {
     }
 
     async fn pass(&mut self, findings: &Findings) -> Result<(), store::Error> {
+        self.follow_sources().await?;
         let mut alarms = Vec::new();
         let applied = self.applied(&mut alarms).await?;
         let passes = self
@@ -145,6 +141,23 @@ impl Keeper {
         self.health.ready(READINESS[0]);
         if std::mem::take(&mut self.failing) {
             tracing::info!("the central database answers again");
+        }
+        Ok(())
+    }
+
+    /// Regions come, go and move to other servers while the keeper runs.
+    async fn follow_sources(&mut self) -> Result<(), store::Error> {
+        let mut known = std::mem::take(&mut self.regions);
+        for state in self.centre.sources().await? {
+            let region = match known.iter().position(|region| region.source == state.source) {
+                Some(at) => known.swap_remove(at),
+                None => Region {
+                    post: Post::new(state.source.server(&self.account)),
+                    source: state.source,
+                    centre: Post::new(self.server.clone()),
+                },
+            };
+            self.regions.push(region);
         }
         Ok(())
     }
@@ -224,25 +237,33 @@ impl Region {
             self.compare_clocks().await?;
             match applied {
                 Some(applied) => {
-                    binlogs::keep(&mut self.centre, &mut self.post, &self.name, applied, keep_ms).await
+                    binlogs::keep(
+                        &mut self.centre,
+                        &mut self.post,
+                        &self.source.region,
+                        applied,
+                        keep_ms,
+                    )
+                    .await
                 }
                 None => Ok(()),
             }
         };
         let error = pass.await.err()?;
-        Some((self.name.clone(), error.with_causes()))
+        Some((self.source.region.clone(), error.with_causes()))
     }
 
     async fn compare_clocks(&mut self) -> Result<(), store::Error> {
         let Some((ahead_ms, there)) = offset::compare(&mut self.centre, &mut self.post).await? else {
             return Ok(());
         };
-        let noted = self.centre.offset(&self.name).await?;
-        let newest_claim = self.centre.newest_claim(&self.name).await?;
+        let noted = self.centre.offset(&self.source.region).await?;
+        let newest_claim = self.centre.newest_claim(&self.source.region).await?;
         let next = offset::next(noted, newest_claim, ahead_ms, there);
-        self.centre.note_offset(&self.name, next).await?;
+        self.centre.note_offset(&self.source.region, next).await?;
         let ahead_s = model::Instant::from_unix_ms(ahead_ms).unix_s();
-        metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.name.clone()).set(ahead_s);
+        metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.source.region.clone())
+            .set(ahead_s);
         Ok(())
     }
 }

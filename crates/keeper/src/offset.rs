@@ -1,4 +1,4 @@
-//! How far a region's clock is ahead of the centre's.
+//! How far a region's clock is ahead of the centre's: the keeper's rule, and that of whoever lets a region move.
 
 use model::Instant;
 use store::{Error, Offset, Post};
@@ -16,7 +16,7 @@ const ROUND_TRIP_MS_MAX: i64 = 1_000;
 ///
 /// # Errors
 /// One of the two did not answer.
-pub(crate) async fn compare(centre: &mut Post, region: &mut Post) -> Result<Option<(i64, Instant)>, Error> {
+pub async fn compare(centre: &mut Post, region: &mut Post) -> Result<Option<(i64, Instant)>, Error> {
     let mut best: Option<(i64, i64, Instant)> = None;
     for _ in 0..SAMPLES {
         let before = centre.clock().await?;
@@ -33,12 +33,8 @@ pub(crate) async fn compare(centre: &mut Post, region: &mut Post) -> Result<Opti
 }
 
 /// What to note after a comparison. The peak stays until every claim made under it has been followed by younger ones.
-pub(crate) fn next(
-    noted: Option<Offset>,
-    newest_claim: Option<Instant>,
-    ahead_ms: i64,
-    there: Instant,
-) -> Offset {
+#[must_use]
+pub fn next(noted: Option<Offset>, newest_claim: Option<Instant>, ahead_ms: i64, there: Instant) -> Offset {
     let peak = noted.filter(|noted| {
         let is_settled = newest_claim.is_some_and(|claim| claim.ms_since(noted.peak_at) > SETTLED_AFTER_MS);
         noted.peak_ms > ahead_ms && !is_settled

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
-use store::{Account, Password};
+use store::{Account, Password, RegionAccounts};
 
 use crate::claim::create_private_dir;
 
@@ -42,6 +42,15 @@ impl Accounts {
             analyst: account("analyst")?,
             housekeeping: account("keeper")?,
         })
+    }
+}
+
+impl Accounts {
+    pub(crate) fn of_regions(&self) -> RegionAccounts {
+        RegionAccounts {
+            replication: self.replication.clone(),
+            housekeeping: self.housekeeping.clone(),
+        }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Options {
     pub regions: Vec<String>,
     /// Those of them that run but that the centre is not told of.
     pub unattached: Vec<String>,
+    /// Those of them that have no roles: a beanstalkd and a MariaDB that nobody uses yet.
+    pub servers_only: Vec<String>,
     /// The port at which the centre reaches a region's MariaDB, where it is not its own: a [`Relay`]'s.
     pub links: BTreeMap<String, u16>,
     /// By how many seconds the clock of a region's processes is ahead, with Debian's libfaketime.
@@ -80,6 +82,7 @@ impl Default for Options {
             port: 7070,
             regions: vec!["eu".to_owned(), "us".to_owned()],
             unattached: Vec::new(),
+            servers_only: Vec::new(),
             links: BTreeMap::new(),
             clocks_ahead_s: BTreeMap::new(),
             collectors: 1,

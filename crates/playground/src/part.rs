@@ -124,7 +124,8 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
         };
         processes.push(Process::new(kind, part, region, name, program, arguments, &logs));
     };
-    for region in &layout.regions {
+    let has_roles = |region: &&Region| !options.servers_only.contains(&region.name);
+    for region in layout.regions.iter().filter(has_roles) {
         for n in 0..options.collectors {
             let name = format!("{}/collector-{}", region.name, n + 1);
             let arguments = roles::collector_arguments(layout, region, n);

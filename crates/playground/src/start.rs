@@ -102,6 +102,7 @@ impl Playground {
     /// address. So those that met another one there get a second try, in the other order.
     async fn start_replication(&self, accounts: &Accounts) -> Result<()> {
         let centre = MariaDb::of_centre(&self.layout).database(0).root();
+        let accounts = accounts.of_regions();
         let mut again = Vec::new();
         for region in self.layout.attached() {
             let source = Source {
@@ -109,15 +110,12 @@ impl Playground {
                 host: "127.0.0.1".to_owned(),
                 port: region.link_port,
             };
-            if store::start_source(&centre, &source, &accounts.replication)
-                .await
-                .is_err()
-            {
+            if store::start_source(&centre, &source, &accounts).await.is_err() {
                 again.push(source);
             }
         }
         for source in again.iter().rev() {
-            store::start_source(&centre, source, &accounts.replication)
+            store::start_source(&centre, source, &accounts)
                 .await
                 .with_context(|| format!("failed to replicate from region {}", source.region))?;
         }

@@ -23,7 +23,8 @@ pub enum Role {
     Api,
     /// At the centre: reads everything.
     Analyst,
-    /// In a region: for the keeper of a centre, which reads clock, totals and ledger and purges applied binlogs.
+    /// In a region: for the keeper of a centre, which reads clock, totals and ledger and purges applied binlogs, and for
+    /// `region switch`, which moves the ledger to another server: it can add to it and cannot take from it.
     RegionalKeeper,
     /// At the centre: for its keeper, which audits and takes notes, and for other centres' keepers, which ask how far it is.
     CentralKeeper,
@@ -105,6 +106,7 @@ impl Role {
                     ("CountedFlush", "INSERT, SELECT, DELETE"),
                     ("CountedTotal", "INSERT, UPDATE, SELECT"),
                     ("TubeMark", "INSERT, UPDATE, SELECT"),
+                    ("RegionMoved", "SELECT"),
                 ] {
                     grants.push(format!("GRANT {rights} ON eventtracker.{table} TO {account}"));
                 }
@@ -117,10 +119,22 @@ impl Role {
                 grants.push(format!("GRANT SELECT ON eventtracker.* TO {account}"));
                 grants
             }
-            Self::RegionalKeeper => vec![
-                format!("GRANT BINLOG ADMIN, BINLOG MONITOR ON *.* TO {account}"),
-                format!("GRANT SELECT ON eventtracker.* TO {account}"),
-            ],
+            Self::RegionalKeeper => {
+                // The tables of the outbox hold nothing; without a right to them, they cannot be seen.
+                let mut grants = per_shard("SELECT");
+                grants.push(format!("GRANT BINLOG ADMIN, BINLOG MONITOR ON *.* TO {account}"));
+                grants.push(format!("GRANT SELECT ON eventtracker.* TO {account}"));
+                for (table, rights) in [
+                    ("CountedBatch", "INSERT"),
+                    ("CountedFlush", "INSERT"),
+                    ("CountedTotal", "INSERT, UPDATE"),
+                    ("TubeMark", "INSERT, UPDATE"),
+                    ("RegionMoved", "INSERT, UPDATE"),
+                ] {
+                    grants.push(format!("GRANT {rights} ON eventtracker.{table} TO {account}"));
+                }
+                grants
+            }
             Self::CentralKeeper => {
                 let mut grants = per_shard("SELECT");
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));

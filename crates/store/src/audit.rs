@@ -10,7 +10,7 @@ use model::{Instant, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::{Account, Error, Server, Source};
+use crate::{Account, Error, Post, Server};
 
 /// Longest wait for all sums of one snapshot: two days of a few thousand names take seconds.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(300);
@@ -76,7 +76,23 @@ pub struct RegionAudit {
     pub total: u64,
     /// Number of that flush.
     pub flushes: u64,
+    /// Whether this centre replicates from it, and it was therefore asked itself.
+    pub is_source: bool,
     pub verdict: Verdict,
+}
+
+impl RegionAudit {
+    /// Of a region that has sent no counts yet.
+    fn silent(region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            sum: 0,
+            total: 0,
+            flushes: 0,
+            is_source: false,
+            verdict: Verdict::Equal,
+        }
+    }
 }
 
 /// The outcome of one audit.
@@ -141,40 +157,34 @@ pub async fn audit_centre(centre: &Server, range: Range) -> Result<Audit, Error>
     Ok(audited)
 }
 
-/// As [`audit_centre`], and then asks every region for what lies between its own total and the one at the centre.
+/// As [`audit_centre`], and then asks every source of the centre for what lies between its own total and the one at the
+/// centre. A region that is no source any more is judged by its sums at the centre.
 ///
 /// # Errors
 /// The centre refused or did not answer. A region that does not is not known.
-pub async fn audit(
-    centre: &Server,
-    sources: &[Source],
-    account: &Account,
-    range: Range,
-) -> Result<Audit, Error> {
+pub async fn audit(centre: &Server, account: &Account, range: Range) -> Result<Audit, Error> {
     let mut audit = audit_centre(centre, range).await?;
-    for source in sources {
-        if audit.regions.iter().all(|region| region.region != source.region) {
-            audit.regions.push(RegionAudit {
-                region: source.region.clone(),
-                sum: 0,
-                total: 0,
-                flushes: 0,
-                verdict: Verdict::Equal,
-            });
-        }
-    }
-    for region in &mut audit.regions {
-        if region.verdict != Verdict::Equal {
-            continue;
-        }
-        let Some(source) = sources.iter().find(|source| source.region == region.region) else {
-            region.verdict = Verdict::NotKnown("it is no source of this centre (any more)".to_owned());
-            continue;
+    for state in Post::new(centre.clone()).sources().await? {
+        let source = state.source;
+        let at = match audit
+            .regions
+            .iter()
+            .position(|audit| audit.region == source.region)
+        {
+            Some(at) => at,
+            None => {
+                audit.regions.push(RegionAudit::silent(&source.region));
+                audit.regions.len() - 1
+            }
         };
-        region.verdict = match totals::read(&source.server(account), region.flushes).await {
-            Ok(totals) => totals::verdict(region, &totals),
-            Err(error) => Verdict::NotKnown(error.with_causes()),
-        };
+        let region = &mut audit.regions[at];
+        region.is_source = true;
+        if region.verdict == Verdict::Equal {
+            region.verdict = match totals::read(&source.server(account), region.flushes).await {
+                Ok(totals) => totals::verdict(region, &totals),
+                Err(error) => Verdict::NotKnown(error.with_causes()),
+            };
+        }
     }
     Ok(audit)
 }
@@ -306,6 +316,7 @@ async fn regions(conn: &mut Conn) -> Result<Vec<RegionAudit>, mysql_async::Error
             sum,
             total: total.unwrap_or(0),
             flushes: flushes.unwrap_or(0),
+            is_source: false,
             verdict,
         }
     });

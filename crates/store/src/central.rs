@@ -16,6 +16,7 @@ use tokio::sync::SemaphorePermit;
 pub use self::clock::{RegionClock, complete_until};
 use self::lease::{Lease, Leases, for_each_row};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
+pub(crate) use self::status::queues;
 pub use self::status::{QueueState, ShardSize, Status};
 use crate::{Error, Server};
 

@@ -38,13 +38,62 @@ pub enum Error {
         "{server} has bigdata tables that are not BLACKHOLE: is it a region's? 'eventtracker schema check' names them"
     )]
     NotAnOutbox { server: String },
+    #[error(
+        "{server} lacks {count} of a region's tables, or has them with another engine, first {table} ({engine}): run \
+         'eventtracker schema apply' with the region's file there, or update its [housekeeping] account with it"
+    )]
+    Tables {
+        server: String,
+        count: usize,
+        table: String,
+        engine: String,
+    },
+    #[error(
+        "region {region}'s database has moved to {to}: set [regional] in this worker's configuration and restart it"
+    )]
+    Moved { region: String, to: String },
+    #[error(
+        "the ledgers of {from} and {to} differ after the copy ({} batches, {} batches): is a worker counting on one of them? \
+         run the command again; if they still differ, take a server that no region has ever used", batches.0, batches.1
+    )]
+    LedgerDiffers {
+        from: String,
+        to: String,
+        batches: (u64, u64),
+    },
+    #[error("{server}: a worker has been pruning the ledger for too long: run the command again")]
+    Pruning { server: String },
     #[error("this machine's clock is {seconds} s ahead of that of {server}: set both by NTP")]
     Clock { server: String, seconds: i64 },
     #[error(
-        "sources {one} and {other} both have {setting} = {value}, which doubles or loses counts: set another in each region"
+        "region {region}'s binlog starts after transaction {starts_after} of domain {domain}, but this centre has applied it only \
+         up to {applied}: {} of them are gone; restore a younger backup of this centre ('eventtracker status' at a centre \
+         that runs names the oldest that can be attached)", starts_after - applied
+    )]
+    BinlogGap {
+        region: String,
+        domain: u32,
+        starts_after: u64,
+        applied: u64,
+    },
+    #[error(
+        "this centre has applied transactions of domain {domain} up to {applied}, but region {region}'s binlog ends at {last}: its \
+         database went back in time or was set up anew; give it a gtid_domain_id and server_id that were never used \
+         and move the region to it with 'eventtracker region switch'"
+    )]
+    BinlogBehind {
+        region: String,
+        domain: u32,
+        last: u64,
+        applied: u64,
+    },
+    #[error(
+        "sources {one} (at {address}) and {other} both have {setting} = {value}, which doubles or loses counts: set another in \
+         each region"
     )]
     SameIdentity {
         one: String,
+        address: String,
         other: String,
         setting: &'static str,
         value: u64,

@@ -12,7 +12,8 @@ use crate::{Error, Server};
 /// Longest wait for one answer: nothing asked here takes long, and a server that hangs must not hold up the others' turn.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// A region's or a centre's MariaDB, as the keeper reaches it. Connects when first asked, and anew after a failure.
+/// A region's or a centre's MariaDB, as the keeper or an operator's command reaches it. Connects when first asked, and anew
+/// after a failure.
 pub struct Post {
     server: Server,
     conn: Option<Conn>,
@@ -65,6 +66,11 @@ impl Post {
         }
     }
 
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// The server's clock.
     ///
     /// # Errors
@@ -107,6 +113,19 @@ impl Post {
             .filter_map(|file| Some((file.name.clone(), file.starts_after?)))
             .collect();
         Ok(binlog)
+    }
+
+    /// The last transaction of `domain` in the region's binlog; 0 for none.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn last_written(&mut self, domain: u32) -> Result<u64, Error> {
+        let position: Option<String> = self
+            .call("read the binlog's position", async |conn| {
+                conn.query_first("SELECT @@gtid_binlog_pos").await
+            })
+            .await?;
+        Ok(sequence(&position.unwrap_or_default(), domain))
     }
 
     /// Removes the region's binlog files before `file`.
@@ -260,7 +279,7 @@ impl Post {
         Ok(())
     }
 
-    async fn execute(
+    pub(crate) async fn execute(
         &mut self,
         action: &'static str,
         sql: &str,
@@ -270,8 +289,18 @@ impl Post {
             .await
     }
 
-    async fn call<T>(
+    pub(crate) async fn call<T>(
         &mut self,
+        action: &'static str,
+        ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
+    ) -> Result<T, Error> {
+        self.call_within(CALL_LIMIT, action, ask).await
+    }
+
+    /// For what takes longer than [`CALL_LIMIT`].
+    pub(crate) async fn call_within<T>(
+        &mut self,
+        limit: Duration,
         action: &'static str,
         ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
     ) -> Result<T, Error> {
@@ -279,14 +308,14 @@ impl Post {
             Some(conn) => conn,
             None => self.server.connect().await?,
         };
-        let answer = self.server.limited(action, CALL_LIMIT, ask(&mut conn)).await?;
+        let answer = self.server.limited(action, limit, ask(&mut conn)).await?;
         self.conn = Some(conn);
         Ok(answer)
     }
 }
 
 /// The sequence number of each domain in a GTID position such as `1-1-100,2-2-50`.
-fn positions(text: &str) -> BTreeMap<u32, u64> {
+pub(crate) fn positions(text: &str) -> BTreeMap<u32, u64> {
     let gtids = text.split(',').filter_map(|gtid| {
         let mut parts = gtid.trim().split('-');
         let domain = parts.next()?.parse().ok()?;

@@ -10,6 +10,7 @@ mod error;
 mod housekeeping;
 mod outbox;
 mod regional;
+mod relocation;
 mod replication;
 mod schema;
 mod server;
@@ -22,7 +23,12 @@ pub use central::{
 };
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
+pub use outbox::check_region;
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
-pub use replication::{Centre, Source, SourceState, source_states, start_source};
+pub use relocation::{Copied, Fence, RegionTotals, copy_ledger};
+pub use replication::{
+    Centre, Identity, RegionAccounts, Source, SourceState, WILD_DO_TABLE, check_coverage, check_identity,
+    source_states, start_source,
+};
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::{Error, Server};
+use crate::{Error, Server, Side};
 
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
@@ -28,13 +28,73 @@ const SETTINGS: [(&str, &str); 7] = [
     ("innodb_flush_log_at_trx_commit", "1"),
 ];
 
-/// Connects, and refuses a server on which a committed count would not reach the centre.
-pub(crate) async fn connect(server: &Server) -> Result<Conn, Error> {
+/// Connects, and refuses a server on which a committed count would not reach the centre, or which `region` has left.
+pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error> {
     let setup = format!("SET SESSION idle_write_transaction_timeout = {IDLE_LIMIT_S}");
     let mut conn = server.connect_with(&[setup]).await?;
     let found = server
         .limited("check the settings", CHECK_LIMIT, read(&mut conn))
         .await?;
+    check_settings(server, &found)?;
+    if found.clock_difference_s.abs() > CLOCK_DIFFERENCE_S_MAX {
+        return Err(Error::Clock {
+            server: server.to_string(),
+            seconds: found.clock_difference_s,
+        });
+    }
+    let moved = server.limited("look for a move", CHECK_LIMIT, moved_to(&mut conn));
+    match moved.await? {
+        None => Ok(conn),
+        Some(to) => Err(Error::Moved {
+            region: region.to_owned(),
+            to,
+        }),
+    }
+}
+
+/// Refuses a server that cannot be a region's: its settings lose counts, or it lacks a table. For an account that sees all of them.
+///
+/// # Errors
+/// What is wrong with it, with the remedy; or it refused or did not answer.
+pub async fn check_region(server: &Server) -> Result<(), Error> {
+    const TABLES: &str = "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), ENGINE FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA LIKE 'bigdata\\_%' OR TABLE_SCHEMA = 'eventtracker'";
+    let mut conn = server.connect().await?;
+    let found = server
+        .limited("check the settings", CHECK_LIMIT, read(&mut conn))
+        .await?;
+    check_settings(server, &found)?;
+    let tables = conn.query::<(String, String), _>(TABLES);
+    let tables: HashMap<String, String> = server
+        .limited("look for the tables", CHECK_LIMIT, tables)
+        .await?
+        .into_iter()
+        .collect();
+    let is_wrong = |(table, engine): &(String, String)| tables.get(table) != Some(engine);
+    let wrong: Vec<(String, String)> = Side::Regional.engines().into_iter().filter(is_wrong).collect();
+    match wrong.first() {
+        None => Ok(()),
+        Some((table, engine)) => Err(Error::Tables {
+            server: server.to_string(),
+            count: wrong.len(),
+            table: table.clone(),
+            engine: engine.clone(),
+        }),
+    }
+}
+
+/// Where the region's counts are written instead. The shared lock is the transaction's until it ends.
+pub(crate) const MOVED_TO_LOCKED: &str =
+    "SELECT movedTo FROM eventtracker.RegionMoved WHERE id = 1 LOCK IN SHARE MODE";
+
+async fn moved_to(conn: &mut Conn) -> Result<Option<String>, mysql_async::Error> {
+    let row: Option<Option<String>> = conn
+        .query_first("SELECT movedTo FROM eventtracker.RegionMoved WHERE id = 1")
+        .await?;
+    Ok(row.flatten())
+}
+
+fn check_settings(server: &Server, found: &Found) -> Result<(), Error> {
     for (setting, must_be) in SETTINGS {
         let is = found.settings.get(setting).cloned().unwrap_or_default();
         if is != must_be {
@@ -51,13 +111,7 @@ pub(crate) async fn connect(server: &Server) -> Result<Conn, Error> {
             server: server.to_string(),
         });
     }
-    if found.clock_difference_s.abs() > CLOCK_DIFFERENCE_S_MAX {
-        return Err(Error::Clock {
-            server: server.to_string(),
-            seconds: found.clock_difference_s,
-        });
-    }
-    Ok(conn)
+    Ok(())
 }
 
 struct Found {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use model::{Batch, BatchId, EventId, EventName, Instant, Minute, MinuteCounts, Shard, TubeState};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 use self::script::Script;
 use crate::account::checked_word;
@@ -98,6 +98,13 @@ pub struct Clock {
     pub tube_mark: Option<(String, u64)>,
 }
 
+/// How an attempt at a transaction ended.
+enum Attempt {
+    Committed(Committed),
+    /// Nothing was written: the region's counts are written at this address.
+    Moved(String),
+}
+
 /// A worker's connection to its region's MariaDB.
 pub struct Regional {
     server: Server,
@@ -127,7 +134,7 @@ impl Regional {
     /// The server refused or did not answer.
     pub async fn connect(&mut self) -> Result<(), Error> {
         if self.conn.is_none() {
-            self.conn = Some(outbox::connect(&self.server).await?);
+            self.conn = Some(outbox::connect(&self.server, &self.region).await?);
         }
         Ok(())
     }
@@ -173,11 +180,12 @@ impl Regional {
     /// Counts what the ledger does not know, in one transaction with the ledger itself.
     ///
     /// # Errors
-    /// After any error it is *unknown* whether the transaction was committed; redelivery and the ledger decide.
+    /// `Moved` where the region's database is another one now. After any error it is *unknown* whether the transaction was
+    /// committed; redelivery and the ledger decide.
     pub async fn commit(&mut self, flush: &Flush<'_>) -> Result<Committed, Error> {
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
-            None => outbox::connect(&self.server).await?,
+            None => outbox::connect(&self.server, &self.region).await?,
         };
         let attempts = async {
             let mut attempt = 1;
@@ -193,17 +201,24 @@ impl Regional {
                 }
             }
         };
-        let committed = self
-            .server
-            .limited("commit counts", COMMIT_LIMIT, attempts)
-            .await?;
-        self.conn = Some(conn);
-        Ok(committed)
+        let outcome = self.server.limited("commit counts", COMMIT_LIMIT, attempts);
+        match outcome.await? {
+            Attempt::Committed(committed) => {
+                self.conn = Some(conn);
+                Ok(committed)
+            }
+            Attempt::Moved(to) => Err(Error::Moved {
+                region: self.region.clone(),
+                to,
+            }),
+        }
     }
 
-    async fn attempt(&self, conn: &mut Conn, flush: &Flush<'_>) -> Result<Committed, mysql_async::Error> {
+    async fn attempt(&self, conn: &mut Conn, flush: &Flush<'_>) -> Result<Attempt, mysql_async::Error> {
         let batches = first_of_each_id(flush.batches);
-        conn.query_drop("START TRANSACTION").await?;
+        if let Some(to) = begin(conn).await? {
+            return Ok(Attempt::Moved(to));
+        }
         let new = ledger::enter(conn, &batches).await?;
         let mut counts = MinuteCounts::default();
         for batch in new.iter().filter_map(|id| batches.get(id)) {
@@ -225,7 +240,7 @@ impl Regional {
         self.write_names(&mut out, flush, &committed).await?;
         self.write_report(&mut out, flush.report).await?;
         out.finish().await?;
-        Ok(committed)
+        Ok(Attempt::Committed(committed))
     }
 
     async fn write_counts(
@@ -349,6 +364,16 @@ impl Regional {
         }
         Ok(())
     }
+}
+
+/// Begins a transaction, in one round trip with the question whether the region's counts are still written here. Shared
+/// locks do not keep workers from each other; `region switch` waits for them to end.
+async fn begin(conn: &mut Conn) -> Result<Option<String>, mysql_async::Error> {
+    let script = format!("START TRANSACTION; {}", outbox::MOVED_TO_LOCKED);
+    let mut answers = conn.query_iter(script).await?;
+    answers.collect::<Row>().await?;
+    let moved: Vec<Option<String>> = answers.collect().await?;
+    Ok(moved.into_iter().next().flatten())
 }
 
 /// By id, in the ids' order: every worker takes the ledger's locks in the same order.

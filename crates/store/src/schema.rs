@@ -59,6 +59,7 @@ impl Side {
                     sql!("regional/counted_total"),
                     sql!("regional/counted_flush"),
                     sql!("regional/tube_mark"),
+                    sql!("regional/region_moved"),
                 ],
             ),
             Self::Central => (
@@ -82,13 +83,28 @@ impl Side {
         sharded.chain(once.iter().map(|&s| s.to_owned())).collect()
     }
 
-    /// Brings tables of earlier versions up to date.
+    /// Every table by its full name, with its engine.
+    pub(crate) fn engines(self) -> Vec<(String, String)> {
+        let engine = |text: &str| {
+            text.rsplit_once("ENGINE=")
+                .map_or("", |(_, rest)| rest)
+                .to_owned()
+        };
+        let word = |text: String| text.split_whitespace().next().unwrap_or_default().to_owned();
+        let tables = self.tables().into_iter();
+        tables
+            .filter_map(|text| Some((table_name(&text)?.to_owned(), word(engine(&text)))))
+            .collect()
+    }
+
+    /// Brings tables of earlier versions up to date, and puts the rows in place that must be there.
     fn upgrades(self) -> &'static [&'static str] {
         match self {
             Self::Regional => &[
                 sql!("regional/counted_batch_upgrade"),
                 sql!("regional/counted_total_upgrade"),
                 sql!("regional/region_status_upgrade"),
+                sql!("regional/region_moved_row"),
             ],
             Self::Central => &[sql!("central/region_status_upgrade")],
         }
@@ -211,6 +227,10 @@ mod tests {
                 assert!(!statement.contains('{'), "{statement}");
             }
         }
+        let engines = Side::Regional.engines();
+        assert!(engines.contains(&("bigdata_31.EventMinute".to_owned(), "BLACKHOLE".to_owned())));
+        assert!(engines.contains(&("eventtracker.CountedBatch".to_owned(), "InnoDB".to_owned())));
+        assert_eq!(engines.len(), Side::Regional.tables().len());
         assert_eq!(Side::Central.tables().len(), 72);
         assert_eq!(Side::Central.databases().len(), 33);
     }

@@ -283,16 +283,22 @@ async fn a_server_that_would_lose_counts_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sources_with_one_identity_are_refused() {
     let mut servers = Servers::start().await;
-    let user = "eventtracker_replication".to_owned();
-    let password = Password::File(servers.dir.path().join("passwords").join(&user));
-    let account = store::Account { user, password };
+    let account = |role: &str| {
+        let user = format!("eventtracker_{role}");
+        let password = Password::File(servers.dir.path().join("passwords").join(&user));
+        store::Account { user, password }
+    };
+    let accounts = store::RegionAccounts {
+        replication: account("replication"),
+        housekeeping: account("keeper"),
+    };
     let port = servers.description().regions["eu"].mariadb.port;
     let twin = store::Source {
         region: "twin".to_owned(),
         host: "127.0.0.1".to_owned(),
         port,
     };
-    let refusal = store::start_source(&servers.description().central.root(), &twin, &account)
+    let refusal = store::start_source(&servers.description().central.root(), &twin, &accounts)
         .await
         .unwrap_err();
     assert!(refusal.to_string().contains("both have server_id"), "{refusal}");

@@ -70,7 +70,7 @@ impl Audit {
             until: time(self.until.as_deref())?.unwrap_or(recent.until),
         };
         anyhow::ensure!(range.from < range.until, "--from is not before --until");
-        let outcome = store::audit(&centre, &config.source, &account, range).await?;
+        let outcome = store::audit(&centre, &account, range).await?;
         let verdict = if outcome.has_gap() {
             Verdict::Gap(String::new())
         } else if outcome.is_known() {
@@ -117,7 +117,8 @@ fn report(outcome: &Outcome) -> String {
 
 fn row(region: &RegionAudit) -> [String; 4] {
     let verdict = match &region.verdict {
-        Verdict::Equal => "equal".to_owned(),
+        Verdict::Equal if region.is_source => "equal".to_owned(),
+        Verdict::Equal => "equal; no source any more".to_owned(),
         Verdict::Gap(why) => format!("GAP: {why}"),
         Verdict::NotKnown(why) => format!("not known: {why}"),
     };

@@ -89,8 +89,7 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
                     .ensure(&admin, Role::CentralKeeper)
                     .await?;
                 for source in &config.source {
-                    let account = config.file.section(config.replication.as_ref(), "replication")?;
-                    store::start_source(&admin, source, account).await?;
+                    store::start_source(&admin, source, &config.region_accounts()?).await?;
                     println!(
                         "{admin}: replicates from {} at {}:{}",
                         source.region, source.host, source.port

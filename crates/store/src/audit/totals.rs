@@ -73,6 +73,7 @@ mod tests {
             sum: 100,
             total: 100,
             flushes: 10,
+            is_source: true,
             verdict: Verdict::Equal,
         };
         let of = |total, flushes, between, between_count| {

@@ -28,7 +28,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
     let sources = source_states(conn).await?;
     let mut clocks: BTreeMap<String, RegionClock> = sources
         .into_iter()
-        .map(|source| (source.region, RegionClock::default()))
+        .map(|state| (state.source.region, RegionClock::default()))
         .collect();
     for (region, complete_until_ms, peak_ms, ahead_ms) in conn.query::<Row, _>(SQL).await? {
         if let Some(clock) = clocks.get_mut(&region) {

@@ -54,19 +54,20 @@ pub struct ShardSize {
 pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> {
     let queues = queues(conn).await?;
     let mut sources = crate::source_states(conn).await?;
-    sources.sort_by(|a, b| a.region.cmp(&b.region));
+    sources.sort_by(|a, b| a.source.region.cmp(&b.source.region));
+    let oldest_backup = oldest_backup(conn, &sources).await?;
     Ok(Status {
         queues,
         sources,
         shards: shards(conn).await?,
         clocks: clock::read(conn).await?,
         alarms: alarms(conn).await?,
-        oldest_backup: oldest_backup(conn).await?,
+        oldest_backup,
     })
 }
 
 /// Each region's freshest row: rows of sources that are gone stay in the table.
-async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_async::Error> {
+pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_async::Error> {
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(seenAt) * 1000 AS SIGNED), \
                        jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
                        queueDurable, diskFreeBytes, diskSizeBytes \
@@ -138,12 +139,20 @@ async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Instant)>, mysql_async::E
     Ok(alarms)
 }
 
-/// The latest, over the regions, of the instants when the oldest file that is left was reached.
-async fn oldest_backup(conn: &mut Conn) -> Result<Option<Instant>, mysql_async::Error> {
-    const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(MAX(reachedAt)) * 1000 AS SIGNED) FROM \
-                       (SELECT MIN(reachedAt) AS reachedAt FROM eventtracker.RegionBinlog GROUP BY region) oldest";
-    let mut oldest = None;
-    for_each_row(conn, SQL, (), |reached_ms: Option<i64>| oldest = reached_ms).await?;
+/// The latest, over the sources, of the instants when the oldest file that is left was reached.
+async fn oldest_backup(
+    conn: &mut Conn,
+    sources: &[SourceState],
+) -> Result<Option<Instant>, mysql_async::Error> {
+    const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MIN(reachedAt)) * 1000 AS SIGNED) \
+                       FROM eventtracker.RegionBinlog GROUP BY region";
+    let mut oldest: Option<i64> = None;
+    let each = |(region, reached_ms): (String, i64)| {
+        if sources.iter().any(|state| state.source.region == region) {
+            oldest = oldest.max(Some(reached_ms));
+        }
+    };
+    for_each_row(conn, SQL, (), each).await?;
     Ok(oldest.map(Instant::from_unix_ms))
 }
 

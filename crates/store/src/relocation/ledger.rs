@@ -1,0 +1,257 @@
+//! The ledger's way from one server to another, in pieces, until both agree.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use model::{BatchId, Instant};
+use mysql_async::prelude::Queryable;
+
+use super::RegionTotals;
+use crate::{Error, Post};
+
+/// Rows of 80 bytes that are read and written at once.
+const ROWS_PER_PIECE: usize = 10_000;
+
+const PIECE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A sum over a day of batches, some millions, takes seconds.
+const COMPARE_LIMIT: Duration = Duration::from_secs(600);
+
+/// What both servers have after a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    pub batches: u64,
+    pub flushes: u64,
+    pub totals: RegionTotals,
+}
+
+/// Copies the ledger, adding to what an earlier attempt has left, and compares both. Nothing may be counted on either server
+/// meanwhile. `progress` hears of the batches copied so far.
+///
+/// # Errors
+/// `LedgerDiffers`, or a server that refused or did not answer; a repetition goes on from there.
+pub async fn copy_ledger(
+    from: &mut Post,
+    to: &mut Post,
+    mut progress: impl FnMut(u64),
+) -> Result<Copied, Error> {
+    from.hold_pruning().await?;
+    let mut batches = 0;
+    let mut after = None;
+    loop {
+        let piece = from.batches_after(after).await?;
+        let Some(last) = piece.last() else { break };
+        after = Some(last.id);
+        to.add_batches(&piece).await?;
+        batches += piece.len() as u64;
+        progress(batches);
+    }
+    let mut after = 0;
+    loop {
+        let piece = from.flushes_after(after).await?;
+        let Some(last) = piece.last() else { break };
+        after = last.0;
+        to.add_flushes(&piece).await?;
+    }
+    let (totals, mark) = (from.own_totals().await?, from.tube_mark().await?);
+    to.set_own_totals(totals).await?;
+    if let Some(mark) = &mark {
+        to.set_tube_mark(mark).await?;
+    }
+    let oldest = from.oldest().await?;
+    let (ours, theirs) = (from.digest(oldest).await?, to.digest(oldest).await?);
+    let rest = (to.own_totals().await?, to.tube_mark().await?);
+    if ours != theirs || rest != (totals, mark) {
+        return Err(Error::LedgerDiffers {
+            from: from.server().to_string(),
+            to: to.server().to_string(),
+            batches: (ours.batches.0, theirs.batches.0),
+        });
+    }
+    Ok(Copied {
+        batches: ours.batches.0,
+        flushes: ours.flushes.0,
+        totals,
+    })
+}
+
+/// A row of the ledger; instants in whole seconds.
+struct BatchRow {
+    id: BatchId,
+    accepted_s: i64,
+    counted_s: i64,
+    total: u64,
+}
+
+/// Number, count and second of a flush.
+type FlushRow = (u64, u64, i64);
+
+/// Where what has not been pruned begins: another attempt's copy may hold older rows, which do no harm.
+#[derive(Debug, Clone, Copy)]
+struct Oldest {
+    counted: Instant,
+    flush: u64,
+}
+
+/// Number of rows, and a sum of a hash of each, whatever their order.
+#[derive(Debug, PartialEq, Eq)]
+struct Digest {
+    batches: (u64, String),
+    flushes: (u64, String),
+}
+
+impl Post {
+    async fn batches_after(&mut self, after: Option<BatchId>) -> Result<Vec<BatchRow>, Error> {
+        let condition = after.map_or_else(String::new, |id| {
+            format!("WHERE batchId > x'{:032x}'", u128::from_be_bytes(*id.as_bytes()))
+        });
+        let sql = format!(
+            "SELECT batchId, UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total \
+             FROM eventtracker.CountedBatch {condition} ORDER BY batchId LIMIT {ROWS_PER_PIECE}"
+        );
+        let rows: Vec<([u8; 16], i64, i64, u64)> = self
+            .call_within(PIECE_LIMIT, "read the ledger", async |conn| conn.query(sql).await)
+            .await?;
+        let rows = rows
+            .into_iter()
+            .map(|(id, accepted_s, counted_s, total)| BatchRow {
+                id: BatchId::from_bytes(id),
+                accepted_s,
+                counted_s,
+                total,
+            });
+        Ok(rows.collect())
+    }
+
+    async fn add_batches(&mut self, rows: &[BatchRow]) -> Result<(), Error> {
+        let mut sql =
+            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES "
+                .to_owned();
+        for (at, row) in rows.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            let id = u128::from_be_bytes(*row.id.as_bytes());
+            let (accepted_s, counted_s, total) = (row.accepted_s, row.counted_s, row.total);
+            write!(
+                sql,
+                "{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),FROM_UNIXTIME({counted_s}),{total})"
+            )
+            .expect("writing into a String cannot fail");
+        }
+        self.unlogged("write the ledger", sql).await
+    }
+
+    async fn flushes_after(&mut self, after: u64) -> Result<Vec<FlushRow>, Error> {
+        let sql = format!(
+            "SELECT number, count, UNIX_TIMESTAMP(countedAt) FROM eventtracker.CountedFlush \
+             WHERE number > {after} ORDER BY number LIMIT {ROWS_PER_PIECE}"
+        );
+        self.call_within(PIECE_LIMIT, "read the flushes", async |conn| {
+            conn.query(sql).await
+        })
+        .await
+    }
+
+    async fn add_flushes(&mut self, rows: &[FlushRow]) -> Result<(), Error> {
+        let values = rows
+            .iter()
+            .map(|(number, count, s)| format!("({number},{count},FROM_UNIXTIME({s}))"));
+        let values = values.collect::<Vec<_>>().join(",");
+        let sql = format!(
+            "INSERT IGNORE INTO eventtracker.CountedFlush (number, count, countedAt) VALUES {values}"
+        );
+        self.unlogged("write the flushes", sql).await
+    }
+
+    /// A region's own running total; zero where it has counted nothing.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn own_totals(&mut self) -> Result<RegionTotals, Error> {
+        const SQL: &str = "SELECT total, flushes FROM eventtracker.CountedTotal WHERE id = 1";
+        let row: Option<(u64, u64)> = self
+            .call("read the totals", async |conn| conn.query_first(SQL).await)
+            .await?;
+        let (total, flushes) = row.unwrap_or_default();
+        Ok(RegionTotals { total, flushes })
+    }
+
+    /// Lets a region's running total go on from there.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn set_own_totals(&mut self, totals: RegionTotals) -> Result<(), Error> {
+        let RegionTotals { total, flushes } = totals;
+        let sql = format!(
+            "INSERT INTO eventtracker.CountedTotal (id, total, flushes) VALUES (1,{total},{flushes}) \
+             ON DUPLICATE KEY UPDATE total = VALUES(total), flushes = VALUES(flushes)"
+        );
+        self.unlogged("write the totals", sql).await
+    }
+
+    async fn tube_mark(&mut self) -> Result<Option<(String, u64)>, Error> {
+        const SQL: &str = "SELECT process, lowest FROM eventtracker.TubeMark WHERE id = 1";
+        self.call("read the queue's mark", async |conn| conn.query_first(SQL).await)
+            .await
+    }
+
+    async fn set_tube_mark(&mut self, mark: &(String, u64)) -> Result<(), Error> {
+        const SQL: &str = "INSERT INTO eventtracker.TubeMark (id, process, lowest) VALUES (1, ?, ?) \
+                           ON DUPLICATE KEY UPDATE process = VALUES(process), lowest = VALUES(lowest)";
+        self.call("write the queue's mark", async |conn| {
+            conn.query_drop("SET SESSION sql_log_bin = 0").await?;
+            conn.exec_drop(SQL, mark).await
+        })
+        .await
+    }
+
+    async fn oldest(&mut self) -> Result<Oldest, Error> {
+        const SQL: &str = "SELECT UNIX_TIMESTAMP(COALESCE((SELECT MIN(countedAt) FROM eventtracker.CountedBatch), SYSDATE())), \
+                           COALESCE((SELECT MIN(number) FROM eventtracker.CountedFlush), 18446744073709551615)";
+        let row: Option<(i64, u64)> = self
+            .call_within(PIECE_LIMIT, "look for the oldest batch", async |conn| {
+                conn.query_first(SQL).await
+            })
+            .await?;
+        let (counted_s, flush) = row.ok_or(Error::Shape { what: SQL })?;
+        Ok(Oldest {
+            counted: Instant::from_unix_ms(counted_s.saturating_mul(1000)),
+            flush,
+        })
+    }
+
+    async fn digest(&mut self, oldest: Oldest) -> Result<Digest, Error> {
+        let hash = |columns: &str| {
+            format!(
+                "COUNT(*), CAST(COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS('-', {columns})), 15), 16, 10) AS UNSIGNED)), 0) AS CHAR)"
+            )
+        };
+        let batches = format!(
+            "SELECT {} FROM eventtracker.CountedBatch WHERE countedAt >= FROM_UNIXTIME({})",
+            hash("HEX(batchId), UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total"),
+            oldest.counted.unix_ms().div_euclid(1000)
+        );
+        let flushes = format!(
+            "SELECT {} FROM eventtracker.CountedFlush WHERE number >= {}",
+            hash("number, count, UNIX_TIMESTAMP(countedAt)"),
+            oldest.flush
+        );
+        let sums = self
+            .call_within(COMPARE_LIMIT, "compare the ledger", async |conn| {
+                let batches: Option<(u64, String)> = conn.query_first(batches).await?;
+                let flushes: Option<(u64, String)> = conn.query_first(flushes).await?;
+                Ok(batches.zip(flushes))
+            })
+            .await?;
+        let (batches, flushes) = sums.ok_or(Error::Shape { what: "COUNT(*)" })?;
+        Ok(Digest { batches, flushes })
+    }
+
+    /// What stays on this server: no centre has a use for it.
+    async fn unlogged(&mut self, action: &'static str, statement: String) -> Result<(), Error> {
+        self.call_within(PIECE_LIMIT, action, async |conn| {
+            conn.query_drop("SET SESSION sql_log_bin = 0").await?;
+            conn.query_drop(statement).await
+        })
+        .await
+    }
+}

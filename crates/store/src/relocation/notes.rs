@@ -1,0 +1,100 @@
+//! What a centre has noted of a region, beside its counts.
+
+use mysql_async::prelude::Queryable;
+
+use crate::central::queues;
+use crate::{Error, Offset, Post, QueueState};
+
+/// A running total of counts, and the number of flushes that it is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RegionTotals {
+    pub total: u64,
+    pub flushes: u64,
+}
+
+impl Post {
+    /// A region's running total as of its last flush that is at this centre; zero where there is none.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn totals_of(&mut self, region: &str) -> Result<RegionTotals, Error> {
+        const SQL: &str = "SELECT total, flushes FROM bigdata_0.RegionTotal WHERE region = ?";
+        let row: Option<(u64, u64)> = self
+            .call("read a region's total", async |conn| {
+                conn.exec_first(SQL, (region,)).await
+            })
+            .await?;
+        let (total, flushes) = row.unwrap_or_default();
+        Ok(RegionTotals { total, flushes })
+    }
+
+    /// The last word of a region's queue that has reached this centre.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn queue_of(&mut self, region: &str) -> Result<Option<QueueState>, Error> {
+        let queues = self
+            .call("read the queues' states", async |conn| queues(conn).await)
+            .await?;
+        Ok(queues.into_iter().find(|queue| queue.region == region))
+    }
+
+    /// Restates, while nothing of the region is applied, what was claimed by the clock of the server that the region leaves:
+    /// as if the clock of the one that it goes to had said it. `offset` is that clock's. Where the old clock was never
+    /// compared, its claims are worth nothing and go. The notes about the old server's binlog files go, too.
+    ///
+    /// # Errors
+    /// The server refused or did not answer: all of it happened, or nothing.
+    pub async fn restate(&mut self, region: &str, offset: Offset) -> Result<(), Error> {
+        const CLAIMS: &str = "UPDATE bigdata_0.RegionClock JOIN eventtracker.ClockOffset USING (region) \
+                              SET completeUntil = completeUntil + INTERVAL (? - peakMs) * 1000 MICROSECOND, \
+                              seenAt = seenAt + INTERVAL (? - peakMs) * 1000 MICROSECOND WHERE region = ?";
+        const UNKNOWN: &str = "DELETE FROM bigdata_0.RegionClock WHERE region = ? \
+                               AND region NOT IN (SELECT region FROM eventtracker.ClockOffset)";
+        const OFFSET: &str = "REPLACE INTO eventtracker.ClockOffset (region, aheadMs, peakMs, peakAt, measuredAt) \
+                              VALUES (?, ?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3))";
+        self.call("restate a region's clock", async |conn| {
+            conn.query_drop("START TRANSACTION").await?;
+            conn.exec_drop(CLAIMS, (offset.peak_ms, offset.peak_ms, region))
+                .await?;
+            conn.exec_drop(UNKNOWN, (region,)).await?;
+            let row = (region, offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
+            conn.exec_drop(OFFSET, row).await?;
+            conn.query_drop("COMMIT").await
+        })
+        .await?;
+        self.forget_files(region).await
+    }
+
+    /// Forgets the notes about a region's binlog files.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn forget_files(&mut self, region: &str) -> Result<(), Error> {
+        const SQL: &str = "DELETE FROM eventtracker.RegionBinlog WHERE region = ?";
+        self.execute("forget the binlog files", SQL, (region,)).await
+    }
+
+    /// Forgets everything of a region that is no source any more, except its counts and their sums.
+    ///
+    /// # Errors
+    /// The server refused or did not answer: all of it is forgotten, or nothing.
+    pub async fn forget_region(&mut self, region: &str) -> Result<(), Error> {
+        const TABLES: [&str; 5] = [
+            "bigdata_0.RegionStatus",
+            "bigdata_0.RegionClock",
+            "eventtracker.ClockOffset",
+            "eventtracker.RegionBinlog",
+            "eventtracker.Alarm",
+        ];
+        self.call("forget a region", async |conn| {
+            conn.query_drop("START TRANSACTION").await?;
+            for table in TABLES {
+                let forget = format!("DELETE FROM {table} WHERE region = ?");
+                conn.exec_drop(forget, (region,)).await?;
+            }
+            conn.query_drop("COMMIT").await
+        })
+        .await
+    }
+}

@@ -1,0 +1,132 @@
+//! The centre's replication connections, as its administrator sets them up and takes them down.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::{Source, SourceState, source_states};
+use crate::account::checked_word;
+use crate::housekeeping::positions;
+use crate::regional::REGION_BYTES_MAX;
+use crate::{Account, Error, Post};
+
+/// What a centre applies of a region: the outbox, and neither ledger nor accounts. As option files and SQL have it.
+pub const WILD_DO_TABLE: &str = r"bigdata\_%.%";
+
+/// Stopping a thread waits for the transaction that it is applying.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The source proves that it is alive this often, so that a cut link is noticed within twice this time.
+const HEARTBEAT_S: u32 = 5;
+
+/// Wait between two attempts to reach a source; with no limit on attempts (`master-retry-count=0`).
+const CONNECT_RETRY_S: u32 = 5;
+
+const NO_SUCH_CONNECTION: u16 = 1617;
+
+impl Post {
+    /// The sources of this centre.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn sources(&mut self) -> Result<Vec<SourceState>, Error> {
+        self.call("read the sources", async |conn| source_states(conn).await)
+            .await
+    }
+
+    /// The last transaction of each domain that this centre has applied, durably or not.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn positions(&mut self) -> Result<BTreeMap<u32, u64>, Error> {
+        Ok(positions(&self.gtid_slave_pos().await?))
+    }
+
+    /// The same as the server writes it, as `1-1-100,2-2-50`.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn gtid_slave_pos(&mut self) -> Result<String, Error> {
+        let position: Option<String> = self
+            .call("read the position", async |conn| {
+                conn.query_first("SELECT @@gtid_slave_pos").await
+            })
+            .await?;
+        Ok(position.unwrap_or_default())
+    }
+
+    /// Lets the centre read `source` from its next start of replication, from where it is in each domain; the connection is
+    /// created where there is none, and stopped where there is one. It never applies more than [`WILD_DO_TABLE`].
+    ///
+    /// # Errors
+    /// A region, host or password that cannot be quoted; the server refused or did not answer.
+    pub async fn point_at(&mut self, source: &Source, account: &Account) -> Result<(), Error> {
+        source.checked_server(account)?;
+        let (user, password) = account.checked()?;
+        self.stop_replication(&source.region).await?;
+        let Source { region, host, port } = source;
+        let change = format!(
+            "CHANGE MASTER '{region}' TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
+             MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD={HEARTBEAT_S}, \
+             MASTER_CONNECT_RETRY={CONNECT_RETRY_S}"
+        );
+        // The server takes a filter only for the connection that is the session's default.
+        let filter = WILD_DO_TABLE.replace('\\', r"\\");
+        let script = [
+            change,
+            format!("SET default_master_connection = '{region}'"),
+            format!("SET GLOBAL replicate_wild_do_table = '{filter}'"),
+            "SET default_master_connection = ''".to_owned(),
+        ];
+        self.call_within(STATEMENT_LIMIT, "set up replication", async |conn| {
+            for statement in script {
+                conn.query_drop(statement).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn start_replication(&mut self, region: &str) -> Result<(), Error> {
+        let name = checked_word("region name", region, REGION_BYTES_MAX)?;
+        let start = format!("START SLAVE '{name}'");
+        self.call_within(STATEMENT_LIMIT, "start replication", async |conn| {
+            conn.query_drop(start).await
+        })
+        .await
+    }
+
+    /// Returns when both threads have ended; at once where there is no such connection.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn stop_replication(&mut self, region: &str) -> Result<(), Error> {
+        let name = checked_word("region name", region, REGION_BYTES_MAX)?;
+        let stop = format!("STOP SLAVE '{name}'");
+        self.unless_unknown("stop replication", stop).await
+    }
+
+    /// Stops replication from the region for good. What was applied stays, and so does the position.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn end_replication(&mut self, region: &str) -> Result<(), Error> {
+        self.stop_replication(region).await?;
+        self.unless_unknown("end replication", format!("RESET SLAVE '{region}' ALL"))
+            .await
+    }
+
+    async fn unless_unknown(&mut self, action: &'static str, statement: String) -> Result<(), Error> {
+        self.call_within(STATEMENT_LIMIT, action, async |conn: &mut Conn| {
+            match conn.query_drop(statement).await {
+                Err(mysql_async::Error::Server(error)) if error.code == NO_SUCH_CONNECTION => Ok(()),
+                outcome => outcome,
+            }
+        })
+        .await
+    }
+}

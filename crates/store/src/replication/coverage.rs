@@ -1,0 +1,77 @@
+//! Whether a region's binlog still has everything that a centre has not applied yet.
+
+use super::Source;
+use crate::{Account, Binlog, Error, Post};
+
+/// Refuses a source that has purged what this centre lacks, or that has less than this centre has applied of it.
+///
+/// # Errors
+/// `BinlogGap` or `BinlogBehind` with the remedy; or a server that refused or did not answer.
+pub async fn check_coverage(centre: &mut Post, source: &Source, account: &Account) -> Result<(), Error> {
+    let mut region = Post::new(source.server(account));
+    let binlog = region.binlog().await?;
+    let last = region.last_written(binlog.gtid_domain).await?;
+    let applied = centre.positions().await?.get(&binlog.gtid_domain).copied();
+    compare(&source.region, &binlog, last, applied.unwrap_or(0))
+}
+
+fn compare(region: &str, binlog: &Binlog, last: u64, applied: u64) -> Result<(), Error> {
+    let domain = binlog.gtid_domain;
+    // Where the server does not say where its oldest file starts, its own refusal has to do.
+    let starts_after = binlog.files.first().and_then(|file| file.starts_after);
+    if let Some(starts_after) = starts_after.filter(|&start| start > applied) {
+        return Err(Error::BinlogGap {
+            region: region.to_owned(),
+            domain,
+            starts_after,
+            applied,
+        });
+    }
+    if last < applied {
+        return Err(Error::BinlogBehind {
+            region: region.to_owned(),
+            domain,
+            last,
+            applied,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BinlogFile;
+
+    #[test]
+    fn what_a_centre_lacks_must_be_in_the_binlog() {
+        let binlog = |starts: &[Option<u64>]| Binlog {
+            gtid_domain: 2,
+            files: starts
+                .iter()
+                .map(|&starts_after| BinlogFile {
+                    name: "f".to_owned(),
+                    starts_after,
+                })
+                .collect(),
+        };
+        let check = |starts: &[Option<u64>], last, applied| compare("eu", &binlog(starts), last, applied);
+        // Never purged: also for a centre that knows nothing of the region yet.
+        assert!(check(&[Some(0), Some(100)], 150, 0).is_ok());
+        assert!(check(&[Some(100), Some(200)], 250, 100).is_ok());
+        let gap = check(&[Some(100), Some(200)], 250, 99).unwrap_err().to_string();
+        assert!(
+            gap.contains("1 of them are gone") && gap.contains("younger backup"),
+            "{gap}"
+        );
+        assert!(matches!(
+            check(&[Some(100)], 250, 0),
+            Err(Error::BinlogGap { .. })
+        ));
+        assert!(check(&[None], 250, 5).is_ok());
+        assert!(matches!(
+            check(&[Some(0)], 3, 500),
+            Err(Error::BinlogBehind { .. })
+        ));
+    }
+}

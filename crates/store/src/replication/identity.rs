@@ -1,0 +1,79 @@
+//! What must differ between any two servers: the centre skips what it believes to have applied already.
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+
+use super::Source;
+use crate::{Account, Error, Post, Server};
+
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub server_id: u64,
+    pub gtid_domain: u32,
+}
+
+impl Identity {
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn of(server: &Server) -> Result<Self, Error> {
+        const SQL: &str = "SELECT @@server_id, @@gtid_domain_id";
+        let mut conn = server.connect().await?;
+        let row = server
+            .limited("read the server's identity", READ_LIMIT, conn.query_first(SQL))
+            .await?;
+        let (server_id, gtid_domain) = row.ok_or(Error::Shape { what: SQL })?;
+        Ok(Self {
+            server_id,
+            gtid_domain,
+        })
+    }
+}
+
+/// Refuses a source that shares its identity with the centre or with another source, save the one of region `spared`. A
+/// source that cannot be reached now was compared when it was added.
+///
+/// # Errors
+/// `SameIdentity`, or a server that did not answer.
+pub async fn check_identity(
+    centre_admin: &Server,
+    source: &Source,
+    account: &Account,
+    spared: Option<&str>,
+) -> Result<Identity, Error> {
+    let sources = Post::new(centre_admin.clone()).sources().await?;
+    let mut others = vec![("the centre".to_owned(), Identity::of(centre_admin).await?)];
+    for other in sources.into_iter().map(|state| state.source) {
+        if spared == Some(&*other.region) {
+            continue;
+        }
+        match Identity::of(&other.server(account)).await {
+            Ok(identity) => others.push((other.region, identity)),
+            Err(error) => tracing::warn!(region = other.region, %error, "a source could not be compared"),
+        }
+    }
+    let new = Identity::of(&source.server(account)).await?;
+    for (other, identity) in others {
+        for (setting, value, its) in [
+            ("server_id", new.server_id, identity.server_id),
+            (
+                "gtid_domain_id",
+                new.gtid_domain.into(),
+                identity.gtid_domain.into(),
+            ),
+        ] {
+            if value == its {
+                return Err(Error::SameIdentity {
+                    one: source.region.clone(),
+                    address: source.address(),
+                    other,
+                    setting,
+                    value,
+                });
+            }
+        }
+    }
+    Ok(new)
+}
