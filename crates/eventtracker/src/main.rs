@@ -46,6 +46,9 @@ enum Command {
     /// Put the tables and accounts of a server in place, or compare them
     #[command(subcommand)]
     Schema(commands::schema::Schema),
+    /// Add a region to the centre, take it away, or let it move to another server
+    #[command(subcommand)]
+    Region(commands::region::Region),
     /// Look into a region's queue
     #[command(subcommand)]
     Queue(commands::queue::Queue),
@@ -86,6 +89,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(command) => command.run().await,
         Command::Audit(command) => command.run().await,
         Command::Schema(command) => command.run().await,
+        Command::Region(command) => command.run().await,
         Command::Queue(command) => command.run().await.map(|()| ExitCode::SUCCESS),
     }
 }

@@ -24,9 +24,24 @@ pub(crate) struct Target {
     /// The region's or the centre's configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Who may change what the roles may not.
+#[derive(Debug, Args)]
+pub(crate) struct Admin {
     /// The administrator's account on that server; its password, if any, in EVENTTRACKER_ADMIN_PASSWORD
-    #[arg(long, default_value = "root")]
-    admin: String,
+    #[arg(long = "admin", default_value = "root", value_name = "USER")]
+    user: String,
+}
+
+impl Admin {
+    /// The server as its administrator reaches it.
+    pub(crate) fn of(&self, server: &Server) -> Server {
+        let password = std::env::var_os(ADMIN_PASSWORD).map(|_| Password::Env(ADMIN_PASSWORD.to_owned()));
+        server.with_user(&self.user, password)
+    }
 }
 
 impl Schema {
@@ -41,12 +56,11 @@ impl Schema {
 impl Target {
     /// The server as its administrator reaches it, for each side that the configuration has.
     fn servers(&self, config: &Config) -> anyhow::Result<Vec<(Side, Server)>> {
-        let password = std::env::var_os(ADMIN_PASSWORD).map(|_| Password::Env(ADMIN_PASSWORD.to_owned()));
         let regional = config.regional.iter().map(|server| (Side::Regional, server));
         let central = config.central.iter().map(|server| (Side::Central, server));
         let servers: Vec<_> = regional
             .chain(central)
-            .map(|(side, server)| (side, server.with_user(&self.admin, password.clone())))
+            .map(|(side, server)| (side, self.admin.of(server)))
             .collect();
         if servers.is_empty() {
             return Err(config.file.lacks("neither [regional] nor [central]", None));

@@ -1,0 +1,110 @@
+//! `eventtracker region list|add|remove|switch`
+
+mod add;
+mod config_file;
+mod files;
+mod list;
+mod option_file;
+mod remove;
+mod replication;
+mod switch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::{Args, Subcommand};
+use store::{Account, Post, RegionAccounts, Server, Source, SourceState};
+
+use super::schema::Admin;
+use crate::config::Config;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Region {
+    /// Show every region that the centre replicates or should; exit code 1 if one does not run or the file disagrees
+    List(Centre),
+    /// Replicate from a new region from now on, also after a restart
+    Add(add::Add),
+    /// Replicate from a region no more; its counts stay
+    Remove(remove::Remove),
+    /// Let a region move to another MariaDB server, with its ledger
+    Switch(switch::Switch),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Centre {
+    /// The centre's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+#[derive(Debug, Args)]
+struct OptionFile {
+    /// The central MariaDB's option file, which has a line for each region
+    #[arg(
+        long = "mariadb-options",
+        default_value = "/etc/mysql/mariadb.conf.d/60-eventtracker.cnf",
+        value_name = "FILE"
+    )]
+    path: PathBuf,
+}
+
+impl Region {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(centre) => list::run(&centre).await,
+            Self::Add(command) => command.run().await,
+            Self::Remove(command) => command.run().await,
+            Self::Switch(command) => command.run().await,
+        }
+    }
+}
+
+/// What every command here has before it: the centre under its administrator, its file, the regions' accounts.
+struct Desk {
+    config: Config,
+    config_path: PathBuf,
+    centre: Post,
+    accounts: RegionAccounts,
+}
+
+impl Desk {
+    fn open(centre: &Centre) -> anyhow::Result<Self> {
+        let config = Config::read(&centre.config)?;
+        let central = config.file.section(config.central.as_ref(), "central")?;
+        Ok(Self {
+            centre: Post::new(centre.admin.of(central)),
+            accounts: config.region_accounts()?,
+            config_path: centre.config.clone(),
+            config,
+        })
+    }
+
+    /// The centre under the keeper's account, which audits.
+    fn centre_as_keeper(&self) -> Server {
+        let Account { user, password } = &self.accounts.housekeeping;
+        self.centre.server().with_user(user, Some(password.clone()))
+    }
+
+    async fn source(&mut self, region: &str) -> anyhow::Result<Option<SourceState>> {
+        let sources = self.centre.sources().await?;
+        Ok(sources.into_iter().find(|state| state.source.region == region))
+    }
+
+    /// A region's database under the keeper's account.
+    fn post(&self, source: &Source) -> anyhow::Result<Post> {
+        Ok(Post::new(source.checked_server(&self.accounts.housekeeping)?))
+    }
+}
+
+/// As the sample configuration has it: the name is a word in option files and in SQL.
+fn check_name(region: &str) -> anyhow::Result<()> {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    ensure!(
+        region.bytes().all(is_plain) && (1..=32).contains(&region.len()),
+        "region name '{region}' may only have lower-case letters, digits and '-', at most 32 of them"
+    );
+    Ok(())
+}

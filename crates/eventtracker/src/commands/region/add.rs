@@ -1,0 +1,154 @@
+//! `eventtracker region add`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use store::{Source, WILD_DO_TABLE};
+
+use super::files::Editable;
+use super::replication::{wait_until_applied, wait_until_running};
+use super::{Centre, Desk, OptionFile, check_name, config_file, option_file};
+
+/// How long what a region has gathered may take to arrive before the command says that it will take longer.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// The region's name, as its [region] has it
+    #[arg(value_name = "REGION")]
+    name: String,
+    /// Its MariaDB, as the centre reaches it
+    #[arg(long)]
+    host: String,
+    #[arg(long, default_value_t = 3306)]
+    port: u16,
+    #[command(flatten)]
+    centre: Centre,
+    #[command(flatten)]
+    options: OptionFile,
+}
+
+impl Add {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        check_name(&self.name)?;
+        let mut desk = Desk::open(&self.centre)?;
+        let source = Source {
+            region: self.name,
+            host: self.host,
+            port: self.port,
+        };
+        let mut options = Editable::open(&self.options.path)
+            .context("the centre would forget what to apply of the region at its next restart")?;
+        let mut config = Editable::open(&desk.config_path)?;
+        let with_line = option_file::with_region(&options.text, &source.region)
+            .with_context(|| format!("{} cannot be changed", options.path()))?;
+        let with_source = config_file::with_source(&config.text, &source)
+            .with_context(|| format!("{} cannot be changed", config.path()))?;
+        let is_connected = inspect(&mut desk, &source).await?;
+
+        // Before the connection exists: a centre that restarts with the connection and without the line applies the ledger.
+        say(
+            options.replace(with_line)?,
+            &options,
+            "the line that limits what is applied of it",
+        );
+        if is_connected {
+            println!("the centre has the connection already");
+        } else {
+            desk.centre.point_at(&source, &desk.accounts.replication).await?;
+            println!(
+                "the centre has a connection to {}, limited to {WILD_DO_TABLE}",
+                source.address()
+            );
+        }
+        say(config.replace(with_source)?, &config, "its [[source]]");
+        desk.centre.start_replication(&source.region).await?;
+        follow(&mut desk, &source).await
+    }
+}
+
+fn say(changed: bool, file: &Editable, what: &str) {
+    let verb = if changed { "now has" } else { "had" };
+    println!("{} {verb} {what}", file.path());
+}
+
+/// Refuses what could not be counted on. Returns whether the centre has the connection already, as it should be.
+async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
+    let accounts = &desk.accounts;
+    source.checked_server(&accounts.housekeeping)?;
+    let identity = store::check_identity(
+        desk.centre.server(),
+        source,
+        &accounts.replication,
+        Some(&source.region),
+    )
+    .await?;
+    store::check_region(&source.server(&accounts.housekeeping)).await?;
+    store::check_coverage(&mut desk.centre, source, &accounts.housekeeping).await?;
+    let region = &source.region;
+    let mut post = desk.post(source)?;
+    if let Some(to) = post.fence().await?.moved_to {
+        anyhow::bail!(
+            "the database at {} counts no more: its region has moved to {to}",
+            source.address()
+        );
+    }
+    let (own, here) = (post.own_totals().await?, desk.centre.totals_of(region).await?);
+    ensure!(
+        own.flushes >= here.flushes,
+        "this centre has {} counts of an earlier region {region} in {} flushes, and the one at {} has counted only {} in {}: \
+         give the new region another name",
+        here.total,
+        here.flushes,
+        source.address(),
+        own.total,
+        own.flushes
+    );
+    println!(
+        "{} answers under both accounts: server_id {}, domain {}, set up as a region, {} counts in {} flushes",
+        source.address(),
+        identity.server_id,
+        identity.gtid_domain,
+        own.total,
+        own.flushes
+    );
+    let Some(state) = desk.source(region).await? else {
+        return Ok(false);
+    };
+    ensure!(
+        state.source == *source,
+        "region {region} is replicated from {}: 'eventtracker region switch {region} --to {}' lets it move",
+        state.source.address(),
+        source.address()
+    );
+    Ok(state.wild_do_table == WILD_DO_TABLE)
+}
+
+async fn follow(desk: &mut Desk, source: &Source) -> anyhow::Result<ExitCode> {
+    let region = &source.region;
+    let mut post = desk.post(source)?;
+    let domain = post.binlog().await?.gtid_domain;
+    let last = post.last_written(domain).await?;
+    wait_until_running(&mut desk.centre, region).await?;
+    match wait_until_applied(&mut desk.centre, domain, last, 0, FOLLOW_LIMIT).await? {
+        Ok(()) => println!("replication runs; everything up to {domain}/{last} is applied"),
+        Err(behind) => println!(
+            "replication runs, {behind} transactions of its past are still to be applied: 'eventtracker region list' shows how far it is"
+        ),
+    }
+    let state = desk.source(region).await?;
+    ensure!(
+        state.is_some_and(|state| state.source == *source && state.wild_do_table == WILD_DO_TABLE),
+        "the centre's connection to {region} is not what it should be: somebody else changed it meanwhile; run the command again"
+    );
+    println!("verified: {region} is a source of this centre, also after a restart of its MariaDB");
+    for other in &desk.config.other_centre {
+        println!(
+            "left to do: the same command at centre {}, with its own file",
+            other.name
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,178 @@
+//! `eventtracker region list`
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+use store::{Source, SourceState, WILD_DO_TABLE};
+
+use super::{Centre, Desk};
+
+pub(super) async fn run(centre: &Centre) -> anyhow::Result<ExitCode> {
+    let mut desk = Desk::open(centre)?;
+    let states = desk.centre.sources().await?;
+    let position = desk.centre.gtid_slave_pos().await?;
+    let lines = lines(&desk.config.source, &states, &position);
+    let faults: Vec<&String> = lines.iter().flat_map(|line| &line.faults).collect();
+    if lines.is_empty() {
+        println!("no region: add one with 'eventtracker region add'");
+    } else {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["region", "address", "in", "reading", "applying", "applied up to"]);
+        for line in &lines {
+            table.add_row(&line.cells);
+        }
+        println!("{}", table.trim_fmt());
+    }
+    for fault in &faults {
+        println!("! {fault}");
+    }
+    Ok(if faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[derive(Debug, PartialEq)]
+struct Line {
+    cells: [String; 6],
+    faults: Vec<String>,
+}
+
+fn lines(file: &[Source], states: &[SourceState], position: &str) -> Vec<Line> {
+    let in_file = file.iter().map(|source| &source.region);
+    let replicated = states.iter().map(|state| &state.source.region);
+    let names: BTreeSet<&String> = in_file.chain(replicated).collect();
+    let line = |name: &String| {
+        let source = file.iter().find(|source| source.region == *name);
+        let state = states.iter().find(|state| state.source.region == *name);
+        line(name, source, state, position)
+    };
+    names.into_iter().map(line).collect()
+}
+
+fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, position: &str) -> Line {
+    let mut faults = Vec::new();
+    let mut fault = |sentence: String| faults.push(format!("{name}: {sentence}"));
+    match (in_file, state) {
+        (Some(source), None) => fault(format!(
+            "it is in the file, but the centre does not replicate it: 'eventtracker region add {name} --host {} --port {}' completes it",
+            source.host, source.port
+        )),
+        (None, Some(_)) => {
+            fault("the centre replicates it, but the file has no [[source]] of it: 'eventtracker region add' completes it".to_owned());
+        }
+        (Some(source), Some(state)) if *source != state.source => fault(format!(
+            "the file has it at {}, but the centre replicates it from there: {}; correct the file",
+            source.address(),
+            state.source.address()
+        )),
+        _ => {}
+    }
+    if let Some(state) = state {
+        if !state.is_running() {
+            fault(format!(
+                "replication does not run: {}",
+                super::replication::why_not(state)
+            ));
+        }
+        if state.wild_do_table != WILD_DO_TABLE {
+            fault(format!(
+                "the centre applies '{}' of it instead of {WILD_DO_TABLE}, so the ledger, too: 'eventtracker region add' completes it",
+                state.wild_do_table
+            ));
+        }
+    }
+    let address = state.map(|state| &state.source).or(in_file).map(Source::address);
+    let place = match (in_file.is_some(), state.is_some()) {
+        (true, true) => "file, centre",
+        (true, false) => "file",
+        _ => "centre",
+    };
+    let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or("–".to_owned());
+    Line {
+        cells: [
+            name.to_owned(),
+            or_dash(address),
+            place.to_owned(),
+            or_dash(state.map(|state| state.io_running.clone())),
+            or_dash(state.map(|state| state.sql_running.clone())),
+            or_dash(state.and_then(|state| gtid_of(position, state.server_id))),
+        ],
+        faults,
+    }
+}
+
+/// The last transaction that a server wrote, out of a position such as `1-1-100,2-2-50`: domain, server, number.
+pub(super) fn gtid_of(position: &str, server_id: u64) -> Option<String> {
+    let is_its = |gtid: &&str| {
+        gtid.trim().split('-').nth(1).and_then(|id| id.parse().ok()) == Some(server_id) && server_id > 0
+    };
+    position
+        .split(',')
+        .find(is_its)
+        .map(|gtid| gtid.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(region: &str) -> Source {
+        Source {
+            region: region.to_owned(),
+            host: "10.1.0.10".to_owned(),
+            port: 3306,
+        }
+    }
+
+    fn state(region: &str) -> SourceState {
+        SourceState {
+            source: source(region),
+            io_running: "Yes".to_owned(),
+            sql_running: "Yes".to_owned(),
+            last_error: String::new(),
+            wild_do_table: WILD_DO_TABLE.to_owned(),
+            server_id: 7,
+        }
+    }
+
+    fn faults(file: &[Source], states: &[SourceState]) -> Vec<String> {
+        let lines = lines(file, states, "");
+        lines.into_iter().flat_map(|line| line.faults).collect()
+    }
+
+    #[test]
+    fn a_region_in_order_has_a_line_and_no_fault() {
+        let lines = lines(&[source("eu")], &[state("eu")], "1-1-100, 2-7-50");
+        let expected = ["eu", "10.1.0.10:3306", "file, centre", "Yes", "Yes", "2-7-50"];
+        assert_eq!(
+            (
+                lines[0].cells.each_ref().map(String::as_str),
+                lines[0].faults.len()
+            ),
+            (expected, 0)
+        );
+    }
+
+    #[test]
+    fn what_disagrees_is_named_with_the_remedy() {
+        assert!(faults(&[source("eu")], &[])[0].contains("region add eu --host 10.1.0.10 --port 3306"));
+        assert!(faults(&[], &[state("eu")])[0].contains("no [[source]]"));
+        let moved = Source {
+            port: 3307,
+            ..source("eu")
+        };
+        assert!(faults(&[moved], &[state("eu")])[0].contains("10.1.0.10:3307"));
+        let stopped = SourceState {
+            sql_running: "No".to_owned(),
+            last_error: "error 1062".to_owned(),
+            wild_do_table: String::new(),
+            ..state("eu")
+        };
+        let faults = faults(&[source("eu")], &[stopped]);
+        assert!(faults[0].contains("error 1062") && faults[1].contains("the ledger, too"));
+    }
+}

@@ -1,0 +1,135 @@
+//! `eventtracker region remove`
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use store::Source;
+
+use super::files::Editable;
+use super::{Centre, Desk, OptionFile, check_name, config_file, option_file};
+
+/// A worker speaks every second; what it said longer ago says nothing about the queue now.
+const SILENCE_S_MAX: i64 = 60;
+
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The region's name
+    #[arg(value_name = "REGION")]
+    name: String,
+    /// Go on although something of the region is not counted at the centre yet, which is then lost for it
+    #[arg(long)]
+    accept_loss: bool,
+    #[command(flatten)]
+    centre: Centre,
+    #[command(flatten)]
+    options: OptionFile,
+}
+
+impl Remove {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let region = &self.name;
+        check_name(region)?;
+        let mut desk = Desk::open(&self.centre)?;
+        let mut options = Editable::open(&self.options.path)
+            .context("the centre's option file keeps a line for the region")?;
+        let mut config = Editable::open(&desk.config_path)?;
+        let without_source = config_file::without_source(&config.text, region)
+            .with_context(|| format!("{} cannot be changed", config.path()))?;
+        let without_line = option_file::without_region(&options.text, region);
+
+        if let Some(state) = desk.source(region).await? {
+            let left = left(&mut desk, &state.source).await;
+            for sentence in &left {
+                println!("! {sentence}");
+            }
+            if !left.is_empty() && !self.accept_loss {
+                println!(
+                    "nothing was changed: stop the region's producers, wait until nothing is left, and run the command again; \
+                     --accept-loss goes on all the same"
+                );
+                return Ok(ExitCode::FAILURE);
+            }
+            if left.is_empty() {
+                println!("{region} is drained: its queue is empty, and its totals are the centre's");
+            }
+        } else if without_source == config.text && without_line == options.text {
+            anyhow::bail!(
+                "region {region} is no source of this centre: 'eventtracker region list' shows those that are"
+            );
+        }
+        desk.centre.end_replication(region).await?;
+        println!("the centre replicates from {region} no more");
+        // In this order: a centre that restarts with the connection and without the line applies the ledger.
+        if options.replace(without_line)? {
+            println!("{} has no line for it any more", options.path());
+        }
+        if config.replace(without_source)? {
+            println!("{} has no [[source]] of it any more", config.path());
+        }
+        desk.centre.forget_region(region).await?;
+        println!("its state, clock and alarms are forgotten; its counts and their sums stay");
+        if desk.source(region).await?.is_some() {
+            anyhow::bail!("somebody else has set up replication from {region} meanwhile");
+        }
+        println!("verified: {region} is no source of this centre");
+        for other in &desk.config.other_centre {
+            println!(
+                "left to do: the same command at centre {}, with its own file",
+                other.name
+            );
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What of the region is not at the centre, or cannot be known to be.
+async fn left(desk: &mut Desk, source: &Source) -> Vec<String> {
+    let mut left = Vec::new();
+    match in_queue(desk, source).await {
+        Ok(None) => {}
+        Ok(Some(sentence)) => left.push(sentence),
+        Err(error) => left.push(format!("its queue is not known: {error:#}")),
+    }
+    match in_binlog(desk, source).await {
+        Ok(None) => {}
+        Ok(Some(sentence)) => left.push(sentence),
+        Err(error) => left.push(format!(
+            "its totals are not known: {}",
+            crate::commands::causes::Causes(&error)
+        )),
+    }
+    left
+}
+
+async fn in_queue(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<String>> {
+    let Some(queue) = desk.centre.queue_of(&source.region).await? else {
+        return Ok(None);
+    };
+    let jobs = queue.ready + queue.reserved + queue.delayed + queue.buried;
+    let age_s = desk.centre.clock().await?.ms_since(queue.seen) / 1000;
+    Ok(if jobs > 0 {
+        Some(format!(
+            "{jobs} jobs are in its queue ({} of them buried), as of {age_s} s ago",
+            queue.buried
+        ))
+    } else if age_s > SILENCE_S_MAX {
+        Some(format!(
+            "its workers have said nothing for {age_s} s, so its queue is not known: let them run until this command has ended"
+        ))
+    } else {
+        None
+    })
+}
+
+async fn in_binlog(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<String>> {
+    let mut post = desk.post(source)?;
+    let own = post.own_totals().await?;
+    let here = desk.centre.totals_of(&source.region).await?;
+    Ok((own != here).then(|| {
+        format!(
+            "it has counted {} in {} flushes, and the centre has {} of {}",
+            own.total, own.flushes, here.total, here.flushes
+        )
+    }))
+}

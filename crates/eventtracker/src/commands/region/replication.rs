@@ -1,0 +1,72 @@
+//! Waiting for replication: until it runs, until it has applied what a region has written.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use store::{Post, SourceState};
+
+/// Both threads run a moment after their start, or say why not.
+const RUNNING_LIMIT: Duration = Duration::from_secs(60);
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// How often a wait says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+pub(super) async fn wait_until_running(centre: &mut Post, region: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let sources = centre.sources().await?;
+        let state = sources.iter().find(|state| state.source.region == region);
+        if state.is_some_and(SourceState::is_running) {
+            return Ok(());
+        }
+        if begun.elapsed() > RUNNING_LIMIT {
+            bail!(
+                "replication from {region} does not run after {} s: {}; correct that and run the command again",
+                RUNNING_LIMIT.as_secs(),
+                state.map_or("there is no such connection".to_owned(), why_not)
+            );
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+pub(super) fn why_not(state: &SourceState) -> String {
+    let error = match state.last_error.as_str() {
+        "" => "no error is told",
+        error => error,
+    };
+    format!(
+        "reading: {}, applying: {}, {error}",
+        state.io_running, state.sql_running
+    )
+}
+
+/// Waits until the centre is at most `behind_max` transactions behind `last`, that of `domain` which the region wrote last.
+/// Returns whether it was within `limit`.
+pub(super) async fn wait_until_applied(
+    centre: &mut Post,
+    domain: u32,
+    last: u64,
+    behind_max: u64,
+    limit: Duration,
+) -> anyhow::Result<Result<(), u64>> {
+    let begun = Instant::now();
+    let mut told = begun;
+    loop {
+        let applied = centre.positions().await?.get(&domain).copied().unwrap_or(0);
+        let behind = last.saturating_sub(applied);
+        if behind <= behind_max {
+            return Ok(Ok(()));
+        }
+        if begun.elapsed() > limit {
+            return Ok(Err(behind));
+        }
+        if told.elapsed() > PROGRESS_INTERVAL {
+            println!("  … {behind} transactions to go, up to {last} of domain {domain}");
+            told = Instant::now();
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,120 @@
+//! `eventtracker region switch`: a region's database is another server from now on.
+//!
+//! Planned, with both servers alive: no worker counts on the old one any more, the centre applies the rest of its binlog, the
+//! ledger is copied and compared, and only then does the centre read the new server. Each step is durable and may be repeated,
+//! so an interrupted switch is completed by running the command again, or taken back by switching to the old address.
+
+mod back;
+mod files;
+mod new_server;
+mod planned;
+mod takeover;
+mod unplanned;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use store::Source;
+
+use self::files::Files;
+use super::{Centre, Desk, check_name};
+use crate::commands::causes::Causes;
+
+/// Lets a region move to another MariaDB server, with its ledger
+///
+/// While the old server answers, nothing is lost: its workers stop counting, the centre applies what is left, the ledger is
+/// copied, and the new server takes over. Run it again if it was interrupted; --to the old address takes it back.
+///
+/// When the old server does not answer, what it had counted and not sent is lost, and what was counted but is still queued
+/// may count again. The command says how much that can be, and goes on only with --accept-loss.
+#[derive(Debug, Args)]
+pub(crate) struct Switch {
+    /// The region's name
+    #[arg(value_name = "REGION")]
+    name: String,
+    /// Host and port of the new MariaDB, as the centre reaches it
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    to: (String, u16),
+    /// The region's configuration, to write the new address into its [regional]
+    #[arg(long, value_name = "FILE")]
+    region_config: Option<PathBuf>,
+    /// Go on although the old server does not answer
+    #[arg(long)]
+    accept_loss: bool,
+    #[command(flatten)]
+    centre: Centre,
+}
+
+fn address(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("write it as HOST:PORT")?;
+    let port = port.parse().map_err(|_| "the port is no number up to 65535")?;
+    Ok((host.to_owned(), port))
+}
+
+impl Switch {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        check_name(&self.name)?;
+        let mut desk = Desk::open(&self.centre)?;
+        let (host, port) = self.to;
+        let new = Source {
+            region: self.name.clone(),
+            host,
+            port,
+        };
+        let state = desk.source(&self.name).await?.with_context(|| {
+            format!(
+                "region {} is no source of this centre: 'eventtracker region list' shows those that are",
+                self.name
+            )
+        })?;
+        let mut files = Files::open(&desk, &new, self.region_config.as_deref())?;
+        if state.source == new {
+            return back::run(&mut desk, &mut files, &new, self.accept_loss).await;
+        }
+        let old = &state.source;
+        match desk.post(old)?.clock().await {
+            Ok(_) => {
+                println!(
+                    "planned: {} moves from {} to {}, and nothing is lost",
+                    old.region,
+                    old.address(),
+                    new.address()
+                );
+                planned::run(&mut desk, &state, &new).await?;
+            }
+            Err(error) => {
+                println!(
+                    "unplanned: {}'s database does not answer: {}",
+                    old.region,
+                    Causes(&error.into())
+                );
+                unplanned::tell_bounds(&mut desk, &state, files.ledger_window_s()).await?;
+                if !self.accept_loss {
+                    println!(
+                        "nothing was changed: bring the old server back, or go on with --accept-loss; then it must never come back"
+                    );
+                    return Ok(ExitCode::FAILURE);
+                }
+                unplanned::run(&mut desk, &new).await?;
+            }
+        }
+        takeover::run(&mut desk, &new).await?;
+        files.write()?;
+        let verified = takeover::verify(&mut desk, &new).await?;
+        files.tell_what_is_left(&desk, &old.address());
+        Ok(verified)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_port() {
+        assert_eq!(address("db-2.eu:3306"), Ok(("db-2.eu".to_owned(), 3306)));
+        assert!(address("db-2.eu").is_err() && address("db-2.eu:x").is_err());
+    }
+}

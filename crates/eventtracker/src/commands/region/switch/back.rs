@@ -1,0 +1,102 @@
+//! The region is where it should go: a switch that had only begun is taken back, one that was carried out is completed.
+
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use store::{Identity, Post, Source};
+
+use super::files::Files;
+use super::takeover;
+use crate::commands::region::Desk;
+use crate::commands::region::replication::wait_until_running;
+
+pub(super) async fn run(
+    desk: &mut Desk,
+    files: &mut Files,
+    here: &Source,
+    accept_loss: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut post = desk.post(here)?;
+    let fence = post.fence().await?;
+    match fence.moved_to {
+        Some(target) => {
+            take_back(desk, here, &mut post, &target, accept_loss).await?;
+            files.write()?;
+            println!(
+                "left to do: nothing here; {}'s workers count again by themselves",
+                here.region
+            );
+            for other in &desk.config.other_centre {
+                println!(
+                    "  if centre {} was switched already: set its [[source]] back to {} and run 'eventtracker schema apply' there",
+                    other.name,
+                    here.address()
+                );
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            println!(
+                "the centre replicates {} from {} already",
+                here.region,
+                here.address()
+            );
+            desk.centre.start_replication(&here.region).await?;
+            wait_until_running(&mut desk.centre, &here.region).await?;
+            files.write()?;
+            let verified = takeover::verify(desk, here).await?;
+            files.tell_what_is_left(desk, fence.moved_from.as_deref().unwrap_or("the old server"));
+            Ok(verified)
+        }
+    }
+}
+
+/// Lets the old server count again, if the new one has not counted yet.
+async fn take_back(
+    desk: &Desk,
+    here: &Source,
+    post: &mut Post,
+    target: &str,
+    accept_loss: bool,
+) -> anyhow::Result<()> {
+    match give_up(desk, here, target).await {
+        Ok(()) => {}
+        Err(error) if accept_loss => println!(
+            "{target} is not asked whether it has counted already ({}), as --accept-loss says",
+            crate::commands::causes::Causes(&error)
+        ),
+        Err(error) => {
+            return Err(error.context(format!(
+                "whether {target} has counted already must be known before {} may count again; if it is gone for good, pass \
+                 --accept-loss",
+                here.address()
+            )));
+        }
+    }
+    post.set_moved_to(None).await?;
+    println!(
+        "taken back: {} counts again, and {target} has no part in it",
+        here.address()
+    );
+    Ok(())
+}
+
+/// Takes the ledger's name from the server that was to take over.
+async fn give_up(desk: &Desk, here: &Source, target: &str) -> anyhow::Result<()> {
+    let (host, port) = super::address(target).map_err(anyhow::Error::msg)?;
+    let target = Source {
+        region: here.region.clone(),
+        host,
+        port,
+    };
+    let mut post = desk.post(&target)?;
+    let domain = Identity::of(post.server()).await?.gtid_domain;
+    let written = post.last_written(domain).await?;
+    ensure!(
+        written == 0,
+        "workers count on {} already ({written} transactions): switch to it instead",
+        target.address()
+    );
+    post.set_moved_from(None).await?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The files that a switch writes, and what is left to do where it writes none.
+
+use std::path::Path;
+
+use anyhow::Context;
+use store::Source;
+
+use crate::commands::region::files::Editable;
+use crate::commands::region::{Desk, config_file};
+use crate::config::Config;
+
+pub(super) struct Files {
+    central: (Editable, String),
+    region: Option<(Editable, String)>,
+    ledger_window_s: Option<u32>,
+    new: Source,
+}
+
+impl Files {
+    /// Refuses files that could not be written later.
+    pub(super) fn open(desk: &Desk, new: &Source, region_config: Option<&Path>) -> anyhow::Result<Self> {
+        let central = Editable::open(&desk.config_path)?;
+        let with_source = config_file::with_source(&central.text, new)
+            .with_context(|| format!("{} cannot be changed", central.path()))?;
+        let mut files = Self {
+            central: (central, with_source),
+            region: None,
+            ledger_window_s: None,
+            new: new.clone(),
+        };
+        if let Some(path) = region_config {
+            let region = Editable::open(path)?;
+            let with_regional = config_file::with_regional(&region.text, new)
+                .with_context(|| format!("{} cannot be changed", region.path()))?;
+            files.ledger_window_s = Config::read(path)?.worker.map(|worker| worker.ledger_window_s);
+            files.region = Some((region, with_regional));
+        }
+        Ok(files)
+    }
+
+    /// For how long a client may repeat a keyed request, where the region's file says it.
+    pub(super) fn ledger_window_s(&self) -> Option<u32> {
+        self.ledger_window_s
+    }
+
+    pub(super) fn write(&mut self) -> anyhow::Result<()> {
+        let files = std::iter::once(&mut self.central).chain(self.region.as_mut());
+        for (file, text) in files {
+            let verb = if file.replace(text.clone())? {
+                "now has"
+            } else {
+                "had"
+            };
+            println!("{} {verb} the address {}", file.path(), self.new.address());
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_what_is_left(&self, desk: &Desk, old: &str) {
+        let Source { region, host, port } = &self.new;
+        println!("left to do:");
+        match &self.region {
+            Some((file, _)) => println!(
+                "  restart {region}'s workers that read {}; on other machines, set [regional] to host \"{host}\", port {port} first, without a socket",
+                file.path()
+            ),
+            None => println!(
+                "  in the configuration of {region}'s workers, set [regional] to host \"{host}\", port {port}, without a socket; restart them"
+            ),
+        }
+        for other in &desk.config.other_centre {
+            println!(
+                "  run 'eventtracker region switch {region} --to {host}:{port}' at centre {} with its own file, before {old} goes",
+                other.name
+            );
+        }
+        println!(
+            "  until its workers run on the new server, {region} counts nothing and its queue grows; its collectors take events all the time"
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! The old server is alive: it stops counting, the centre applies the rest, the ledger is copied.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use store::{Identity, Post, Source, SourceState};
+
+use super::new_server;
+use crate::commands::region::Desk;
+use crate::commands::region::replication::{wait_until_applied, why_not};
+
+/// How far the centre may be behind when the region's workers are stopped: a moment, so that they stand for no longer.
+const BEHIND_MAX: u64 = 100;
+
+/// How long the centre may take to come so close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(600);
+
+/// How long it may take for the rest, while the region counts nothing.
+const REST_LIMIT: Duration = Duration::from_secs(300);
+
+/// How often the copy of the ledger says how far it is, in batches.
+const PROGRESS_BATCHES: u64 = 500_000;
+
+/// Returns when the new server has the region's whole ledger and the centre everything that the old one has counted.
+pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> anyhow::Result<()> {
+    let old = &state.source;
+    let mut old_post = desk.post(old)?;
+    ensure!(
+        state.is_running(),
+        "replication from {} does not run, so the rest of its binlog would not arrive ({}): correct that first",
+        old.region,
+        why_not(state)
+    );
+    let moved_to = old_post.fence().await?.moved_to;
+    if let Some(to) = moved_to.as_ref().filter(|to| **to != new.address()) {
+        anyhow::bail!(
+            "{} is on its way from {} to {to}: switch to that, or take it back with --to {}",
+            old.region,
+            old.address(),
+            old.address()
+        );
+    }
+    let has_ledger = new_server::inspect(desk, new, old_post.own_totals().await?).await?;
+    ensure!(
+        !has_ledger || moved_to.is_some(),
+        "{} has the ledger of region {} as it was at an earlier attempt, and {} has counted since: take a server that no \
+         region has used",
+        new.address(),
+        old.region,
+        old.address()
+    );
+    let domain = Identity::of(old_post.server()).await?.gtid_domain;
+    if moved_to.is_none() {
+        come_close(desk, &mut old_post, domain, old).await?;
+        old_post.set_moved_to(Some(&new.address())).await?;
+        println!(
+            "{} counts no more: its workers give their jobs back to the queue and wait",
+            old.address()
+        );
+    } else {
+        println!(
+            "{} counts no more, since an earlier run of this command",
+            old.address()
+        );
+    }
+    let last = old_post.last_written(domain).await?;
+    let applied = wait_until_applied(&mut desk.centre, domain, last, 0, REST_LIMIT).await?;
+    ensure!(
+        applied.is_ok(),
+        "the centre has not applied everything of {} after {} s: see 'eventtracker region list'; run the command again, or \
+         take it back with --to {}",
+        old.region,
+        REST_LIMIT.as_secs(),
+        old.address()
+    );
+    println!("the centre has applied everything that it counted, up to {domain}/{last}");
+    if has_ledger {
+        println!("{} has the ledger already", new.address());
+        return Ok(());
+    }
+    copy(desk, &mut old_post, old, new).await
+}
+
+async fn come_close(desk: &mut Desk, old_post: &mut Post, domain: u32, old: &Source) -> anyhow::Result<()> {
+    let last = old_post.last_written(domain).await?;
+    let close = wait_until_applied(&mut desk.centre, domain, last, BEHIND_MAX, CLOSE_LIMIT).await?;
+    ensure!(
+        close.is_ok(),
+        "the centre is still far behind {} after {} s, and its workers would stand for as long: nothing was changed; run the \
+         command again when it has caught up",
+        old.region,
+        CLOSE_LIMIT.as_secs()
+    );
+    Ok(())
+}
+
+async fn copy(desk: &Desk, old_post: &mut Post, old: &Source, new: &Source) -> anyhow::Result<()> {
+    let mut new_post = desk.post(new)?;
+    let mut next = PROGRESS_BATCHES;
+    let copied = store::copy_ledger(old_post, &mut new_post, |batches| {
+        if batches >= next {
+            println!("  … {batches} batches copied");
+            next = batches + PROGRESS_BATCHES;
+        }
+    })
+    .await?;
+    new_post
+        .set_moved_from(Some((&old.region, &old.address())))
+        .await?;
+    println!(
+        "the ledger is copied, and both servers have the same: {} batches, {} flushes, {} counts in all",
+        copied.batches, copied.flushes, copied.totals.total
+    );
+    Ok(())
+}

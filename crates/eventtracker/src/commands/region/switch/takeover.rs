@@ -1,0 +1,104 @@
+//! The centre reads the new server from now on.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, ensure};
+use store::{Audit, Offset, Range, Source, Verdict};
+
+use crate::commands::region::Desk;
+use crate::commands::region::replication::{wait_until_applied, wait_until_running};
+
+/// What the new server has written already, after another centre's switch.
+const APPLIED_LIMIT: Duration = Duration::from_secs(300);
+
+/// Comparisons of two clocks before the network between them is called too slow.
+const COMPARISONS_MAX: usize = 5;
+
+pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
+    let region = &new.region;
+    desk.centre.stop_replication(region).await?;
+    restate_clock(desk, new).await?;
+    desk.centre.point_at(new, &desk.accounts.replication).await?;
+    desk.centre.start_replication(region).await?;
+    wait_until_running(&mut desk.centre, region).await?;
+    // A pass of the keeper that was under way may have noted the old server's files once more.
+    desk.centre.forget_files(region).await?;
+    println!("the centre replicates from {}", new.address());
+    Ok(())
+}
+
+/// Before a claim by the new server's clock arrives, that clock must have been compared.
+async fn restate_clock(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
+    let mut post = desk.post(new)?;
+    for _ in 0..COMPARISONS_MAX {
+        if let Some((ahead_ms, there)) = keeper::offset::compare(&mut desk.centre, &mut post).await? {
+            let offset = Offset {
+                ahead_ms,
+                peak_ms: ahead_ms,
+                peak_at: there,
+            };
+            desk.centre.restate(&new.region, offset).await?;
+            println!("its clock is {ahead_ms} ms ahead of the centre's at most, which is noted");
+            return Ok(());
+        }
+    }
+    anyhow::bail!(
+        "the clocks of the centre and {} could not be compared: answers take more than a second; run the command again",
+        new.address()
+    )
+}
+
+/// Waits until the centre has what the new server has written so far, and audits.
+pub(super) async fn verify(desk: &mut Desk, new: &Source) -> anyhow::Result<ExitCode> {
+    let mut post = desk.post(new)?;
+    let domain = post.binlog().await?.gtid_domain;
+    let last = post.last_written(domain).await?;
+    let applied = wait_until_applied(&mut desk.centre, domain, last, 0, APPLIED_LIMIT).await?;
+    ensure!(
+        applied.is_ok(),
+        "the centre has not applied what {} has written after {} s: see 'eventtracker region list'",
+        new.address(),
+        APPLIED_LIMIT.as_secs()
+    );
+    let centre = desk.centre_as_keeper();
+    let range = Range::recent(SystemTime::now().into());
+    let audit = store::audit(&centre, &desk.accounts.housekeeping, range).await?;
+    tell(&audit, new)
+}
+
+fn tell(audit: &Audit, new: &Source) -> anyhow::Result<ExitCode> {
+    let region = audit
+        .regions
+        .iter()
+        .find(|region| region.region == new.region)
+        .with_context(|| {
+            format!(
+                "region {} is gone: somebody else removed it meanwhile",
+                new.region
+            )
+        })?;
+    match &region.verdict {
+        Verdict::Equal if audit.gaps_total == 0 => {
+            println!(
+                "verified: {} counts of {} in {} flushes at {}, and the same at the centre",
+                region.total,
+                region.region,
+                region.flushes,
+                new.address()
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Verdict::Equal => {
+            println!(
+                "NOT verified: the audit has {} gaps: run 'eventtracker audit'",
+                audit.gaps_total
+            );
+            Ok(ExitCode::FAILURE)
+        }
+        Verdict::Gap(why) | Verdict::NotKnown(why) => {
+            println!("NOT verified: {why}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The old server is gone: how much that can cost, and a ledger that begins anew.
+
+use std::time::Duration;
+
+use store::{Source, SourceState};
+
+use super::new_server;
+use crate::commands::region::Desk;
+use crate::commands::region::list::gtid_of;
+
+/// In `worker.ledger_window_s` where nobody has set it.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
+
+/// Says what may be lost and what may double.
+pub(super) async fn tell_bounds(
+    desk: &mut Desk,
+    state: &SourceState,
+    ledger_window_s: Option<u32>,
+) -> anyhow::Result<()> {
+    let region = &state.source.region;
+    let position = desk.centre.gtid_slave_pos().await?;
+    let gtid = gtid_of(&position, state.server_id).unwrap_or("nothing".to_owned());
+    let totals = desk.centre.totals_of(region).await?;
+    println!(
+        "  lost: what it committed after {gtid}, the last that this centre has applied; that is what it counted after flush {} and \
+         its total of {}",
+        totals.flushes, totals.total
+    );
+    let now = desk.centre.clock().await?;
+    match desk.centre.queue_of(region).await? {
+        Some(queue) => {
+            let age_s = now.ms_since(queue.seen).max(0) / 1000;
+            println!(
+                "        its last word is {age_s} s old: at most what it counted since then, if it was alive\n  \
+                 doubled: of its queue, what was counted and not deleted before it went: {} jobs by that last word, {} of them held by workers",
+                queue.ready + queue.reserved + queue.delayed + queue.buried,
+                queue.reserved
+            );
+        }
+        None => println!(
+            "  doubled: of its queue, what was counted and not deleted; it has never said how much is in it"
+        ),
+    }
+    let window = ledger_window_s.map_or(DEFAULT_WINDOW, |s| Duration::from_secs(s.into()));
+    let source = if ledger_window_s.is_some() {
+        "by the region's file"
+    } else {
+        "unless its worker.ledger_window_s says otherwise"
+    };
+    println!(
+        "           and every request that a client repeats under its key, up to {} h after it was counted ({source})",
+        window.as_secs() / 3600
+    );
+    Ok(())
+}
+
+/// Lets the new server's totals go on where the centre's are, so that the audit still adds up.
+pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
+    let here = desk.centre.totals_of(&new.region).await?;
+    if new_server::inspect(desk, new, here).await? {
+        return Ok(());
+    }
+    let mut post = desk.post(new)?;
+    post.set_own_totals(here).await?;
+    post.set_moved_from(Some((&new.region, "nowhere"))).await?;
+    println!(
+        "{} begins with an empty ledger, after flush {} and a total of {}",
+        new.address(),
+        here.flushes,
+        here.total
+    );
+    Ok(())
+}
