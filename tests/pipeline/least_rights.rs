@@ -35,12 +35,15 @@ async fn of_each_account() {
     refused(&worker, "DROP TABLE bigdata_0.EventTags").await;
     refused(&worker, "SET sql_log_bin = 0").await;
     refused(&worker, "SELECT * FROM mysql.user").await;
+    refused(&worker, "UPDATE eventtracker.RegionMoved SET movedTo = NULL").await;
     let replication = as_user(regional, "replication");
     refused(&replication, "SELECT * FROM eventtracker.CountedBatch").await;
     refused(&replication, "INSERT INTO bigdata_0.EventTags VALUES (1, 'a', 1)").await;
 
     let keeper = as_user(regional, "keeper");
     refused(&keeper, "DELETE FROM eventtracker.CountedBatch").await;
+    refused(&keeper, "UPDATE eventtracker.CountedBatch SET total = 0").await;
+    refused(&keeper, "DELETE FROM eventtracker.RegionMoved").await;
     refused(&keeper, "INSERT INTO bigdata_0.EventTags VALUES (1, 'a', 1)").await;
     let keeper = as_user(&description.central, "keeper");
     refused(&keeper, "DELETE FROM bigdata_0.EventMinute").await;

@@ -25,6 +25,7 @@ mod least_rights;
 mod playground_command;
 mod poison_job;
 mod queue_full;
+mod regions;
 mod roles_observed;
 mod slow_clients;
 mod strangers_refused;

@@ -97,8 +97,11 @@ impl Rig {
         Description::read(&self.data_dir()).unwrap()
     }
 
+    /// Those that take events.
     pub(crate) fn regions(&self) -> Vec<String> {
-        self.description().regions.into_keys().collect()
+        let regions = self.description().regions.into_iter();
+        let takes_events = regions.filter(|(_, region)| !region.pids.collector.all().is_empty());
+        takes_events.map(|(name, _)| name).collect()
     }
 
     pub(crate) fn config(&self, name: &str) -> PathBuf {

@@ -76,6 +76,15 @@ fn say(changed: bool, file: &Editable, what: &str) {
 
 /// Refuses what could not be counted on. Returns whether the centre has the connection already, as it should be.
 async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
+    let region = &source.region;
+    let state = desk.source(region).await?;
+    if let Some(state) = state.as_ref().filter(|state| state.source != *source) {
+        anyhow::bail!(
+            "region {region} is replicated from {}: 'eventtracker region switch {region} --to {}' lets it move",
+            state.source.address(),
+            source.address()
+        );
+    }
     let accounts = &desk.accounts;
     source.checked_server(&accounts.housekeeping)?;
     let identity = store::check_identity(
@@ -87,7 +96,6 @@ async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
     .await?;
     store::check_region(&source.server(&accounts.housekeeping)).await?;
     store::check_coverage(&mut desk.centre, source, &accounts.housekeeping).await?;
-    let region = &source.region;
     let mut post = desk.post(source)?;
     if let Some(to) = post.fence().await?.moved_to {
         anyhow::bail!(
@@ -114,16 +122,7 @@ async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
         own.total,
         own.flushes
     );
-    let Some(state) = desk.source(region).await? else {
-        return Ok(false);
-    };
-    ensure!(
-        state.source == *source,
-        "region {region} is replicated from {}: 'eventtracker region switch {region} --to {}' lets it move",
-        state.source.address(),
-        source.address()
-    );
-    Ok(state.wild_do_table == WILD_DO_TABLE)
+    Ok(state.is_some_and(|state| state.wild_do_table == WILD_DO_TABLE))
 }
 
 async fn follow(desk: &mut Desk, source: &Source) -> anyhow::Result<ExitCode> {
