@@ -29,3 +29,4 @@ mod regions;
 mod roles_observed;
 mod slow_clients;
 mod strangers_refused;
+mod switched;

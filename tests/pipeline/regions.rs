@@ -1,27 +1,17 @@
-//! Regions come, go and move to another server while events flow, and no count is lost or doubled.
+//! Regions come with their past, and go when they are drained.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use mysql_async::prelude::Queryable;
 use playground::Options;
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use serde_json::json;
 
 use crate::ledger::Ledger;
-use crate::rig::{PROGRAM, Rig, answer, at_queue, eventtracker, signal, wait_until};
-use crate::sender::{Progress, Sent, send_keyed};
+use crate::rig::{PROGRAM, Rig, at_queue, eventtracker, signal, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
-
-/// Acknowledged requests between two steps.
-const REQUESTS_BETWEEN: u64 = 60;
 
 /// A clock that follows the present is closer to it.
 const LAG_S_MAX: f64 = 10.0;
 
-fn options(regions: &[&str], unattached: &[&str], servers_only: &[&str]) -> Options {
+pub(crate) fn options(regions: &[&str], unattached: &[&str], servers_only: &[&str]) -> Options {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     Options {
         program: Some(PROGRAM.into()),
@@ -34,7 +24,7 @@ fn options(regions: &[&str], unattached: &[&str], servers_only: &[&str]) -> Opti
 }
 
 /// Exit code and text of `eventtracker region …` with the centre's file.
-async fn region(rig: &Rig, arguments: &[&str]) -> (i32, String) {
+pub(crate) async fn region(rig: &Rig, arguments: &[&str]) -> (i32, String) {
     let central = rig.config("central");
     let mut all = vec!["region"];
     all.extend(arguments);
@@ -43,7 +33,7 @@ async fn region(rig: &Rig, arguments: &[&str]) -> (i32, String) {
 }
 
 /// The same for those that change the central MariaDB's options.
-async fn region_with_options(rig: &Rig, arguments: &[&str]) -> (i32, String) {
+pub(crate) async fn region_with_options(rig: &Rig, arguments: &[&str]) -> (i32, String) {
     let options = rig.data_dir().join("central/my.cnf");
     let file = ["--mariadb-options", options.to_str().unwrap()];
     region(rig, &[arguments, &file].concat()).await
@@ -57,22 +47,22 @@ async fn run(arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text)
 }
 
-async fn audit(rig: &Rig) -> (i32, String) {
+pub(crate) async fn audit(rig: &Rig) -> (i32, String) {
     let central = rig.config("central");
     let from = "2025-11-01T00:00:00Z";
     run(&["audit", "--config", central.to_str().unwrap(), "--from", from]).await
 }
 
-fn expect(outcome: &(i32, String), code: i32, parts: &[&str]) {
+pub(crate) fn expect(outcome: &(i32, String), code: i32, parts: &[&str]) {
     let is_expected = outcome.0 == code && parts.iter().all(|part| outcome.1.contains(part));
     assert!(is_expected, "expected {code} and {parts:?}: {outcome:?}");
 }
 
-fn mariadb_port(rig: &Rig, region: &str) -> String {
+pub(crate) fn mariadb_port(rig: &Rig, region: &str) -> String {
     rig.description().regions[region].mariadb.port.to_string()
 }
 
-async fn wait_until_current(rig: &Rig) {
+pub(crate) async fn wait_until_current(rig: &Rig) {
     wait_until("complete_until to follow the present", async || {
         let status = rig.get("/v1/status").await.json;
         let now = model::Instant::from(std::time::SystemTime::now()).unix_s();
@@ -84,24 +74,7 @@ async fn wait_until_current(rig: &Rig) {
     .await;
 }
 
-/// Its workers read their new configuration.
-async fn restart_workers(rig: &Rig, region: &str) {
-    let before = rig.description().regions[region].pids.worker.all().to_vec();
-    for &pid in &before {
-        signal("TERM", pid).await;
-    }
-    wait_until("the workers to run again", async || {
-        let now = rig.description().regions[region].pids.worker.all().to_vec();
-        if now.iter().any(|pid| before.contains(pid)) {
-            Err(format!("{before:?}, {now:?}"))
-        } else {
-            Ok(())
-        }
-    })
-    .await;
-}
-
-async fn count(rig: &Rig, region: &str, ledger: &mut Ledger, name: &str, count: u64) {
+pub(crate) async fn count(rig: &Rig, region: &str, ledger: &mut Ledger, name: &str, count: u64) {
     rig.post_until_accepted(
         region,
         &json!({"name": name, "timestamp": MINUTE, "count": count}),
@@ -111,7 +84,7 @@ async fn count(rig: &Rig, region: &str, ledger: &mut Ledger, name: &str, count: 
 }
 
 /// The marks of a comparison stay counted.
-fn keep_marks(rig: &Rig, ledger: &mut Ledger) {
+pub(crate) fn keep_marks(rig: &Rig, ledger: &mut Ledger) {
     for region in rig.regions() {
         ledger.acknowledged(&format!("test.mark.{region}"), 1_700_000_040, 1);
     }
@@ -173,9 +146,14 @@ async fn a_region_is_added_with_its_past_and_for_good() {
     let pid = rig.description().central.pid;
     signal("KILL", pid).await;
     wait_until("the centre to run again", async || {
-        match rig.description().central.pid {
-            same if same == pid => Err(format!("pid is still {pid}")),
-            _ => Ok(()),
+        match rig.description().central {
+            same if same.pid == pid => Err(format!("pid is still {pid}")),
+            other => other
+                .root()
+                .connect()
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string()),
         }
     })
     .await;
@@ -242,219 +220,5 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
         1,
         &["eu is no source"],
     );
-    rig.stop().await;
-}
-
-type Senders = Vec<(String, JoinHandle<(Ledger, Vec<Sent>)>)>;
-
-fn start_senders(rig: &Rig, progress: &Arc<Progress>, stop: &CancellationToken) -> Senders {
-    let start = |region: String| {
-        let prefix = format!("k.{region}");
-        let keyed = send_keyed(rig.collectors(&region), prefix, progress.clone(), stop.clone());
-        (region, tokio::spawn(keyed))
-    };
-    rig.regions().into_iter().map(start).collect()
-}
-
-async fn progress_by(progress: &Progress, requests: u64) {
-    let goal = progress.acknowledged.load(Ordering::Relaxed) + requests;
-    wait_until("requests to be acknowledged", async || {
-        match progress.acknowledged.load(Ordering::Relaxed) {
-            now if now >= goal => Ok(()),
-            now => Err(format!("{now} of {goal}")),
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_planned_switch_under_load_loses_and_doubles_nothing() {
-    let rig = Rig::start(Options {
-        workers: 2,
-        ..options(&["eu", "us", "asia"], &["asia"], &["asia"])
-    })
-    .await;
-    let (progress, stop) = (Arc::<Progress>::default(), CancellationToken::new());
-    let senders = start_senders(&rig, &progress, &stop);
-    progress_by(&progress, REQUESTS_BETWEEN).await;
-    let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
-    let us = format!("127.0.0.1:{}", mariadb_port(&rig, "us"));
-    let eu_file = rig.config("eu");
-    let switch = [
-        "switch",
-        "eu",
-        "--region-config",
-        eu_file.to_str().unwrap(),
-        "--to",
-    ];
-    let to_us = [&switch[..], &[&us]].concat();
-    expect(&region(&rig, &to_us).await, 1, &["both have server_id"]);
-    let to_nobody = [&switch[..], &["127.0.0.1:1"]].concat();
-    expect(&region(&rig, &to_nobody).await, 1, &["failed to connect"]);
-    progress_by(&progress, REQUESTS_BETWEEN).await;
-
-    let to_asia = [&switch[..], &[&to]].concat();
-    let parts = [
-        "planned",
-        "both servers have the same",
-        "verified",
-        "restart eu's workers",
-    ];
-    expect(&region(&rig, &to_asia).await, 0, &parts);
-    let readyz = rig.http.get(format!("{}/readyz", rig.worker("eu")));
-    let sentence = format!("region eu's database has moved to {to}: set [regional]");
-    wait_until("the worker to say what is wrong", async || {
-        let text = readyz
-            .try_clone()
-            .unwrap()
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        if text.contains(&sentence) {
-            Ok(())
-        } else {
-            Err(text)
-        }
-    })
-    .await;
-    progress_by(&progress, REQUESTS_BETWEEN).await;
-    restart_workers(&rig, "eu").await;
-    progress_by(&progress, REQUESTS_BETWEEN).await;
-    stop.cancel();
-
-    let (mut ledger, mut repeatable) = (Ledger::default(), Vec::new());
-    for (region, sender) in senders {
-        let (sent, requests) = sender.await.unwrap();
-        ledger.merge(sent);
-        repeatable.extend(requests.into_iter().map(|request| (region.clone(), request)));
-    }
-    ledger.expect_at_centre(&rig).await;
-    for (region, request) in &repeatable {
-        let url = format!("{}/v1/events", rig.collectors(region)[0]);
-        let again = rig.http.post(url).header("Idempotency-Key", &request.key);
-        assert_eq!(answer(again.json(&request.events)).await.status, 202);
-    }
-    keep_marks(&rig, &mut ledger);
-    ledger.expect_at_centre(&rig).await;
-    expect(&audit(&rig).await, 0, &["eu"]);
-    expect(&region(&rig, &["list"]).await, 0, &[&to]);
-    wait_until_current(&rig).await;
-    // Carried out already: it verifies once more. And where it came from is no server to go to.
-    expect(&region(&rig, &to_asia).await, 0, &["already", "verified"]);
-    let back = format!("127.0.0.1:{}", mariadb_port(&rig, "eu"));
-    let back = [&switch[..], &[&back]].concat();
-    expect(&region(&rig, &back).await, 1, &["has moved from it to"]);
-    wait_until("the keeper to reach the new server", async || {
-        let status = rig.get("/v1/status").await.json;
-        match status["alarms"].as_array().unwrap() {
-            alarms if alarms.is_empty() => Ok(()),
-            alarms => Err(format!("{alarms:?}")),
-        }
-    })
-    .await;
-    rig.stop().await;
-}
-
-/// As it stands when the command was killed after it stopped the region's workers.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_switch_that_was_interrupted_is_taken_back_or_completed() {
-    let rig = Rig::start(options(&["eu", "asia"], &["asia"], &["asia"])).await;
-    let mut ledger = Ledger::default();
-    count(&rig, "eu", &mut ledger, "interrupted", 3).await;
-    ledger.expect_at_centre(&rig).await;
-    keep_marks(&rig, &mut ledger);
-    let here = format!("127.0.0.1:{}", mariadb_port(&rig, "eu"));
-    let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
-    let fence = format!("UPDATE eventtracker.RegionMoved SET movedTo = '{to}'");
-    let mut eu = rig.description().regions["eu"]
-        .mariadb
-        .root()
-        .connect()
-        .await
-        .unwrap();
-    eu.query_drop("SET sql_log_bin = 0").await.unwrap();
-    eu.query_drop(&fence).await.unwrap();
-    count(&rig, "eu", &mut ledger, "interrupted", 40).await;
-    let elsewhere = region(&rig, &["switch", "eu", "--to", "127.0.0.1:1"]).await;
-    expect(&elsewhere, 1, &["is on its way"]);
-
-    expect(
-        &region(&rig, &["switch", "eu", "--to", &here]).await,
-        0,
-        &["taken back"],
-    );
-    ledger.expect_at_centre(&rig).await;
-    keep_marks(&rig, &mut ledger);
-
-    eu.query_drop(&fence).await.unwrap();
-    count(&rig, "eu", &mut ledger, "interrupted", 500).await;
-    let completed = region(&rig, &["switch", "eu", "--to", &to]).await;
-    expect(
-        &completed,
-        0,
-        &["since an earlier run", "verified", "set [regional] to host"],
-    );
-    let eu_file = rig.config("eu");
-    let again = [
-        "switch",
-        "eu",
-        "--to",
-        &to,
-        "--region-config",
-        eu_file.to_str().unwrap(),
-    ];
-    expect(
-        &region(&rig, &again).await,
-        0,
-        &["already", "now has the address"],
-    );
-    restart_workers(&rig, "eu").await;
-    ledger.expect_at_centre(&rig).await;
-    expect(&audit(&rig).await, 0, &["eu"]);
-    rig.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
-    let rig = Rig::start(options(&["eu", "us", "asia"], &["asia"], &["asia"])).await;
-    let mut ledger = Ledger::default();
-    count(&rig, "eu", &mut ledger, "unplanned", 3).await;
-    count(&rig, "us", &mut ledger, "unplanned", 40).await;
-    ledger.expect_at_centre(&rig).await;
-    keep_marks(&rig, &mut ledger);
-    std::fs::remove_dir_all(rig.data_dir().join("eu/mariadb/data")).unwrap();
-    signal("KILL", rig.description().regions["eu"].mariadb.pid).await;
-
-    let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
-    let eu_file = rig.config("eu");
-    let switch = [
-        "switch",
-        "eu",
-        "--to",
-        &to,
-        "--region-config",
-        eu_file.to_str().unwrap(),
-    ];
-    let refused = region(&rig, &switch).await;
-    let bounds = ["after 1-1-", "total of 4", "jobs by that last word", "up to 24 h"];
-    expect(
-        &refused,
-        1,
-        &[&["unplanned", "--accept-loss"], &bounds[..]].concat(),
-    );
-    let replicated: Value = rig.get("/v1/status").await.json;
-    assert_eq!(replicated["regions"].as_array().unwrap().len(), 2, "{replicated}");
-
-    count(&rig, "eu", &mut ledger, "unplanned.queued", 500).await;
-    let accepted = region(&rig, &[&switch[..], &["--accept-loss"]].concat()).await;
-    expect(&accepted, 0, &["begins with an empty ledger", "verified"]);
-    restart_workers(&rig, "eu").await;
-    count(&rig, "eu", &mut ledger, "unplanned.later", 7).await;
-    ledger.expect_at_centre(&rig).await;
-    expect(&audit(&rig).await, 0, &["eu"]);
-    wait_until_current(&rig).await;
     rig.stop().await;
 }

@@ -55,6 +55,14 @@ impl SourceState {
     pub fn is_running(&self) -> bool {
         self.io_running == "Yes" && self.sql_running == "Yes"
     }
+
+    /// Whether nothing but the outbox is applied. Option files that say so twice make a list of it.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.wild_do_table
+            .split(',')
+            .all(|pattern| pattern == WILD_DO_TABLE)
+    }
 }
 
 impl Source {

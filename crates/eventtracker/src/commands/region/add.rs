@@ -46,7 +46,9 @@ impl Add {
             .with_context(|| format!("{} cannot be changed", options.path()))?;
         let with_source = config_file::with_source(&config.text, &source)
             .with_context(|| format!("{} cannot be changed", config.path()))?;
-        let is_connected = inspect(&mut desk, &source).await?;
+        let is_connected = inspect(&mut desk, &source)
+            .await
+            .with_context(|| format!("{} cannot be added as region {}", source.address(), source.region))?;
 
         // Before the connection exists: a centre that restarts with the connection and without the line applies the ledger.
         say(
@@ -122,7 +124,7 @@ async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
         own.total,
         own.flushes
     );
-    Ok(state.is_some_and(|state| state.wild_do_table == WILD_DO_TABLE))
+    Ok(state.is_some_and(|state| state.is_limited()))
 }
 
 async fn follow(desk: &mut Desk, source: &Source) -> anyhow::Result<ExitCode> {
@@ -139,7 +141,7 @@ async fn follow(desk: &mut Desk, source: &Source) -> anyhow::Result<ExitCode> {
     }
     let state = desk.source(region).await?;
     ensure!(
-        state.is_some_and(|state| state.source == *source && state.wild_do_table == WILD_DO_TABLE),
+        state.is_some_and(|state| state.source == *source && state.is_limited()),
         "the centre's connection to {region} is not what it should be: somebody else changed it meanwhile; run the command again"
     );
     println!("verified: {region} is a source of this centre, also after a restart of its MariaDB");

@@ -64,7 +64,11 @@ impl Editable {
                 .parent()
                 .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
         };
-        write().with_context(|| format!("failed to replace {}", self.path.display()))?;
+        if let Err(error) = write() {
+            // What is left of the attempt says nothing that the error does not.
+            drop(fs::remove_file(&new));
+            return Err(error).with_context(|| format!("failed to replace {}", self.path.display()));
+        }
         self.text = text;
         Ok(true)
     }

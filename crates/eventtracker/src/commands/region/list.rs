@@ -78,7 +78,7 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
                 super::replication::why_not(state)
             ));
         }
-        if state.wild_do_table != WILD_DO_TABLE {
+        if !state.is_limited() {
             fault(format!(
                 "the centre applies '{}' of it instead of {WILD_DO_TABLE}, so the ledger, too: 'eventtracker region add' completes it",
                 state.wild_do_table

@@ -77,9 +77,9 @@ impl Switch {
         match desk.post(old)?.clock().await {
             Ok(_) => {
                 println!(
-                    "planned: {} moves from {} to {}, and nothing is lost",
-                    old.region,
+                    "planned: {} answers, so nothing is lost when {} moves to {}",
                     old.address(),
+                    old.region,
                     new.address()
                 );
                 planned::run(&mut desk, &state, &new).await?;

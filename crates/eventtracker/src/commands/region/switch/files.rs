@@ -58,7 +58,9 @@ impl Files {
 
     pub(super) fn tell_what_is_left(&self, desk: &Desk, old: &str) {
         let Source { region, host, port } = &self.new;
-        println!("left to do:");
+        println!(
+            "left to do, as {region} counts nothing and its queue grows until its workers run on the new server:"
+        );
         match &self.region {
             Some((file, _)) => println!(
                 "  restart {region}'s workers that read {}; on other machines, set [regional] to host \"{host}\", port {port} first, without a socket",
@@ -74,8 +76,5 @@ impl Files {
                 other.name
             );
         }
-        println!(
-            "  until its workers run on the new server, {region} counts nothing and its queue grows; its collectors take events all the time"
-        );
     }
 }

@@ -1,22 +1,38 @@
 //! What a server must be like to take a region over.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use store::{RegionTotals, Source};
 
 use crate::commands::region::Desk;
 
+/// What the region has on the server that it leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Old {
+    /// Where the ledger ends.
+    pub(super) totals: RegionTotals,
+    /// Whether it can be asked for its identity.
+    pub(super) answers: bool,
+}
+
 /// Refuses a server on which counts could be lost or doubled. Returns whether it has the region's ledger already, by an
 /// earlier attempt or another centre's switch.
-///
-/// `copied_from` is what the ledger that is going to be copied ends with.
-pub(super) async fn inspect(
-    desk: &mut Desk,
-    new: &Source,
-    copied_from: RegionTotals,
-) -> anyhow::Result<bool> {
+pub(super) async fn inspect(desk: &mut Desk, new: &Source, old: Old) -> anyhow::Result<bool> {
+    let inspected = ask(desk, new, old).await;
+    inspected.with_context(|| format!("{} cannot take region {} over", new.address(), new.region))
+}
+
+/// Whether the region's whole ledger is there, as far as it answers.
+pub(super) async fn has_ledger(desk: &Desk, new: &Source) -> anyhow::Result<bool> {
+    let fence = desk.post(new)?.fence().await;
+    Ok(fence.is_ok_and(|fence| fence.region.as_ref() == Some(&new.region)))
+}
+
+async fn ask(desk: &mut Desk, new: &Source, old: Old) -> anyhow::Result<bool> {
     let (region, address) = (&new.region, new.address());
     new.checked_server(&desk.accounts.housekeeping)?;
-    let identity = store::check_identity(desk.centre.server(), new, &desk.accounts.replication, None).await?;
+    let spared = (!old.answers).then_some(region.as_str());
+    let centre = desk.centre.server();
+    let identity = store::check_identity(centre, new, &desk.accounts.replication, spared).await?;
     store::check_region(&new.server(&desk.accounts.housekeeping)).await?;
     let mut post = desk.post(new)?;
     let fence = post.fence().await?;
@@ -52,7 +68,7 @@ pub(super) async fn inspect(
         );
         let own = post.own_totals().await?;
         ensure!(
-            own.flushes <= copied_from.flushes && own.total <= copied_from.total,
+            own.flushes <= old.totals.flushes && own.total <= old.totals.total,
             "{address} has a ledger of its own, of {} counts in {} flushes: take a server that no region has used",
             own.total,
             own.flushes

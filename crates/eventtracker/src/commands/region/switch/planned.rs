@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use store::{Identity, Post, Source, SourceState};
 
-use super::new_server;
+use super::new_server::{self, Old};
 use crate::commands::region::Desk;
 use crate::commands::region::replication::{wait_until_applied, why_not};
 
@@ -25,41 +25,18 @@ const PROGRESS_BATCHES: u64 = 500_000;
 pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> anyhow::Result<()> {
     let old = &state.source;
     let mut old_post = desk.post(old)?;
-    ensure!(
-        state.is_running(),
-        "replication from {} does not run, so the rest of its binlog would not arrive ({}): correct that first",
-        old.region,
-        why_not(state)
-    );
-    let moved_to = old_post.fence().await?.moved_to;
-    if let Some(to) = moved_to.as_ref().filter(|to| **to != new.address()) {
-        anyhow::bail!(
-            "{} is on its way from {} to {to}: switch to that, or take it back with --to {}",
-            old.region,
-            old.address(),
+    let begun = inspect(desk, state, &mut old_post, new).await?;
+    let domain = Identity::of(old_post.server()).await?.gtid_domain;
+    if begun.is_stopped {
+        println!(
+            "{} counts no more, since an earlier run of this command",
             old.address()
         );
-    }
-    let has_ledger = new_server::inspect(desk, new, old_post.own_totals().await?).await?;
-    ensure!(
-        !has_ledger || moved_to.is_some(),
-        "{} has the ledger of region {} as it was at an earlier attempt, and {} has counted since: take a server that no \
-         region has used",
-        new.address(),
-        old.region,
-        old.address()
-    );
-    let domain = Identity::of(old_post.server()).await?.gtid_domain;
-    if moved_to.is_none() {
+    } else {
         come_close(desk, &mut old_post, domain, old).await?;
         old_post.set_moved_to(Some(&new.address())).await?;
         println!(
             "{} counts no more: its workers give their jobs back to the queue and wait",
-            old.address()
-        );
-    } else {
-        println!(
-            "{} counts no more, since an earlier run of this command",
             old.address()
         );
     }
@@ -74,11 +51,63 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         old.address()
     );
     println!("the centre has applied everything that it counted, up to {domain}/{last}");
-    if has_ledger {
+    if begun.has_ledger {
         println!("{} has the ledger already", new.address());
         return Ok(());
     }
     copy(desk, &mut old_post, old, new).await
+}
+
+/// What an earlier run, or another centre's, has done already.
+struct Begun {
+    /// The old server counts no more.
+    is_stopped: bool,
+    has_ledger: bool,
+}
+
+async fn inspect(
+    desk: &mut Desk,
+    state: &SourceState,
+    old_post: &mut Post,
+    new: &Source,
+) -> anyhow::Result<Begun> {
+    let Source { region, .. } = new;
+    let old = state.source.address();
+    ensure!(
+        state.is_running(),
+        "replication from {region} does not run, so the rest of its binlog would not arrive ({}): correct that first",
+        why_not(state)
+    );
+    let moved_to = old_post.fence().await?.moved_to;
+    // Another centre may reach the same server by another address.
+    if let Some(to) = moved_to.as_ref().filter(|to| **to != new.address())
+        && !new_server::has_ledger(desk, new).await?
+    {
+        anyhow::bail!(
+            "{region} is on its way from {old} to {to}: switch to that, or take it back with --to {old}"
+        );
+    }
+    let totals = old_post.own_totals().await?;
+    let has_ledger = new_server::inspect(
+        desk,
+        new,
+        Old {
+            totals,
+            answers: true,
+        },
+    )
+    .await?;
+    let is_stopped = moved_to.is_some();
+    ensure!(
+        !has_ledger || is_stopped,
+        "{} has the ledger of region {region} as it was at an earlier attempt, and {old} has counted since: take a server that no \
+         region has used",
+        new.address()
+    );
+    Ok(Begun {
+        is_stopped,
+        has_ledger,
+    })
 }
 
 async fn come_close(desk: &mut Desk, old_post: &mut Post, domain: u32, old: &Source) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use store::{Audit, Offset, Range, Source, Verdict};
 
 use crate::commands::region::Desk;
 use crate::commands::region::replication::{wait_until_applied, wait_until_running};
+use crate::commands::series::grouped;
 
 /// What the new server has written already, after another centre's switch.
 const APPLIED_LIMIT: Duration = Duration::from_secs(300);
@@ -82,9 +83,9 @@ fn tell(audit: &Audit, new: &Source) -> anyhow::Result<ExitCode> {
         Verdict::Equal if audit.gaps_total == 0 => {
             println!(
                 "verified: {} counts of {} in {} flushes at {}, and the same at the centre",
-                region.total,
+                grouped(region.total),
                 region.region,
-                region.flushes,
+                grouped(region.flushes),
                 new.address()
             );
             Ok(ExitCode::SUCCESS)

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use store::{Source, SourceState};
 
-use super::new_server;
+use super::new_server::{self, Old};
 use crate::commands::region::Desk;
 use crate::commands::region::list::gtid_of;
+use crate::commands::series::grouped;
 
 /// In `worker.ledger_window_s` where nobody has set it.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
@@ -24,7 +25,8 @@ pub(super) async fn tell_bounds(
     println!(
         "  lost: what it committed after {gtid}, the last that this centre has applied; that is what it counted after flush {} and \
          its total of {}",
-        totals.flushes, totals.total
+        grouped(totals.flushes),
+        grouped(totals.total)
     );
     let now = desk.centre.clock().await?;
     match desk.centre.queue_of(region).await? {
@@ -57,7 +59,11 @@ pub(super) async fn tell_bounds(
 /// Lets the new server's totals go on where the centre's are, so that the audit still adds up.
 pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
     let here = desk.centre.totals_of(&new.region).await?;
-    if new_server::inspect(desk, new, here).await? {
+    let old = Old {
+        totals: here,
+        answers: false,
+    };
+    if new_server::inspect(desk, new, old).await? {
         return Ok(());
     }
     let mut post = desk.post(new)?;
@@ -66,8 +72,8 @@ pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
     println!(
         "{} begins with an empty ledger, after flush {} and a total of {}",
         new.address(),
-        here.flushes,
-        here.total
+        grouped(here.flushes),
+        grouped(here.total)
     );
     Ok(())
 }
