@@ -181,7 +181,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     .await;
     wait_until("the job to be buried", async || {
         match region_with_options(&rig, &["remove", "eu"]).await {
-            (1, text) if text.contains("1 jobs are in its queue (1 of them buried)") => Ok(()),
+            (1, text) if text.contains("jobs in its queue: 1, of them buried: 1") => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })

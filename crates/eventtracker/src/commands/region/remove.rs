@@ -110,7 +110,7 @@ async fn in_queue(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<Str
     let age_s = desk.centre.clock().await?.ms_since(queue.seen) / 1000;
     Ok(if jobs > 0 {
         Some(format!(
-            "{jobs} jobs are in its queue ({} of them buried), as of {age_s} s ago",
+            "jobs in its queue: {jobs}, of them buried: {}, as of {age_s} s ago",
             queue.buried
         ))
     } else if age_s > SILENCE_S_MAX {

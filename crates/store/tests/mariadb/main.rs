@@ -1,112 +1,14 @@
 //! Against real MariaDB servers: a batch counts once, whoever brings it and however often, and reaches the centre.
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
-use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+mod relocation;
+mod servers;
 
-use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
+use model::{Batch, EventId, Minute};
 use mysql_async::prelude::Queryable;
-use playground::{Description, Directory, Options, Playground};
-use store::{Committed, Flush, Password, Regional, Report, Server};
-use tokio_util::sync::CancellationToken;
+use store::Regional;
 
-const MINUTE_S: i64 = 1_763_787_600;
-const LIMIT: Duration = Duration::from_secs(30);
-
-struct Servers {
-    playground: Playground,
-    dir: Directory,
-}
-
-impl Servers {
-    async fn start() -> Self {
-        let dir = Directory::new().unwrap();
-        let options = Options {
-            data_dir: dir.path().to_owned(),
-            port: playground::free_port(1).unwrap(),
-            regions: vec!["eu".to_owned()],
-            ..Options::default()
-        };
-        Self {
-            playground: Playground::start(options, &CancellationToken::new())
-                .await
-                .unwrap(),
-            dir,
-        }
-    }
-
-    fn description(&self) -> Description {
-        self.playground.description()
-    }
-
-    fn worker(&self, name: &str) -> Regional {
-        let user = "eventtracker_worker";
-        let password = Password::File(self.dir.path().join("passwords").join(user));
-        let server = self.description().regions["eu"]
-            .mariadb
-            .root()
-            .with_user(user, Some(password));
-        Regional::new(server, "eu", name).unwrap()
-    }
-
-    async fn central_sum(&self, id: EventId) -> Option<u64> {
-        let sql = format!(
-            "SELECT CAST(SUM(count) AS UNSIGNED) FROM {}.EventMinute WHERE eventId = {id}",
-            Shard::of(id)
-        );
-        first(&self.description().central.root(), &sql).await
-    }
-
-    async fn wait_for_central_sum(&self, id: EventId, expected: u64) {
-        let begun = Instant::now();
-        loop {
-            let sum = self.central_sum(id).await;
-            if sum == Some(expected) {
-                return;
-            }
-            assert!(begun.elapsed() < LIMIT, "the centre has {sum:?}, not {expected}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-async fn first(server: &Server, sql: &str) -> Option<u64> {
-    let mut conn = server.connect().await.unwrap();
-    conn.query_first::<Option<u64>, _>(sql).await.unwrap().flatten()
-}
-
-fn batch(id: u8, name: &str, count: u64) -> Batch {
-    let minute = Minute::from_unix_s(MINUTE_S).unwrap();
-    Batch {
-        id: BatchId::from_bytes([id; 16]),
-        accepted: model::Instant::from_unix_ms(MINUTE_S * 1000),
-        counts: vec![(EventId::of(name), minute, count)],
-    }
-}
-
-async fn commit(worker: &mut Regional, batches: &[Batch], names: &[&str]) -> Committed {
-    let new_names: HashMap<_, _> = names
-        .iter()
-        .map(|name| (EventId::of(name), EventName::new((*name).to_owned()).unwrap()))
-        .collect();
-    let at = model::Instant::from_unix_ms(MINUTE_S * 1000);
-    let report = Report {
-        seen_at: at,
-        tube: TubeState::default(),
-        queue_durable: true,
-        disk: None,
-        complete_until: Some(at),
-        tube_mark: Some(("ab12".to_owned(), 7)),
-    };
-    let flush = Flush {
-        batches,
-        names: &new_names,
-        names_known: &HashSet::new(),
-        popularity: &HashMap::new(),
-        report: &report,
-    };
-    worker.commit(&flush).await.unwrap()
-}
+use servers::{MINUTE_S, Servers, batch, commit, first};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_counts_once() {
@@ -283,24 +185,17 @@ async fn a_server_that_would_lose_counts_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sources_with_one_identity_are_refused() {
     let mut servers = Servers::start().await;
-    let account = |role: &str| {
-        let user = format!("eventtracker_{role}");
-        let password = Password::File(servers.dir.path().join("passwords").join(&user));
-        store::Account { user, password }
-    };
-    let accounts = store::RegionAccounts {
-        replication: account("replication"),
-        housekeeping: account("keeper"),
-    };
-    let port = servers.description().regions["eu"].mariadb.port;
     let twin = store::Source {
         region: "twin".to_owned(),
-        host: "127.0.0.1".to_owned(),
-        port,
+        ..servers.source("eu")
     };
-    let refusal = store::start_source(&servers.description().central.root(), &twin, &accounts)
-        .await
-        .unwrap_err();
+    let refusal = store::start_source(
+        &servers.description().central.root(),
+        &twin,
+        &servers.region_accounts(),
+    )
+    .await
+    .unwrap_err();
     assert!(refusal.to_string().contains("both have server_id"), "{refusal}");
     servers.playground.stop().await;
 }

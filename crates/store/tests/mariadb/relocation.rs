@@ -1,0 +1,206 @@
+//! A region's workers are stopped, its ledger is copied, its claims are restated, its binlog must reach back far enough.
+
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+use store::{Error, Offset};
+
+use crate::servers::{LIMIT, Servers, batch, commit, first, try_commit};
+
+/// Much longer than an answer takes.
+const LONGER_THAN_AN_ANSWER: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_waits_for_what_is_in_progress_and_refuses_the_rest() {
+    let mut servers = Servers::start().await;
+    let mut worker = servers.worker("worker-1");
+    commit(&mut worker, &[batch(1, "a", 3)], &[]).await;
+    let root = servers.description().regions["eu"].mariadb.root();
+    let mut in_progress = root.connect().await.unwrap();
+    let lock =
+        "START TRANSACTION; SELECT movedTo FROM eventtracker.RegionMoved WHERE id = 1 LOCK IN SHARE MODE";
+    in_progress.query_drop(lock).await.unwrap();
+    // Another transaction of a worker is not held up by it.
+    commit(&mut worker, &[batch(2, "a", 4)], &[]).await;
+    let mut post = servers.post("eu");
+    {
+        let mut fence = std::pin::pin!(post.set_moved_to(Some("10.1.0.11:3306")));
+        let waiting = tokio::time::timeout(LONGER_THAN_AN_ANSWER, &mut fence).await;
+        assert!(waiting.is_err(), "the fence did not wait");
+        in_progress.query_drop("COMMIT").await.unwrap();
+        fence.await.unwrap();
+    }
+
+    let refused = try_commit(&mut worker, &[batch(3, "a", 5)], &[])
+        .await
+        .unwrap_err();
+    let sentence = "region eu's database has moved to 10.1.0.11:3306: set [regional]";
+    assert!(refused.to_string().contains(sentence), "{refused}");
+    assert!(matches!(worker.connect().await, Err(Error::Moved { .. })));
+    assert_eq!(
+        first(&root, "SELECT total FROM eventtracker.CountedTotal").await,
+        Some(7)
+    );
+    post.set_moved_to(None).await.unwrap();
+    commit(&mut worker, &[batch(3, "a", 5)], &[]).await;
+    // What stands in the binlog is the workers' only.
+    let log: Vec<Row> = in_progress
+        .query("SHOW BINLOG EVENTS IN 'region-bin.000001'")
+        .await
+        .unwrap();
+    let texts = log
+        .iter()
+        .filter_map(|row| row.get::<Option<String>, _>("Info").flatten());
+    assert_eq!(texts.filter(|text| text.contains("RegionMoved (")).count(), 0);
+    servers.playground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_is_copied_until_both_have_the_same() {
+    let mut servers = Servers::start_of(&["eu", "new"], &["new"]).await;
+    let mut worker = servers.worker("worker-1");
+    let batches: Vec<_> = (0..100).map(|id| batch(id, "a", 3)).collect();
+    commit(&mut worker, &batches, &[]).await;
+    let (mut from, mut to) = (servers.post("eu"), servers.post("new"));
+    let first_copy = store::copy_ledger(&mut from, &mut to, |_| {}).await.unwrap();
+    assert_eq!((first_copy.batches, first_copy.flushes), (100, 1));
+
+    // An attempt later on: some batches were pruned meanwhile, others were counted.
+    let old = servers.description().regions["eu"].mariadb.root();
+    let mut old = old.connect().await.unwrap();
+    let age =
+        "UPDATE eventtracker.CountedBatch SET countedAt = countedAt + INTERVAL 1 HOUR WHERE batchId >= x'32'";
+    let prune = "DELETE FROM eventtracker.CountedBatch WHERE batchId < x'32'";
+    let new = servers.description().regions["new"].mariadb.root();
+    let mut at_new = new.connect().await.unwrap();
+    for conn in [&mut old, &mut at_new] {
+        conn.query_drop("SET sql_log_bin = 0").await.unwrap();
+        conn.query_drop(age).await.unwrap();
+    }
+    old.query_drop(prune).await.unwrap();
+    commit(&mut worker, &[batch(200, "a", 5)], &[]).await;
+    old.query_drop(
+        "UPDATE eventtracker.CountedBatch SET countedAt = countedAt + INTERVAL 1 HOUR WHERE total = 5",
+    )
+    .await
+    .unwrap();
+    let second_copy = store::copy_ledger(&mut from, &mut to, |_| {}).await.unwrap();
+    assert_eq!((second_copy.batches, second_copy.flushes), (51, 2));
+    assert_eq!((second_copy.totals.total, second_copy.totals.flushes), (305, 2));
+    let mark = "SELECT lowest FROM eventtracker.TubeMark WHERE process = 'ab12'";
+    assert_eq!(first(&new, mark).await, Some(7));
+    assert_eq!(
+        first(&new, "SELECT @@gtid_binlog_pos = ''").await,
+        Some(1),
+        "nothing of it for a centre"
+    );
+
+    at_new
+        .query_drop("UPDATE eventtracker.CountedBatch SET total = 6 WHERE total = 5")
+        .await
+        .unwrap();
+    let differs = store::copy_ledger(&mut from, &mut to, |_| {}).await;
+    assert!(matches!(differs, Err(Error::LedgerDiffers { .. })), "{differs:?}");
+    servers.playground.stop().await;
+}
+
+/// The old server's clock was 90 s ahead, the new one's is 5 s ahead: a claim means the same instant as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_restated_by_the_new_clock() {
+    let mut servers = Servers::start().await;
+    let mut centre = servers.centre();
+    centre.stop_replication("eu").await.unwrap();
+    let root = servers.description().central.root();
+    let mut conn = root.connect().await.unwrap();
+    for setup in [
+        "INSERT INTO bigdata_0.RegionClock VALUES ('eu', 'w', '2025-11-22 05:01:30', '2025-11-22 05:01:31')",
+        "INSERT INTO bigdata_0.RegionClock VALUES ('us', 'w', '2025-11-22 05:01:30', '2025-11-22 05:01:31')",
+        "INSERT INTO eventtracker.ClockOffset VALUES ('eu', 80000, 90000, NOW(3), NOW(3))",
+        "INSERT INTO eventtracker.RegionBinlog VALUES ('eu', 'f', NOW(3))",
+    ] {
+        conn.query_drop(setup).await.unwrap();
+    }
+    let offset = Offset {
+        ahead_ms: 5_000,
+        peak_ms: 5_000,
+        peak_at: model::Instant::from_unix_ms(1_763_787_600_000),
+    };
+    // The second time, nothing is left to restate.
+    for _ in 0..2 {
+        centre.restate("eu", offset).await.unwrap();
+        assert_eq!(centre.offset("eu").await.unwrap(), Some(offset));
+        for (sql, expected) in [
+            (
+                "SELECT SECOND(completeUntil) FROM bigdata_0.RegionClock WHERE region = 'eu'",
+                5,
+            ),
+            (
+                "SELECT SECOND(seenAt) FROM bigdata_0.RegionClock WHERE region = 'eu'",
+                6,
+            ),
+            (
+                "SELECT SECOND(seenAt) FROM bigdata_0.RegionClock WHERE region = 'us'",
+                31,
+            ),
+            ("SELECT COUNT(*) FROM eventtracker.RegionBinlog", 0),
+        ] {
+            assert_eq!(first(&root, sql).await, Some(expected), "{sql}");
+        }
+    }
+    conn.query_drop("DELETE FROM eventtracker.ClockOffset")
+        .await
+        .unwrap();
+    centre.restate("eu", offset).await.unwrap();
+    let unknown = "SELECT COUNT(*) FROM bigdata_0.RegionClock WHERE region = 'eu'";
+    assert_eq!(first(&root, unknown).await, Some(0));
+    servers.playground.stop().await;
+}
+
+/// As after a backup of the centre that is too old was restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binlog_that_does_not_reach_back_is_refused() {
+    let mut servers = Servers::start().await;
+    let centre = servers.description().central.root();
+    let (eu, accounts) = (servers.source("eu"), servers.region_accounts());
+    let mut worker = servers.worker("worker-1");
+    commit(&mut worker, &[batch(1, "a", 1)], &[]).await;
+    servers.wait_for_central_sum(model::EventId::of("a"), 1).await;
+    servers.centre().stop_replication("eu").await.unwrap();
+    commit(&mut worker, &[batch(2, "a", 2)], &[]).await;
+    let root = servers.description().regions["eu"].mariadb.root();
+    let mut region = root.connect().await.unwrap();
+    region.query_drop("FLUSH BINARY LOGS").await.unwrap();
+    // Whole as it is, it is taken up again.
+    store::start_source(&centre, &eu, &accounts).await.unwrap();
+    servers.wait_for_central_sum(model::EventId::of("a"), 3).await;
+
+    servers.centre().stop_replication("eu").await.unwrap();
+    commit(&mut worker, &[batch(3, "a", 4)], &[]).await;
+    region.query_drop("FLUSH BINARY LOGS").await.unwrap();
+    purge_to_newest(&mut region).await;
+    let refused = store::start_source(&centre, &eu, &accounts).await.unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("1 of them are gone; restore a younger backup"),
+        "{refused}"
+    );
+    servers.playground.stop().await;
+}
+
+/// The thread that sent a file to the centre keeps it until it notices that the centre has gone.
+async fn purge_to_newest(region: &mut Conn) {
+    let begun = Instant::now();
+    loop {
+        let files: Vec<Row> = region.query("SHOW BINARY LOGS").await.unwrap();
+        if files.len() == 1 {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "{files:?} are still there");
+        let newest: String = files.last().unwrap().get(0).unwrap();
+        let purge = format!("PURGE BINARY LOGS TO '{newest}'");
+        region.query_drop(purge).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

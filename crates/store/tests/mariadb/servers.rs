@@ -1,0 +1,151 @@
+//! Servers without roles, and what a worker does with them.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
+use mysql_async::prelude::Queryable;
+use playground::{Description, Directory, Options, Playground};
+use store::{
+    Account, Committed, Error, Flush, Password, Post, RegionAccounts, Regional, Report, Server, Source,
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const MINUTE_S: i64 = 1_763_787_600;
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Servers {
+    pub(crate) playground: Playground,
+    pub(crate) dir: Directory,
+}
+
+impl Servers {
+    pub(crate) async fn start() -> Self {
+        Self::start_of(&["eu"], &[]).await
+    }
+
+    pub(crate) async fn start_of(regions: &[&str], unattached: &[&str]) -> Self {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let dir = Directory::new().unwrap();
+        let options = Options {
+            data_dir: dir.path().to_owned(),
+            port: playground::free_port(u16::try_from(regions.len()).unwrap()).unwrap(),
+            regions: names(regions),
+            unattached: names(unattached),
+            ..Options::default()
+        };
+        Self {
+            playground: Playground::start(options, &CancellationToken::new())
+                .await
+                .unwrap(),
+            dir,
+        }
+    }
+
+    pub(crate) fn description(&self) -> Description {
+        self.playground.description()
+    }
+
+    pub(crate) fn account(&self, role: &str) -> Account {
+        let user = format!("eventtracker_{role}");
+        let password = Password::File(self.dir.path().join("passwords").join(&user));
+        Account { user, password }
+    }
+
+    pub(crate) fn region_accounts(&self) -> RegionAccounts {
+        RegionAccounts {
+            replication: self.account("replication"),
+            housekeeping: self.account("keeper"),
+        }
+    }
+
+    pub(crate) fn worker(&self, name: &str) -> Regional {
+        let Account { user, password } = self.account("worker");
+        let root = self.description().regions["eu"].mariadb.root();
+        Regional::new(root.with_user(&user, Some(password)), "eu", name).unwrap()
+    }
+
+    pub(crate) fn source(&self, region: &str) -> Source {
+        Source {
+            region: region.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: self.description().regions[region].mariadb.port,
+        }
+    }
+
+    /// A region's database as the keeper reaches it.
+    pub(crate) fn post(&self, region: &str) -> Post {
+        Post::new(self.source(region).server(&self.account("keeper")))
+    }
+
+    /// The centre's, as its administrator does.
+    pub(crate) fn centre(&self) -> Post {
+        Post::new(self.description().central.root())
+    }
+
+    pub(crate) async fn central_sum(&self, id: EventId) -> Option<u64> {
+        let sql = format!(
+            "SELECT CAST(SUM(count) AS UNSIGNED) FROM {}.EventMinute WHERE eventId = {id}",
+            Shard::of(id)
+        );
+        first(&self.description().central.root(), &sql).await
+    }
+
+    pub(crate) async fn wait_for_central_sum(&self, id: EventId, expected: u64) {
+        let begun = Instant::now();
+        loop {
+            let sum = self.central_sum(id).await;
+            if sum == Some(expected) {
+                return;
+            }
+            assert!(begun.elapsed() < LIMIT, "the centre has {sum:?}, not {expected}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+pub(crate) async fn first(server: &Server, sql: &str) -> Option<u64> {
+    let mut conn = server.connect().await.unwrap();
+    conn.query_first::<Option<u64>, _>(sql).await.unwrap().flatten()
+}
+
+pub(crate) fn batch(id: u8, name: &str, count: u64) -> Batch {
+    let minute = Minute::from_unix_s(MINUTE_S).unwrap();
+    Batch {
+        id: BatchId::from_bytes([id; 16]),
+        accepted: model::Instant::from_unix_ms(MINUTE_S * 1000),
+        counts: vec![(EventId::of(name), minute, count)],
+    }
+}
+
+pub(crate) async fn commit(worker: &mut Regional, batches: &[Batch], names: &[&str]) -> Committed {
+    try_commit(worker, batches, names).await.unwrap()
+}
+
+pub(crate) async fn try_commit(
+    worker: &mut Regional,
+    batches: &[Batch],
+    names: &[&str],
+) -> Result<Committed, Error> {
+    let new_names: HashMap<_, _> = names
+        .iter()
+        .map(|name| (EventId::of(name), EventName::new((*name).to_owned()).unwrap()))
+        .collect();
+    let at = model::Instant::from_unix_ms(MINUTE_S * 1000);
+    let report = Report {
+        seen_at: at,
+        tube: TubeState::default(),
+        queue_durable: true,
+        disk: None,
+        complete_until: Some(at),
+        tube_mark: Some(("ab12".to_owned(), 7)),
+    };
+    let flush = Flush {
+        batches,
+        names: &new_names,
+        names_known: &HashSet::new(),
+        popularity: &HashMap::new(),
+        report: &report,
+    };
+    worker.commit(&flush).await
+}
