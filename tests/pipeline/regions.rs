@@ -1,5 +1,7 @@
 //! Regions come with their past, and go when they are drained.
 
+use std::path::{Path, PathBuf};
+
 use playground::Options;
 use serde_json::json;
 
@@ -25,18 +27,21 @@ pub(crate) fn options(regions: &[&str], unattached: &[&str], servers_only: &[&st
 
 /// Exit code and text of `eventtracker region …` with the centre's file.
 pub(crate) async fn region(rig: &Rig, arguments: &[&str]) -> (i32, String) {
-    let central = rig.config("central");
-    let mut all = vec!["region"];
-    all.extend(arguments);
-    all.extend(["--config", central.to_str().unwrap()]);
-    run(&all).await
+    region_at(&rig.data_dir(), arguments).await
+}
+
+/// The same at the centre of another data directory.
+pub(crate) async fn region_at(data_dir: &Path, arguments: &[&str]) -> (i32, String) {
+    let central = data_dir.join("central.toml");
+    let file = ["--config", central.to_str().unwrap()];
+    run(&[&["region"], arguments, &file].concat()).await
 }
 
 /// The same for those that change the central MariaDB's options.
-pub(crate) async fn region_with_options(rig: &Rig, arguments: &[&str]) -> (i32, String) {
-    let options = rig.data_dir().join("central/my.cnf");
+pub(crate) async fn region_with_options(data_dir: &Path, arguments: &[&str]) -> (i32, String) {
+    let options = data_dir.join("central/my.cnf");
     let file = ["--mariadb-options", options.to_str().unwrap()];
-    region(rig, &[arguments, &file].concat()).await
+    region_at(data_dir, &[arguments, &file].concat()).await
 }
 
 async fn run(arguments: &[&str]) -> (i32, String) {
@@ -90,6 +95,32 @@ pub(crate) fn keep_marks(rig: &Rig, ledger: &mut Ledger) {
     }
 }
 
+/// What `add` and `remove` change.
+fn files(rig: &Rig) -> [PathBuf; 2] {
+    [rig.config("central"), rig.data_dir().join("central/my.cnf")]
+}
+
+/// What cannot be added changes nothing.
+async fn expect_refusals(rig: &Rig, port: &str) {
+    let read = || files(rig).map(|file| std::fs::read_to_string(file).unwrap());
+    let untouched = read();
+    let (data_dir, eu_port) = (rig.data_dir(), mariadb_port(rig, "eu"));
+    let address = ["--host", "127.0.0.1", "--port"];
+    for (name, port, refusal) in [
+        ("twin", &*eu_port, "both have server_id"),
+        ("asia", "1", "failed to connect"),
+        ("eu", port, "is replicated from"),
+        ("No", port, "may only have lower-case letters"),
+    ] {
+        let add = [&["add", name], &address[..], &[port]].concat();
+        expect(&region_with_options(&data_dir, &add).await, 1, &[refusal]);
+    }
+    let nowhere = ["--mariadb-options", "/nowhere/my.cnf"];
+    let add = [&["add", "asia"], &address[..], &[port], &nowhere].concat();
+    expect(&region(rig, &add).await, 1, &["/nowhere/my.cnf"]);
+    assert_eq!(read(), untouched);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_is_added_with_its_past_and_for_good() {
     let rig = Rig::start(options(&["eu", "asia"], &["asia"], &[])).await;
@@ -97,41 +128,20 @@ async fn a_region_is_added_with_its_past_and_for_good() {
     count(&rig, "eu", &mut ledger, "added", 3).await;
     count(&rig, "asia", &mut ledger, "added", 40).await;
     let port = mariadb_port(&rig, "asia");
-    let eu_port = mariadb_port(&rig, "eu");
-    let files = [rig.config("central"), rig.data_dir().join("central/my.cnf")];
-    let read = || files.clone().map(|file| std::fs::read_to_string(file).unwrap());
+    expect_refusals(&rig, &port).await;
+    let read = || files(&rig).map(|file| std::fs::read_to_string(file).unwrap());
 
-    let untouched = read();
-    let add = ["add", "asia", "--host", "127.0.0.1", "--port"];
-    let twin = ["add", "twin", "--host", "127.0.0.1", "--port", &eu_port];
+    let add = ["add", "asia", "--host", "127.0.0.1", "--port", &port];
     expect(
-        &region_with_options(&rig, &twin).await,
-        1,
-        &["both have server_id"],
+        &region_with_options(&rig.data_dir(), &add).await,
+        0,
+        &["verified: asia"],
     );
-    let away = [&add[..], &["1"]].concat();
-    expect(
-        &region_with_options(&rig, &away).await,
-        1,
-        &["failed to connect", "127.0.0.1:1"],
-    );
-    let elsewhere = ["add", "eu", "--host", "127.0.0.1", "--port", &port];
-    expect(
-        &region_with_options(&rig, &elsewhere).await,
-        1,
-        &["is replicated from"],
-    );
-    let nowhere = [&add[..], &[&port, "--mariadb-options", "/nowhere/my.cnf"]].concat();
-    expect(&region(&rig, &nowhere).await, 1, &["/nowhere/my.cnf"]);
-    assert_eq!(read(), untouched);
-
-    let add = [&add[..], &[&port]].concat();
-    expect(&region_with_options(&rig, &add).await, 0, &["verified: asia"]);
     ledger.expect_at_centre(&rig).await;
     keep_marks(&rig, &mut ledger);
     // Interrupted or not, it may be repeated.
     expect(
-        &region_with_options(&rig, &add).await,
+        &region_with_options(&rig.data_dir(), &add).await,
         0,
         &["had its [[source]]", "verified"],
     );
@@ -180,7 +190,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     })
     .await;
     wait_until("the job to be buried", async || {
-        match region_with_options(&rig, &["remove", "eu"]).await {
+        match region_with_options(&rig.data_dir(), &["remove", "eu"]).await {
             (1, text) if text.contains("jobs in its queue: 1, of them buried: 1") => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -194,7 +204,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     })
     .await;
     wait_until("the region to be drained", async || {
-        match region_with_options(&rig, &["remove", "eu"]).await {
+        match region_with_options(&rig.data_dir(), &["remove", "eu"]).await {
             (0, text) if text.contains("verified: eu is no source") => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -216,7 +226,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     wait_until_current(&rig).await;
     expect(&audit(&rig).await, 0, &["equal; no source any more"]);
     expect(
-        &region_with_options(&rig, &["remove", "eu"]).await,
+        &region_with_options(&rig.data_dir(), &["remove", "eu"]).await,
         1,
         &["eu is no source"],
     );

@@ -115,6 +115,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the server answered, if only to refuse: it is alive.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Query {
+                source: mysql_async::Error::Server(_),
+                ..
+            }
+        )
+    }
+
     /// The error and all its causes, in one sentence.
     #[must_use]
     pub fn with_causes(&self) -> String {

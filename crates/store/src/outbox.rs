@@ -11,7 +11,7 @@ use crate::{Error, Server, Side};
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The server ends a transaction that was left alone for so long, and frees its locks: a worker whose machine vanished
-/// would hold up all others for hours. A living worker's statements follow each other within milliseconds.
+/// would hold up all others, or a region that is to move, for hours. A living worker's statements follow each other within milliseconds.
 const IDLE_LIMIT_S: u32 = 10;
 
 /// A worker whose clock differs by more would refuse good jobs, or date them wrongly.
@@ -30,7 +30,9 @@ const SETTINGS: [(&str, &str); 7] = [
 
 /// Connects, and refuses a server on which a committed count would not reach the centre, or which `region` has left.
 pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error> {
-    let setup = format!("SET SESSION idle_write_transaction_timeout = {IDLE_LIMIT_S}");
+    let setup = format!(
+        "SET SESSION idle_write_transaction_timeout = {IDLE_LIMIT_S}, idle_readonly_transaction_timeout = {IDLE_LIMIT_S}"
+    );
     let mut conn = server.connect_with(&[setup]).await?;
     let found = server
         .limited("check the settings", CHECK_LIMIT, read(&mut conn))

@@ -211,7 +211,7 @@ impl Region {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         match &self.replication {
-            None => faults.push("the centre does not replicate it: add its [[source]] to the centre's file and run `eventtracker schema apply`".to_owned()),
+            None => faults.push("the centre does not replicate it: `eventtracker region add` lets it, `eventtracker region remove` forgets it".to_owned()),
             Some(replication) if !replication.running => {
                 let error = replication.error.as_deref().filter(|error| !error.is_empty());
                 let error = error.map_or(String::new(), |error| format!(": {error}"));

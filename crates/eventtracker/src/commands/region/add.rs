@@ -134,8 +134,8 @@ async fn follow(desk: &mut Desk, source: &Source) -> anyhow::Result<ExitCode> {
     let last = post.last_written(domain).await?;
     wait_until_running(&mut desk.centre, region).await?;
     match wait_until_applied(&mut desk.centre, domain, last, 0, FOLLOW_LIMIT).await? {
-        Ok(()) => println!("replication runs; everything up to {domain}/{last} is applied"),
-        Err(behind) => println!(
+        0 => println!("replication runs; everything up to {domain}/{last} is applied"),
+        behind => println!(
             "replication runs, {behind} transactions of its past are still to be applied: 'eventtracker region list' shows how far it is"
         ),
     }

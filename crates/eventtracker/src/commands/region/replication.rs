@@ -43,25 +43,22 @@ pub(super) fn why_not(state: &SourceState) -> String {
     )
 }
 
-/// Waits until the centre is at most `behind_max` transactions behind `last`, that of `domain` which the region wrote last.
-/// Returns whether it was within `limit`.
+/// Waits until the centre is at most `behind_max` transactions behind `last`, that of `domain` which the region wrote last,
+/// and for no longer than `limit`. Returns how many it is behind then.
 pub(super) async fn wait_until_applied(
     centre: &mut Post,
     domain: u32,
     last: u64,
     behind_max: u64,
     limit: Duration,
-) -> anyhow::Result<Result<(), u64>> {
+) -> anyhow::Result<u64> {
     let begun = Instant::now();
     let mut told = begun;
     loop {
         let applied = centre.positions().await?.get(&domain).copied().unwrap_or(0);
         let behind = last.saturating_sub(applied);
-        if behind <= behind_max {
-            return Ok(Ok(()));
-        }
-        if begun.elapsed() > limit {
-            return Ok(Err(behind));
+        if behind <= behind_max || begun.elapsed() > limit {
+            return Ok(behind);
         }
         if told.elapsed() > PROGRESS_INTERVAL {
             println!("  … {behind} transactions to go, up to {last} of domain {domain}");

@@ -74,7 +74,9 @@ impl Switch {
             return back::run(&mut desk, &mut files, &new, self.accept_loss).await;
         }
         let old = &state.source;
-        match desk.post(old)?.clock().await {
+        let outcome = desk.post(old)?.clock().await;
+        let is_planned = outcome.is_ok();
+        match outcome {
             Ok(_) => {
                 println!(
                     "planned: {} answers, so nothing is lost when {} moves to {}",
@@ -83,6 +85,13 @@ impl Switch {
                     new.address()
                 );
                 planned::run(&mut desk, &state, &new).await?;
+            }
+            Err(error) if error.is_answer() => {
+                let context = format!(
+                    "{} is alive and refuses, so it cannot be left without its ledger: correct that first",
+                    old.address()
+                );
+                return Err(anyhow::Error::from(error).context(context));
             }
             Err(error) => {
                 println!(
@@ -93,7 +102,8 @@ impl Switch {
                 unplanned::tell_bounds(&mut desk, &state, files.ledger_window_s()).await?;
                 if !self.accept_loss {
                     println!(
-                        "nothing was changed: bring the old server back, or go on with --accept-loss; then it must never come back"
+                        "nothing was changed: bring the old server back, or go on with --accept-loss. Make sure before that it is gone for \
+                         good and not only out of reach from here: whatever workers count on it afterwards is lost"
                     );
                     return Ok(ExitCode::FAILURE);
                 }
@@ -103,7 +113,7 @@ impl Switch {
         takeover::run(&mut desk, &new).await?;
         files.write()?;
         let verified = takeover::verify(&mut desk, &new).await?;
-        files.tell_what_is_left(&desk, &old.address());
+        files.tell_what_is_left(&desk, &old.address(), is_planned);
         Ok(verified)
     }
 }

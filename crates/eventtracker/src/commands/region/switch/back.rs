@@ -45,7 +45,11 @@ pub(super) async fn run(
             wait_until_running(&mut desk.centre, &here.region).await?;
             files.write()?;
             let verified = takeover::verify(desk, here).await?;
-            files.tell_what_is_left(desk, fence.moved_from.as_deref().unwrap_or("the old server"));
+            files.tell_what_is_left(
+                desk,
+                fence.moved_from.as_deref().unwrap_or("the old server"),
+                true,
+            );
             Ok(verified)
         }
     }

@@ -56,7 +56,7 @@ impl Files {
         Ok(())
     }
 
-    pub(super) fn tell_what_is_left(&self, desk: &Desk, old: &str) {
+    pub(super) fn tell_what_is_left(&self, desk: &Desk, old: &str, is_planned: bool) {
         let Source { region, host, port } = &self.new;
         println!(
             "left to do, as {region} counts nothing and its queue grows until its workers run on the new server:"
@@ -70,9 +70,14 @@ impl Files {
                 "  in the configuration of {region}'s workers, set [regional] to host \"{host}\", port {port}, without a socket; restart them"
             ),
         }
+        let (flag, until) = if is_planned {
+            ("", format!(", before {old} goes"))
+        } else {
+            (" --accept-loss", String::new())
+        };
         for other in &desk.config.other_centre {
             println!(
-                "  run 'eventtracker region switch {region} --to {host}:{port}' at centre {} with its own file, before {old} goes",
+                "  run 'eventtracker region switch {region} --to {host}:{port}{flag}' at centre {} with its own file{until}",
                 other.name
             );
         }

@@ -41,10 +41,10 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         );
     }
     let last = old_post.last_written(domain).await?;
-    let applied = wait_until_applied(&mut desk.centre, domain, last, 0, REST_LIMIT).await?;
+    let behind = wait_until_applied(&mut desk.centre, domain, last, 0, REST_LIMIT).await?;
     ensure!(
-        applied.is_ok(),
-        "the centre has not applied everything of {} after {} s: see 'eventtracker region list'; run the command again, or \
+        behind == 0,
+        "the centre lacks {behind} transactions of {} after {} s: see 'eventtracker region list'; run the command again, or \
          take it back with --to {}",
         old.region,
         REST_LIMIT.as_secs(),
@@ -112,10 +112,10 @@ async fn inspect(
 
 async fn come_close(desk: &mut Desk, old_post: &mut Post, domain: u32, old: &Source) -> anyhow::Result<()> {
     let last = old_post.last_written(domain).await?;
-    let close = wait_until_applied(&mut desk.centre, domain, last, BEHIND_MAX, CLOSE_LIMIT).await?;
+    let behind = wait_until_applied(&mut desk.centre, domain, last, BEHIND_MAX, CLOSE_LIMIT).await?;
     ensure!(
-        close.is_ok(),
-        "the centre is still far behind {} after {} s, and its workers would stand for as long: nothing was changed; run the \
+        behind <= BEHIND_MAX,
+        "the centre is still {behind} transactions behind {} after {} s, and its workers would stand for as long: nothing was changed; run the \
          command again when it has caught up",
         old.region,
         CLOSE_LIMIT.as_secs()

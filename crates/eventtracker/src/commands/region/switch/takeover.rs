@@ -55,10 +55,10 @@ pub(super) async fn verify(desk: &mut Desk, new: &Source) -> anyhow::Result<Exit
     let mut post = desk.post(new)?;
     let domain = post.binlog().await?.gtid_domain;
     let last = post.last_written(domain).await?;
-    let applied = wait_until_applied(&mut desk.centre, domain, last, 0, APPLIED_LIMIT).await?;
+    let behind = wait_until_applied(&mut desk.centre, domain, last, 0, APPLIED_LIMIT).await?;
     ensure!(
-        applied.is_ok(),
-        "the centre has not applied what {} has written after {} s: see 'eventtracker region list'",
+        behind == 0,
+        "the centre lacks {behind} transactions of {} after {} s: see 'eventtracker region list'",
         new.address(),
         APPLIED_LIMIT.as_secs()
     );

@@ -53,6 +53,12 @@ pub(super) async fn tell_bounds(
         "           and every request that a client repeats under its key, up to {} h after it was counted ({source})",
         window.as_secs() / 3600
     );
+    for other in &desk.config.other_centre {
+        println!(
+            "  begin with the centre that has the highest flush: it is where the new ledger goes on; compare with centre {}",
+            other.name
+        );
+    }
     Ok(())
 }
 
