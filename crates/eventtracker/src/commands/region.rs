@@ -28,6 +28,12 @@ pub(crate) enum Region {
     /// Replicate from a region no more; its counts stay
     Remove(remove::Remove),
     /// Let a region move to another MariaDB server, with its ledger
+    ///
+    /// While the old server answers, nothing is lost: its workers stop counting, the centre applies what is left, the ledger
+    /// is copied, and the new server takes over. Run it again if it was interrupted; --to the old address takes it back.
+    ///
+    /// When the old server does not answer, what it had counted and not sent is lost, and what was counted but is still
+    /// queued may count again. The command says how much that can be, and goes on only with --accept-loss.
     Switch(switch::Switch),
 }
 
