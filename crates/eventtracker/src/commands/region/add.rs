@@ -40,7 +40,7 @@ impl Add {
             port: self.port,
         };
         let mut options = Editable::open(&self.options.path)
-            .context("the centre would forget what to apply of the region at its next restart")?;
+            .context("the centre's option file gets a line for the region; --mariadb-options names it")?;
         let mut config = Editable::open(&desk.config_path)?;
         let with_line = option_file::with_region(&options.text, &source.region)
             .with_context(|| format!("{} cannot be changed", options.path()))?;

@@ -7,6 +7,7 @@ use clap::Args;
 use store::Source;
 
 use super::files::Editable;
+use super::replication::why_not;
 use super::{Centre, Desk, OptionFile, check_name, config_file, option_file};
 
 /// A worker speaks every second; what it said longer ago says nothing about the queue now.
@@ -32,14 +33,17 @@ impl Remove {
         check_name(region)?;
         let mut desk = Desk::open(&self.centre)?;
         let mut options = Editable::open(&self.options.path)
-            .context("the centre's option file keeps a line for the region")?;
+            .context("the centre's option file keeps a line for the region; --mariadb-options names it")?;
         let mut config = Editable::open(&desk.config_path)?;
         let without_source = config_file::without_source(&config.text, region)
             .with_context(|| format!("{} cannot be changed", config.path()))?;
         let without_line = option_file::without_region(&options.text, region);
 
         if let Some(state) = desk.source(region).await? {
-            let left = left(&mut desk, &state.source).await;
+            let mut left = left(&mut desk, &state.source).await;
+            if !left.is_empty() && !state.is_running() {
+                left.push(format!("replication from it does not run: {}", why_not(&state)));
+            }
             for sentence in &left {
                 println!("! {sentence}");
             }

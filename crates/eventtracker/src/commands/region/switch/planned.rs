@@ -18,6 +18,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(600);
 /// How long it may take for the rest, while the region counts nothing.
 const REST_LIMIT: Duration = Duration::from_secs(300);
 
+/// Whoever still counts on the old server writes at least once a second.
+const STILL_FOR: Duration = Duration::from_millis(2_500);
+
 /// How often the copy of the ledger says how far it is, in batches.
 const PROGRESS_BATCHES: u64 = 500_000;
 
@@ -50,7 +53,10 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         REST_LIMIT.as_secs(),
         old.address()
     );
-    println!("the centre has applied everything that it counted, up to {domain}/{last}");
+    expect_stillness(&mut old_post, domain, last, old).await?;
+    println!(
+        "the centre has applied everything that it counted, up to {domain}/{last}, and nobody counts on it any more"
+    );
     if begun.has_ledger {
         println!("{} has the ledger already", new.address());
         return Ok(());
@@ -119,6 +125,21 @@ async fn come_close(desk: &mut Desk, old_post: &mut Post, domain: u32, old: &Sou
          command again when it has caught up",
         old.region,
         CLOSE_LIMIT.as_secs()
+    );
+    Ok(())
+}
+
+/// A worker from before regions could move does not look at the fence.
+async fn expect_stillness(old_post: &mut Post, domain: u32, last: u64, old: &Source) -> anyhow::Result<()> {
+    tokio::time::sleep(STILL_FOR).await;
+    let now = old_post.last_written(domain).await?;
+    ensure!(
+        now == last,
+        "{} was written to {} times since its workers were told to stop: stop every worker of {} that is of an earlier version, \
+         and whoever else writes there, and run the command again",
+        old.address(),
+        now - last,
+        old.region
     );
     Ok(())
 }
