@@ -8,7 +8,7 @@ use crate::rig::{Rig, two_regions, wait_until};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 /// Acknowledged requests while the link is not as it should be.
-const REQUESTS_MEANWHILE: u64 = 1_000;
+const REQUESTS_MEANWHILE: u64 = 200;
 
 /// A tenth of what the load makes of binlog.
 const SLOW: Link = Link::Slow { bytes_per_s: 4_000 };

@@ -27,6 +27,7 @@ mod links;
 mod playground_command;
 mod poison_job;
 mod queue_full;
+mod redelivery;
 mod roles_observed;
 mod slow_clients;
 mod stopped;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use model::TubeState;
 use playground::{Description, Directory, Options};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -155,6 +157,15 @@ impl Rig {
             .unwrap()
     }
 
+    /// A counter of a role, 0 before it first counts.
+    pub(crate) async fn counter(&self, role: &str, name: &str) -> u64 {
+        let metrics = self.metrics(role).await;
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// Where the first worker of a region serves its metrics.
     pub(crate) fn worker(&self, region: &str) -> String {
         format!(
@@ -248,4 +259,18 @@ pub(crate) async fn at_queue(rig: &Rig, act: impl FnOnce(&mut beanstalkc::Beanst
     })
     .await
     .unwrap();
+}
+
+/// Puts a job, as a collector of others would.
+pub(crate) async fn put(rig: &Rig, body: &[u8]) {
+    let address = rig.description().regions["eu"].beanstalkd.clone();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let command = format!("use events\r\nput 1024 0 30 {}\r\n", body.len());
+    stream
+        .write_all(&[command.as_bytes(), body, b"\r\nquit\r\n"].concat())
+        .await
+        .unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).await.unwrap();
+    assert!(replies.contains("INSERTED"), "{replies}");
 }

@@ -96,17 +96,12 @@ async fn stopped(victims: impl Fn(&Description) -> Vec<u32>, is_felt: impl Async
 
 /// Waits until a counter of a role is higher than it was.
 async fn grows(rig: &Rig, role: &str, counter: &str) {
-    let read = async || {
-        let metrics = rig.metrics(role).await;
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(counter)?.strip_prefix(' '));
-        line.map_or(0, |value| value.parse::<u64>().unwrap())
-    };
-    let before = read().await;
-    wait_until(&format!("{counter} to grow"), async || match read().await {
-        now if now > before => Ok(()),
-        now => Err(format!("{now}")),
+    let before = rig.counter(role, counter).await;
+    wait_until(&format!("{counter} to grow"), async || {
+        match rig.counter(role, counter).await {
+            now if now > before => Ok(()),
+            now => Err(format!("{now}")),
+        }
     })
     .await;
 }

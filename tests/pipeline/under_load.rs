@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use playground::Options;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 use crate::rig::{Rig, answer, wait_until};
 use crate::sender::{Progress, Sent, send_keyed, send_unkeyed};
+
+/// Requests that one task sends again, one after the other.
+const REQUESTS_PER_TASK: usize = 200;
 
 /// Two collectors and two workers in each region.
 pub(crate) fn two_of_each(options: Options) -> Options {
@@ -30,16 +33,7 @@ pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &
     let (mut ledger, repeatable) = senders.results().await;
     ledger.expect_at_centre(&rig).await;
 
-    for (region, request) in &repeatable {
-        let url = format!("{}/v1/events", rig.collectors(region)[0]);
-        let again = rig
-            .http
-            .post(url)
-            .header("Idempotency-Key", &request.key)
-            .json(&request.events);
-        let again = answer(again).await;
-        assert_eq!(again.status, 202, "{again:?}");
-    }
+    send_again(&rig, repeatable).await;
     for region in rig.regions() {
         // The marks of the first comparison are counted a second time: the ledger learns of both.
         ledger.acknowledged(&format!("test.mark.{region}"), 1_700_000_040, 1);
@@ -47,6 +41,23 @@ pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &
     ledger.expect_at_centre(&rig).await;
     rig.expect_replication_runs().await;
     rig.stop().await;
+}
+
+async fn send_again(rig: &Rig, mut requests: Vec<(String, Sent)>) {
+    let mut senders = JoinSet::new();
+    while !requests.is_empty() {
+        let some = requests.split_off(requests.len().saturating_sub(REQUESTS_PER_TASK));
+        let (http, description) = (rig.http.clone(), rig.description());
+        senders.spawn(async move {
+            for (region, request) in some {
+                let url = format!("{}/v1/events", description.regions[&region].collector);
+                let again = http.post(url).header("Idempotency-Key", &request.key);
+                let again = answer(again.json(&request.events)).await;
+                assert_eq!(again.status, 202, "{again:?}");
+            }
+        });
+    }
+    senders.join_all().await;
 }
 
 type KeyedSender = JoinHandle<(Ledger, Vec<Sent>)>;
