@@ -60,7 +60,7 @@ async fn worker_told_to_stop() {
 
 async fn disturbed(signal_name: &str, victim: impl Fn(&Description) -> u32) {
     let rig = Rig::start(two_of_each(two_regions())).await;
-    exact_under_load(rig, async |rig, progress| {
+    exact_under_load(rig, async |rig, progress, _| {
         for _ in 0..KILLS {
             progress_by(progress, REQUESTS_BETWEEN).await;
             let pid = victim(&rig.description());

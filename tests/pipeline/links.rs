@@ -40,7 +40,7 @@ async fn disturbed(link: Link) {
         ..options
     })
     .await;
-    exact_under_load(rig, async |rig, progress| {
+    exact_under_load(rig, async |rig, progress, _| {
         progress_by(progress, 1).await;
         relay.set(link);
         wait_until("the region to be named", async || {

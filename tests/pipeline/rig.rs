@@ -62,7 +62,11 @@ pub(crate) fn settings(text: &str) -> toml::Table {
 
 impl Rig {
     pub(crate) async fn start(options: Options) -> Self {
-        let dir = Directory::new().unwrap();
+        Self::start_in(Directory::new().unwrap(), options).await
+    }
+
+    /// In a directory that an earlier rig left, or that a test has prepared.
+    pub(crate) async fn start_in(dir: Directory, options: Options) -> Self {
         let options = Options {
             data_dir: dir.path().join("data"),
             ..options
@@ -85,9 +89,11 @@ impl Rig {
         rig
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// The directory is removed with what is returned.
+    pub(crate) async fn stop(mut self) -> Directory {
         self.stop.cancel();
         (&mut self.running).await.unwrap().unwrap();
+        self.dir
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -212,14 +218,23 @@ pub(crate) async fn try_answer(request: reqwest::RequestBuilder) -> reqwest::Res
 }
 
 /// Waits until `state` is `Ok`; its `Err` says what is still missing.
-pub(crate) async fn wait_until<T>(what: &str, mut state: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn wait_until<T>(what: &str, state: impl AsyncFnMut() -> Result<T, String>) -> T {
+    wait_up_to(LIMIT, what, state).await
+}
+
+/// As [`wait_until`], for what takes its time.
+pub(crate) async fn wait_up_to<T>(
+    limit: Duration,
+    what: &str,
+    mut state: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let begun = Instant::now();
     loop {
         match state().await {
             Ok(value) => return value,
             Err(last) => assert!(
-                begun.elapsed() < LIMIT,
-                "waited {LIMIT:?} for {what}; last seen: {last}"
+                begun.elapsed() < limit,
+                "waited {limit:?} for {what}; last seen: {last}"
             ),
         }
         tokio::time::sleep(POLL_INTERVAL).await;

@@ -79,7 +79,7 @@ async fn central_mariadb() {
 
 async fn stopped(victims: impl Fn(&Description) -> Vec<u32>, is_felt: impl AsyncFn(&Rig, &Progress)) {
     let rig = Rig::start(two_of_each(two_regions())).await;
-    exact_under_load(rig, async |rig, progress| {
+    exact_under_load(rig, async |rig, progress, _| {
         progress_by(progress, REQUESTS_AFTER).await;
         let pids = victims(&rig.description());
         for &pid in &pids {

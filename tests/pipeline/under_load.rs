@@ -22,15 +22,17 @@ pub(crate) fn two_of_each(options: Options) -> Options {
     }
 }
 
-/// Sends with and without keys over all regions during `disturb`, and compares; then sends every keyed request once more
+/// Sends with and without keys over all regions during `disturb`, which notes what it sends itself, and compares; then sends every keyed request once more
 /// and compares again.
-pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &Progress)) {
+pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &Progress, &mut Ledger)) {
     let stop = CancellationToken::new();
     let progress = Arc::<Progress>::default();
     let senders = Senders::start(&rig, &progress, &stop);
-    disturb(&rig, &progress).await;
+    let mut ledger = Ledger::default();
+    disturb(&rig, &progress, &mut ledger).await;
     stop.cancel();
-    let (mut ledger, repeatable) = senders.results().await;
+    let (sent, repeatable) = senders.results().await;
+    ledger.merge(sent);
     ledger.expect_at_centre(&rig).await;
 
     send_again(&rig, repeatable).await;
