@@ -3,19 +3,12 @@
 use std::time::Duration;
 
 use playground::Directory;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::ledger::Ledger;
 use crate::rig::{Rig, two_regions, wait_until, wait_up_to};
 use crate::sender::FIRST_MINUTE;
-use crate::small_disk::SmallDisk;
+use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
-
-/// Room for two log files of beanstalkd's, of 10 MiB each.
-const QUEUE_MIB: u32 = 24;
-
-/// Events of one request, each with a long name: a few dozen requests fill a log file.
-const EVENTS_PER_REQUEST: usize = 4_000;
 
 /// A new MariaDB's files, and room for the log of a test.
 const DATABASE_MIB: u32 = 400;
@@ -32,23 +25,19 @@ async fn of_the_queue() {
     exact_under_load(rig, async |rig, progress, ledger| {
         progress_by(progress, REQUESTS).await;
         disk.fill();
-        let mut sent = 0;
+        let padding = pad_queue(rig, "eu").await;
+        ledger.acknowledged("padding", FIRST_MINUTE, padding);
+        let event = json!({ "name": "refused", "timestamp": FIRST_MINUTE });
         wait_until("events to be refused", async || {
-            let refusal = send_many(rig, sent, ledger).await;
-            sent += 1;
-            let is_refused = refusal.as_ref().is_some_and(|answer| answer["outcome"].is_null());
-            is_refused
-                .then_some(())
-                .ok_or(format!("{refusal:?} to request {sent}"))
+            let answer = rig.post("eu", &event).await;
+            let is_refused = answer.status == 503 && answer.json["outcome"].is_null();
+            is_refused.then_some(()).ok_or(format!("{answer:?}"))
         })
         .await;
         disk.free();
-        wait_until("events to be taken again", async || {
-            let refusal = send_many(rig, sent, ledger).await;
-            sent += 1;
-            refusal.map_or(Ok(()), |answer| Err(answer.to_string()))
-        })
-        .await;
+        let event = json!({ "name": "taken", "timestamp": FIRST_MINUTE });
+        rig.post_until_accepted("eu", &event).await;
+        ledger.acknowledged("taken", FIRST_MINUTE, 1);
         progress_by(progress, REQUESTS).await;
     })
     .await;
@@ -81,30 +70,11 @@ async fn of_the_regional_database() {
     .await;
 }
 
-/// The answer to a request that was refused.
-async fn send_many(rig: &Rig, number: usize, ledger: &mut Ledger) -> Option<Value> {
-    let name = |n: usize| format!("{}.{number}.{n}", "many".repeat(20));
-    let event = |n| json!({ "name": name(n), "timestamp": FIRST_MINUTE });
-    let events: Value = (0..EVENTS_PER_REQUEST).map(event).collect();
-    let answer = rig.post("eu", &events).await;
-    let names = (0..EVENTS_PER_REQUEST).map(name);
-    match answer.status {
-        202 => names.for_each(|name| ledger.acknowledged(&name, FIRST_MINUTE, 1)),
-        _ if answer.json["outcome"] == "unknown" => {
-            names.for_each(|name| ledger.doubtful(&name, FIRST_MINUTE, 1))
-        }
-        _ => {}
-    }
-    (answer.status != 202).then_some(answer.json)
-}
-
 /// A playground whose directory `place` is a small disk.
 async fn with_small_disk(place: &str, mib: u32) -> (SmallDisk, Rig) {
     let (dir, options) = (Directory::new().unwrap(), two_regions());
     let data = dir.path().join("data");
     let disk = SmallDisk::mount(&data.join(place), mib).unwrap_or_else(|why| panic!("{why}"));
-    // The playground takes a directory for its own, although there is something in it, by this list.
-    let regions: String = options.regions.iter().map(|name| format!("{name}\n")).collect();
-    std::fs::write(data.join("regions"), regions).unwrap();
+    prepare(&data, &options.regions);
     (disk, Rig::start_in(dir, two_of_each(options)).await)
 }

@@ -33,6 +33,7 @@ mod redelivery;
 mod restored_centre;
 mod roles_observed;
 mod slow_clients;
+mod soak;
 mod stopped;
 mod strangers_refused;
 mod wrong_clock;

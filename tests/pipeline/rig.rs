@@ -278,14 +278,19 @@ pub(crate) async fn at_queue(rig: &Rig, act: impl FnOnce(&mut beanstalkc::Beanst
 
 /// Puts a job, as a collector of others would.
 pub(crate) async fn put(rig: &Rig, body: &[u8]) {
-    let address = rig.description().regions["eu"].beanstalkd.clone();
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let replies = try_put(rig, "eu", body).await.unwrap();
+    assert!(replies.contains("INSERTED"), "{replies}");
+}
+
+/// What beanstalkd replies to a job.
+pub(crate) async fn try_put(rig: &Rig, region: &str, body: &[u8]) -> std::io::Result<String> {
+    let address = rig.description().regions[region].beanstalkd.clone();
+    let mut stream = TcpStream::connect(address).await?;
     let command = format!("use events\r\nput 1024 0 30 {}\r\n", body.len());
     stream
         .write_all(&[command.as_bytes(), body, b"\r\nquit\r\n"].concat())
-        .await
-        .unwrap();
+        .await?;
     let mut replies = String::new();
-    stream.read_to_string(&mut replies).await.unwrap();
-    assert!(replies.contains("INSERTED"), "{replies}");
+    stream.read_to_string(&mut replies).await?;
+    Ok(replies)
 }

@@ -5,8 +5,50 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+
+use crate::rig::{Rig, try_put};
+use crate::sender::FIRST_MINUTE;
+
 /// Written at once when a disk is filled.
 const PIECE: [u8; 16 * 1024] = [0; 16 * 1024];
+
+/// Room for two log files of beanstalkd's, of 10 MiB each.
+pub(crate) const QUEUE_MIB: u32 = 24;
+
+/// Bytes of white space in a job that is there to fill a log file.
+const PADDING_BYTES: usize = 60_000;
+
+/// Far more jobs than two log files hold.
+const PADDING_JOBS_MAX: u64 = 2_000;
+
+/// Makes the playground take `data` for its own, although something is going to be in it before it starts.
+pub(crate) fn prepare(data: &Path, regions: &[String]) {
+    std::fs::create_dir_all(data).unwrap();
+    let names: String = regions.iter().map(|name| format!("{name}\n")).collect();
+    std::fs::write(data.join("regions"), names).unwrap();
+}
+
+/// Puts jobs until beanstalkd takes no more. Returns how many it took: each counts one `padding` in the first minute.
+pub(crate) async fn pad_queue(rig: &Rig, region: &str) -> u64 {
+    for jobs in 0..PADDING_JOBS_MAX {
+        let id = uuid(rand::random());
+        let counts = json!({ FIRST_MINUTE.to_string(): [[0, 1]] });
+        let job = json!({ "accepted": FIRST_MINUTE, "names": ["padding"], "batches": [{ "id": id, "counts": counts }] });
+        let body = format!("{job}{}", " ".repeat(PADDING_BYTES));
+        match try_put(rig, region, body.as_bytes()).await {
+            Ok(reply) if reply.contains("INSERTED") => {}
+            _ => return jobs,
+        }
+    }
+    panic!("beanstalkd took {PADDING_JOBS_MAX} jobs of {PADDING_BYTES} bytes on a disk of {QUEUE_MIB} MiB");
+}
+
+/// In the usual form.
+pub(crate) fn uuid(bits: u128) -> String {
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
 
 pub(crate) struct SmallDisk {
     dir: PathBuf,
