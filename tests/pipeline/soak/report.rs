@@ -8,7 +8,7 @@ use std::time::Duration;
 use playground::Description;
 
 use super::faults::World;
-use super::traffic::Traffic;
+use super::traffic::{Figures, Traffic};
 use crate::ledger::Difference;
 
 /// Resident MiB, and the largest process of each kind.
@@ -76,21 +76,71 @@ impl Report {
     }
 
     pub(crate) fn text(&self, traffic: &Traffic, passed: Duration) -> String {
-        let figures = traffic.figures();
-        let (lost, doubled) = self.difference.as_ref().map_or((0, 0), |d| (d.lost, d.doubled));
-        let mut text = String::new();
-        let mut line = |what: &str, value: String| writeln!(text, "{what:<18} {value}").unwrap();
-        line(
-            "soak",
-            format!(
-                "{:.1} of {} min, seed {}",
-                passed.as_secs_f64() / 60.0,
-                self.minutes,
-                self.seed
+        let minutes = passed.as_secs_f64() / 60.0;
+        let mut lines = vec![
+            (
+                "soak",
+                format!("{minutes:.1} of {} min, seed {}", self.minutes, self.seed),
             ),
+            ("regions", self.regions.clone()),
+        ];
+        lines.extend(sent(traffic.figures()));
+        lines.push((
+            "faults",
+            format!("{} in {} rounds", self.faults_total(), self.rounds),
+        ));
+        lines.extend(self.faults.iter().map(|(kind, n)| ("", format!("{n:4} {kind}"))));
+        lines.extend(
+            self.not_run
+                .iter()
+                .map(|why| ("NOT RUN", format!("full disks: {why}"))),
         );
-        line("regions", self.regions.clone());
-        line(
+        lines.extend(self.verdict(traffic));
+        let mut text = String::new();
+        for (what, value) in lines {
+            writeln!(text, "{what:<18} {value}").unwrap();
+        }
+        text
+    }
+
+    fn verdict(&self, traffic: &Traffic) -> Vec<(&'static str, String)> {
+        let (lost, doubled) = self.difference.as_ref().map_or((0, 0), |d| (d.lost, d.doubled));
+        let checked = format!(
+            "{} against what had been acknowledged; {} audits equal",
+            traffic.truth.answers(),
+            self.audits
+        );
+        let mut lines = vec![
+            ("lost", format!("{lost} counts")),
+            ("doubled", format!("{doubled} counts")),
+            ("answers checked", checked),
+        ];
+        lines.extend(
+            traffic
+                .truth
+                .violation()
+                .map(|violation| ("WRONG ANSWER", violation)),
+        );
+        lines.extend(self.difference.as_ref().map(|d| ("NOT EXACT", d.to_string())));
+        lines.push((
+            "longest recovery",
+            format!(
+                "{:.1} s, from a round's last fault until all is complete",
+                self.longest_recovery.as_secs_f64()
+            ),
+        ));
+        let memory = self.memory_start.iter().map(|(role, start)| {
+            let end = self.memory_end.get(role).copied().unwrap_or(0);
+            format!("{role} {start} → {end}")
+        });
+        lines.push(("memory, MiB", memory.collect::<Vec<_>>().join(", ")));
+        lines
+    }
+}
+
+fn sent(figures: &Figures) -> [(&'static str, String); 3] {
+    [
+        (
             "events sent",
             format!(
                 "{} with keys, {} without; {} keyed requests repeated after their 202",
@@ -98,56 +148,17 @@ impl Report {
                 count(&figures.events_unkeyed),
                 count(&figures.repeated)
             ),
-        );
-        line("acknowledged", count(&figures.acknowledged).to_string());
-        line(
+        ),
+        ("acknowledged", count(&figures.acknowledged).to_string()),
+        (
             "refused",
             format!(
                 "{} requests; {} without a key are in doubt",
                 count(&figures.refused),
                 count(&figures.doubtful)
             ),
-        );
-        line(
-            "faults",
-            format!("{} in {} rounds", self.faults_total(), self.rounds),
-        );
-        for (kind, n) in &self.faults {
-            line("", format!("{n:4} {kind}"));
-        }
-        if let Some(why) = &self.not_run {
-            line("NOT RUN", format!("full disks: {why}"));
-        }
-        line("lost", format!("{lost} counts"));
-        line("doubled", format!("{doubled} counts"));
-        line(
-            "answers checked",
-            format!(
-                "{} against what had been acknowledged; {} audits equal",
-                traffic.truth.answers(),
-                self.audits
-            ),
-        );
-        if let Some(violation) = traffic.truth.violation() {
-            line("WRONG ANSWER", violation);
-        }
-        if let Some(difference) = &self.difference {
-            line("NOT EXACT", difference.to_string());
-        }
-        line(
-            "longest recovery",
-            format!(
-                "{:.1} s, from the last fault's end until all is complete",
-                self.longest_recovery.as_secs_f64()
-            ),
-        );
-        let memory = self.memory_start.iter().map(|(role, start)| {
-            let end = self.memory_end.get(role).copied().unwrap_or(0);
-            format!("{role} {start} → {end}")
-        });
-        line("memory, MiB", memory.collect::<Vec<_>>().join(", "));
-        text
-    }
+        ),
+    ]
 }
 
 fn count(figure: &AtomicU64) -> u64 {
