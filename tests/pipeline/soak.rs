@@ -142,6 +142,7 @@ async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
         let found = centre::counts(&mut conn)
             .await
             .map_err(|error| error.to_string())?;
+        report.counted = (found.values().sum(), ledger.total());
         Ok(ledger.compare(&found))
     })
     .await;

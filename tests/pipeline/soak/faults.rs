@@ -28,6 +28,9 @@ const BRIEF_MS: std::ops::Range<u64> = 500..6_000;
 /// Longer than a job's time to run, and than what the centre waits for a heartbeat.
 const LONG_MS: std::ops::Range<u64> = 31_000..36_000;
 
+/// A link may be away for minutes.
+const LONG_LINK_MS: std::ops::Range<u64> = 60_000..150_000;
+
 /// How many faults are long.
 const LONG: f64 = 0.08;
 
@@ -124,19 +127,16 @@ impl Fault {
             94..97 => What::QueueDiskFull,
             _ => What::DatabaseDiskFull,
         };
-        let (regions, lasts_ms) = (
-            world.rig.regions(),
-            if rng.random_bool(LONG) {
-                rng.random_range(LONG_MS)
-            } else {
-                rng.random_range(BRIEF_MS)
-            },
-        );
+        let lasts_ms = match what {
+            _ if !rng.random_bool(LONG) => BRIEF_MS,
+            What::Link(..) => LONG_LINK_MS,
+            _ => LONG_MS,
+        };
         Self {
             what,
-            region: regions.choose(rng).unwrap().clone(),
+            region: world.rig.regions().choose(rng).unwrap().clone(),
             number: rng.random_range(0..2),
-            lasts: Duration::from_millis(lasts_ms),
+            lasts: Duration::from_millis(rng.random_range(lasts_ms)),
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Report {
     not_run: Option<String>,
     pub(crate) rounds: u32,
     pub(crate) audits: u32,
+    /// Sums of all counts at the last comparison: stored, and acknowledged.
+    pub(crate) counted: (u64, u64),
     /// By kind.
     pub(crate) faults: BTreeMap<String, u32>,
     longest_recovery: Duration,
@@ -42,6 +44,7 @@ impl Report {
             not_run: world.disks.missing().map(str::to_owned),
             rounds: 0,
             audits: 0,
+            counted: (0, 0),
             faults: BTreeMap::new(),
             longest_recovery: Duration::ZERO,
             memory_start: memory(&world.rig.description()),
@@ -110,7 +113,14 @@ impl Report {
             traffic.truth.answers(),
             self.audits
         );
+        let (stored, acknowledged) = self.counted;
         let mut lines = vec![
+            (
+                "counted",
+                format!(
+                    "{stored}, of which {acknowledged} were acknowledged; the others are what was in doubt"
+                ),
+            ),
             ("lost", format!("{lost} counts")),
             ("doubled", format!("{doubled} counts")),
             ("answers checked", checked),
