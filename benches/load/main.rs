@@ -1,11 +1,12 @@
 //! Load on the whole pipeline: whether it is exact, how fast, at what price.
 //!
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
-//! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api.
-//! Both start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
+//! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
+//! `-- cut` how soon all is complete again after a region was cut off. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
 //! times never do, since machines differ: they are shown beside references from the same run.
 
 mod centre;
+mod cut;
 mod events;
 mod figures;
 mod latency;
@@ -37,6 +38,8 @@ enum Command {
     Throughput(throughput::Throughput),
     /// Measure how long it takes from an event's 202 until the api shows it
     Latency(latency::Latency),
+    /// Cut a region's link to the centre, and measure how soon all is complete again
+    Cut(cut::Cut),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
         match command {
             Command::Throughput(throughput) => throughput.run().await,
             Command::Latency(latency) => latency.run().await,
+            Command::Cut(cut) => cut.run().await,
         }
     })?;
     Ok(if good {

@@ -1,10 +1,11 @@
 //! The pipeline under load: a playground of our own, or one that runs already.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use playground::{Description, Options};
+use playground::{Description, Options, Relay};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -40,10 +41,7 @@ struct Own {
 impl Pipeline {
     pub(crate) async fn start(arguments: &PipelineArguments) -> Result<Self> {
         match &arguments.against {
-            None => {
-                let program = PathBuf::from(env!("CARGO_BIN_EXE_eventtracker"));
-                Self::start_own(Some(program), &arguments.regions, arguments.keep).await
-            }
+            None => Self::start_own(own_options(Some(program()), &arguments.regions)?, arguments.keep).await,
             Some(path) => {
                 let context = || format!("failed to read {}", path.display());
                 let text = std::fs::read(path).with_context(context)?;
@@ -57,17 +55,34 @@ impl Pipeline {
 
     /// The servers of one region and a centre, without any role.
     pub(crate) async fn start_bare_servers() -> Result<Self> {
-        Self::start_own(None, &["bare".to_owned()], false).await
+        Self::start_own(own_options(None, &["bare".to_owned()])?, false).await
     }
 
-    async fn start_own(program: Option<PathBuf>, regions: &[String], keep: bool) -> Result<Self> {
+    /// A playground of our own whose first region the centre reaches through a relay.
+    pub(crate) async fn start_with_link(arguments: &PipelineArguments) -> Result<(Self, Relay)> {
+        ensure!(
+            arguments.against.is_none(),
+            "a link can be cut only in a playground of our own"
+        );
+        let mut options = own_options(Some(program()), &arguments.regions)?;
+        let first = options.regions.iter().min().context("there is no region")?;
+        let at = options
+            .regions
+            .iter()
+            .position(|region| region == first)
+            .unwrap_or(0);
+        // As the playground numbers its ports.
+        let mariadb = options.port + 10 * (u16::try_from(at)? + 1) + 2;
+        let relay = Relay::start(([127, 0, 0, 1], mariadb).into()).await?;
+        options.links = BTreeMap::from([(first.clone(), relay.address().port())]);
+        Ok((Self::start_own(options, arguments.keep).await?, relay))
+    }
+
+    async fn start_own(options: Options, keep: bool) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("eventtracker-load-").tempdir()?;
         let options = Options {
-            program,
             data_dir: dir.path().to_owned(),
-            port: playground::free_port(u16::try_from(regions.len())?)?,
-            regions: regions.to_vec(),
-            ..Options::default()
+            ..options
         };
         let stop = CancellationToken::new();
         let (ready, description) = oneshot::channel();
@@ -119,4 +134,17 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_eventtracker"))
+}
+
+fn own_options(program: Option<PathBuf>, regions: &[String]) -> Result<Options> {
+    Ok(Options {
+        program,
+        port: playground::free_port(u16::try_from(regions.len())?)?,
+        regions: regions.to_vec(),
+        ..Options::default()
+    })
 }

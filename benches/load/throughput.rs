@@ -55,7 +55,7 @@ struct Measured {
 }
 
 /// How the centre's rows came to equal the ledger, or did not.
-struct Arrival {
+pub(crate) struct Arrival {
     differences: Differences,
     /// From the last acknowledgement to the snapshot that was compared last.
     after: Duration,
@@ -125,7 +125,7 @@ async fn measure(pipeline: &Pipeline, plan: Plan) -> Result<Measured> {
 }
 
 /// Compares until nothing differs, until there is too much of something, or until the limit.
-async fn arrive(centre: &mut Centre, sent: &Sent) -> Result<Arrival> {
+pub(crate) async fn arrive(centre: &mut Centre, sent: &Sent) -> Result<Arrival> {
     loop {
         let snapshot = centre.read().await?;
         let differences = sent.ledger.compare(&snapshot.rows);
@@ -186,7 +186,7 @@ impl Measured {
 }
 
 impl Arrival {
-    fn print(&self, ledger: &Ledger) -> bool {
+    pub(crate) fn print(&self, ledger: &Ledger) -> bool {
         let after = ms(self.after);
         let equal = self.differences.are_none();
         if equal {

@@ -1,6 +1,7 @@
 //! What a sender knows that it sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use model::EventId;
 use serde_json::json;
@@ -61,32 +62,13 @@ impl Ledger {
     }
 
     async fn wait_for_equality(&self, rig: &Rig) {
-        let expected = ids(&self.acknowledged);
-        let doubtful = ids(&self.doubtful);
         wait_until("the centre to have what was acknowledged", async || {
             let mut conn = centre::connect(&rig.description()).await;
             let found = centre::counts(&mut conn).await.map_err(|e| e.to_string())?;
-            let mut missing = 0;
-            for (key, &count) in &found {
-                let most = expected.get(key).copied().unwrap_or(0) + doubtful.get(key).copied().unwrap_or(0);
-                assert!(
-                    count <= most,
-                    "doubled or unknown: {key:?} is {count}, at most {most} was sent"
-                );
-            }
-            for (key, &count) in &expected {
-                let is = found.get(key).copied().unwrap_or(0);
-                missing += count.saturating_sub(is);
-            }
-            if missing > 0 {
-                return Err(format!("{missing} of {} counts are missing", self.total()));
-            }
-            for (key, &count) in &doubtful {
-                let over = found.get(key).copied().unwrap_or(0) - expected.get(key).copied().unwrap_or(0);
-                assert!(
-                    over == 0 || over == count,
-                    "{key:?}: {over} of {count} in doubt were counted"
-                );
+            let difference = self.compare(&found);
+            assert!(difference.doubled == 0, "{difference}");
+            if difference.lost > 0 {
+                return Err(difference.to_string());
             }
             let rows_total: u128 = found.values().map(|&n| u128::from(n)).sum();
             match centre::region_total(&mut conn).await {
@@ -97,6 +79,47 @@ impl Ledger {
             }
         })
         .await;
+    }
+
+    /// What is in doubt may be there as a whole, or not at all.
+    pub(crate) fn compare(&self, found: &centre::Counts) -> Difference {
+        let (expected, doubtful) = (ids(&self.acknowledged), ids(&self.doubtful));
+        let mut difference = Difference::default();
+        let keys: BTreeSet<_> = expected.keys().chain(found.keys()).copied().collect();
+        for key in keys {
+            let of = |counts: &centre::Counts| counts.get(&key).copied().unwrap_or(0);
+            let (least, is, in_doubt) = (of(&expected), of(found), of(&doubtful));
+            let surplus = is.saturating_sub(least);
+            if is < least || (surplus > 0 && surplus != in_doubt) {
+                difference.lost += least.saturating_sub(is);
+                difference.doubled += surplus;
+                difference.example.get_or_insert((key, least, in_doubt, is));
+            }
+        }
+        difference
+    }
+}
+
+/// How what is stored differs from what was sent, as sums of counts.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    /// Or still on their way.
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    /// Id and minute; acknowledged, in doubt, stored.
+    example: Option<((u64, i64), u64, u64, u64)>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} counts missing, {} too many", self.lost, self.doubled)?;
+        if let Some((key, least, in_doubt, is)) = self.example {
+            write!(
+                f,
+                ", as in {key:?}: acknowledged {least}, in doubt {in_doubt}, stored {is}"
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -2,26 +2,11 @@
 
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::ledger::Ledger;
-use crate::rig::{Rig, at_queue, eventtracker, one_region, wait_until};
+use crate::rig::{Rig, at_queue, eventtracker, one_region, put, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
-
-async fn put(rig: &Rig, body: &[u8]) {
-    let address = rig.description().regions["eu"].beanstalkd.clone();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let command = format!("use events\r\nput 1024 0 30 {}\r\n", body.len());
-    stream
-        .write_all(&[command.as_bytes(), body, b"\r\nquit\r\n"].concat())
-        .await
-        .unwrap();
-    let mut replies = String::new();
-    stream.read_to_string(&mut replies).await.unwrap();
-    assert!(replies.contains("INSERTED"), "{replies}");
-}
 
 fn job(number: u8, counts: &Value) -> Value {
     let id = format!("00000000-0000-0000-0000-0000000000{number:02x}");

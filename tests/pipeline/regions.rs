@@ -6,7 +6,7 @@ use playground::Options;
 use serde_json::json;
 
 use crate::ledger::Ledger;
-use crate::rig::{PROGRAM, Rig, at_queue, eventtracker, signal, wait_until};
+use crate::rig::{PROGRAM, Rig, at_queue, eventtracker, put, signal, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -182,13 +182,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     count(&rig, "eu", &mut ledger, "removed", 3).await;
     count(&rig, "us", &mut ledger, "removed", 40).await;
     ledger.expect_at_centre(&rig).await;
-    at_queue(&rig, |client| {
-        let ttr = std::time::Duration::from_secs(30);
-        client
-            .put(b"not json", 1024, std::time::Duration::ZERO, ttr)
-            .unwrap();
-    })
-    .await;
+    put(&rig, b"not json").await;
     wait_until("the job to be buried", async || {
         match region_with_options(&rig.data_dir(), &["remove", "eu"]).await {
             (1, text) if text.contains("jobs in its queue: 1, of them buried: 1") => Ok(()),

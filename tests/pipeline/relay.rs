@@ -1,8 +1,8 @@
-//! A TCP relay in front of beanstalkd that can lose a reply and cut the link.
+//! A TCP relay in front of beanstalkd that can lose a reply and cut the link, or keep deletes back.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +19,16 @@ struct State {
     /// Stored jobs whose replies may still pass; `usize::MAX` for all.
     replies_left: AtomicUsize,
     is_cut: AtomicBool,
+    deletes: Mutex<Deletes>,
+}
+
+/// What becomes of `delete` commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deletes {
+    PassedOn,
+    KeptBack,
+    /// One was.
+    Kept,
 }
 
 impl Relay {
@@ -29,6 +39,7 @@ impl Relay {
             server,
             replies_left: AtomicUsize::new(usize::MAX),
             is_cut: AtomicBool::new(false),
+            deletes: Mutex::new(Deletes::PassedOn),
         });
         let shared = state.clone();
         tokio::spawn(async move {
@@ -51,6 +62,19 @@ impl Relay {
         self.state.is_cut.load(Ordering::SeqCst)
     }
 
+    /// Keeps deletes back from now on: who sent one waits for its answer.
+    pub(crate) fn keep_deletes_back(&self) {
+        *self.state.deletes.lock().unwrap() = Deletes::KeptBack;
+    }
+
+    pub(crate) fn has_kept_a_delete(&self) -> bool {
+        *self.state.deletes.lock().unwrap() == Deletes::Kept
+    }
+
+    pub(crate) fn pass_deletes_on(&self) {
+        *self.state.deletes.lock().unwrap() = Deletes::PassedOn;
+    }
+
     pub(crate) fn heal(&self) {
         self.state.replies_left.store(usize::MAX, Ordering::SeqCst);
         self.state.is_cut.store(false, Ordering::SeqCst);
@@ -65,10 +89,22 @@ impl State {
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
         let ended = CancellationToken::new();
-        let requests_ended = ended.clone();
+        let (requests_ended, state) = (ended.clone(), self.clone());
         tokio::spawn(async move {
+            let mut chunk = vec![0; 70_000];
+            let pass_on = async {
+                while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
+                    let is_delete = chunk.starts_with(b"delete ");
+                    if is_delete && state.keeps_a_delete() {
+                        continue;
+                    }
+                    if to_server.write_all(&chunk[..length]).await.is_err() {
+                        break;
+                    }
+                }
+            };
             tokio::select! {
-                _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+                () = pass_on => {}
                 () = requests_ended.cancelled() => {}
             }
         });
@@ -88,6 +124,15 @@ impl State {
             }
         }
         ended.cancel();
+    }
+
+    fn keeps_a_delete(&self) -> bool {
+        let mut deletes = self.deletes.lock().unwrap();
+        let keeps = *deletes != Deletes::PassedOn;
+        if keeps {
+            *deletes = Deletes::Kept;
+        }
+        keeps
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use model::TubeState;
 use playground::{Description, Directory, Options};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -60,7 +62,11 @@ pub(crate) fn settings(text: &str) -> toml::Table {
 
 impl Rig {
     pub(crate) async fn start(options: Options) -> Self {
-        let dir = Directory::new().unwrap();
+        Self::start_in(Directory::new().unwrap(), options).await
+    }
+
+    /// In a directory that an earlier rig left, or that a test has prepared.
+    pub(crate) async fn start_in(dir: Directory, options: Options) -> Self {
         let options = Options {
             data_dir: dir.path().join("data"),
             ..options
@@ -83,9 +89,11 @@ impl Rig {
         rig
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// The directory is removed with what is returned.
+    pub(crate) async fn stop(mut self) -> Directory {
         self.stop.cancel();
         (&mut self.running).await.unwrap().unwrap();
+        self.dir
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -158,6 +166,15 @@ impl Rig {
             .unwrap()
     }
 
+    /// A counter of a role, 0 before it first counts.
+    pub(crate) async fn counter(&self, role: &str, name: &str) -> u64 {
+        let metrics = self.metrics(role).await;
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// Where the first worker of a region serves its metrics.
     pub(crate) fn worker(&self, region: &str) -> String {
         format!(
@@ -204,14 +221,23 @@ pub(crate) async fn try_answer(request: reqwest::RequestBuilder) -> reqwest::Res
 }
 
 /// Waits until `state` is `Ok`; its `Err` says what is still missing.
-pub(crate) async fn wait_until<T>(what: &str, mut state: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn wait_until<T>(what: &str, state: impl AsyncFnMut() -> Result<T, String>) -> T {
+    wait_up_to(LIMIT, what, state).await
+}
+
+/// As [`wait_until`], for what takes its time.
+pub(crate) async fn wait_up_to<T>(
+    limit: Duration,
+    what: &str,
+    mut state: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let begun = Instant::now();
     loop {
         match state().await {
             Ok(value) => return value,
             Err(last) => assert!(
-                begun.elapsed() < LIMIT,
-                "waited {LIMIT:?} for {what}; last seen: {last}"
+                begun.elapsed() < limit,
+                "waited {limit:?} for {what}; last seen: {last}"
             ),
         }
         tokio::time::sleep(POLL_INTERVAL).await;
@@ -251,4 +277,23 @@ pub(crate) async fn at_queue(rig: &Rig, act: impl FnOnce(&mut beanstalkc::Beanst
     })
     .await
     .unwrap();
+}
+
+/// Puts a job, as a collector of others would.
+pub(crate) async fn put(rig: &Rig, body: &[u8]) {
+    let replies = try_put(rig, "eu", body).await.unwrap();
+    assert!(replies.contains("INSERTED"), "{replies}");
+}
+
+/// What beanstalkd replies to a job.
+pub(crate) async fn try_put(rig: &Rig, region: &str, body: &[u8]) -> std::io::Result<String> {
+    let address = rig.description().regions[region].beanstalkd.clone();
+    let mut stream = TcpStream::connect(address).await?;
+    let command = format!("use events\r\nput 1024 0 30 {}\r\n", body.len());
+    stream
+        .write_all(&[command.as_bytes(), body, b"\r\nquit\r\n"].concat())
+        .await?;
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).await?;
+    Ok(replies)
 }

@@ -13,13 +13,28 @@ use crate::rig::{Answer, try_answer};
 /// Pause before a repetition, as a client that ignores `Retry-After` would make.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-const EVENTS_PER_REQUEST: u64 = 20;
+pub(crate) const EVENTS_PER_REQUEST: u64 = 20;
+
+pub(crate) const FIRST_MINUTE: i64 = 1_763_787_600;
+
+/// Longest wait for an answer: a collector that hangs is given up, and what was sent to it is in doubt.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a sender did, for the test to follow.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    pub(crate) acknowledged: AtomicU64,
-    pub(crate) refused: AtomicU64,
+    acknowledged: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 /// A keyed request that was acknowledged, to be sent again.
@@ -29,6 +44,26 @@ pub(crate) struct Sent {
     pub(crate) events: Value,
 }
 
+/// Name, minute (unix seconds) and count of each event of a keyed request, the same each time.
+pub(crate) fn keyed_rows(prefix: &str, number: u64) -> Vec<(String, i64, u64)> {
+    let row = |n| {
+        let minute = FIRST_MINUTE + 60 * i64::try_from((number + n) % 7).unwrap();
+        (format!("load.{prefix}.{}", n % 5), minute, 1 + n)
+    };
+    (0..EVENTS_PER_REQUEST).map(row).collect()
+}
+
+pub(crate) fn as_events(rows: &[(String, i64, u64)]) -> Value {
+    let event =
+        |(name, at, count): &(String, i64, u64)| json!({"name": name, "timestamp": at, "count": count});
+    rows.iter().map(event).collect()
+}
+
+/// A client that gives up on an answer that does not come.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(ANSWER_LIMIT).build().unwrap()
+}
+
 /// Sends keyed requests until `stop`, each repeated under its key until it is acknowledged, to the collectors in turn.
 pub(crate) async fn send_keyed(
     collectors: Vec<String>,
@@ -36,7 +71,7 @@ pub(crate) async fn send_keyed(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> (Ledger, Vec<Sent>) {
-    let http = reqwest::Client::new();
+    let http = client();
     let mut ledger = Ledger::default();
     let mut sent = Vec::new();
     for number in 0_u64.. {
@@ -44,16 +79,8 @@ pub(crate) async fn send_keyed(
             break;
         }
         let key = format!("{prefix}-{number}");
-        let rows: Vec<(String, i64, u64)> = (0..EVENTS_PER_REQUEST)
-            .map(|n| {
-                let minute = 1_763_787_600 + 60 * i64::try_from((number + n) % 7).unwrap();
-                (format!("load.{prefix}.{}", n % 5), minute, 1 + n)
-            })
-            .collect();
-        let events: Value = rows
-            .iter()
-            .map(|(name, at, count)| json!({"name": name, "timestamp": at, "count": count}))
-            .collect();
+        let rows = keyed_rows(&prefix, number);
+        let events = as_events(&rows);
         for attempt in 0.. {
             let url = format!("{}/v1/events", collectors[attempt % collectors.len()]);
             match try_answer(http.post(url).header("Idempotency-Key", &key).json(&events)).await {
@@ -86,9 +113,9 @@ pub(crate) async fn send_unkeyed(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Ledger {
-    let http = reqwest::Client::new();
+    let http = client();
     let mut ledger = Ledger::default();
-    let minute = 1_763_787_600;
+    let minute = FIRST_MINUTE;
     for number in 0_u64.. {
         if stop.is_cancelled() {
             break;

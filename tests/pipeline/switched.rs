@@ -1,11 +1,9 @@
 //! A region moves to another server: planned under load, interrupted, and after its disk was lost.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
 use playground::{Options, Playground};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::centre;
@@ -14,11 +12,13 @@ use crate::regions::{
     audit, count, expect, keep_marks, mariadb_port, options, region, region_at, region_with_options,
     wait_until_current,
 };
-use crate::rig::{Rig, answer, signal, wait_until};
-use crate::sender::{Progress, Sent, send_keyed};
+use crate::rig::{Rig, signal, wait_until};
+use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 /// Acknowledged requests between two steps.
 const REQUESTS_BETWEEN: u64 = 60;
+
+const AHEAD_S: i32 = 90;
 
 /// Its workers read their new configuration.
 async fn restart_workers(rig: &Rig, region: &str) {
@@ -35,46 +35,6 @@ async fn restart_workers(rig: &Rig, region: &str) {
         }
     })
     .await;
-}
-
-type Senders = Vec<(String, JoinHandle<(Ledger, Vec<Sent>)>)>;
-
-fn start_senders(rig: &Rig, progress: &Arc<Progress>, stop: &CancellationToken) -> Senders {
-    let start = |region: String| {
-        let prefix = format!("k.{region}");
-        let keyed = send_keyed(rig.collectors(&region), prefix, progress.clone(), stop.clone());
-        (region, tokio::spawn(keyed))
-    };
-    rig.regions().into_iter().map(start).collect()
-}
-
-async fn progress_by(progress: &Progress, requests: u64) {
-    let goal = progress.acknowledged.load(Ordering::Relaxed) + requests;
-    wait_until("requests to be acknowledged", async || {
-        match progress.acknowledged.load(Ordering::Relaxed) {
-            now if now >= goal => Ok(()),
-            now => Err(format!("{now} of {goal}")),
-        }
-    })
-    .await;
-}
-
-/// What the senders sent is at the centre, and still is when all of it was sent once more.
-async fn expect_once_even_if_repeated(rig: &Rig, senders: Senders) {
-    let (mut ledger, mut repeatable) = (Ledger::default(), Vec::new());
-    for (region, sender) in senders {
-        let (sent, requests) = sender.await.unwrap();
-        ledger.merge(sent);
-        repeatable.extend(requests.into_iter().map(|request| (region.clone(), request)));
-    }
-    ledger.expect_at_centre(rig).await;
-    for (region, request) in &repeatable {
-        let url = format!("{}/v1/events", rig.collectors(region)[0]);
-        let again = rig.http.post(url).header("Idempotency-Key", &request.key);
-        assert_eq!(answer(again.json(&request.events)).await.status, 202);
-    }
-    keep_marks(rig, &mut ledger);
-    ledger.expect_at_centre(rig).await;
 }
 
 /// Flushes whose requests are repeated in the end, and whose ids only the old server's ledger has.
@@ -114,53 +74,84 @@ async fn expect_refusal_of_workers(rig: &Rig, to: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_switch_under_load_loses_and_doubles_nothing() {
+    let rig = Rig::start(two_of_each(options(&["eu", "us", "asia"], &["asia"], &["asia"]))).await;
+    exact_under_load(rig, async |rig, progress, _| {
+        wait_until_counted(rig).await;
+        let address = |region| format!("127.0.0.1:{}", mariadb_port(rig, region));
+        let [eu, us, asia] = ["eu", "us", "asia"].map(address);
+        let eu_file = rig.config("eu");
+        let switch = async |to: &str| {
+            let file = ["--region-config", eu_file.to_str().unwrap()];
+            region(rig, &[&["switch", "eu", "--to", to], &file[..]].concat()).await
+        };
+        expect(&switch(&us).await, 1, &["both have server_id"]);
+        expect(&switch("127.0.0.1:1").await, 1, &["failed to connect"]);
+        progress_by(progress, REQUESTS_BETWEEN).await;
+
+        let parts = [
+            "planned",
+            "both servers have the same",
+            "verified",
+            "restart eu's workers",
+        ];
+        expect(&switch(&asia).await, 0, &parts);
+        expect_refusal_of_workers(rig, &asia).await;
+        progress_by(progress, REQUESTS_BETWEEN).await;
+        restart_workers(rig, "eu").await;
+        progress_by(progress, REQUESTS_BETWEEN).await;
+
+        wait_until_current(rig).await;
+        expect(&audit(rig).await, 0, &["eu"]);
+        expect(&region(rig, &["list"]).await, 0, &[&asia]);
+        // Carried out already: it verifies once more. And where it came from is no server to go to.
+        expect(&switch(&asia).await, 0, &["already", "verified"]);
+        expect(&switch(&eu).await, 1, &["has moved from it to"]);
+        expect_no_alarm(rig).await;
+    })
+    .await;
+}
+
+/// The region's clocks are ahead, the new server's is not: until when all is complete never lies in the future.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_to_a_server_with_another_clock_promises_nothing_too_early() {
     let rig = Rig::start(Options {
-        workers: 2,
+        clocks_ahead_s: BTreeMap::from([("eu".to_owned(), AHEAD_S)]),
         ..options(&["eu", "us", "asia"], &["asia"], &["asia"])
     })
     .await;
-    let (progress, stop) = (Arc::<Progress>::default(), CancellationToken::new());
-    let senders = start_senders(&rig, &progress, &stop);
-    wait_until_counted(&rig).await;
+    wait_until_current(&rig).await;
+    let looked = CancellationToken::new();
+    let (url, until) = (format!("{}/v1/status", rig.description().api), looked.clone());
+    let http = rig.http.clone();
+    let looks = tokio::spawn(async move {
+        while !until.is_cancelled() {
+            let status: serde_json::Value = http.get(&url).send().await.unwrap().json().await.unwrap();
+            let now = model::Instant::from(std::time::SystemTime::now()).unix_s();
+            let complete_until = status["complete_until"].as_f64();
+            assert!(complete_until.is_none_or(|until| until <= now), "{now}: {status}");
+        }
+    });
     let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
-    let us = format!("127.0.0.1:{}", mariadb_port(&rig, "us"));
     let eu_file = rig.config("eu");
     let switch = [
         "switch",
         "eu",
+        "--to",
+        &to,
         "--region-config",
         eu_file.to_str().unwrap(),
-        "--to",
     ];
-    let to_us = [&switch[..], &[&us]].concat();
-    expect(&region(&rig, &to_us).await, 1, &["both have server_id"]);
-    let to_nobody = [&switch[..], &["127.0.0.1:1"]].concat();
-    expect(&region(&rig, &to_nobody).await, 1, &["failed to connect"]);
-    progress_by(&progress, REQUESTS_BETWEEN).await;
-
-    let to_asia = [&switch[..], &[&to]].concat();
-    let parts = [
-        "planned",
-        "both servers have the same",
-        "verified",
-        "restart eu's workers",
-    ];
-    expect(&region(&rig, &to_asia).await, 0, &parts);
-    expect_refusal_of_workers(&rig, &to).await;
-    progress_by(&progress, REQUESTS_BETWEEN).await;
+    expect(&region(&rig, &switch).await, 0, &["verified"]);
     restart_workers(&rig, "eu").await;
-    progress_by(&progress, REQUESTS_BETWEEN).await;
-    stop.cancel();
-    expect_once_even_if_repeated(&rig, senders).await;
-    expect(&audit(&rig).await, 0, &["eu"]);
-    expect(&region(&rig, &["list"]).await, 0, &[&to]);
+    expect_no_alarm(&rig).await;
     wait_until_current(&rig).await;
-    // Carried out already: it verifies once more. And where it came from is no server to go to.
-    expect(&region(&rig, &to_asia).await, 0, &["already", "verified"]);
-    let back = format!("127.0.0.1:{}", mariadb_port(&rig, "eu"));
-    let back = [&switch[..], &[&back]].concat();
-    expect(&region(&rig, &back).await, 1, &["has moved from it to"]);
-    wait_until("the keeper to reach the new server", async || {
+    looked.cancel();
+    looks.await.unwrap();
+    rig.stop().await;
+}
+
+async fn expect_no_alarm(rig: &Rig) {
+    wait_until("the keeper to be content with the new server", async || {
         let status = rig.get("/v1/status").await.json;
         match status["alarms"].as_array().unwrap() {
             alarms if alarms.is_empty() => Ok(()),
@@ -168,7 +159,6 @@ async fn a_planned_switch_under_load_loses_and_doubles_nothing() {
         }
     })
     .await;
-    rig.stop().await;
 }
 
 /// As it stands when the command was killed after it stopped the region's workers.

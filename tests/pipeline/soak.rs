@@ -1,0 +1,170 @@
+//! A soak: faults at random under load, minute after minute, and exact in the end.
+//!
+//! `tests/run --soak MINUTES --seed N`. Rounds of faults; after each, all is healed, the senders pause, and what every centre
+//! holds is compared with what was sent. Meanwhile each answer of the api is checked: everything that was acknowledged
+//! before its `complete_until` is in it, and nothing that was not sent.
+
+mod faults;
+mod report;
+mod traffic;
+mod truth;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use playground::{Directory, Options, Relay};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use self::faults::{Disks, Fault, World};
+use self::report::{Report, memory};
+use self::traffic::Traffic;
+use crate::centre;
+use crate::rig::{Rig, eventtracker, settings, two_regions, wait_up_to};
+use crate::under_load::two_of_each;
+
+/// From the first fault of a round to the last.
+const ROUND: Duration = Duration::from_secs(45);
+
+/// Faults at once.
+const LANES: u64 = 2;
+
+/// Pause of a lane between two faults, in milliseconds.
+const PAUSE_MS: std::ops::Range<u64> = 200..3_000;
+
+/// Longest wait until everything is as it should be after a round: MariaDB alone takes a minute to see that there is room
+/// on its disk again.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(240);
+
+const OFF_S: i32 = 90;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes as long as you say: tests/run --soak MINUTES --seed N"]
+async fn soak() {
+    let minutes: u64 = variable("EVENTTRACKER_SOAK_MINUTES").unwrap_or(5);
+    let seed: u64 = variable("EVENTTRACKER_SOAK_SEED").unwrap_or_else(rand::random);
+    let mut rng = StdRng::seed_from_u64(seed);
+    let world = start(&mut rng).await;
+    let traffic = Traffic::start(&world.rig, seed);
+    let mut report = Report::begin(minutes, seed, &world);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60 * minutes) && traffic.truth.violation().is_none() {
+        round(&world, &traffic, &mut rng, &mut report).await;
+        report.rounds += 1;
+        println!("{}", report.progress(&traffic, begun.elapsed()));
+        if report.difference.is_some() {
+            break;
+        }
+    }
+    report.memory_end = memory(&world.rig.description());
+    println!("\n{}", report.text(&traffic, begun.elapsed()));
+    let is_good = report.is_good(&traffic);
+    traffic.stop().await;
+    assert!(is_good, "not exact; repeat with --seed {seed}");
+    world.rig.expect_replication_runs().await;
+    world.rig.stop().await;
+}
+
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+    )
+}
+
+/// Two or three regions behind relays, one of them with a clock that is off, one with small disks where these can be had.
+async fn start(rng: &mut StdRng) -> World {
+    let mut regions = two_regions().regions;
+    if rng.random_bool(0.5) {
+        regions.push("asia".to_owned());
+    }
+    let port = playground::free_port(u16::try_from(regions.len()).unwrap()).unwrap();
+    let mut relays = BTreeMap::new();
+    for (region, number) in regions.iter().zip(1..) {
+        let mariadb = ([127, 0, 0, 1], port + 10 * number + 2).into();
+        relays.insert(region.clone(), Relay::start(mariadb).await.unwrap());
+    }
+    let dir = Directory::new().unwrap();
+    let disks = Disks::mount(&dir.path().join("data"), &regions);
+    let off_s = if rng.random_bool(0.5) { OFF_S } else { -OFF_S };
+    let options = two_of_each(Options {
+        port,
+        links: relays
+            .iter()
+            .map(|(region, relay)| (region.clone(), relay.address().port()))
+            .collect(),
+        clocks_ahead_s: BTreeMap::from([("us".to_owned(), off_s)]),
+        central_overrides: settings("[keeper]\nbinlog_keep_hours = 0\naudit_interval_s = 20"),
+        regions,
+        ..two_regions()
+    });
+    World {
+        rig: Rig::start_in(dir, options).await,
+        relays,
+        disks,
+        off_s,
+    }
+}
+
+/// Faults in several lanes, then a comparison of everything.
+async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut Report) {
+    let begun = Instant::now();
+    let seeds: Vec<u64> = (0..LANES).map(|_| rng.random()).collect();
+    let lanes = seeds.into_iter().map(|seed| async move {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut kinds = Vec::new();
+        while begun.elapsed() < ROUND && traffic.truth.violation().is_none() {
+            let fault = Fault::random(&mut rng, world);
+            if fault.happen(world, traffic).await {
+                kinds.push(fault.kind());
+            }
+            tokio::time::sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
+        }
+        kinds
+    });
+    for kind in futures_util::future::join_all(lanes).await.into_iter().flatten() {
+        *report.faults.entry(kind).or_default() += 1;
+    }
+    let healed = Instant::now();
+    let healed_at = truth::now();
+    let _paused = traffic.pause().await;
+    world.wait_until_complete(healed_at, RECOVERY_LIMIT).await;
+    report.recovered_after(healed.elapsed());
+    compare(world, traffic, report).await;
+}
+
+/// Every centre against the ledger; then the audit.
+async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
+    let ledger = traffic.ledger();
+    let at_centre = wait_up_to(RECOVERY_LIMIT, "the comparison", async || {
+        let mut conn = centre::connect(&world.rig.description()).await;
+        let found = centre::counts(&mut conn)
+            .await
+            .map_err(|error| error.to_string())?;
+        report.counted = (found.values().sum(), ledger.total());
+        Ok(ledger.compare(&found))
+    })
+    .await;
+    if at_centre.lost + at_centre.doubled > 0 {
+        report.difference = Some(at_centre);
+        return;
+    }
+    let config = world.rig.config("central");
+    let arguments = [
+        "audit",
+        "--config",
+        config.to_str().unwrap(),
+        "--from",
+        "2025-11-01T00:00:00Z",
+    ];
+    wait_up_to(RECOVERY_LIMIT, "the audit to be equal", async || {
+        let output = eventtracker(&arguments).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() != Some(1), "{text}");
+        // Exit code 2: a region's database is just starting.
+        output.status.success().then_some(()).ok_or(text)
+    })
+    .await;
+    report.audits += 1;
+}

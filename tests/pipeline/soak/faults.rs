@@ -1,0 +1,287 @@
+//! What can go wrong, each for a while and then healed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use model::Instant;
+use mysql_async::prelude::Queryable;
+use playground::{Description, Link, Relay};
+use rand::rngs::StdRng;
+use rand::{RngExt, seq::IndexedRandom};
+use serde_json::json;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use super::traffic::Traffic;
+use crate::rig::{Rig, try_put, wait_up_to};
+use crate::sender::FIRST_MINUTE;
+use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare, uuid};
+
+/// A new MariaDB's files, and the log of a long run.
+const DATABASE_MIB: u32 = 1_000;
+
+/// How long most faults last.
+const BRIEF_MS: std::ops::Range<u64> = 500..6_000;
+
+/// Longer than a job's time to run, and than what the centre waits for a heartbeat.
+const LONG_MS: std::ops::Range<u64> = 31_000..36_000;
+
+/// A link may be away for minutes.
+const LONG_LINK_MS: std::ops::Range<u64> = 60_000..150_000;
+
+/// How many faults are long.
+const LONG: f64 = 0.08;
+
+pub(crate) struct World {
+    pub(crate) rig: Rig,
+    pub(crate) relays: BTreeMap<String, Relay>,
+    pub(crate) disks: Disks,
+    /// How far the clock of one region is ahead.
+    pub(crate) off_s: i32,
+}
+
+/// The region whose disks are small.
+const SMALL: &str = "eu";
+
+/// Under its queue and its database.
+pub(crate) struct Disks(Result<(Mutex<SmallDisk>, Mutex<SmallDisk>), String>);
+
+impl Disks {
+    /// Before a playground begins in `data`.
+    pub(crate) fn mount(data: &Path, regions: &[String]) -> Self {
+        let small = data.join(SMALL);
+        let mount = || {
+            let queue = SmallDisk::mount(&small.join("beanstalkd"), QUEUE_MIB)?;
+            let database = SmallDisk::mount(&small.join("mariadb"), DATABASE_MIB)?;
+            Ok((Mutex::new(queue), Mutex::new(database)))
+        };
+        prepare(data, regions);
+        Self(mount())
+    }
+
+    pub(crate) fn missing(&self) -> Option<&str> {
+        self.0.as_ref().err().map(String::as_str)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Collector,
+    Worker,
+    Beanstalkd,
+    RegionalMariaDb,
+    CentralMariaDb,
+    Api,
+    Keeper,
+}
+
+const PARTS: [Part; 7] = [
+    Part::Collector,
+    Part::Worker,
+    Part::Beanstalkd,
+    Part::RegionalMariaDb,
+    Part::CentralMariaDb,
+    Part::Api,
+    Part::Keeper,
+];
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Signal(&'static str, Part),
+    Stop(Part),
+    Link(&'static str, Link),
+    /// A transaction that waits for a lock, for longer than it may.
+    LockedDatabase,
+    /// Two jobs with one batch.
+    Twins,
+    QueueDiskFull,
+    DatabaseDiskFull,
+}
+
+#[derive(Debug)]
+pub(crate) struct Fault {
+    what: What,
+    region: String,
+    /// Which of several processes.
+    number: usize,
+    lasts: Duration,
+}
+
+impl Fault {
+    pub(crate) fn random(rng: &mut StdRng, world: &World) -> Self {
+        let part = *PARTS.choose(rng).unwrap();
+        let slow = Link::Slow {
+            bytes_per_s: rng.random_range(500..5_000),
+        };
+        let what = match rng.random_range(0..100) {
+            0..35 => What::Signal("KILL", part),
+            35..42 => What::Signal("TERM", part),
+            42..65 => What::Stop(part),
+            65..71 => What::Link("cut", Link::Cut),
+            71..77 => What::Link("silent", Link::Silent),
+            77..83 => What::Link("slow", slow),
+            83..87 => What::LockedDatabase,
+            87..94 => What::Twins,
+            94..97 => What::QueueDiskFull,
+            _ => What::DatabaseDiskFull,
+        };
+        let lasts_ms = match what {
+            _ if !rng.random_bool(LONG) => BRIEF_MS,
+            What::Link(..) => LONG_LINK_MS,
+            _ => LONG_MS,
+        };
+        Self {
+            what,
+            region: world.rig.regions().choose(rng).unwrap().clone(),
+            number: rng.random_range(0..2),
+            lasts: Duration::from_millis(rng.random_range(lasts_ms)),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> String {
+        match self.what {
+            What::Signal(signal, part) => format!("{part:?} {signal}"),
+            What::Stop(part) => format!("{part:?} STOP"),
+            What::Link(how, _) => format!("link {how}"),
+            what => format!("{what:?}"),
+        }
+    }
+
+    /// Begins, lasts and ends. Returns whether it happened: a disk that is missing, or full already, cannot be filled.
+    pub(crate) async fn happen(&self, world: &World, traffic: &Traffic) -> bool {
+        match self.what {
+            What::Signal(signal, part) => send(signal, self.pid(world, part)).await,
+            What::Stop(part) => {
+                let pid = self.pid(world, part);
+                let stopped = send("STOP", pid).await;
+                tokio::time::sleep(self.lasts).await;
+                // It may have been killed meanwhile.
+                send("CONT", pid).await;
+                stopped
+            }
+            What::Link(_, link) => {
+                let relay = &world.relays[&self.region];
+                relay.set(link);
+                tokio::time::sleep(self.lasts).await;
+                relay.set(Link::Open);
+                true
+            }
+            What::LockedDatabase => self.lock_database(&world.rig).await.is_ok(),
+            What::Twins => self.put_twins(&world.rig, traffic).await,
+            What::QueueDiskFull => self.fill_queue(world, traffic).await,
+            What::DatabaseDiskFull => self.fill_database(world).await,
+        }
+    }
+
+    fn pid(&self, world: &World, part: Part) -> Option<u32> {
+        // The playground removes it only when it stops.
+        let description: Description = world.rig.description();
+        let region = &description.regions[&self.region];
+        match part {
+            Part::Collector => region.pids.collector.all().get(self.number).copied(),
+            Part::Worker => region.pids.worker.all().get(self.number).copied(),
+            Part::Beanstalkd => Some(region.pids.beanstalkd),
+            Part::RegionalMariaDb => Some(region.mariadb.pid),
+            Part::CentralMariaDb => Some(description.central.pid),
+            Part::Api => description.pids.api,
+            Part::Keeper => description.pids.keeper,
+        }
+    }
+
+    async fn lock_database(&self, rig: &Rig) -> Result<(), String> {
+        let root = rig.description().regions[&self.region].mariadb.root();
+        let mut conn = root.connect().await.map_err(|error| error.to_string())?;
+        let lock = "START TRANSACTION; SELECT * FROM eventtracker.CountedTotal FOR UPDATE";
+        conn.query_drop(lock).await.map_err(|error| error.to_string())?;
+        tokio::time::sleep(self.lasts).await;
+        Ok(())
+    }
+
+    async fn put_twins(&self, rig: &Rig, traffic: &Traffic) -> bool {
+        let id = uuid(rand::random());
+        let (name, counts) = (
+            format!("twin.{id}"),
+            json!({ FIRST_MINUTE.to_string(): [[0, 1]] }),
+        );
+        let job =
+            json!({ "accepted": FIRST_MINUTE, "names": [name], "batches": [{ "id": id, "counts": counts }] });
+        let (body, mut stored) = (job.to_string(), 0);
+        for _ in 0..2 {
+            match try_put(rig, &self.region, body.as_bytes()).await {
+                Ok(reply) if reply.contains("INSERTED") => stored += 1,
+                // beanstalkd refused it, or cannot be reached.
+                Ok(reply) if !reply.is_empty() => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+                // The reply was lost.
+                _ => traffic.doubtful(&name, 1),
+            }
+        }
+        if stored > 0 {
+            traffic.acknowledged(&name, 1);
+        }
+        stored == 2
+    }
+
+    async fn fill_queue(&self, world: &World, traffic: &Traffic) -> bool {
+        let Ok((disk, _)) = &world.disks.0 else {
+            return false;
+        };
+        let Ok(disk) = disk.try_lock() else { return false };
+        disk.fill();
+        let padding = pad_queue(&world.rig, SMALL).await;
+        traffic.acknowledged("padding", padding);
+        tokio::time::sleep(self.lasts).await;
+        disk.free();
+        true
+    }
+
+    async fn fill_database(&self, world: &World) -> bool {
+        let Ok((_, disk)) = &world.disks.0 else {
+            return false;
+        };
+        let Ok(disk) = disk.try_lock() else { return false };
+        disk.fill();
+        tokio::time::sleep(self.lasts).await;
+        disk.free();
+        true
+    }
+}
+
+/// Whether the process was there.
+async fn send(signal: &str, pid: Option<u32>) -> bool {
+    let Some(pid) = pid.filter(|&pid| pid > 0) else {
+        return false;
+    };
+    let mut kill = Command::new("kill");
+    let kill = kill
+        .args([format!("-{signal}"), pid.to_string()])
+        .stderr(Stdio::null());
+    kill.status().await.unwrap().success()
+}
+
+impl World {
+    /// Everything that was acknowledged before `at` is in the answer.
+    pub(crate) async fn wait_until_complete(&self, at: Instant, limit: Duration) {
+        wait_up_to(limit, "everything to be complete", async || {
+            let url = format!("{}/v1/status", self.rig.description().api);
+            let response = self
+                .rig
+                .http
+                .get(url)
+                .send()
+                .await
+                .map_err(|error| error.to_string())?;
+            let status: serde_json::Value = response.json().await.map_err(|error| error.to_string())?;
+            let until = status["complete_until"]
+                .as_f64()
+                .and_then(|s| Instant::from_unix_s(s).ok());
+            match until {
+                Some(until) if until > at => Ok(()),
+                _ => Err(format!("{} {}", status["complete_until"], status["regions"])),
+            }
+        })
+        .await;
+    }
+}
