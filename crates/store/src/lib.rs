@@ -25,7 +25,7 @@ pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
 pub use outbox::check_region;
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
-pub use relocation::{Copied, Fence, RegionTotals, copy_ledger};
+pub use relocation::{Copied, Fence, RegionTotals, copy_ledger, finish_ledger};
 pub use replication::{
     Centre, Identity, RegionAccounts, Source, SourceState, WILD_DO_TABLE, check_coverage, check_identity,
     source_states, start_source,

@@ -5,5 +5,5 @@ mod ledger;
 mod notes;
 
 pub use fence::Fence;
-pub use ledger::{Copied, copy_ledger};
+pub use ledger::{Copied, copy_ledger, finish_ledger};
 pub use notes::RegionTotals;

@@ -12,6 +12,13 @@ use crate::{Error, Post};
 /// Rows of 80 bytes that are read and written at once.
 const ROWS_PER_PIECE: usize = 10_000;
 
+/// A transaction that counts ends within 15 s: what was counted so long ago is there as a whole. What is not, after all, is
+/// found by the comparison.
+const SETTLED_AFTER_MS: i64 = 60_000;
+
+/// The last second of MariaDB's TIMESTAMP.
+const TIMESTAMP_LAST_S: i64 = 2_147_483_647;
+
 const PIECE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A sum over a day of batches, some millions, takes seconds.
@@ -25,27 +32,34 @@ pub struct Copied {
     pub totals: RegionTotals,
 }
 
-/// Copies the ledger, adding to what an earlier attempt has left, and compares both. Nothing may be counted on either server
-/// meanwhile. `progress` hears of the batches copied so far.
+/// Copies what was counted long enough ago to be there as a whole, while the region counts on: most of the ledger, so that
+/// the rest takes moments. Returns until when, for [`finish_ledger`].
 ///
 /// # Errors
-/// `LedgerDiffers`, or a server that refused or did not answer; a repetition goes on from there.
+/// A server that refused or did not answer.
 pub async fn copy_ledger(
     from: &mut Post,
     to: &mut Post,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
+) -> Result<Instant, Error> {
+    let until = from.clock().await?.plus_ms(-SETTLED_AFTER_MS);
+    copy_batches(from, to, i64::MIN, unix_s(until), progress).await?;
+    Ok(until)
+}
+
+/// Copies the rest of the ledger, from `since` on or all of it, adding to what an earlier attempt has left, and compares
+/// both. Nothing may be counted on either server meanwhile. `progress` hears of the batches copied so far.
+///
+/// # Errors
+/// `LedgerDiffers`, or a server that refused or did not answer; a repetition without `since` sets it right.
+pub async fn finish_ledger(
+    from: &mut Post,
+    to: &mut Post,
+    since: Option<Instant>,
+    progress: impl FnMut(u64),
 ) -> Result<Copied, Error> {
     from.hold_pruning().await?;
-    let mut batches = 0;
-    let mut after = None;
-    loop {
-        let piece = from.batches_after(after).await?;
-        let Some(last) = piece.last() else { break };
-        after = Some(last.id);
-        to.add_batches(&piece).await?;
-        batches += piece.len() as u64;
-        progress(batches);
-    }
+    copy_batches(from, to, since.map_or(i64::MIN, unix_s), i64::MAX, progress).await?;
     let mut after = 0;
     loop {
         let piece = from.flushes_after(after).await?;
@@ -59,7 +73,8 @@ pub async fn copy_ledger(
         to.set_tube_mark(mark).await?;
     }
     let oldest = from.oldest().await?;
-    let (ours, theirs) = (from.digest(oldest).await?, to.digest(oldest).await?);
+    let (ours, theirs) = tokio::join!(from.digest(oldest), to.digest(oldest));
+    let (ours, theirs) = (ours?, theirs?);
     let rest = (to.own_totals().await?, to.tube_mark().await?);
     if ours != theirs || rest != (totals, mark) {
         return Err(Error::LedgerDiffers {
@@ -73,6 +88,31 @@ pub async fn copy_ledger(
         flushes: ours.flushes.0,
         totals,
     })
+}
+
+/// Those that were counted in the seconds `[from_s, until_s)`, in their order.
+async fn copy_batches(
+    from: &mut Post,
+    to: &mut Post,
+    from_s: i64,
+    until_s: i64,
+    mut progress: impl FnMut(u64),
+) -> Result<(), Error> {
+    let (mut batches, mut after) = (0, (from_s.max(1), None));
+    loop {
+        let piece = from.batches_after(after, until_s).await?;
+        let Some(last) = piece.last() else {
+            return Ok(());
+        };
+        after = (last.counted_s, Some(last.id));
+        to.add_batches(&piece).await?;
+        batches += piece.len() as u64;
+        progress(batches);
+    }
+}
+
+fn unix_s(at: Instant) -> i64 {
+    at.unix_ms().div_euclid(1000)
 }
 
 /// A row of the ledger; instants in whole seconds.
@@ -101,13 +141,20 @@ struct Digest {
 }
 
 impl Post {
-    async fn batches_after(&mut self, after: Option<BatchId>) -> Result<Vec<BatchRow>, Error> {
-        let condition = after.map_or_else(String::new, |id| {
-            format!("WHERE batchId > x'{:032x}'", u128::from_be_bytes(*id.as_bytes()))
-        });
+    async fn batches_after(
+        &mut self,
+        (counted_s, id): (i64, Option<BatchId>),
+        until_s: i64,
+    ) -> Result<Vec<BatchRow>, Error> {
+        let id = id.map_or(0, |id| u128::from_be_bytes(*id.as_bytes()));
+        // Of the first second itself, all where no id is given: no batch has the id 0.
         let sql = format!(
             "SELECT batchId, UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total \
-             FROM eventtracker.CountedBatch {condition} ORDER BY batchId LIMIT {ROWS_PER_PIECE}"
+             FROM eventtracker.CountedBatch \
+             WHERE countedAt >= FROM_UNIXTIME({counted_s}) AND countedAt < FROM_UNIXTIME({}) \
+             AND (countedAt > FROM_UNIXTIME({counted_s}) OR batchId > x'{id:032x}') \
+             ORDER BY countedAt, batchId LIMIT {ROWS_PER_PIECE}",
+            until_s.min(TIMESTAMP_LAST_S)
         );
         let rows: Vec<([u8; 16], i64, i64, u64)> = self
             .call_within(PIECE_LIMIT, "read the ledger", async |conn| conn.query(sql).await)
@@ -228,7 +275,7 @@ impl Post {
         let batches = format!(
             "SELECT {} FROM eventtracker.CountedBatch WHERE countedAt >= FROM_UNIXTIME({})",
             hash("HEX(batchId), UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total"),
-            oldest.counted.unix_ms().div_euclid(1000)
+            unix_s(oldest.counted)
         );
         let flushes = format!(
             "SELECT {} FROM eventtracker.CountedFlush WHERE number >= {}",

@@ -63,7 +63,9 @@ async fn a_ledger_is_copied_until_both_have_the_same() {
     let batches: Vec<_> = (0..100).map(|id| batch(id, "a", 3)).collect();
     commit(&mut worker, &batches, &[]).await;
     let (mut from, mut to) = (servers.post("eu"), servers.post("new"));
-    let first_copy = store::copy_ledger(&mut from, &mut to, |_| {}).await.unwrap();
+    let first_copy = store::finish_ledger(&mut from, &mut to, None, |_| {})
+        .await
+        .unwrap();
     assert_eq!((first_copy.batches, first_copy.flushes), (100, 1));
 
     // An attempt later on: some batches were pruned meanwhile, others were counted.
@@ -85,7 +87,10 @@ async fn a_ledger_is_copied_until_both_have_the_same() {
     )
     .await
     .unwrap();
-    let second_copy = store::copy_ledger(&mut from, &mut to, |_| {}).await.unwrap();
+    let since = store::copy_ledger(&mut from, &mut to, |_| {}).await.unwrap();
+    let second_copy = store::finish_ledger(&mut from, &mut to, Some(since), |_| {})
+        .await
+        .unwrap();
     assert_eq!((second_copy.batches, second_copy.flushes), (51, 2));
     assert_eq!((second_copy.totals.total, second_copy.totals.flushes), (305, 2));
     let mark = "SELECT lowest FROM eventtracker.TubeMark WHERE process = 'ab12'";
@@ -100,7 +105,7 @@ async fn a_ledger_is_copied_until_both_have_the_same() {
         .query_drop("UPDATE eventtracker.CountedBatch SET total = 6 WHERE total = 5")
         .await
         .unwrap();
-    let differs = store::copy_ledger(&mut from, &mut to, |_| {}).await;
+    let differs = store::finish_ledger(&mut from, &mut to, None, |_| {}).await;
     assert!(matches!(differs, Err(Error::LedgerDiffers { .. })), "{differs:?}");
     servers.playground.stop().await;
 }

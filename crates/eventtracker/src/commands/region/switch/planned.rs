@@ -8,6 +8,7 @@ use store::{Identity, Post, Source, SourceState};
 use super::new_server::{self, Old};
 use crate::commands::region::Desk;
 use crate::commands::region::replication::{wait_until_applied, why_not};
+use crate::commands::series::grouped;
 
 /// How far the centre may be behind when the region's workers are stopped: a moment, so that they stand for no longer.
 const BEHIND_MAX: u64 = 100;
@@ -28,6 +29,8 @@ const PROGRESS_BATCHES: u64 = 500_000;
 pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> anyhow::Result<()> {
     let old = &state.source;
     let mut old_post = desk.post(old)?;
+    let mut new_post = desk.post(new)?;
+    let mut copied_until = None;
     let begun = inspect(desk, state, &mut old_post, new).await?;
     let domain = Identity::of(old_post.server()).await?.gtid_domain;
     if begun.is_stopped {
@@ -36,6 +39,8 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
             old.address()
         );
     } else {
+        copied_until = Some(store::copy_ledger(&mut old_post, &mut new_post, tell_progress()).await?);
+        println!("most of the ledger is copied, while the region counts on");
         come_close(desk, &mut old_post, domain, old).await?;
         old_post.set_moved_to(Some(&new.address())).await?;
         println!(
@@ -61,7 +66,27 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         println!("{} has the ledger already", new.address());
         return Ok(());
     }
-    copy(desk, &mut old_post, old, new).await
+    let copied = store::finish_ledger(&mut old_post, &mut new_post, copied_until, tell_progress()).await?;
+    new_post
+        .set_moved_from(Some((&old.region, &old.address())))
+        .await?;
+    println!(
+        "the ledger is copied, and both servers have the same: {} batches, {} flushes, {} counts in all",
+        grouped(copied.batches),
+        grouped(copied.flushes),
+        grouped(copied.totals.total)
+    );
+    Ok(())
+}
+
+fn tell_progress() -> impl FnMut(u64) {
+    let mut next = PROGRESS_BATCHES;
+    move |batches| {
+        if batches >= next {
+            println!("  … {} batches copied", grouped(batches));
+            next = batches + PROGRESS_BATCHES;
+        }
+    }
 }
 
 /// What an earlier run, or another centre's, has done already.
@@ -140,26 +165,6 @@ async fn expect_stillness(old_post: &mut Post, domain: u32, last: u64, old: &Sou
         old.address(),
         now - last,
         old.region
-    );
-    Ok(())
-}
-
-async fn copy(desk: &Desk, old_post: &mut Post, old: &Source, new: &Source) -> anyhow::Result<()> {
-    let mut new_post = desk.post(new)?;
-    let mut next = PROGRESS_BATCHES;
-    let copied = store::copy_ledger(old_post, &mut new_post, |batches| {
-        if batches >= next {
-            println!("  … {batches} batches copied");
-            next = batches + PROGRESS_BATCHES;
-        }
-    })
-    .await?;
-    new_post
-        .set_moved_from(Some((&old.region, &old.address())))
-        .await?;
-    println!(
-        "the ledger is copied, and both servers have the same: {} batches, {} flushes, {} counts in all",
-        copied.batches, copied.flushes, copied.totals.total
     );
     Ok(())
 }
