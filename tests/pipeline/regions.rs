@@ -219,10 +219,17 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     assert!(regions.iter().all(|region| region["region"] != "eu"), "{status}");
     wait_until_current(&rig).await;
     expect(&audit(&rig).await, 0, &["equal; no source any more"]);
-    expect(
-        &region_with_options(&rig.data_dir(), &["remove", "eu"]).await,
-        1,
-        &["eu is no source"],
-    );
+    let again = region_with_options(&rig.data_dir(), &["remove", "eu"]).await;
+    expect(&again, 1, &["eu is no source"]);
+
+    std::fs::remove_dir_all(rig.data_dir().join("us/mariadb/data")).unwrap();
+    signal("KILL", rig.description().regions["us"].mariadb.pid).await;
+    let remove = ["remove", "us"];
+    let refused = region_with_options(&rig.data_dir(), &remove).await;
+    expect(&refused, 1, &["its totals are not known", "nothing was changed"]);
+    let accepted = region_with_options(&rig.data_dir(), &[&remove[..], &["--accept-loss"]].concat()).await;
+    expect(&accepted, 0, &["verified: us is no source"]);
+    expect(&region(&rig, &["list"]).await, 0, &["no region"]);
+    expect(&audit(&rig).await, 0, &["us"]);
     rig.stop().await;
 }

@@ -16,7 +16,7 @@ const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// The region's name, as its [region] has it
+    /// The region's name, as its `[region]` has it
     #[arg(value_name = "REGION")]
     name: String,
     /// Its MariaDB, as the centre reaches it

@@ -30,7 +30,7 @@ pub(crate) struct Switch {
     /// Host and port of the new MariaDB, as the centre reaches it
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     to: (String, u16),
-    /// The region's configuration, to write the new address into its [regional]
+    /// The region's configuration, to write the new address into its `[regional]`
     #[arg(long, value_name = "FILE")]
     region_config: Option<PathBuf>,
     /// Go on although the old server does not answer

@@ -40,7 +40,7 @@ async fn restate_clock(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
                 peak_at: there,
             };
             desk.centre.restate(&new.region, offset).await?;
-            println!("its clock is {ahead_ms} ms ahead of the centre's at most, which is noted");
+            println!("its clock is at most {ahead_ms} ms ahead of the centre's, which is noted");
             return Ok(());
         }
     }
