@@ -220,6 +220,32 @@ async fn a_switch_that_was_interrupted_is_taken_back_or_completed() {
     rig.stop().await;
 }
 
+/// The event that was sent last is counted, and the centre has received it, without applying it.
+async fn wait_until_received(rig: &Rig) {
+    wait_until("the centre to receive everything", async || {
+        let tube = rig.tube("eu").await;
+        let mut conn = rig.description().regions["eu"]
+            .mariadb
+            .root()
+            .connect()
+            .await
+            .unwrap();
+        let counted = "SELECT total FROM eventtracker.CountedTotal";
+        let counted: Option<u64> = conn.query_first(counted).await.unwrap();
+        let written = "SELECT CAST(SUBSTRING_INDEX(@@gtid_binlog_pos, '-', -1) AS UNSIGNED)";
+        let written: u64 = conn.query_first(written).await.unwrap().unwrap();
+        let mut centre = store::Post::new(rig.description().central.root());
+        let sources = centre.sources().await.unwrap();
+        let eu = sources.iter().find(|state| state.source.region == "eu").unwrap();
+        // An idle worker writes on all the time.
+        match (counted, eu.received.get(&1)) {
+            (Some(13), Some(&received)) if tube.jobs() == 0 && received + 1 >= written => Ok(()),
+            other => Err(format!("{other:?} of {written}, {tube:?}")),
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     let rig = Rig::start(options(&["eu", "us", "asia"], &["asia"], &["asia"])).await;
@@ -228,6 +254,10 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     count(&rig, "us", &mut ledger, "unplanned", 40).await;
     ledger.expect_at_centre(&rig).await;
     keep_marks(&rig, &mut ledger);
+    let mut centre = centre::connect(&rig.description()).await;
+    centre.query_drop("STOP SLAVE 'eu' SQL_THREAD").await.unwrap();
+    count(&rig, "eu", &mut ledger, "unplanned.received", 9).await;
+    wait_until_received(&rig).await;
     std::fs::remove_dir_all(rig.data_dir().join("eu/mariadb/data")).unwrap();
     signal("KILL", rig.description().regions["eu"].mariadb.pid).await;
 
@@ -242,7 +272,13 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
         eu_file.to_str().unwrap(),
     ];
     let refused = region(&rig, &switch).await;
-    let bounds = ["after 1-1-", "total of 4", "jobs by that last word", "up to 24 h"];
+    let bounds = [
+        "transactions were received and are not applied",
+        "after 1-1-",
+        "total of 4",
+        "jobs by that last word",
+        "up to 24 h",
+    ];
     expect(
         &refused,
         1,
@@ -251,6 +287,8 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     let replicated = rig.get("/v1/status").await.json;
     assert_eq!(replicated["regions"].as_array().unwrap().len(), 2, "{replicated}");
 
+    // What the centre has received is not lost.
+    centre.query_drop("START SLAVE 'eu' SQL_THREAD").await.unwrap();
     count(&rig, "eu", &mut ledger, "unplanned.queued", 500).await;
     let accepted = region(&rig, &[&switch[..], &["--accept-loss"]].concat()).await;
     expect(&accepted, 0, &["begins with an empty ledger", "verified"]);

@@ -230,6 +230,7 @@ mod tests {
             last_error: "error reconnecting".to_owned(),
             wild_do_table: store::WILD_DO_TABLE.to_owned(),
             server_id: 1,
+            received: BTreeMap::new(),
         }
     }
 

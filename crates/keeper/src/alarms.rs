@@ -153,6 +153,7 @@ mod tests {
             last_error: String::new(),
             wild_do_table: store::WILD_DO_TABLE.to_owned(),
             server_id: 1,
+            received: BTreeMap::new(),
         };
         let queue = QueueState {
             region: "eu".to_owned(),

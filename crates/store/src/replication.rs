@@ -4,11 +4,13 @@ mod connection;
 mod coverage;
 mod identity;
 
-use mysql_async::Conn;
-use mysql_async::Row;
+use std::collections::BTreeMap;
+
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 use crate::account::checked_word;
+use crate::housekeeping::positions;
 use crate::regional::REGION_BYTES_MAX;
 use crate::{Account, Error, Post, Server};
 
@@ -48,6 +50,8 @@ pub struct SourceState {
     pub wild_do_table: String,
     /// The source's `server_id`; 0 before it was first reached.
     pub server_id: u64,
+    /// The last transaction of each domain that was received, applied or not.
+    pub received: BTreeMap<u32, u64>,
 }
 
 impl SourceState {
@@ -146,6 +150,7 @@ pub async fn source_states(conn: &mut Conn) -> Result<Vec<SourceState>, mysql_as
             last_error: [text(row, "Last_IO_Error"), text(row, "Last_SQL_Error")].concat(),
             wild_do_table: text(row, "Replicate_Wild_Do_Table"),
             server_id: row.get("Master_Server_Id").unwrap_or_default(),
+            received: positions(&text(row, "Gtid_IO_Pos")),
         })
         .collect())
 }

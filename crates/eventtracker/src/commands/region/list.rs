@@ -136,6 +136,7 @@ mod tests {
             last_error: String::new(),
             wild_do_table: WILD_DO_TABLE.to_owned(),
             server_id: 7,
+            received: std::collections::BTreeMap::new(),
         }
     }
 

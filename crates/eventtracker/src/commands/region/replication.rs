@@ -67,3 +67,27 @@ pub(super) async fn wait_until_applied(
         tokio::time::sleep(POLL).await;
     }
 }
+
+/// Waits, while the centre applies, until it has applied everything that it has received of `region`, and for no longer than
+/// `limit`. Returns how many transactions it lacks then.
+pub(super) async fn wait_for_received(
+    centre: &mut Post,
+    region: &str,
+    limit: Duration,
+) -> anyhow::Result<u64> {
+    let begun = Instant::now();
+    loop {
+        let applied = centre.positions().await?;
+        let sources = centre.sources().await?;
+        let Some(state) = sources.iter().find(|state| state.source.region == region) else {
+            return Ok(0);
+        };
+        let lacks =
+            |(domain, &last): (&u32, &u64)| last.saturating_sub(applied.get(domain).copied().unwrap_or(0));
+        let behind = state.received.iter().map(lacks).sum();
+        if behind == 0 || state.sql_running != "Yes" || begun.elapsed() > limit {
+            return Ok(behind);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

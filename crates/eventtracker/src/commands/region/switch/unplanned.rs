@@ -7,10 +7,14 @@ use store::{Source, SourceState};
 use super::new_server::{self, Old};
 use crate::commands::region::Desk;
 use crate::commands::region::list::gtid_of;
+use crate::commands::region::replication::wait_for_received;
 use crate::commands::series::grouped;
 
 /// In `worker.ledger_window_s` where nobody has set it.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
+
+/// What was received before the old server went can still be applied, within minutes.
+const RECEIVED_LIMIT: Duration = Duration::from_secs(300);
 
 /// Says what may be lost and what may double.
 pub(super) async fn tell_bounds(
@@ -19,6 +23,7 @@ pub(super) async fn tell_bounds(
     ledger_window_s: Option<u32>,
 ) -> anyhow::Result<()> {
     let region = &state.source.region;
+    let unapplied = wait_for_received(&mut desk.centre, region, RECEIVED_LIMIT).await?;
     let position = desk.centre.gtid_slave_pos().await?;
     let gtid = gtid_of(&position, state.server_id).unwrap_or("nothing".to_owned());
     let totals = desk.centre.totals_of(region).await?;
@@ -28,6 +33,11 @@ pub(super) async fn tell_bounds(
         grouped(totals.flushes),
         grouped(totals.total)
     );
+    if unapplied > 0 {
+        println!(
+            "        of that, {unapplied} transactions were received and are not applied: START SLAVE '{region}' SQL_THREAD at the centre saves them"
+        );
+    }
     let now = desk.centre.clock().await?;
     match desk.centre.queue_of(region).await? {
         Some(queue) => {
