@@ -1,6 +1,7 @@
 //! A region moves to another server: planned under load, interrupted, and after its disk was lost.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use playground::{Options, Playground};
@@ -19,6 +20,9 @@ use crate::under_load::{exact_under_load, progress_by, two_of_each};
 const REQUESTS_BETWEEN: u64 = 60;
 
 const AHEAD_S: i32 = 90;
+
+/// A switch of little takes somewhat longer than the 2.5 s for which it waits for stillness.
+const KILLED_AFTER_MS: [u64; 8] = [60, 120, 2_510, 2_530, 2_550, 2_575, 2_600, 2_640];
 
 /// Its workers read their new configuration.
 async fn restart_workers(rig: &Rig, region: &str) {
@@ -157,6 +161,38 @@ async fn expect_no_alarm(rig: &Rig) {
             alarms if alarms.is_empty() => Ok(()),
             alarms => Err(format!("{alarms:?}")),
         }
+    })
+    .await;
+}
+
+/// Whatever step it was at, the next run goes on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_is_killed_again_and_again_is_completed() {
+    let rig = Rig::start(two_of_each(options(&["eu", "asia"], &["asia"], &["asia"]))).await;
+    exact_under_load(rig, async |rig, progress, _| {
+        wait_until_counted(rig).await;
+        let to = format!("127.0.0.1:{}", mariadb_port(rig, "asia"));
+        let eu_file = rig.config("eu");
+        let switch = [
+            "switch",
+            "eu",
+            "--to",
+            &to,
+            "--region-config",
+            eu_file.to_str().unwrap(),
+        ];
+        for after_ms in KILLED_AFTER_MS {
+            let run = region(rig, &switch);
+            let outcome = tokio::time::timeout(Duration::from_millis(after_ms), run).await;
+            println!(
+                "after {after_ms} ms: {}",
+                if outcome.is_ok() { "done" } else { "killed" }
+            );
+        }
+        expect(&region(rig, &switch).await, 0, &["verified"]);
+        restart_workers(rig, "eu").await;
+        progress_by(progress, REQUESTS_BETWEEN).await;
+        expect(&audit(rig).await, 0, &["eu"]);
     })
     .await;
 }

@@ -147,8 +147,9 @@ impl Keeper {
 
     /// Regions come, go and move to other servers while the keeper runs.
     async fn follow_sources(&mut self) -> Result<(), store::Error> {
+        let sources = self.centre.sources().await?;
         let mut known = std::mem::take(&mut self.regions);
-        for state in self.centre.sources().await? {
+        for state in sources {
             let region = match known.iter().position(|region| region.source == state.source) {
                 Some(at) => known.swap_remove(at),
                 None => Region {

@@ -59,9 +59,12 @@ pub(super) async fn tell_bounds(
     } else {
         "unless its worker.ledger_window_s says otherwise"
     };
+    let window = match window.as_secs() {
+        s if s % 3600 == 0 => format!("{} h", s / 3600),
+        s => format!("{s} s"),
+    };
     println!(
-        "           and every request that a client repeats under its key, up to {} h after it was counted ({source})",
-        window.as_secs() / 3600
+        "           and every request that a client repeats under its key, up to {window} after it was counted ({source})"
     );
     for other in &desk.config.other_centre {
         println!(
@@ -82,6 +85,9 @@ pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
     if new_server::inspect(desk, new, old).await? {
         return Ok(());
     }
+    // Nothing that still arrives may make the centre's total another one than that.
+    desk.centre.stop_replication(&new.region).await?;
+    let here = desk.centre.totals_of(&new.region).await?;
     let mut post = desk.post(new)?;
     post.set_own_totals(here).await?;
     post.set_moved_from(Some((&new.region, "nowhere"))).await?;
