@@ -242,3 +242,33 @@ async fn a_start_can_be_given_up() {
     let playground = Playground::start(us_alone, &CancellationToken::new()).await;
     playground.expect("starts").stop().await;
 }
+
+/// The second centre follows the same regions by an address and a keeper of its own; a later start may not leave it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_centre_is_fed_like_the_first() {
+    let dir = Directory::new().unwrap();
+    let port = free_port(2).unwrap();
+    let with_standby = Options {
+        standby: true,
+        ..options(dir.path(), port)
+    };
+    let playground = Playground::start(with_standby, &CancellationToken::new()).await;
+    let mut playground = playground.expect("starts");
+    let description = playground.description();
+    for region in description.regions.values() {
+        count(&region.mariadb, 7).await;
+    }
+    let mut ids = Vec::new();
+    for centre in description.centres() {
+        wait_for_count(centre, 7, 2).await;
+        let mut conn = centre.root().connect().await.unwrap();
+        let id: Option<u32> = conn.query_first("SELECT @@server_id").await.unwrap();
+        ids.push((centre.port - port, id.unwrap()));
+    }
+    assert_eq!(ids, [(1, 100_000), (3, 100_001)]);
+    playground.stop().await;
+
+    let without = Playground::start(options(dir.path(), port), &CancellationToken::new()).await;
+    let refusal = without.expect_err("it holds a second centre").to_string();
+    assert!(refusal.contains("pass --standby, too"), "{refusal}");
+}
