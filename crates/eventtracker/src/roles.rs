@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{CENTRAL, Config};
 
 /// Buckets of all `*_seconds` histograms.
 const SECONDS_BUCKETS: [f64; 12] = [
@@ -106,9 +106,19 @@ impl Api {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
         let central = config.file.section(config.central, "central")?;
+        let others = config.other_centre.into_iter().map(|other| api::Centre {
+            server: central.elsewhere(&other.host, other.port),
+            name: other.name,
+        });
+        let mut centres: Vec<_> = others.collect();
+        let first = api::Centre {
+            name: CENTRAL.to_owned(),
+            server: central,
+        };
+        centres.insert(0, first);
         Ok(api::run(
             config.file.section(config.api, "api")?,
-            &central,
+            centres,
             metrics_recorder()?,
             stop_signal()?,
         )

@@ -267,6 +267,7 @@ async fn a_second_centre_is_fed_like_the_first() {
     }
     assert_eq!(ids, [(1, 100_000), (3, 100_001)]);
     playground.stop().await;
+    drop(playground);
 
     let without = Playground::start(options(dir.path(), port), &CancellationToken::new()).await;
     let refusal = without.expect_err("it holds a second centre").to_string();

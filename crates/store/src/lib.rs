@@ -17,7 +17,7 @@ mod server;
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
-    Central, Found, NAMES_SCANNED_MAX, Name, QueueState, RegionClock, ShardSize, Snapshot, Status,
+    Central, Found, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize, Snapshot, Status,
     complete_until,
 };
 pub use error::Error;
