@@ -26,5 +26,6 @@ mod playground_command;
 mod poison_job;
 mod queue_full;
 mod roles_observed;
+mod second_centre;
 mod slow_clients;
 mod strangers_refused;

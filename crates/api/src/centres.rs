@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::{Glob, Instant};
 use store::{Central, Found, Position, Server, Snapshot};
 
+use crate::Error;
 use crate::refusal::Refusal;
 
 /// A centre that is further behind another has been cut off or restored: it is not in charge while another one answers.
@@ -70,20 +71,20 @@ pub(crate) struct Visit {
 
 impl Centres {
     /// # Errors
-    /// A password that cannot be read.
-    pub(crate) fn new(centres: Vec<Centre>) -> Result<Self, store::Error> {
-        let site = |Centre { name, server }| {
-            Ok(Site {
+    /// `SameName` for two centres of one name, `Store` where the password cannot be read.
+    pub(crate) fn new(centres: impl Iterator<Item = Centre>) -> Result<Self, Error> {
+        let mut all = Vec::<Site>::new();
+        for Centre { name, server } in centres {
+            if all.iter().any(|site| site.name == name) {
+                return Err(Error::SameName(name));
+            }
+            all.push(Site {
                 name,
                 central: Central::new(&server)?,
                 server,
                 state: Mutex::default(),
-            })
-        };
-        let all = centres
-            .into_iter()
-            .map(site)
-            .collect::<Result<_, store::Error>>()?;
+            });
+        }
         Ok(Self(Arc::new(Inner {
             all,
             answered: Mutex::default(),
@@ -343,6 +344,22 @@ mod tests {
             complete_until: None,
             is_behind,
         }
+    }
+
+    #[test]
+    fn every_centre_has_a_name_of_its_own() {
+        let centres = |names: &[&str]| {
+            let centre = |name: &&str| Centre {
+                name: (*name).to_owned(),
+                server: serde_json::from_str(r#"{"user":"nobody"}"#).unwrap(),
+            };
+            Centres::new(names.iter().map(centre))
+        };
+        assert_eq!(centres(&["central", "standby"]).unwrap().count(), 2);
+        let refusal = centres(&["central", "standby", "central"])
+            .map(|_| ())
+            .unwrap_err();
+        assert!(refusal.to_string().contains("two centres are called 'central'"));
     }
 
     #[test]

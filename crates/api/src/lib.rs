@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use listener::{Health, Limits};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
+use store::Server;
 use tokio_util::sync::CancellationToken;
 
 use crate::centres::Centres;
@@ -31,27 +32,43 @@ pub use crate::centres::{BEHIND_MS_MAX, Centre};
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// What the preferred centre, that of `[central]`, is called among others.
+    #[serde(default = "default_centre")]
+    pub centre: String,
+}
+
+fn default_centre() -> String {
+    "central".to_owned()
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the API cannot start")]
     Listen(#[from] listener::Error),
+    #[error(
+        "two centres are called '{0}': give each [[other_centre]] a name of its own; api.centre is that of [central]"
+    )]
+    SameName(String),
     #[error(transparent)]
     Store(#[from] store::Error),
 }
 
-/// Serves until `shutdown`, then lets requests in progress finish. `centres` come in the order in which they are preferred.
+/// Serves until `shutdown`, then lets requests in progress finish. `others` are asked where `central` cannot answer, the first before the next.
 ///
 /// # Errors
-/// `Listen` where the address is taken, `Store` where the password cannot be read. A database that is away is no error: requests are refused until it is back.
+/// `Listen` where the address is taken, `SameName` for two centres of one name, `Store` where the password cannot be read. A database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
-    centres: Vec<Centre>,
+    central: Server,
+    others: Vec<Centre>,
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let centres = Centres::new(centres)?;
+    let central = Centre {
+        name: config.centre,
+        server: central,
+    };
+    let centres = Centres::new(std::iter::once(central).chain(others))?;
     let listener = listener::bind(config.listen).await?;
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
     let routes = routes::all(centres.clone()).merge(health.clone().routes(metrics));

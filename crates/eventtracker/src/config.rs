@@ -1,14 +1,10 @@
 //! The configuration file: one section per role or server, each owned by its crate.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use serde::Deserialize;
-use store::{Centre, Side};
-
-/// What the centre of `[central]` is called among others.
-pub(crate) const CENTRAL: &str = "central";
+use store::Side;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,15 +79,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let config: Self = toml::from_str(text)?;
-        let mut names = BTreeSet::from([CENTRAL]);
-        for Centre { name, .. } in &config.other_centre {
-            ensure!(
-                names.insert(name),
-                "two centres are called '{name}': give each [[other_centre]] a name of its own, other than {CENTRAL}"
-            );
-        }
-        Ok(config)
+        Ok(toml::from_str(text)?)
     }
 }
 
@@ -170,19 +158,6 @@ mod tests {
         };
         assert_eq!(sections(&shown), sections(SAMPLE));
         Config::parse(&SAMPLE.replace("#tokens_file", "tokens_file")).unwrap();
-    }
-
-    #[test]
-    fn every_centre_has_a_name_of_its_own() {
-        let centres = |names: &[&str]| {
-            let one = |name: &&str| format!("[[other_centre]]\nname = '{name}'\nhost = 'h'\nport = 1\n");
-            Config::parse(&names.iter().map(one).collect::<String>())
-        };
-        assert_eq!(centres(&["a", "b"]).unwrap().other_centre.len(), 2);
-        for names in [&["a", "a"][..], &["central"]] {
-            let refusal = centres(names).unwrap_err().to_string();
-            assert!(refusal.contains("two centres are called"), "{refusal}");
-        }
     }
 
     #[test]

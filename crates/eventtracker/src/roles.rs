@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{CENTRAL, Config};
+use crate::config::Config;
 
 /// Buckets of all `*_seconds` histograms.
 const SECONDS_BUCKETS: [f64; 12] = [
@@ -110,15 +110,11 @@ impl Api {
             server: central.elsewhere(&other.host, other.port),
             name: other.name,
         });
-        let mut centres: Vec<_> = others.collect();
-        let first = api::Centre {
-            name: CENTRAL.to_owned(),
-            server: central,
-        };
-        centres.insert(0, first);
+        let others = others.collect();
         Ok(api::run(
             config.file.section(config.api, "api")?,
-            centres,
+            central,
+            others,
             metrics_recorder()?,
             stop_signal()?,
         )
