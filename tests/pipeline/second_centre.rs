@@ -27,6 +27,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Answers in a row that show who is in charge.
 const ANSWERS: u64 = 20;
 
+/// Counts that a centre lacks when the other one dies.
+const LACKING: u64 = 100;
+
 /// Passes of each keeper before what it purged is looked at.
 const PASSES: usize = 2;
 
@@ -100,6 +103,18 @@ async fn one_answers_where_the_other_cannot() {
     signal("CONT", central).await;
     current_answers_of(&rig, &seen, "central").await;
 
+    // What the first one had answered and the other one has not applied yet is waited for.
+    let standby = rig.description().standby.unwrap().database;
+    let mut replica = centre::connect(&standby).await;
+    replica.query_drop("STOP ALL SLAVES").await.unwrap();
+    let answered = seen.total.load(Ordering::SeqCst);
+    wait_until("counts that the standby lacks", async || {
+        match seen.total.load(Ordering::SeqCst) {
+            now if now > answered + LACKING => Ok(()),
+            now => Err(format!("{now}, {answered} before")),
+        }
+    })
+    .await;
     let before = fallbacks(&rig).await;
     signal("KILL", central).await;
     wait_until("requests to fall back", async || match fallbacks(&rig).await {
@@ -107,6 +122,7 @@ async fn one_answers_where_the_other_cannot() {
         now => Err(format!("{now} fallbacks, {before} before")),
     })
     .await;
+    replica.query_drop("START ALL SLAVES").await.unwrap();
     wait_until("the playground to restart the centre", async || {
         match rig.description().central.pid {
             same if same == central => Err(format!("pid is still {same}")),
@@ -117,13 +133,10 @@ async fn one_answers_where_the_other_cannot() {
     current_answers_of(&rig, &seen, "central").await;
 
     // The other way round, nobody notices.
-    let (standby, before) = (
-        rig.description().standby.unwrap().database.pid,
-        fallbacks(&rig).await,
-    );
-    signal("STOP", standby).await;
+    let before = fallbacks(&rig).await;
+    signal("STOP", standby.pid).await;
     current_answers_of(&rig, &seen, "central").await;
-    signal("CONT", standby).await;
+    signal("CONT", standby.pid).await;
     assert_eq!(fallbacks(&rig).await, before);
 
     stop.cancel();
@@ -210,6 +223,7 @@ async fn expect_all(senders: Vec<KeyedSender>, rig: &Rig) {
 #[derive(Default)]
 struct Seen {
     answers: AtomicU64,
+    total: AtomicU64,
     complete_until_ms: AtomicU64,
 }
 
@@ -228,6 +242,7 @@ fn read_on(rig: &Rig, seen: Arc<Seen>, stop: CancellationToken) -> JoinHandle<()
             let total = series["series"][0]["total"].as_u64().unwrap_or(0);
             assert!(total >= last, "{total} after {last}");
             last = total;
+            seen.total.store(total, Ordering::SeqCst);
             if let Some(until_s) = series["complete_until"].as_f64() {
                 let until_ms = Instant::from_unix_s(until_s).unwrap().unix_ms();
                 seen.complete_until_ms
