@@ -78,20 +78,13 @@ async fn both_hold_the_same() {
 /// A centre that hangs, and one that dies: the other answers within seconds, and nobody sees a count fall.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_answers_where_the_other_cannot() {
-    let rig = Rig::start(Options {
-        standby: true,
-        ..two_regions()
-    })
-    .await;
-    let (stop, progress) = (CancellationToken::new(), Arc::<Progress>::default());
-    let senders = start_senders(&rig, &progress, &stop);
-    let seen = Arc::<Seen>::default();
-    let reader = read_on(&rig, seen.clone(), stop.clone());
-    current_answers_of(&rig, &seen, "central").await;
+    let (rig, load) = Load::start().await;
+    let seen = &load.seen;
+    current_answers_of(&rig, seen, "central").await;
 
     let central = rig.description().central.pid;
     signal("STOP", central).await;
-    current_answers_of(&rig, &seen, "standby").await;
+    current_answers_of(&rig, seen, "standby").await;
     let shown = eventtracker(&["status", "--api", &rig.description().api]).await;
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(
@@ -101,7 +94,7 @@ async fn one_answers_where_the_other_cannot() {
     let ready = rig.get("/readyz").await;
     assert_eq!(ready.status, 200, "{ready:?}");
     signal("CONT", central).await;
-    current_answers_of(&rig, &seen, "central").await;
+    current_answers_of(&rig, seen, "central").await;
 
     // What the first one had answered and the other one has not applied yet is waited for.
     let standby = rig.description().standby.unwrap().database;
@@ -130,18 +123,36 @@ async fn one_answers_where_the_other_cannot() {
         }
     })
     .await;
-    current_answers_of(&rig, &seen, "central").await;
+    current_answers_of(&rig, seen, "central").await;
 
     // The other way round, nobody notices.
     let before = fallbacks(&rig).await;
     signal("STOP", standby.pid).await;
-    current_answers_of(&rig, &seen, "central").await;
+    current_answers_of(&rig, seen, "central").await;
     signal("CONT", standby.pid).await;
     assert_eq!(fallbacks(&rig).await, before);
 
-    stop.cancel();
-    reader.await.unwrap();
-    expect_all(senders, &rig).await;
+    load.stop(&rig).await;
+    rig.stop().await;
+}
+
+/// It answers, but of the past.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_cut_off_is_asked_last() {
+    let (rig, load) = Load::start().await;
+    current_answers_of(&rig, &load.seen, "central").await;
+    let mut central = centre::connect(&rig.description().central).await;
+    central.query_drop("STOP ALL SLAVES").await.unwrap();
+    current_answers_of(&rig, &load.seen, "standby").await;
+    let shown = eventtracker(&["status", "--api", &rig.description().api]).await;
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        text.contains("! centre central is 3") && text.contains("s behind"),
+        "{text}"
+    );
+    central.query_drop("START ALL SLAVES").await.unwrap();
+    current_answers_of(&rig, &load.seen, "central").await;
+    load.stop(&rig).await;
     rig.stop().await;
 }
 
@@ -217,6 +228,39 @@ async fn expect_all(senders: Vec<KeyedSender>, rig: &Rig) {
         ledger.merge(sender.await.unwrap());
     }
     ledger.expect_at_centre(rig).await;
+}
+
+/// Senders in every region of two centres, and a client that looks at what they send.
+struct Load {
+    stop: CancellationToken,
+    senders: Vec<KeyedSender>,
+    seen: Arc<Seen>,
+    reader: JoinHandle<()>,
+}
+
+impl Load {
+    async fn start() -> (Rig, Self) {
+        let rig = Rig::start(Options {
+            standby: true,
+            ..two_regions()
+        })
+        .await;
+        let (stop, seen) = (CancellationToken::new(), Arc::<Seen>::default());
+        let load = Self {
+            senders: start_senders(&rig, &Arc::default(), &stop),
+            reader: read_on(&rig, seen.clone(), stop.clone()),
+            seen,
+            stop,
+        };
+        (rig, load)
+    }
+
+    /// Fails unless both centres hold what was sent, and no answer was wrong.
+    async fn stop(self, rig: &Rig) {
+        self.stop.cancel();
+        self.reader.await.unwrap();
+        expect_all(self.senders, rig).await;
+    }
 }
 
 /// What a client has seen.

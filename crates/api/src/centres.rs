@@ -1,20 +1,20 @@
 //! The centres: which of them is in charge, and where a request goes that it fails.
 
+mod known;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{Glob, Instant};
+use model::Glob;
 use store::{Central, Found, Position, Server, Snapshot};
+use tokio::time::Instant as Clock;
 
+pub use self::known::BEHIND_MS_MAX;
+pub(crate) use self::known::Known;
+use self::known::order;
 use crate::Error;
 use crate::refusal::Refusal;
-
-/// A centre that is further behind another has been cut off or restored: it is not in charge while another one answers.
-pub const BEHIND_MS_MAX: i64 = 30_000;
-
-/// How close a centre that was behind, or away, has to come before it is in charge again.
-const CAUGHT_UP_MS_MAX: i64 = 5_000;
 
 /// Longest wait for a centre to have what another one has answered before: both apply the same binlogs at the same time.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
@@ -29,17 +29,6 @@ const NONE: usize = usize::MAX;
 pub struct Centre {
     pub name: String,
     pub server: Server,
-}
-
-/// What is known of a centre.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Known {
-    /// `None` before the first look.
-    pub(crate) answers: Option<bool>,
-    /// As last seen; looked at only where there are several centres.
-    pub(crate) complete_until: Option<Instant>,
-    /// Too far behind another one to be preferred to it.
-    is_behind: bool,
 }
 
 /// All centres, in the order in which they are preferred; clones share them.
@@ -65,8 +54,9 @@ struct Site {
 pub(crate) struct Visit {
     centres: Centres,
     at: usize,
-    /// What its counts must not lack; `None` where they may.
-    must_have: Option<Position>,
+    /// What its counts must not lack, unless they may.
+    must_have: Position,
+    may_go_back: bool,
 }
 
 impl Centres {
@@ -97,12 +87,15 @@ impl Centres {
     where
         W: Future<Output = Result<T, Refusal>>,
     {
-        let begun = tokio::time::Instant::now();
+        let mut lacking_since = None;
         let answered = self.answered().clone();
         loop {
-            let must_have = (begun.elapsed() < CATCH_UP_LIMIT).then_some(&answered);
-            match self.ask_in_turn(&work, must_have).await {
-                Err(Refusal::GoesBack) => tokio::time::sleep(CATCH_UP_POLL).await,
+            let may_go_back = lacking_since.is_some_and(|since| Clock::now() - since >= CATCH_UP_LIMIT);
+            match self.ask_in_turn(&work, &answered, may_go_back).await {
+                Err(Refusal::GoesBack) => {
+                    lacking_since.get_or_insert_with(Clock::now);
+                    tokio::time::sleep(CATCH_UP_POLL).await;
+                }
                 outcome => return outcome,
             }
         }
@@ -112,7 +105,8 @@ impl Centres {
     async fn ask_in_turn<T, W>(
         &self,
         work: &impl Fn(Visit) -> W,
-        must_have: Option<&Position>,
+        must_have: &Position,
+        may_go_back: bool,
     ) -> Result<T, Refusal>
     where
         W: Future<Output = Result<T, Refusal>>,
@@ -125,7 +119,8 @@ impl Centres {
             let visit = Visit {
                 centres: self.clone(),
                 at,
-                must_have: must_have.cloned(),
+                must_have: must_have.clone(),
+                may_go_back,
             };
             match work(visit).await {
                 Err(Refusal::Database(error)) if self.is_several() && error.may_succeed_elsewhere() => {
@@ -237,46 +232,6 @@ impl Centres {
     }
 }
 
-/// The centres to ask, one after the other: those that are believed to answer, the ones behind last; all where none is.
-fn order(states: &[Known]) -> Vec<usize> {
-    let all = 0..states.len();
-    let mut answering: Vec<usize> = all
-        .clone()
-        .filter(|&at| states[at].answers != Some(false))
-        .collect();
-    if answering.is_empty() {
-        return all.collect();
-    }
-    answering.sort_by_key(|&at| states[at].is_behind);
-    answering
-}
-
-impl Known {
-    /// After it answered. `newest` is the most that another one, which answers, has.
-    fn seen(self, complete_until: Option<Instant>, newest: Option<Instant>) -> Self {
-        let limit_ms = if self.is_behind || self.answers == Some(false) {
-            CAUGHT_UP_MS_MAX
-        } else {
-            BEHIND_MS_MAX
-        };
-        let is_behind = newest.is_some_and(|newest| {
-            complete_until.is_none_or(|complete_until| newest.ms_since(complete_until) > limit_ms)
-        });
-        Self {
-            answers: Some(true),
-            complete_until,
-            is_behind,
-        }
-    }
-
-    fn silent(self) -> Self {
-        Self {
-            answers: Some(false),
-            ..self
-        }
-    }
-}
-
 impl Site {
     fn state(&self) -> Known {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -315,20 +270,18 @@ impl Visit {
             return Ok((snapshot, found));
         }
         let position = snapshot.position().await?;
-        match &self.must_have {
-            Some(must_have) if !position.covers(must_have) => {
-                snapshot.finish().await?;
-                return Err(Refusal::GoesBack);
-            }
-            Some(_) => self.centres.answered().join(&position),
-            None => {
-                metrics::counter!("api_answers_gone_back_total").increment(1);
-                tracing::warn!(
-                    centre = self.name(),
-                    "answers lack counts that were answered before"
-                );
-                *self.centres.answered() = position;
-            }
+        if position.covers(&self.must_have) {
+            self.centres.answered().join(&position);
+        } else if self.may_go_back {
+            metrics::counter!("api_answers_gone_back_total").increment(1);
+            tracing::warn!(
+                centre = self.name(),
+                "answers lack counts that were answered before"
+            );
+            *self.centres.answered() = position;
+        } else {
+            snapshot.finish().await?;
+            return Err(Refusal::GoesBack);
         }
         Ok((snapshot, found))
     }
@@ -338,23 +291,24 @@ impl Visit {
 mod tests {
     use super::*;
 
-    fn answering(is_behind: bool) -> Known {
-        Known {
-            answers: Some(true),
-            complete_until: None,
-            is_behind,
-        }
+    fn centres(names: &[&str]) -> Result<Centres, Error> {
+        let centre = |name: &&str| Centre {
+            name: (*name).to_owned(),
+            server: serde_json::from_str(r#"{"user":"nobody"}"#).unwrap(),
+        };
+        Centres::new(names.iter().map(centre))
+    }
+
+    fn timed_out(limit_s: u64) -> Refusal {
+        Refusal::Database(store::Error::TimedOut {
+            action: "ask",
+            server: "central".to_owned(),
+            limit: Duration::from_secs(limit_s),
+        })
     }
 
     #[test]
     fn every_centre_has_a_name_of_its_own() {
-        let centres = |names: &[&str]| {
-            let centre = |name: &&str| Centre {
-                name: (*name).to_owned(),
-                server: serde_json::from_str(r#"{"user":"nobody"}"#).unwrap(),
-            };
-            Centres::new(names.iter().map(centre))
-        };
         assert_eq!(centres(&["central", "standby"]).unwrap().count(), 2);
         let refusal = centres(&["central", "standby", "central"])
             .map(|_| ())
@@ -362,31 +316,59 @@ mod tests {
         assert!(refusal.to_string().contains("two centres are called 'central'"));
     }
 
-    #[test]
-    fn the_first_that_answers_and_is_not_behind_is_in_charge() {
-        let (well, behind, silent) = (answering(false), answering(true), answering(false).silent());
-        assert_eq!(order(&[Known::default()]), [0]);
-        assert_eq!(order(&[well, well]), [0, 1]);
-        assert_eq!(order(&[behind, well]), [1, 0]);
-        assert_eq!(
-            order(&[silent, behind]),
-            [1],
-            "nobody waits for one that is silent"
-        );
-        assert_eq!(order(&[silent, silent]), [0, 1], "unless there is no other");
+    #[tokio::test]
+    async fn a_request_goes_on_where_its_centre_cannot_be_reached() {
+        let centres = centres(&["central", "standby"]).unwrap();
+        let asked = Mutex::new(Vec::new());
+        let work = |visit: Visit| {
+            asked.lock().unwrap().push(visit.name().to_owned());
+            async move {
+                match visit.name() {
+                    "central" => Err(timed_out(3)),
+                    _ => Ok(()),
+                }
+            }
+        };
+        centres.ask(&work).await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), ["central", "standby"]);
+        centres.ask(&work).await.unwrap();
+        let expected = ["central", "standby", "standby"];
+        assert_eq!(*asked.lock().unwrap(), expected, "it is passed over");
     }
 
-    #[test]
-    fn a_centre_that_was_behind_or_away_is_back_when_it_has_caught_up() {
-        let at = |s: i64| Some(Instant::from_unix_ms(s * 1000));
-        let is_behind = |before: Known, own, newest| before.seen(own, newest).is_behind;
-        let (well, behind) = (answering(false), answering(true));
-        assert!(!is_behind(well, at(70), at(100)));
-        assert!(is_behind(well, at(69), at(100)));
-        assert!(is_behind(behind, at(94), at(100)));
-        assert!(!is_behind(behind, at(95), at(100)));
-        assert!(is_behind(well.silent(), at(94), at(100)), "it has been away");
-        assert!(is_behind(well, None, at(100)), "it does not know how far it is");
-        assert!(!is_behind(well, None, None), "none of them does");
+    #[tokio::test]
+    async fn what_another_centre_cannot_help_is_asked_once() {
+        let times_asked = async |names: &[&str], refusal: fn() -> Refusal| {
+            let asked = Mutex::new(0);
+            let work = |_| {
+                *asked.lock().unwrap() += 1;
+                async move { Err::<(), _>(refusal()) }
+            };
+            centres(names).unwrap().ask(work).await.unwrap_err();
+            asked.into_inner().unwrap()
+        };
+        let refused = times_asked(&["central", "standby"], || Refusal::TooManySeries);
+        assert_eq!(refused.await, 1);
+        assert_eq!(times_asked(&["central"], || timed_out(3)).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_centre_gets_its_time_to_catch_up_however_long_the_other_took() {
+        const HUNG: Duration = Duration::from_secs(20);
+        let begun = Clock::now();
+        let work = async |visit: Visit| match visit.name() {
+            "central" if begun.elapsed() < HUNG => {
+                tokio::time::sleep(HUNG).await;
+                Err(timed_out(20))
+            }
+            _ if visit.may_go_back => Ok(()),
+            _ => Err(Refusal::GoesBack),
+        };
+        centres(&["central", "standby"]).unwrap().ask(work).await.unwrap();
+        let waited = begun.elapsed() - HUNG;
+        assert!(
+            (CATCH_UP_LIMIT..2 * CATCH_UP_LIMIT).contains(&waited),
+            "{waited:?}"
+        );
     }
 }
