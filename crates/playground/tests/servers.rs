@@ -266,6 +266,25 @@ async fn a_second_centre_is_fed_like_the_first() {
         ids.push((centre.port - port, id.unwrap()));
     }
     assert_eq!(ids, [(1, 100_000), (3, 100_001)]);
+
+    let keeper = store::Account {
+        user: "eventtracker_keeper".to_owned(),
+        password: store::Password::File(dir.path().join("passwords/eventtracker_keeper")),
+    };
+    let central = store::Centre {
+        name: "central".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: description.central.port,
+    };
+    let mut outcomes = Vec::new();
+    for centre in description.centres() {
+        let outcome = store::check_other_centre(&centre.root(), &central, &keeper).await;
+        outcomes.push(outcome.map_err(|error| error.to_string()));
+    }
+    assert!(
+        matches!(&outcomes[..], [Err(same), Ok(())] if same.contains("both have server_id = 100000")),
+        "{outcomes:?}"
+    );
     playground.stop().await;
     drop(playground);
 

@@ -63,6 +63,11 @@ pub enum Error {
         setting: &'static str,
         value: u64,
     },
+    #[error(
+        "this centre and centre {other} both have server_id = {value}, so a region cuts off one when the other comes: \
+         set another in one of them (see deploy/mariadb-central.cnf)"
+    )]
+    SameServerId { other: String, value: u64 },
     #[error("host '{value}' may only have letters, digits, '.', '-' and ':'")]
     Host { value: String },
     #[error("no password is configured for {user}")]

@@ -23,6 +23,6 @@ pub use central::{
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
-pub use replication::{Centre, Source, SourceState, source_states, start_source};
+pub use replication::{Centre, Source, SourceState, check_other_centre, source_states, start_source};
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};
