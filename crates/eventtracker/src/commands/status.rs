@@ -377,7 +377,7 @@ mod tests {
             "{faults:?}"
         );
         let report = answer.report(&faults);
-        assert!(report.contains("UTC, by centre central\n\ncentre "), "{report}");
+        assert!(report.contains("UTC, by centre central\n\n centre "), "{report}");
     }
 
     #[test]
