@@ -32,6 +32,7 @@ mod queue_full;
 mod redelivery;
 mod restored_centre;
 mod roles_observed;
+mod second_centre;
 mod slow_clients;
 mod soak;
 mod stopped;

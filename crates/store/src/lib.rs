@@ -17,12 +17,12 @@ mod server;
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
-    Central, Found, NAMES_SCANNED_MAX, Name, QueueState, RegionClock, ShardSize, Snapshot, Status,
+    Central, Found, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize, Snapshot, Status,
     complete_until,
 };
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
-pub use replication::{Centre, Source, SourceState, source_states, start_source};
+pub use replication::{Centre, Source, SourceState, check_other_centre, source_states, start_source};
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};

@@ -162,6 +162,29 @@ async fn check_identity(centre_admin: &Server, source: &Source, account: &Accoun
     Ok(())
 }
 
+/// Refuses a centre that shares its `server_id` with another one. One that does not answer now is not compared.
+///
+/// # Errors
+/// `SameServerId`, or this centre did not answer.
+pub async fn check_other_centre(
+    centre_admin: &Server,
+    other: &Centre,
+    account: &Account,
+) -> Result<(), Error> {
+    let own = Identity::of(centre_admin).await?.server_id;
+    match Identity::of(&Server::at(&other.host, other.port, account)).await {
+        Ok(identity) if identity.server_id == own => Err(Error::SameServerId {
+            other: other.name.clone(),
+            value: own,
+        }),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(centre = other.name, %error, "a centre could not be compared");
+            Ok(())
+        }
+    }
+}
+
 impl Source {
     pub(crate) fn server(&self, account: &Account) -> Server {
         Server::at(&self.host, self.port, account)

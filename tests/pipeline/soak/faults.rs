@@ -73,18 +73,22 @@ enum Part {
     Beanstalkd,
     RegionalMariaDb,
     CentralMariaDb,
+    StandbyMariaDb,
     Api,
     Keeper,
+    StandbyKeeper,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     Part::Collector,
     Part::Worker,
     Part::Beanstalkd,
     Part::RegionalMariaDb,
     Part::CentralMariaDb,
+    Part::StandbyMariaDb,
     Part::Api,
     Part::Keeper,
+    Part::StandbyKeeper,
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -179,12 +183,15 @@ impl Fault {
         // The playground removes it only when it stops.
         let description: Description = world.rig.description();
         let region = &description.regions[&self.region];
+        let standby = description.standby.as_ref();
         match part {
             Part::Collector => region.pids.collector.all().get(self.number).copied(),
             Part::Worker => region.pids.worker.all().get(self.number).copied(),
             Part::Beanstalkd => Some(region.pids.beanstalkd),
             Part::RegionalMariaDb => Some(region.mariadb.pid),
             Part::CentralMariaDb => Some(description.central.pid),
+            Part::StandbyMariaDb => standby.map(|standby| standby.database.pid),
+            Part::StandbyKeeper => standby.and_then(|standby| standby.keeper),
             Part::Api => description.pids.api,
             Part::Keeper => description.pids.keeper,
         }
@@ -262,7 +269,7 @@ async fn send(signal: &str, pid: Option<u32>) -> bool {
 }
 
 impl World {
-    /// Everything that was acknowledged before `at` is in the answer.
+    /// At every centre, everything that was acknowledged before `at` is in the answer.
     pub(crate) async fn wait_until_complete(&self, at: Instant, limit: Duration) {
         wait_up_to(limit, "everything to be complete", async || {
             let url = format!("{}/v1/status", self.rig.description().api);
