@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use super::traffic::Traffic;
+use crate::ledger::Ledger;
 use crate::rig::{Rig, try_put, wait_up_to};
 use crate::sender::FIRST_MINUTE;
 use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare, uuid};
@@ -214,7 +215,7 @@ impl Fault {
         );
         let job =
             json!({ "accepted": FIRST_MINUTE, "names": [name], "batches": [{ "id": id, "counts": counts }] });
-        let (body, mut stored) = (job.to_string(), 0);
+        let (body, mut stored, mut ledger) = (job.to_string(), 0, Ledger::default());
         for _ in 0..2 {
             match try_put(rig, &self.region, body.as_bytes()).await {
                 Ok(reply) if reply.contains("INSERTED") => stored += 1,
@@ -222,12 +223,14 @@ impl Fault {
                 Ok(reply) if !reply.is_empty() => {}
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
                 // The reply was lost.
-                _ => traffic.doubtful(&name, 1),
+                _ => ledger.doubtful(&name, FIRST_MINUTE, 1),
             }
         }
         if stored > 0 {
-            traffic.acknowledged(&name, 1);
+            ledger = Ledger::default();
+            ledger.acknowledged(&name, FIRST_MINUTE, 1);
         }
+        traffic.merge(ledger);
         stored == 2
     }
 
@@ -237,8 +240,7 @@ impl Fault {
         };
         let Ok(disk) = disk.try_lock() else { return false };
         disk.fill();
-        let padding = pad_queue(&world.rig, SMALL).await;
-        traffic.acknowledged("padding", padding);
+        traffic.merge(pad_queue(&world.rig, SMALL).await);
         tokio::time::sleep(self.lasts).await;
         disk.free();
         true
