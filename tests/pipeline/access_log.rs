@@ -63,7 +63,7 @@ async fn the_log_counts_the_same_everywhere() {
         "{shown:?}"
     );
 
-    let mut conn = centre::connect(&rig.description()).await;
+    let mut conn = centre::connect(&rig.description().central).await;
     let shard = model::Shard::of(model::EventId::of("web.requests"));
     let sql = format!(
         "SELECT SUM(count) FROM {shard}.EventMinute \

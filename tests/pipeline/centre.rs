@@ -1,17 +1,17 @@
-//! What the centre holds, by SQL.
+//! What a centre holds, by SQL.
 
 use std::collections::BTreeMap;
 
 use model::{EventId, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use playground::Description;
+use playground::Database;
 
 /// Counts by eventId and minute (unix seconds).
 pub(crate) type Counts = BTreeMap<(u64, i64), u64>;
 
-pub(crate) async fn connect(description: &Description) -> Conn {
-    description.central.root().connect().await.unwrap()
+pub(crate) async fn connect(centre: &Database) -> Conn {
+    centre.root().connect().await.unwrap()
 }
 
 /// Every count of every shard. Fails on an id outside its shard's range.

@@ -57,8 +57,11 @@ async fn expect_engines(rig: &Rig) {
     const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, ROW_FORMAT, CREATE_OPTIONS \
          FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE 'bigdata\\_%'";
     let description = rig.description();
-    let central: Vec<(String, String, String, String, String)> =
-        centre::connect(&description).await.query(TABLES).await.unwrap();
+    let central: Vec<(String, String, String, String, String)> = centre::connect(&description.central)
+        .await
+        .query(TABLES)
+        .await
+        .unwrap();
     let count = |table: &str| central.iter().filter(|row| row.1 == table).count();
     assert_eq!(
         (count("EventMinute"), count("EventDay"), count("EventTags")),
@@ -100,7 +103,7 @@ async fn expect_schema_commands(rig: &Rig) {
             assert!(done.status.success(), "{action} {name}: {done:?}");
         }
     }
-    let mut conn = centre::connect(&rig.description()).await;
+    let mut conn = centre::connect(&rig.description().central).await;
     conn.query_drop("ALTER TABLE bigdata_7.EventDay DROP KEY eventDay")
         .await
         .unwrap();

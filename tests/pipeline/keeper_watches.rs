@@ -18,7 +18,7 @@ const PASSES: u64 = 2;
 async fn compares_clocks() {
     let rig = Rig::start(one_region()).await;
     wait_until("the region's clock to be compared", async || {
-        let mut conn = centre::connect(&rig.description()).await;
+        let mut conn = centre::connect(&rig.description().central).await;
         let row: Option<(i64, i64)> = conn
             .query_first("SELECT aheadMs, peakMs FROM eventtracker.ClockOffset WHERE region = 'eu'")
             .await
@@ -97,7 +97,7 @@ async fn purges_what_the_centre_has_applied_and_nothing_else() {
     count_and_flush(&rig, &mut ledger).await;
     only_newest_is_left(&rig).await;
 
-    let mut conn = centre::connect(&rig.description()).await;
+    let mut conn = centre::connect(&rig.description().central).await;
     conn.query_drop("STOP SLAVE 'eu'").await.unwrap();
     let before = binlogs(&rig).await;
     count_and_flush(&rig, &mut ledger).await;
@@ -146,7 +146,7 @@ async fn purges_what_the_centre_has_applied_and_nothing_else() {
 }
 
 /// Counts something in the region's newest binlog file and begins another.
-async fn count_and_flush(rig: &Rig, ledger: &mut Ledger) {
+pub(crate) async fn count_and_flush(rig: &Rig, ledger: &mut Ledger) {
     rig.post_until_accepted("eu", &json!({ "name": "kept", "timestamp": MINUTE, "count": 7 }))
         .await;
     ledger.acknowledged("kept", MINUTE, 7);
@@ -160,7 +160,7 @@ async fn count_and_flush(rig: &Rig, ledger: &mut Ledger) {
     conn.query_drop("FLUSH BINARY LOGS").await.unwrap();
 }
 
-async fn only_newest_is_left(rig: &Rig) {
+pub(crate) async fn only_newest_is_left(rig: &Rig) {
     wait_until("the older binlog files to be purged", async || {
         match binlogs(rig).await {
             files if files.len() == 1 => Ok(()),
@@ -170,14 +170,14 @@ async fn only_newest_is_left(rig: &Rig) {
     .await;
 }
 
-async fn binlogs(rig: &Rig) -> Vec<String> {
+pub(crate) async fn binlogs(rig: &Rig) -> Vec<String> {
     let root = rig.description().regions["eu"].mariadb.root();
     let mut conn = root.connect().await.unwrap();
     let rows: Vec<Row> = conn.query("SHOW BINARY LOGS").await.unwrap();
     rows.into_iter().map(|mut row| row.take(0).unwrap()).collect()
 }
 
-async fn alarms(rig: &Rig) -> Vec<Value> {
+pub(crate) async fn alarms(rig: &Rig) -> Vec<Value> {
     let status = rig.get("/v1/status").await.json;
     status["alarms"].as_array().unwrap().clone()
 }

@@ -33,7 +33,7 @@ async fn without_timestamps() {
         .collect();
     expected.sort_unstable();
     wait_until("every name once", async || {
-        let mut conn = crate::centre::connect(&rig.description()).await;
+        let mut conn = crate::centre::connect(&rig.description().central).await;
         let counts = crate::centre::counts(&mut conn).await.unwrap();
         let found: Vec<_> = counts.iter().map(|((id, _), &count)| (*id, count)).collect();
         assert!(found.len() <= EVENTS, "a name was counted in two minutes");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use model::EventId;
+use playground::Database;
 use serde_json::json;
 
 use crate::centre;
@@ -37,10 +38,10 @@ impl Ledger {
         self.acknowledged.values().sum()
     }
 
-    /// Waits until the centre holds exactly what was acknowledged, then until nothing is on its way any more,
+    /// Waits until every centre holds exactly what was acknowledged, then until nothing is on its way any more,
     /// and compares again.
     pub(crate) async fn expect_at_centre(&self, rig: &Rig) {
-        self.wait_for_equality(rig).await;
+        self.wait_for_equality_everywhere(rig).await;
         for region in rig.regions() {
             wait_until("an empty queue", async || match rig.tube(&region).await {
                 tube if tube.jobs() == 0 => Ok(()),
@@ -58,12 +59,18 @@ impl Ledger {
             assert_eq!(marked.status, 202, "{marked:?}");
             with_marks.acknowledged(&name, minute, 1);
         }
-        with_marks.wait_for_equality(rig).await;
+        with_marks.wait_for_equality_everywhere(rig).await;
     }
 
-    async fn wait_for_equality(&self, rig: &Rig) {
+    async fn wait_for_equality_everywhere(&self, rig: &Rig) {
+        for centre in rig.description().centres() {
+            self.wait_for_equality(centre).await;
+        }
+    }
+
+    async fn wait_for_equality(&self, centre: &Database) {
         wait_until("the centre to have what was acknowledged", async || {
-            let mut conn = centre::connect(&rig.description()).await;
+            let mut conn = centre::connect(centre).await;
             let found = centre::counts(&mut conn).await.map_err(|e| e.to_string())?;
             let difference = self.compare(&found);
             assert!(difference.doubled == 0, "{difference}");

@@ -33,6 +33,7 @@ mod redelivery;
 mod regions;
 mod restored_centre;
 mod roles_observed;
+mod second_centre;
 mod slow_clients;
 mod soak;
 mod stopped;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::ledger::Ledger;
 use crate::rig::{Rig, try_put};
 use crate::sender::FIRST_MINUTE;
 
@@ -29,16 +30,26 @@ pub(crate) fn prepare(data: &Path, regions: &[String]) {
     std::fs::write(data.join("regions"), names).unwrap();
 }
 
-/// Puts jobs until beanstalkd takes no more. Returns how many it took: each counts one `padding` in the first minute.
-pub(crate) async fn pad_queue(rig: &Rig, region: &str) -> u64 {
-    for jobs in 0..PADDING_JOBS_MAX {
+/// Puts jobs until beanstalkd takes no more, each of which counts one under a name of its own in the first minute.
+pub(crate) async fn pad_queue(rig: &Rig, region: &str) -> Ledger {
+    let mut ledger = Ledger::default();
+    for _ in 0..PADDING_JOBS_MAX {
         let id = uuid(rand::random());
-        let counts = json!({ FIRST_MINUTE.to_string(): [[0, 1]] });
-        let job = json!({ "accepted": FIRST_MINUTE, "names": ["padding"], "batches": [{ "id": id, "counts": counts }] });
+        let (name, counts) = (
+            format!("padding.{id}"),
+            json!({ FIRST_MINUTE.to_string(): [[0, 1]] }),
+        );
+        let job =
+            json!({ "accepted": FIRST_MINUTE, "names": [name], "batches": [{ "id": id, "counts": counts }] });
         let body = format!("{job}{}", " ".repeat(PADDING_BYTES));
         match try_put(rig, region, body.as_bytes()).await {
-            Ok(reply) if reply.contains("INSERTED") => {}
-            _ => return jobs,
+            Ok(reply) if reply.contains("INSERTED") => ledger.acknowledged(&name, FIRST_MINUTE, 1),
+            Ok(reply) if reply.contains("OUT_OF_MEMORY") => return ledger,
+            // beanstalkd is away, or its reply was lost.
+            _ => {
+                ledger.doubtful(&name, FIRST_MINUTE, 1);
+                return ledger;
+            }
         }
     }
     panic!("beanstalkd took {PADDING_JOBS_MAX} jobs of {PADDING_BYTES} bytes on a disk of {QUEUE_MIB} MiB");

@@ -73,7 +73,7 @@ fn variable(name: &str) -> Option<u64> {
     )
 }
 
-/// Two or three regions behind relays, one of them with a clock that is off, one with small disks where these can be had.
+/// Two centres; two or three regions behind relays, one of them with a clock that is off, one with small disks where these can be had.
 async fn start(rng: &mut StdRng) -> World {
     let mut regions = two_regions().regions;
     if rng.random_bool(0.5) {
@@ -97,6 +97,7 @@ async fn start(rng: &mut StdRng) -> World {
         clocks_ahead_s: BTreeMap::from([("us".to_owned(), off_s)]),
         central_overrides: settings("[keeper]\nbinlog_keep_hours = 0\naudit_interval_s = 20"),
         regions,
+        standby: true,
         ..two_regions()
     });
     World {
@@ -134,30 +135,37 @@ async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut 
     compare(world, traffic, report).await;
 }
 
-/// Every centre against the ledger; then the audit.
+/// Every centre against the ledger; then the audits.
 async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
     let ledger = traffic.ledger();
-    let at_centre = wait_up_to(RECOVERY_LIMIT, "the comparison", async || {
-        let mut conn = centre::connect(&world.rig.description()).await;
-        let found = centre::counts(&mut conn)
-            .await
-            .map_err(|error| error.to_string())?;
+    for database in world.rig.description().centres() {
+        let found = wait_up_to(RECOVERY_LIMIT, "the counts of a centre", async || {
+            let mut conn = database
+                .root()
+                .connect()
+                .await
+                .map_err(|error| error.to_string())?;
+            let counts = centre::counts(&mut conn).await;
+            counts.map_err(|error| error.to_string())
+        })
+        .await;
         report.counted = (found.values().sum(), ledger.total());
-        Ok(ledger.compare(&found))
-    })
-    .await;
-    if at_centre.lost + at_centre.doubled > 0 {
-        report.difference = Some(at_centre);
-        return;
+        let difference = ledger.compare(&found);
+        if difference.lost + difference.doubled > 0 {
+            report.difference = Some(difference);
+            return;
+        }
     }
-    let config = world.rig.config("central");
-    let arguments = [
-        "audit",
-        "--config",
-        config.to_str().unwrap(),
-        "--from",
-        "2025-11-01T00:00:00Z",
-    ];
+    for centre in ["central", "standby"] {
+        audit(&world.rig, centre).await;
+        report.audits += 1;
+    }
+}
+
+async fn audit(rig: &Rig, centre: &str) {
+    let config = rig.config(centre);
+    let config = config.to_str().unwrap();
+    let arguments = ["audit", "--config", config, "--from", "2025-11-01T00:00:00Z"];
     wait_up_to(RECOVERY_LIMIT, "the audit to be equal", async || {
         let output = eventtracker(&arguments).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -166,5 +174,4 @@ async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
         output.status.success().then_some(()).ok_or(text)
     })
     .await;
-    report.audits += 1;
 }

@@ -44,7 +44,7 @@ async fn restart_workers(rig: &Rig, region: &str) {
 /// Flushes whose requests are repeated in the end, and whose ids only the old server's ledger has.
 async fn wait_until_counted(rig: &Rig) {
     wait_until("the region to have counted", async || {
-        let mut centre = centre::connect(&rig.description()).await;
+        let mut centre = centre::connect(&rig.description().central).await;
         let sql = "SELECT flushes FROM bigdata_0.RegionTotal WHERE region = 'eu'";
         match centre.query_first::<u64, _>(sql).await.unwrap() {
             Some(2..) => Ok(()),
@@ -288,7 +288,7 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     count(&rig, "us", &mut ledger, "unplanned", 40).await;
     ledger.expect_at_centre(&rig).await;
     keep_marks(&rig, &mut ledger);
-    let mut centre = centre::connect(&rig.description()).await;
+    let mut centre = centre::connect(&rig.description().central).await;
     centre.query_drop("STOP SLAVE 'eu' SQL_THREAD").await.unwrap();
     count(&rig, "eu", &mut ledger, "unplanned.received", 9).await;
     wait_until_received(&rig).await;

@@ -9,6 +9,7 @@ use model::Instant;
 use serde::Serialize;
 use store::{Range, Verdict};
 
+use crate::centres::Visit;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::routes::Api;
@@ -19,6 +20,8 @@ const RANGE_MS_MAX: i64 = 8 * 86_400_000;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
+    /// The one that was audited.
+    centre: String,
     from: f64,
     until: f64,
     equal: bool,
@@ -61,8 +64,13 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
     }
     // One at a time: it keeps a core of the centre busy.
     let _turn = api.audits.try_acquire().map_err(|_| Refusal::Busy)?;
-    let audit = store::audit_centre(&api.centre, range).await?;
+    let audit = async |visit: Visit| {
+        let audit = store::audit_centre(visit.server(), range).await?;
+        Ok((visit.name().to_owned(), audit))
+    };
+    let (centre, audit) = api.centres.ask(audit).await?;
     Ok(Json(Answer {
+        centre,
         from: range.from.unix_s(),
         until: range.until.unix_s(),
         equal: !audit.has_gap() && audit.is_known(),

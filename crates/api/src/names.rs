@@ -7,6 +7,7 @@ use model::Glob;
 use serde::Serialize;
 use store::{Found, Name};
 
+use crate::centres::Visit;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::routes::Api;
@@ -42,7 +43,9 @@ impl From<Name> for Listed {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>, Refusal> {
     let (pattern, limit) = parse(uri.query())?;
-    let Found::Names(names) = api.central.names(pattern.as_ref(), limit).await? else {
+    let pattern = pattern.as_ref();
+    let search = async |visit: Visit| Ok(visit.central().names(pattern, limit).await?);
+    let Found::Names(names) = api.centres.ask(search).await? else {
         return Err(Refusal::PatternTooBroad);
     };
     Ok(Json(Answer {

@@ -1,39 +1,48 @@
-//! Whether the central database answers.
+//! Whether the central databases answer.
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use listener::Health;
-use store::Central;
 use tokio_util::sync::CancellationToken;
+
+use crate::centres::Centres;
 
 pub(crate) const CENTRAL_DATABASE: &str = "central database";
 
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// Keeps `health` up to date until `shutdown`; logs when the answer changes.
-pub(crate) async fn watch(central: Central, health: Health, shutdown: CancellationToken) {
-    let checks = async {
-        let mut answered = None;
-        loop {
-            let outcome = central.ping().await;
-            let answers = outcome.is_ok();
-            match outcome {
-                Ok(()) => {
-                    health.ready(CENTRAL_DATABASE);
-                    if answered != Some(true) {
-                        tracing::info!("the central database answers");
-                    }
+/// Looks at every centre until `shutdown`, and keeps `health` up to date: one that answers is enough.
+pub(crate) async fn watch(centres: Centres, health: Health, shutdown: CancellationToken) {
+    let watches = (0..centres.count()).map(|at| watch_one(&centres, at, &health));
+    shutdown.run_until_cancelled(join_all(watches)).await;
+}
+
+/// Logs when the answer changes.
+async fn watch_one(centres: &Centres, at: usize, health: &Health) {
+    let mut answered = None;
+    loop {
+        let outcome = centres.look(at).await;
+        let answers = outcome.is_ok();
+        let name = centres.name(at);
+        match outcome {
+            Ok(()) => {
+                health.ready(CENTRAL_DATABASE);
+                if answered != Some(true) {
+                    tracing::info!(centre = name, "the central database answers");
                 }
-                Err(error) => {
-                    if answered != Some(false) {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
-                    }
+            }
+            Err(error) => {
+                if answered != Some(false) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, centre = name, "the central database does not answer");
+                }
+                if !centres.any_answers() {
                     health.not_ready(CENTRAL_DATABASE, &error);
                 }
             }
-            answered = Some(answers);
-            tokio::time::sleep(CHECK_EVERY).await;
         }
-    };
-    shutdown.run_until_cancelled(checks).await;
+        answered = Some(answers);
+        tokio::time::sleep(CHECK_EVERY).await;
+    }
 }

@@ -62,6 +62,9 @@ pub(crate) enum Refusal {
     TookTooLong,
     #[error("the central database did not answer")]
     Database(#[from] store::Error),
+    /// Of one centre; the request goes on elsewhere, or waits.
+    #[error("the central database lacks counts that were answered before")]
+    GoesBack,
 }
 
 fn listed(known: &[&str]) -> String {
@@ -77,7 +80,9 @@ impl Refusal {
         match self {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Busy | Self::TookTooLong | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::BAD_REQUEST,
         }
     }

@@ -8,9 +8,9 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use store::{Central, Server};
 use tokio::sync::Semaphore;
 
+use crate::centres::Centres;
 use crate::refusal::Refusal;
 use crate::{audit, names, series, status};
 
@@ -20,15 +20,13 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct Api {
-    pub(crate) central: Central,
+    pub(crate) centres: Centres,
     /// A permit for each point of a series held in memory, until its answer is sent.
     pub(crate) points: Arc<Semaphore>,
-    /// For audits, whose statements take longer than those of `central` may.
-    pub(crate) centre: Server,
     pub(crate) audits: Arc<Semaphore>,
 }
 
-pub(crate) fn all(central: Central, centre: Server) -> Router {
+pub(crate) fn all(centres: Centres) -> Router {
     let audits = Arc::new(Semaphore::new(1));
     let points = Arc::new(Semaphore::new(series::POINTS_HELD_MAX));
     Router::new()
@@ -37,9 +35,8 @@ pub(crate) fn all(central: Central, centre: Server) -> Router {
         .route("/v1/status", get(status::get))
         .route("/v1/audit", get(audit::get))
         .with_state(Api {
-            central,
+            centres,
             points,
-            centre,
             audits,
         })
 }

@@ -9,9 +9,11 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use model::{Glob, Instant, Step};
 use store::Found;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, Format, Series};
 use crate::buckets::Buckets;
+use crate::centres::Visit;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::routes::Api;
@@ -97,23 +99,37 @@ fn patterns(parameters: &Parameters) -> Result<Vec<Glob>, Refusal> {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let query = Query::parse(uri.query(), &headers, Instant::from(SystemTime::now()))?;
-    let format = query.format;
-    Ok(read(&api, query).await?.into_response(format))
+    let read = api.centres.ask(|visit| read(&api.points, &query, visit)).await?;
+    let answer = Answer {
+        buckets: query.buckets,
+        complete_until: read.complete_until,
+        series: read.series,
+        _room: read.room,
+    };
+    Ok(answer.into_response(query.format))
+}
+
+/// What one centre has of an answer.
+struct Read {
+    complete_until: Option<Instant>,
+    /// By name.
+    series: Vec<Series>,
+    room: OwnedSemaphorePermit,
 }
 
 /// Names and counts out of one snapshot; the sums are made as the rows come.
-async fn read(api: &Api, query: Query) -> Result<Answer, Refusal> {
-    let (mut snapshot, found) = api.central.snapshot(&query.patterns, SERIES_MAX).await?;
+async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Read, Refusal> {
+    let (mut snapshot, found) = visit.snapshot(&query.patterns, SERIES_MAX).await?;
     let Found::Names(names) = found else {
         return Err(Refusal::TooManySeries);
     };
-    let buckets = query.buckets;
+    let buckets = &query.buckets;
     let points = names.len() * buckets.len();
     if points > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
     }
     let permits = u32::try_from(points).map_err(|_| Refusal::TooManyPoints)?;
-    let room = Arc::clone(&api.points)
+    let room = Arc::clone(rooms)
         .try_acquire_many_owned(permits)
         .map_err(|_| Refusal::Busy)?;
 
@@ -136,11 +152,10 @@ async fn read(api: &Api, query: Query) -> Result<Answer, Refusal> {
     }
     let complete_until = snapshot.complete_until().await?;
     snapshot.finish().await?;
-    Ok(Answer {
-        buckets,
+    Ok(Read {
         complete_until,
         series,
-        _room: room,
+        room,
     })
 }
 

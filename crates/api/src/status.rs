@@ -10,6 +10,7 @@ use model::Instant;
 use serde::Serialize;
 use store::{QueueState, RegionClock, ShardSize, SourceState, Status};
 
+use crate::centres::{Centres, Known, Visit};
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::routes::Api;
@@ -19,6 +20,10 @@ const CLOCK_LAG_S_MAX: f64 = 10.0;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
+    /// The one that all of this is of.
+    centre: String,
+    /// In the order in which they are preferred.
+    centres: Vec<Centre>,
     complete_until: Option<f64>,
     regions: Vec<Region>,
     shards: Vec<Shard>,
@@ -26,6 +31,15 @@ pub(crate) struct Answer {
     alarms: Vec<Alarm>,
     /// A backup of the centre that is older cannot be attached to the regions' binlogs any more.
     oldest_backup: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Centre {
+    name: String,
+    /// `None` before it was first asked.
+    answers: Option<bool>,
+    /// As last seen.
+    complete_until: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,11 +95,38 @@ struct Shard {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>, Refusal> {
     Parameters::parse(uri.query(), &[])?;
-    let status = api.central.status().await?;
-    Ok(Json(answer(status, Instant::from(SystemTime::now()))))
+    let read = async |visit: Visit| {
+        let status = visit.central().status().await?;
+        Ok((visit.name().to_owned(), status))
+    };
+    let (name, status) = api.centres.ask(read).await?;
+    let centres = centres(&name, store::complete_until(&status.clocks), &api.centres);
+    Ok(Json(answer(
+        name,
+        centres,
+        status,
+        Instant::from(SystemTime::now()),
+    )))
 }
 
-fn answer(status: Status, now: Instant) -> Answer {
+/// All centres as they were last seen; the one that answers, as it is.
+fn centres(answering: &str, complete_until: Option<Instant>, all: &Centres) -> Vec<Centre> {
+    let centre = |(name, known): (&str, Known)| {
+        let (answers, complete_until) = if name == answering {
+            (Some(true), complete_until)
+        } else {
+            (known.answers, known.complete_until)
+        };
+        Centre {
+            name: name.to_owned(),
+            answers,
+            complete_until: complete_until.map(Instant::unix_s),
+        }
+    };
+    all.named_states().map(centre).collect()
+}
+
+fn answer(centre: String, centres: Vec<Centre>, status: Status, now: Instant) -> Answer {
     let complete_until = store::complete_until(&status.clocks);
     let mut clocks = status.clocks;
     let mut regions = BTreeMap::<String, (Option<QueueState>, Option<SourceState>)>::new();
@@ -109,6 +150,8 @@ fn answer(status: Status, now: Instant) -> Answer {
         since: since.unix_s(),
     };
     Answer {
+        centre,
+        centres,
         complete_until: complete_until.map(Instant::unix_s),
         regions: regions
             .into_iter()
@@ -283,7 +326,13 @@ mod tests {
             alarms: Vec::new(),
             oldest_backup: None,
         };
-        let answer = serde_json::to_value(answer(status, Instant::from_unix_ms(10_000))).unwrap();
+        let answer = serde_json::to_value(answer(
+            "central".to_owned(),
+            Vec::new(),
+            status,
+            Instant::from_unix_ms(10_000),
+        ))
+        .unwrap();
         let replication = serde_json::json!(
             {"running": false, "io": "Connecting", "sql": "Yes", "error": "error reconnecting"});
         let queue = serde_json::json!(

@@ -138,6 +138,11 @@ mod tests {
         assert!(config.collector.is_some() && config.worker.is_some() && config.replication.is_some());
         assert!(config.central.is_some() && config.analyst.is_some() && config.api.is_some());
         assert!(!config.source.is_empty());
+        let with_another = SAMPLE.replace("# [[other_centre]]", "[[other_centre]]");
+        let with_another = ["name", "host", "port"].iter().fold(with_another, |text, key| {
+            text.replacen(&format!("\n# {key} = "), &format!("\n{key} = "), 1)
+        });
+        assert_eq!(Config::parse(&with_another).unwrap().other_centre.len(), 1);
     }
 
     /// What is commented out is a setting that exists, with its default; but for those that have none.

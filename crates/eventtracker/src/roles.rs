@@ -105,9 +105,15 @@ impl Api {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
         let central = config.file.section(config.central, "central")?;
+        let others = config.other_centre.into_iter().map(|other| api::Centre {
+            server: central.elsewhere(&other.host, other.port),
+            name: other.name,
+        });
+        let others = others.collect();
         Ok(api::run(
             config.file.section(config.api, "api")?,
-            &central,
+            central,
+            others,
             metrics_recorder()?,
             stop_signal()?,
         )

@@ -1,4 +1,8 @@
 //! Which of a region's binlog files every centre has applied, and which of those are old enough to go.
+//!
+//! Each centre has a keeper that does this, with notes of its own at its own centre. They need not agree: each purges only what
+//! all centres had applied when it asked, a position never falls while its centre runs, and a file that the other keeper has
+//! purged meanwhile is an error of this pass, which the next one does not meet again.
 
 use std::collections::BTreeMap;
 

@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 const LOCK_FILE: &str = "lock";
 
 /// The roles, as the first argument of our own program.
-const ROLES: [&str; 3] = ["collector", "worker", "api"];
+const ROLES: [&str; 4] = ["collector", "worker", "api", "keeper"];
 
 /// A data directory that is ours as long as this value lives.
 #[derive(Debug)]

@@ -14,6 +14,9 @@ pub struct Description {
     /// Base address of the api, as `http://127.0.0.1:7070`.
     pub api: String,
     pub central: Database,
+    /// The second centre, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Standby>,
     pub regions: BTreeMap<String, Region>,
     pub pids: CentrePids,
 }
@@ -23,6 +26,15 @@ pub struct Database {
     pub socket: PathBuf,
     pub port: u16,
     pub pid: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standby {
+    #[serde(flatten)]
+    pub database: Database,
+    /// Process id of its keeper; missing where only the servers were started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +82,12 @@ impl Description {
         let text = std::fs::read(&path)
             .with_context(|| format!("failed to read {}: is the playground running?", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("failed to understand {}", path.display()))
+    }
+
+    /// The databases of all centres, the preferred one first.
+    pub fn centres(&self) -> impl Iterator<Item = &Database> {
+        let standby = self.standby.as_ref().map(|standby| &standby.database);
+        std::iter::once(&self.central).chain(standby)
     }
 
     /// Replaces the file as a whole, so that nobody reads half of it.
@@ -163,6 +181,22 @@ mod tests {
             written,
             serde_json::from_str::<serde_json::Value>(EXAMPLE).unwrap()
         );
+    }
+
+    #[test]
+    fn a_second_centre_is_one_field_more() {
+        const STANDBY: &str = r#"{"socket":"/d/standby/mariadb.sock","port":7073,"pid":9,"keeper":10}"#;
+        let text = EXAMPLE.replacen(r#""regions""#, &format!(r#""standby":{STANDBY},"regions""#), 1);
+        let description: Description = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            description
+                .centres()
+                .map(|centre| centre.port)
+                .collect::<Vec<_>>(),
+            [7071, 7073]
+        );
+        let written = serde_json::to_value(&description).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(&text).unwrap());
     }
 
     #[test]

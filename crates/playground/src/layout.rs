@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::Options;
+use crate::centre::{CENTRAL, Centre, STANDBY};
 
 /// Collectors, or workers, of one region: as many as its ten ports have room for.
 pub const ROLES_PER_REGION_MAX: usize = 4;
@@ -19,7 +20,7 @@ const MARIADB_OFFSET: u16 = 2;
 const REGION_NAME_MAX: usize = 32;
 
 /// What the data directory calls its own files; a region gets a directory there, too.
-const RESERVED_NAMES: [&str; 5] = ["central", "lock", "logs", "passwords", "regions"];
+const RESERVED_NAMES: [&str; 6] = [CENTRAL, "lock", "logs", "passwords", "regions", STANDBY];
 
 /// `sun_path` holds 108 bytes, one of them the closing zero.
 const SOCKET_PATH_MAX: usize = 107;
@@ -32,6 +33,8 @@ pub(crate) struct Layout {
     pub dir: PathBuf,
     pub port: u16,
     pub regions: Vec<Region>,
+    pub central: Centre,
+    pub standby: Option<Centre>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,12 +93,19 @@ impl Layout {
             dir: dir.to_owned(),
             port: options.port,
             regions,
+            central: Centre::central(dir, options.port),
+            standby: options.standby.then(|| Centre::standby(dir, options.port)),
         };
         layout.check_paths()?;
+        Centre::check_none_is_left_out(dir, layout.standby.as_ref())?;
         Ok(layout)
     }
 
-    /// The regions that the centre replicates from.
+    pub(crate) fn centres(&self) -> impl Iterator<Item = &Centre> {
+        std::iter::once(&self.central).chain(&self.standby)
+    }
+
+    /// The regions that every centre replicates from.
     pub(crate) fn attached(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter().filter(|region| region.is_attached)
     }
@@ -117,11 +127,12 @@ impl Layout {
 
     /// Every port that the servers and roles are going to use, with the part that uses it.
     pub(crate) fn ports(&self, options: &Options) -> Vec<(String, u16)> {
-        let mut ports = vec![
-            ("api".to_owned(), self.port),
-            ("central MariaDB".to_owned(), self.central_port()),
-            ("keeper".to_owned(), self.keeper_port()),
-        ];
+        let mut ports = vec![("api".to_owned(), self.port)];
+        for centre in self.centres() {
+            let name = centre.name;
+            ports.push((format!("{name} MariaDB"), centre.mariadb_port));
+            ports.push((format!("{name} keeper"), centre.keeper_port));
+        }
         for region in &self.regions {
             let name = &region.name;
             ports.push((format!("beanstalkd of {name}"), region.beanstalkd_port()));
@@ -134,20 +145,8 @@ impl Layout {
         ports
     }
 
-    pub(crate) fn central_port(&self) -> u16 {
-        self.port + 1
-    }
-
-    pub(crate) fn keeper_port(&self) -> u16 {
-        self.port + 2
-    }
-
     pub(crate) fn logs(&self) -> PathBuf {
         self.dir.join("logs")
-    }
-
-    pub(crate) fn central_config(&self) -> PathBuf {
-        self.dir.join("central.toml")
     }
 
     pub(crate) fn region_config(&self, region: &Region) -> PathBuf {
@@ -285,6 +284,7 @@ mod tests {
         let options = Options {
             collectors: 4,
             workers: 4,
+            standby: true,
             ..options(&["eu", "us"], 7070)
         };
         let layout = Layout::new(&options, Path::new("/nowhere")).unwrap();
@@ -302,14 +302,21 @@ mod tests {
         let mut ports: Vec<u16> = layout.ports(&options).into_iter().map(|(_, port)| port).collect();
         ports.sort_unstable();
         ports.dedup();
-        assert_eq!(ports.len(), 3 + 2 * 10, "no port has two users");
+        assert_eq!(ports.len(), 5 + 2 * 10, "no port has two users");
+        let of_centres: Vec<_> = layout
+            .centres()
+            .map(|centre| (centre.name, centre.mariadb_port, centre.keeper_port))
+            .collect();
+        assert_eq!(of_centres, [("central", 7071, 7072), ("standby", 7073, 7074)]);
     }
 
     #[test]
     fn what_does_not_fit_is_refused_with_the_remedy() {
         assert!(refusal(&options(&[], 7070), "/d").contains("--regions eu"));
         assert!(refusal(&options(&["eu", "eu"], 7070), "/d").contains("named twice"));
-        assert!(refusal(&options(&["logs"], 7070), "/d").contains("call the region otherwise"));
+        for name in ["logs", "standby"] {
+            assert!(refusal(&options(&[name], 7070), "/d").contains("call the region otherwise"));
+        }
         assert!(refusal(&options(&["E/U"], 7070), "/d").contains("lower-case"));
         assert!(refusal(&options(&["eu", "us"], 65_510), "/d").contains("lower --port"));
         assert!(
@@ -329,6 +336,20 @@ mod tests {
             assert!(refusal(&options(&["eu"], 7070), dir).contains("another --data-dir"));
         }
         assert!(refusal(&options(&["eu"], 0), "/d").contains("such as 7070"));
+    }
+
+    #[test]
+    fn a_second_centre_is_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_str().unwrap();
+        std::fs::create_dir(dir.path().join("standby")).unwrap();
+        let without = options(&["eu"], 7070);
+        assert!(refusal(&without, path).contains("pass --standby, too"));
+        let with = Options {
+            standby: true,
+            ..without
+        };
+        Layout::new(&with, dir.path()).unwrap();
     }
 
     #[test]

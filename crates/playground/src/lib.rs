@@ -1,11 +1,12 @@
 //! A whole EventTracker on one machine: real servers and roles as child processes in one directory.
 //!
-//! Starts every region's beanstalkd, MariaDB, collectors and workers, the central MariaDB and the api on loopback;
+//! Starts every region's beanstalkd, MariaDB, collectors and workers, one or two central MariaDBs and the api on loopback;
 //! people try things out on it, tests and benchmarks run against it. Knows the roles only by their command lines.
 //! Promises that a server is never started where another may still run, that what dies is restarted after it is
 //! gone, and that nothing keeps running without its playground.
 
 mod accounts;
+mod centre;
 mod claim;
 mod demo;
 mod description;
@@ -28,9 +29,12 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
+use crate::centre::{CENTRAL, Centre};
 use crate::claim::Claim;
 use crate::demo::Demo;
-pub use crate::description::{CentrePids, DESCRIPTION_FILE, Database, Description, Pids, Region, RegionPids};
+pub use crate::description::{
+    CentrePids, DESCRIPTION_FILE, Database, Description, Pids, Region, RegionPids, Standby,
+};
 pub use crate::directory::Directory;
 use crate::layout::Layout;
 pub use crate::layout::ROLES_PER_REGION_MAX;
@@ -54,11 +58,11 @@ pub struct Options {
     /// The api's port; all others follow from it.
     pub port: u16,
     pub regions: Vec<String>,
-    /// Those of them that run but that the centre is not told of.
+    /// Those of them that run but that no centre is told of.
     pub unattached: Vec<String>,
     /// Those of them that have no roles: a beanstalkd and a MariaDB that nobody uses yet.
     pub servers_only: Vec<String>,
-    /// The port at which the centre reaches a region's MariaDB, where it is not its own: a [`Relay`]'s.
+    /// The port at which the centres reach a region's MariaDB, where it is not its own: a [`Relay`]'s.
     pub links: BTreeMap<String, u16>,
     /// By how many seconds the clock of a region's processes is ahead, with Debian's libfaketime.
     pub clocks_ahead_s: BTreeMap<String, i32>,
@@ -66,11 +70,13 @@ pub struct Options {
     pub collectors: usize,
     /// Workers in each region, at most [`ROLES_PER_REGION_MAX`].
     pub workers: usize,
+    /// Whether there is a second centre, fed by the same regions.
+    pub standby: bool,
     /// Whether to send the traffic of a shop that does not exist.
     pub demo: bool,
     /// Merged into every region's configuration, table by table.
     pub region_overrides: toml::Table,
-    /// Merged into the centre's configuration, table by table.
+    /// Merged into every centre's configuration, table by table.
     pub central_overrides: toml::Table,
 }
 
@@ -87,6 +93,7 @@ impl Default for Options {
             clocks_ahead_s: BTreeMap::new(),
             collectors: 1,
             workers: 1,
+            standby: false,
             demo: false,
             region_overrides: toml::Table::new(),
             central_overrides: toml::Table::new(),
@@ -168,7 +175,6 @@ impl Playground {
     /// What `playground.json` holds.
     #[must_use]
     pub fn description(&self) -> Description {
-        let central = MariaDb::of_centre(&self.layout).database(self.pid_of(Kind::CentralMariaDb, ""));
         let regions = self.layout.regions.iter().map(|region| {
             let urls = (0..self.options.collectors).map(|n| roles::base_url(region.collector_port(n)));
             let description = Region {
@@ -191,13 +197,21 @@ impl Playground {
         });
         Description {
             api: roles::base_url(self.layout.port),
-            central,
+            central: self.database_of(&self.layout.central),
+            standby: self.layout.standby.as_ref().map(|standby| Standby {
+                database: self.database_of(standby),
+                keeper: self.pids_of(Kind::Keeper, standby.name).first().copied(),
+            }),
             regions: regions.collect(),
             pids: CentrePids {
-                api: self.pids_of(Kind::Api, "").first().copied(),
-                keeper: self.pids_of(Kind::Keeper, "").first().copied(),
+                api: self.pids_of(Kind::Api, CENTRAL).first().copied(),
+                keeper: self.pids_of(Kind::Keeper, CENTRAL).first().copied(),
             },
         }
+    }
+
+    fn database_of(&self, centre: &Centre) -> Database {
+        MariaDb::of_centre(&self.layout, centre).database(self.pid_of(Kind::CentralMariaDb, centre.name))
     }
 
     /// Restarts what dies until `stop`.
@@ -252,16 +266,16 @@ impl Playground {
         }
     }
 
-    fn pids_of(&self, kind: Kind, region: &str) -> Vec<u32> {
+    fn pids_of(&self, kind: Kind, place: &str) -> Vec<u32> {
         let of_kind = self
             .processes
             .iter()
-            .filter(|process| process.kind == kind && process.region == region);
+            .filter(|process| process.kind == kind && process.place == place);
         of_kind.map(Process::pid).collect()
     }
 
-    fn pid_of(&self, kind: Kind, region: &str) -> u32 {
-        self.pids_of(kind, region).first().copied().unwrap_or_default()
+    fn pid_of(&self, kind: Kind, place: &str) -> u32 {
+        self.pids_of(kind, place).first().copied().unwrap_or_default()
     }
 }
 

@@ -10,6 +10,7 @@ use store::{Role, Side};
 use tokio::process::Command;
 
 use crate::accounts::Accounts;
+use crate::centre::Centre;
 use crate::claim::create_private_dir;
 use crate::description::Database;
 use crate::layout::{Layout, Region};
@@ -60,8 +61,8 @@ impl MariaDb {
         }
     }
 
-    pub(crate) fn of_centre(layout: &Layout) -> Self {
-        let mut options = format!("{CENTRAL_OPTIONS}{OWN_VALUES}");
+    pub(crate) fn of_centre(layout: &Layout, centre: &Centre) -> Self {
+        let mut options = format!("{CENTRAL_OPTIONS}{OWN_VALUES}server_id = {}\n", centre.server_id);
         for region in layout.attached() {
             options.push_str(&format!(
                 "{}.replicate_wild_do_table = bigdata\\_%.%\n",
@@ -70,8 +71,8 @@ impl MariaDb {
         }
         Self {
             side: Side::Central,
-            dir: layout.dir.join("central"),
-            port: layout.central_port(),
+            dir: centre.dir.clone(),
+            port: centre.mariadb_port,
             options,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::net::TcpStream;
 
+use crate::centre::CENTRAL;
 use crate::layout::{Layout, Region};
 use crate::mariadb::MariaDb;
 use crate::process::Process;
@@ -108,21 +109,24 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
             &logs,
         ));
     }
-    processes.push(mariadb(
-        Kind::CentralMariaDb,
-        "",
-        MariaDb::of_centre(layout),
-        programs,
-        &logs,
-    ));
+    for centre in layout.centres() {
+        let server = MariaDb::of_centre(layout, centre);
+        processes.push(mariadb(
+            Kind::CentralMariaDb,
+            centre.name,
+            server,
+            programs,
+            &logs,
+        ));
+    }
     let Some(program) = &options.program else {
         return processes;
     };
-    let mut role = |kind, region: &str, name: String, port, arguments| {
+    let mut role = |kind, place: &str, name: String, port, arguments| {
         let part = Part::Role {
             readyz: format!("{}/readyz", roles::base_url(port)),
         };
-        processes.push(Process::new(kind, part, region, name, program, arguments, &logs));
+        processes.push(Process::new(kind, part, place, name, program, arguments, &logs));
     };
     let has_roles = |region: &&Region| !options.servers_only.contains(&region.name);
     for region in layout.regions.iter().filter(has_roles) {
@@ -145,18 +149,19 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
     }
     role(
         Kind::Api,
-        "",
+        CENTRAL,
         "api".to_owned(),
         layout.port,
         roles::api_arguments(layout),
     );
-    role(
-        Kind::Keeper,
-        "",
-        "keeper".to_owned(),
-        layout.keeper_port(),
-        roles::keeper_arguments(layout),
-    );
+    for centre in layout.centres() {
+        let name = match centre.name {
+            CENTRAL => "keeper".to_owned(),
+            other => format!("{other}/keeper"),
+        };
+        let arguments = roles::keeper_arguments(centre);
+        role(Kind::Keeper, centre.name, name, centre.keeper_port, arguments);
+    }
     processes
 }
 
@@ -178,14 +183,13 @@ fn beanstalkd(region: &Region, programs: &Programs, logs: &Path) -> Process {
     )
 }
 
-fn mariadb(kind: Kind, region: &str, server: MariaDb, programs: &Programs, logs: &Path) -> Process {
-    let place = if region.is_empty() { "central" } else { region };
+fn mariadb(kind: Kind, place: &str, server: MariaDb, programs: &Programs, logs: &Path) -> Process {
     let arguments = server.arguments();
     let name = format!("{place}/mariadb");
     Process::new(
         kind,
         Part::MariaDb(server),
-        region,
+        place,
         name,
         &programs.mariadbd,
         arguments,

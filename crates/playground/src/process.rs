@@ -36,8 +36,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Process {
     pub kind: Kind,
     pub part: Part,
-    /// Empty for the centre's processes.
-    pub region: String,
+    /// The region or the centre that it belongs to.
+    pub place: String,
     pub name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
@@ -54,7 +54,7 @@ impl Process {
     pub(crate) fn new(
         kind: Kind,
         part: Part,
-        region: &str,
+        place: &str,
         name: String,
         program: &Path,
         arguments: Vec<OsString>,
@@ -63,7 +63,7 @@ impl Process {
         Self {
             kind,
             part,
-            region: region.to_owned(),
+            place: place.to_owned(),
             log: logs.join(format!("{}.log", name.replace('/', "-"))),
             name,
             program: program.to_owned(),

@@ -9,20 +9,28 @@ use toml::{Table, Value};
 
 use crate::Options;
 use crate::accounts::Accounts;
+use crate::centre::{CENTRAL, Centre};
 use crate::description::Database;
 use crate::layout::{Layout, Region};
 use crate::mariadb::MariaDb;
 
-/// Writes `central.toml` and one `<region>.toml` for each region, with the options' overrides merged in.
+/// Writes one `<region>.toml` for each region and one `<centre>.toml` for each centre, with the options' overrides merged in.
 pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, options: &Options) -> Result<()> {
     for region in &layout.regions {
         let mut config = region_config(region, accounts)?;
         merge(&mut config, &options.region_overrides);
         write(&layout.region_config(region), &config)?;
     }
-    let mut config = central_config(layout, accounts)?;
-    merge(&mut config, &options.central_overrides);
-    write(&layout.central_config(), &config)
+    for centre in layout.centres() {
+        let mut config = central_config(layout, centre, accounts)?;
+        merge(&mut config, &options.central_overrides);
+        if centre.name != CENTRAL {
+            // The api has the other centre's file, and reaches this one by that.
+            config.remove("api");
+        }
+        write(&centre.config, &config)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn collector_arguments(layout: &Layout, region: &Region, n: usize) -> Vec<OsString> {
@@ -40,11 +48,12 @@ pub(crate) fn worker_arguments(layout: &Layout, region: &Region, n: usize) -> Ve
 }
 
 pub(crate) fn api_arguments(layout: &Layout) -> Vec<OsString> {
-    vec!["api".into(), "--config".into(), layout.central_config().into()]
+    let config = layout.central.config.clone();
+    vec!["api".into(), "--config".into(), config.into()]
 }
 
-pub(crate) fn keeper_arguments(layout: &Layout) -> Vec<OsString> {
-    vec!["keeper".into(), "--config".into(), layout.central_config().into()]
+pub(crate) fn keeper_arguments(centre: &Centre) -> Vec<OsString> {
+    vec!["keeper".into(), "--config".into(), centre.config.clone().into()]
 }
 
 /// `http://` and the address of a role that listens on `port`.
@@ -98,7 +107,16 @@ fn region_config(region: &Region, accounts: &Accounts) -> Result<Table> {
     ]))
 }
 
-fn central_config(layout: &Layout, accounts: &Accounts) -> Result<Table> {
+fn central_config(layout: &Layout, centre: &Centre, accounts: &Accounts) -> Result<Table> {
+    let others = layout.centres().filter(|other| other.name != centre.name);
+    let others = others.map(|other| -> Value {
+        table([
+            ("name", other.name.into()),
+            ("host", "127.0.0.1".into()),
+            ("port", i64::from(other.mariadb_port).into()),
+        ])
+        .into()
+    });
     let sources = layout.attached().map(|region| -> Value {
         table([
             ("region", region.name.as_str().into()),
@@ -110,8 +128,9 @@ fn central_config(layout: &Layout, accounts: &Accounts) -> Result<Table> {
     Ok(table([
         (
             "central",
-            server(&MariaDb::of_centre(layout).database(0), &accounts.api)?,
+            server(&MariaDb::of_centre(layout, centre).database(0), &accounts.api)?,
         ),
+        ("other_centre", Value::Array(others.collect())),
         ("analyst", account(&accounts.analyst)?.into()),
         ("replication", account(&accounts.replication)?.into()),
         ("source", Value::Array(sources.collect())),
@@ -119,7 +138,7 @@ fn central_config(layout: &Layout, accounts: &Accounts) -> Result<Table> {
         ("api", table([("listen", address(layout.port).into())]).into()),
         (
             "keeper",
-            table([("listen", address(layout.keeper_port()).into())]).into(),
+            table([("listen", address(centre.keeper_port).into())]).into(),
         ),
     ]))
 }

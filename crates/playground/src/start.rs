@@ -10,6 +10,7 @@ use rand::RngExt;
 use store::{Server, Source};
 
 use crate::accounts::Accounts;
+use crate::centre::Centre;
 use crate::claim::{check_ports, create_private_dir};
 use crate::demo::Demo;
 use crate::mariadb::MariaDb;
@@ -67,7 +68,7 @@ impl Playground {
             let of_region = self
                 .processes
                 .iter_mut()
-                .filter(|process| process.region == region.name);
+                .filter(|process| process.place == region.name);
             for process in of_region {
                 process.set_environment(shifted_clock::environment(region.clock_ahead_s)?);
             }
@@ -82,7 +83,9 @@ impl Playground {
         // Nothing was written in any region so far; from here on the centre knows each by its number. A start that
         // failed before binds the next one to nothing.
         self.layout.save_regions()?;
-        self.start_replication(&accounts).await?;
+        for centre in self.layout.centres() {
+            self.start_replication(centre, &accounts).await?;
+        }
         let (programs, spawner) = (&self.programs, &self.spawner);
         let roles = self
             .processes
@@ -100,8 +103,8 @@ impl Playground {
 
     /// A region may stand where another one was, if the ports moved: the centre knows no two sources at one
     /// address. So those that met another one there get a second try, in the other order.
-    async fn start_replication(&self, accounts: &Accounts) -> Result<()> {
-        let centre = MariaDb::of_centre(&self.layout).database(0).root();
+    async fn start_replication(&self, centre: &Centre, accounts: &Accounts) -> Result<()> {
+        let centre = MariaDb::of_centre(&self.layout, centre).database(0).root();
         let accounts = accounts.of_regions();
         let mut again = Vec::new();
         for region in self.layout.attached() {
@@ -117,7 +120,7 @@ impl Playground {
         for source in again.iter().rev() {
             store::start_source(&centre, source, &accounts)
                 .await
-                .with_context(|| format!("failed to replicate from region {}", source.region))?;
+                .with_context(|| format!("failed to replicate from region {} to {centre}", source.region))?;
         }
         wait_for_sources(&centre).await
     }
@@ -167,7 +170,7 @@ async fn wait_for_sources(centre: &Server) -> Result<()> {
         };
         if begun.elapsed() > REPLICATION_LIMIT {
             bail!(
-                "replication does not run after {}s: {state:?}",
+                "replication to {centre} does not run after {}s: {state:?}",
                 REPLICATION_LIMIT.as_secs()
             );
         }

@@ -242,3 +242,53 @@ async fn a_start_can_be_given_up() {
     let playground = Playground::start(us_alone, &CancellationToken::new()).await;
     playground.expect("starts").stop().await;
 }
+
+/// The second centre follows the same regions by an address and a keeper of its own; a later start may not leave it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_centre_is_fed_like_the_first() {
+    let dir = Directory::new().unwrap();
+    let port = free_port(2).unwrap();
+    let with_standby = Options {
+        standby: true,
+        ..options(dir.path(), port)
+    };
+    let playground = Playground::start(with_standby, &CancellationToken::new()).await;
+    let mut playground = playground.expect("starts");
+    let description = playground.description();
+    for region in description.regions.values() {
+        count(&region.mariadb, 7).await;
+    }
+    let mut ids = Vec::new();
+    for centre in description.centres() {
+        wait_for_count(centre, 7, 2).await;
+        let mut conn = centre.root().connect().await.unwrap();
+        let id: Option<u32> = conn.query_first("SELECT @@server_id").await.unwrap();
+        ids.push((centre.port - port, id.unwrap()));
+    }
+    assert_eq!(ids, [(1, 100_000), (3, 100_001)]);
+
+    let keeper = store::Account {
+        user: "eventtracker_keeper".to_owned(),
+        password: store::Password::File(dir.path().join("passwords/eventtracker_keeper")),
+    };
+    let central = store::Centre {
+        name: "central".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: description.central.port,
+    };
+    let mut outcomes = Vec::new();
+    for centre in description.centres() {
+        let outcome = store::check_other_centre(&centre.root(), &central, &keeper).await;
+        outcomes.push(outcome.map_err(|error| error.to_string()));
+    }
+    assert!(
+        matches!(&outcomes[..], [Err(same), Ok(())] if same.contains("both have server_id = 100000")),
+        "{outcomes:?}"
+    );
+    playground.stop().await;
+    drop(playground);
+
+    let without = Playground::start(options(dir.path(), port), &CancellationToken::new()).await;
+    let refusal = without.expect_err("it holds a second centre").to_string();
+    assert!(refusal.contains("pass --standby, too"), "{refusal}");
+}

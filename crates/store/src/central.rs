@@ -3,6 +3,7 @@
 mod clock;
 mod lease;
 mod names;
+mod position;
 mod status;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::sync::SemaphorePermit;
 pub use self::clock::{RegionClock, complete_until};
 use self::lease::{Lease, Leases, for_each_row};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
+pub use self::position::Position;
 pub(crate) use self::status::queues;
 pub use self::status::{QueueState, ShardSize, Status};
 use crate::{Error, Server};
@@ -59,11 +61,25 @@ impl Central {
         Ok(())
     }
 
+    /// Until when its counts are complete, as of now.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
+    pub async fn complete_until(&self) -> Result<Option<Instant>, Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let clocks = server
+            .limited("read the clocks", BRIEF_LIMIT, clock::read(conn))
+            .await?;
+        lease.give_back();
+        Ok(complete_until(&clocks))
+    }
+
     /// Begins to read: the names that any of `patterns` matches, each once, in the order of names, and their counts,
     /// all as of this moment. [`Found::TooMany`] for more than `limit`.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer, or others keep it busy.
+    /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot<'_>, Found), Error> {
         const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         let _turn = self.turn(patterns.iter().any(names::is_broad)).await?;
@@ -82,7 +98,7 @@ impl Central {
     /// where it has no wildcard, else whole names.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer, or others keep it busy.
+    /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn names(&self, query: Option<&Glob>, limit: usize) -> Result<Found, Error> {
         let _turn = self.turn(names::is_broad_search(query)).await?;
         let mut lease = self.0.lease().await?;
@@ -162,6 +178,17 @@ impl Snapshot<'_> {
         Ok(complete_until(&clocks))
     }
 
+    /// How far the counts of this snapshot are.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn position(&mut self) -> Result<Position, Error> {
+        let (server, conn) = self.0.parts();
+        server
+            .limited("read the regions' flushes", BRIEF_LIMIT, position::read(conn))
+            .await
+    }
+
     /// Ends the snapshot.
     ///
     /// # Errors
@@ -173,15 +200,6 @@ impl Snapshot<'_> {
             .await?;
         self.0.give_back();
         Ok(())
-    }
-}
-
-impl Error {
-    /// Whether the server ended a statement because it ran too long, rather than not answering.
-    #[must_use]
-    pub fn is_statement_timeout(&self) -> bool {
-        const STATEMENT_TIMEOUT: u16 = 1969;
-        matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == STATEMENT_TIMEOUT)
     }
 }
 

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use mysql_async::DriverError;
+
+use crate::server::CONNECT_LIMIT;
+
+/// The action of a failure to connect.
+pub(crate) const CONNECT: &str = "connect";
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("failed to {action} on {server}")]
@@ -13,6 +20,13 @@ pub enum Error {
     },
     #[error("gave up after {}s trying to {action} on {server}", limit.as_secs())]
     TimedOut {
+        action: &'static str,
+        server: String,
+        limit: Duration,
+    },
+    /// Others of this process use all that it takes of the server.
+    #[error("gave up after {}s trying to {action} to {server}: too many calls at once", limit.as_secs())]
+    Busy {
         action: &'static str,
         server: String,
         limit: Duration,
@@ -98,6 +112,11 @@ pub enum Error {
         setting: &'static str,
         value: u64,
     },
+    #[error(
+        "this centre and centre {other} both have server_id = {value}, so a region cuts off one when the other comes: \
+         set another in one of them (see deploy/mariadb-central.cnf)"
+    )]
+    SameServerId { other: String, value: u64 },
     #[error("host '{value}' may only have letters, digits, '.', '-' and ':'")]
     Host { value: String },
     #[error("no password is configured for {user}")]
@@ -127,10 +146,85 @@ impl Error {
         )
     }
 
+    /// Whether the server ended a statement because it ran too long, rather than not answering.
+    #[must_use]
+    pub fn is_statement_timeout(&self) -> bool {
+        const STATEMENT_TIMEOUT: u16 = 1969;
+        matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == STATEMENT_TIMEOUT)
+    }
+
+    /// Whether the server could not be reached, was lost, shuts down, or did not answer what takes a moment.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        /// Shutdown in progress, and the end of a connection by it.
+        const GOING_AWAY: [u16; 2] = [1053, 1927];
+        match self {
+            Self::TimedOut { limit, .. } => *limit <= CONNECT_LIMIT,
+            Self::Query { action, .. } if *action == CONNECT => true,
+            Self::Query { source, .. } => match source {
+                mysql_async::Error::Server(error) => GOING_AWAY.contains(&error.code),
+                mysql_async::Error::Driver(error) => matches!(error, DriverError::ConnectionClosed),
+                mysql_async::Error::Io(_) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether another server with the same tables may still answer: not where this one refused the statement or ended it.
+    #[must_use]
+    pub fn may_succeed_elsewhere(&self) -> bool {
+        self.is_unreachable() || matches!(self, Self::TimedOut { .. } | Self::Busy { .. })
+    }
+
     /// The error and all its causes, in one sentence.
     #[must_use]
     pub fn with_causes(&self) -> String {
         let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
         causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(source: mysql_async::Error) -> Error {
+        Error::Query {
+            action: "read counts",
+            server: "there".to_owned(),
+            source,
+        }
+    }
+
+    fn refused(code: u16) -> Error {
+        query(mysql_async::Error::Server(mysql_async::ServerError {
+            code,
+            message: String::new(),
+            state: String::new(),
+        }))
+    }
+
+    #[test]
+    fn a_long_statement_does_not_make_a_server_unreachable() {
+        let timed_out = |seconds| Error::TimedOut {
+            action: "read counts",
+            server: "there".to_owned(),
+            limit: Duration::from_secs(seconds),
+        };
+        let lost = query(mysql_async::Error::Driver(DriverError::ConnectionClosed));
+        for (error, is_unreachable, elsewhere) in [
+            (lost, true, true),
+            (refused(1053), true, true),
+            (timed_out(3), true, true),
+            (timed_out(20), false, true),
+            // Ended as too long, and no such table.
+            (refused(1969), false, false),
+            (refused(1146), false, false),
+        ] {
+            let is = (error.is_unreachable(), error.may_succeed_elsewhere());
+            assert_eq!(is, (is_unreachable, elsewhere), "{error:?}");
+        }
+        assert!(refused(1969).is_statement_timeout());
     }
 }

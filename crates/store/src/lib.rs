@@ -18,7 +18,7 @@ mod server;
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
-    Central, Found, NAMES_SCANNED_MAX, Name, QueueState, RegionClock, ShardSize, Snapshot, Status,
+    Central, Found, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize, Snapshot, Status,
     complete_until,
 };
 pub use error::Error;
@@ -28,7 +28,7 @@ pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
 pub use relocation::{Copied, Fence, RegionTotals, copy_ledger, finish_ledger};
 pub use replication::{
     Centre, Identity, RegionAccounts, Source, SourceState, WILD_DO_TABLE, check_coverage, check_identity,
-    source_states, start_source,
+    check_other_centre, source_states, start_source,
 };
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};

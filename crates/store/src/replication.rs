@@ -16,7 +16,7 @@ use crate::{Account, Error, Post, Server};
 
 pub use connection::WILD_DO_TABLE;
 pub use coverage::check_coverage;
-pub use identity::{Identity, check_identity};
+pub use identity::{Identity, check_identity, check_other_centre};
 
 /// A region's MariaDB as the centre reaches it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]

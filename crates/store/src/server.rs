@@ -8,6 +8,7 @@ use std::time::Duration;
 use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 
+use crate::error::CONNECT;
 use crate::{Account, Error};
 
 /// Longest wait for a connection: a server on the same network answers in milliseconds or not at all.
@@ -66,6 +67,17 @@ impl Server {
         }
     }
 
+    /// The same account on the server at another address.
+    #[must_use]
+    pub fn elsewhere(&self, host: &str, port: u16) -> Self {
+        Self {
+            socket: None,
+            host: host.to_owned(),
+            port,
+            ..self.clone()
+        }
+    }
+
     /// The same server under another account.
     #[must_use]
     pub fn with_user(&self, user: &str, password: Option<Password>) -> Self {
@@ -100,7 +112,7 @@ impl Server {
 
     pub(crate) async fn connect_with(&self, further_setup: &[String]) -> Result<Conn, Error> {
         let options = self.options(further_setup)?;
-        self.limited("connect", CONNECT_LIMIT, Conn::new(options)).await
+        self.limited(CONNECT, CONNECT_LIMIT, Conn::new(options)).await
     }
 
     pub(crate) fn options(&self, further_setup: &[String]) -> Result<OptsBuilder, Error> {

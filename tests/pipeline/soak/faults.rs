@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use super::traffic::Traffic;
+use crate::ledger::Ledger;
 use crate::rig::{Rig, try_put, wait_up_to};
 use crate::sender::FIRST_MINUTE;
 use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare, uuid};
@@ -73,18 +74,22 @@ enum Part {
     Beanstalkd,
     RegionalMariaDb,
     CentralMariaDb,
+    StandbyMariaDb,
     Api,
     Keeper,
+    StandbyKeeper,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     Part::Collector,
     Part::Worker,
     Part::Beanstalkd,
     Part::RegionalMariaDb,
     Part::CentralMariaDb,
+    Part::StandbyMariaDb,
     Part::Api,
     Part::Keeper,
+    Part::StandbyKeeper,
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -179,12 +184,15 @@ impl Fault {
         // The playground removes it only when it stops.
         let description: Description = world.rig.description();
         let region = &description.regions[&self.region];
+        let standby = description.standby.as_ref();
         match part {
             Part::Collector => region.pids.collector.all().get(self.number).copied(),
             Part::Worker => region.pids.worker.all().get(self.number).copied(),
             Part::Beanstalkd => Some(region.pids.beanstalkd),
             Part::RegionalMariaDb => Some(region.mariadb.pid),
             Part::CentralMariaDb => Some(description.central.pid),
+            Part::StandbyMariaDb => standby.map(|standby| standby.database.pid),
+            Part::StandbyKeeper => standby.and_then(|standby| standby.keeper),
             Part::Api => description.pids.api,
             Part::Keeper => description.pids.keeper,
         }
@@ -207,7 +215,7 @@ impl Fault {
         );
         let job =
             json!({ "accepted": FIRST_MINUTE, "names": [name], "batches": [{ "id": id, "counts": counts }] });
-        let (body, mut stored) = (job.to_string(), 0);
+        let (body, mut stored, mut ledger) = (job.to_string(), 0, Ledger::default());
         for _ in 0..2 {
             match try_put(rig, &self.region, body.as_bytes()).await {
                 Ok(reply) if reply.contains("INSERTED") => stored += 1,
@@ -215,12 +223,14 @@ impl Fault {
                 Ok(reply) if !reply.is_empty() => {}
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
                 // The reply was lost.
-                _ => traffic.doubtful(&name, 1),
+                _ => ledger.doubtful(&name, FIRST_MINUTE, 1),
             }
         }
         if stored > 0 {
-            traffic.acknowledged(&name, 1);
+            ledger = Ledger::default();
+            ledger.acknowledged(&name, FIRST_MINUTE, 1);
         }
+        traffic.merge(ledger);
         stored == 2
     }
 
@@ -230,8 +240,7 @@ impl Fault {
         };
         let Ok(disk) = disk.try_lock() else { return false };
         disk.fill();
-        let padding = pad_queue(&world.rig, SMALL).await;
-        traffic.acknowledged("padding", padding);
+        traffic.merge(pad_queue(&world.rig, SMALL).await);
         tokio::time::sleep(self.lasts).await;
         disk.free();
         true
@@ -262,7 +271,7 @@ async fn send(signal: &str, pid: Option<u32>) -> bool {
 }
 
 impl World {
-    /// Everything that was acknowledged before `at` is in the answer.
+    /// At every centre, everything that was acknowledged before `at` is in the answer.
     pub(crate) async fn wait_until_complete(&self, at: Instant, limit: Duration) {
         wait_up_to(limit, "everything to be complete", async || {
             let url = format!("{}/v1/status", self.rig.description().api);

@@ -102,16 +102,9 @@ impl Traffic {
         self.shared.ledger.lock().unwrap().clone()
     }
 
-    /// Counts that somebody else put.
-    pub(crate) fn acknowledged(&self, name: &str, count: u64) {
-        let mut ledger = self.shared.ledger.lock().unwrap();
-        ledger.acknowledged(name, FIRST_MINUTE, count);
-    }
-
-    /// A count of somebody else's that may have been stored.
-    pub(crate) fn doubtful(&self, name: &str, count: u64) {
-        let mut ledger = self.shared.ledger.lock().unwrap();
-        ledger.doubtful(name, FIRST_MINUTE, count);
+    /// What somebody else put.
+    pub(crate) fn merge(&self, ledger: Ledger) {
+        self.shared.ledger.lock().unwrap().merge(ledger);
     }
 
     pub(crate) async fn stop(mut self) {

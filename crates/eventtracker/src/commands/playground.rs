@@ -24,6 +24,9 @@ pub(crate) struct Playground {
     /// Workers in each region
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// Start a second centre as well, fed by the same regions
+    #[arg(long)]
+    standby: bool,
     /// Send the traffic of a shop that does not exist
     #[arg(long)]
     demo: bool,
@@ -39,6 +42,7 @@ impl Playground {
             regions: self.regions,
             collectors: self.collectors,
             workers: self.workers,
+            standby: self.standby,
             demo: self.demo,
             ..Options::default()
         };
@@ -74,12 +78,7 @@ fn stop_then_kill() -> anyhow::Result<(CancellationToken, CancellationToken)> {
 
 /// What a newcomer can do next.
 fn welcome(description: &Description, data_dir: &std::path::Path) -> String {
-    let Description {
-        api,
-        central,
-        regions,
-        ..
-    } = description;
+    let Description { api, regions, .. } = description;
     let mut text = format!("\nEventTracker is ready.\n\n  api        {api}\n");
     for (name, region) in regions {
         text += &format!("  {name:<10} {}\n", region.collector);
@@ -91,10 +90,10 @@ fn welcome(description: &Description, data_dir: &std::path::Path) -> String {
         );
     }
     text += &format!("Read it back:\n  curl '{api}/v1/series?name=hello.world'\n");
-    text += &format!(
-        "Ask SQL:\n  mariadb --socket {} --user root\n",
-        central.socket.display()
-    );
+    text += "Ask SQL:\n";
+    for centre in description.centres() {
+        text += &format!("  mariadb --socket {} --user root\n", centre.socket.display());
+    }
     text += &format!(
         "\nAll of this is described in {}.\n",
         data_dir.join(playground::DESCRIPTION_FILE).display()

@@ -97,11 +97,13 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
                     .section(config.analyst.as_ref(), "analyst")?
                     .ensure(&admin, Role::Analyst)
                     .await?;
-                config
+                let housekeeping = config
                     .file
-                    .section(config.housekeeping.as_ref(), "housekeeping")?
-                    .ensure(&admin, Role::CentralKeeper)
-                    .await?;
+                    .section(config.housekeeping.as_ref(), "housekeeping")?;
+                housekeeping.ensure(&admin, Role::CentralKeeper).await?;
+                for other in &config.other_centre {
+                    store::check_other_centre(&admin, other, housekeeping).await?;
+                }
                 for source in &config.source {
                     store::start_source(&admin, source, &config.region_accounts()?).await?;
                     println!(

@@ -1,5 +1,7 @@
 //! `eventtracker status`: the health of all regions, for people and for monitoring.
 
+mod centres;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -7,6 +9,7 @@ use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Deserialize;
 
+use self::centres::Centre;
 use super::send::{Api, ApiAddress};
 use super::series::{grouped, utc};
 
@@ -30,6 +33,10 @@ pub(crate) struct Status {
 
 #[derive(Debug, Deserialize)]
 struct Answer {
+    #[serde(default)]
+    centre: String,
+    #[serde(default)]
+    centres: Vec<Centre>,
     complete_until: Option<f64>,
     regions: Vec<Region>,
     shards: Vec<Shard>,
@@ -120,10 +127,10 @@ impl Answer {
             "" => format!("centre: {}", alarm.sentence),
             region => format!("region {region}: {}", alarm.sentence),
         });
-        self.regions
-            .iter()
-            .flat_map(Region::faults)
+        let regions = self.regions.iter().flat_map(Region::faults);
+        regions
             .chain(alarms)
+            .chain(centres::faults(&self.centres))
             .collect()
     }
 
@@ -132,7 +139,11 @@ impl Answer {
             Some(unix_s) => utc(unix_s).map_or("?".to_owned(), |text| format!("{text} UTC")),
             None => "not known yet".to_owned(),
         };
-        let mut report = format!("complete until {complete}\n\n{}\n\n", self.region_table());
+        let mut report = format!("complete until {complete}");
+        if self.centres.len() > 1 {
+            report += &format!(", by centre {}\n\n{}", self.centre, centres::table(&self.centres));
+        }
+        report += &format!("\n\n{}\n\n", self.region_table());
         report += &self.shard_sentence();
         if let Some(taken) = self.oldest_backup.and_then(|unix_s| utc(unix_s).ok()) {
             report += &format!("a backup of the centre taken after {taken} UTC can be attached again\n");
@@ -349,6 +360,24 @@ mod tests {
                 .report(&faults)
                 .contains("taken after 2025-11-22 05:00 UTC can be attached")
         );
+    }
+
+    #[test]
+    fn several_centres_are_shown_with_their_faults() {
+        let json = HEALTHY.replacen(
+            '{',
+            r#"{"centre":"central","centres":[{"name":"central","answers":true,"complete_until":1763787600},
+                {"name":"standby","answers":false,"complete_until":null}],"#,
+            1,
+        );
+        let answer = answer(&json);
+        let faults = answer.faults();
+        assert!(
+            faults[0].starts_with("centre standby does not answer"),
+            "{faults:?}"
+        );
+        let report = answer.report(&faults);
+        assert!(report.contains("UTC, by centre central\n\n centre "), "{report}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use mysql_async::{Conn, DriverError, FromRowError, Params};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{BRIEF_LIMIT, STATEMENT_S_MAX};
+use crate::error::CONNECT;
 use crate::server::CONNECT_LIMIT;
 use crate::{Error, Server};
 
@@ -80,7 +81,7 @@ impl Leases {
     ) -> Result<SemaphorePermit<'a>, Error> {
         match tokio::time::timeout(WAIT_LIMIT, semaphore.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::TimedOut {
+            _ => Err(Error::Busy {
                 action,
                 server: self.server.to_string(),
                 limit: WAIT_LIMIT,
@@ -112,7 +113,7 @@ impl Leases {
             .stmt_cache_size(STATEMENTS_PREPARED_MAX)
             .tcp_keepalive(Some(TCP_KEEPALIVE));
         self.server
-            .limited("connect", CONNECT_LIMIT, Conn::new(options))
+            .limited(CONNECT, CONNECT_LIMIT, Conn::new(options))
             .await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use super::Source;
+use super::{Centre, Source};
 use crate::{Account, Error, Post, Server};
 
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -76,4 +76,27 @@ pub async fn check_identity(
         }
     }
     Ok(new)
+}
+
+/// Refuses a centre that shares its `server_id` with another one. One that does not answer now is not compared.
+///
+/// # Errors
+/// `SameServerId`, or this centre did not answer.
+pub async fn check_other_centre(
+    centre_admin: &Server,
+    other: &Centre,
+    account: &Account,
+) -> Result<(), Error> {
+    let own = Identity::of(centre_admin).await?.server_id;
+    match Identity::of(&Server::at(&other.host, other.port, account)).await {
+        Ok(identity) if identity.server_id == own => Err(Error::SameServerId {
+            other: other.name.clone(),
+            value: own,
+        }),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(centre = other.name, %error, "a centre could not be compared");
+            Ok(())
+        }
+    }
 }

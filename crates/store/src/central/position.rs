@@ -1,0 +1,60 @@
+//! How far a centre's counts are, exactly.
+
+use std::collections::BTreeMap;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+/// The number of each region's last flush that is in a snapshot. Flushes are numbered in the order of the region's binlog and
+/// the number comes in the transaction of the counts, so a snapshot with the same or higher numbers has every count that
+/// this one has, whichever centre it is of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position(BTreeMap<String, u64>);
+
+impl Position {
+    /// Whether it has everything that `other` has.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let flushes = |region| self.0.get(region).copied().unwrap_or(0);
+        other.0.iter().all(|(region, &theirs)| flushes(region) >= theirs)
+    }
+
+    /// Becomes the least that covers both.
+    pub fn join(&mut self, other: &Self) {
+        for (region, &theirs) in &other.0 {
+            let flushes = self.0.entry(region.clone()).or_default();
+            *flushes = theirs.max(*flushes);
+        }
+    }
+}
+
+/// Read in the snapshot of `conn`.
+pub(super) async fn read(conn: &mut Conn) -> Result<Position, mysql_async::Error> {
+    const SQL: &str = "SELECT region, flushes FROM bigdata_0.RegionTotal";
+    let rows: Vec<(String, u64)> = conn.query(SQL).await?;
+    Ok(Position(rows.into_iter().collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_covers_another_where_no_region_is_behind() {
+        let position = |flushes: &[(&str, u64)]| {
+            Position(
+                flushes
+                    .iter()
+                    .map(|&(region, n)| (region.to_owned(), n))
+                    .collect(),
+            )
+        };
+        let (eu, both) = (position(&[("eu", 5)]), position(&[("eu", 4), ("us", 1)]));
+        assert!(eu.covers(&eu) && eu.covers(&Position::default()));
+        assert!(!both.covers(&eu) && !eu.covers(&both));
+        let mut joined = both.clone();
+        joined.join(&eu);
+        assert_eq!(joined, position(&[("eu", 5), ("us", 1)]));
+        assert!(joined.covers(&eu) && joined.covers(&both));
+    }
+}
