@@ -1,6 +1,6 @@
 //! Regions come with their past, and go when they are drained.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use playground::Options;
 use serde_json::json;
@@ -25,23 +25,22 @@ pub(crate) fn options(regions: &[&str], unattached: &[&str], servers_only: &[&st
     }
 }
 
-/// Exit code and text of `eventtracker region …` with the centre's file.
+/// Exit code and text of `eventtracker region …` with the first centre's file.
 pub(crate) async fn region(rig: &Rig, arguments: &[&str]) -> (i32, String) {
-    region_at(&rig.data_dir(), arguments).await
+    region_at(rig, "central", arguments).await
 }
 
-/// The same at the centre of another data directory.
-pub(crate) async fn region_at(data_dir: &Path, arguments: &[&str]) -> (i32, String) {
-    let central = data_dir.join("central.toml");
-    let file = ["--config", central.to_str().unwrap()];
+pub(crate) async fn region_at(rig: &Rig, centre: &str, arguments: &[&str]) -> (i32, String) {
+    let config = rig.config(centre);
+    let file = ["--config", config.to_str().unwrap()];
     run(&[&["region"], arguments, &file].concat()).await
 }
 
 /// The same for those that change the central MariaDB's options.
-pub(crate) async fn region_with_options(data_dir: &Path, arguments: &[&str]) -> (i32, String) {
-    let options = data_dir.join("central/my.cnf");
+async fn region_with_options(rig: &Rig, arguments: &[&str]) -> (i32, String) {
+    let options = rig.data_dir().join("central/my.cnf");
     let file = ["--mariadb-options", options.to_str().unwrap()];
-    region_at(data_dir, &[arguments, &file].concat()).await
+    region(rig, &[arguments, &file].concat()).await
 }
 
 async fn run(arguments: &[&str]) -> (i32, String) {
@@ -53,9 +52,13 @@ async fn run(arguments: &[&str]) -> (i32, String) {
 }
 
 pub(crate) async fn audit(rig: &Rig) -> (i32, String) {
-    let central = rig.config("central");
+    audit_at(rig, "central").await
+}
+
+pub(crate) async fn audit_at(rig: &Rig, centre: &str) -> (i32, String) {
+    let config = rig.config(centre);
     let from = "2025-11-01T00:00:00Z";
-    run(&["audit", "--config", central.to_str().unwrap(), "--from", from]).await
+    run(&["audit", "--config", config.to_str().unwrap(), "--from", from]).await
 }
 
 pub(crate) fn expect(outcome: &(i32, String), code: i32, parts: &[&str]) {
@@ -104,7 +107,7 @@ fn files(rig: &Rig) -> [PathBuf; 2] {
 async fn expect_refusals(rig: &Rig, port: &str) {
     let read = || files(rig).map(|file| std::fs::read_to_string(file).unwrap());
     let untouched = read();
-    let (data_dir, eu_port) = (rig.data_dir(), mariadb_port(rig, "eu"));
+    let eu_port = mariadb_port(rig, "eu");
     let address = ["--host", "127.0.0.1", "--port"];
     for (name, port, refusal) in [
         ("twin", &*eu_port, "both have server_id"),
@@ -113,7 +116,7 @@ async fn expect_refusals(rig: &Rig, port: &str) {
         ("No", port, "may only have lower-case letters"),
     ] {
         let add = [&["add", name], &address[..], &[port]].concat();
-        expect(&region_with_options(&data_dir, &add).await, 1, &[refusal]);
+        expect(&region_with_options(rig, &add).await, 1, &[refusal]);
     }
     let nowhere = ["--mariadb-options", "/nowhere/my.cnf"];
     let add = [&["add", "asia"], &address[..], &[port], &nowhere].concat();
@@ -132,16 +135,12 @@ async fn a_region_is_added_with_its_past_and_for_good() {
     let read = || files(&rig).map(|file| std::fs::read_to_string(file).unwrap());
 
     let add = ["add", "asia", "--host", "127.0.0.1", "--port", &port];
-    expect(
-        &region_with_options(&rig.data_dir(), &add).await,
-        0,
-        &["verified: asia"],
-    );
+    expect(&region_with_options(&rig, &add).await, 0, &["verified: asia"]);
     ledger.expect_at_centre(&rig).await;
     keep_marks(&rig, &mut ledger);
     // Interrupted or not, it may be repeated.
     expect(
-        &region_with_options(&rig.data_dir(), &add).await,
+        &region_with_options(&rig, &add).await,
         0,
         &["had its [[source]]", "verified"],
     );
@@ -184,7 +183,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     ledger.expect_at_centre(&rig).await;
     put(&rig, b"not json").await;
     wait_until("the job to be buried", async || {
-        match region_with_options(&rig.data_dir(), &["remove", "eu"]).await {
+        match region_with_options(&rig, &["remove", "eu"]).await {
             (1, text) if text.contains("jobs in its queue: 1, of them buried: 1") => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -198,7 +197,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     })
     .await;
     wait_until("the region to be drained", async || {
-        match region_with_options(&rig.data_dir(), &["remove", "eu"]).await {
+        match region_with_options(&rig, &["remove", "eu"]).await {
             (0, text) if text.contains("verified: eu is no source") => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -219,15 +218,15 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     assert!(regions.iter().all(|region| region["region"] != "eu"), "{status}");
     wait_until_current(&rig).await;
     expect(&audit(&rig).await, 0, &["equal; no source any more"]);
-    let again = region_with_options(&rig.data_dir(), &["remove", "eu"]).await;
+    let again = region_with_options(&rig, &["remove", "eu"]).await;
     expect(&again, 1, &["eu is no source"]);
 
     std::fs::remove_dir_all(rig.data_dir().join("us/mariadb/data")).unwrap();
     signal("KILL", rig.description().regions["us"].mariadb.pid).await;
     let remove = ["remove", "us"];
-    let refused = region_with_options(&rig.data_dir(), &remove).await;
+    let refused = region_with_options(&rig, &remove).await;
     expect(&refused, 1, &["its totals are not known", "nothing was changed"]);
-    let accepted = region_with_options(&rig.data_dir(), &[&remove[..], &["--accept-loss"]].concat()).await;
+    let accepted = region_with_options(&rig, &[&remove[..], &["--accept-loss"]].concat()).await;
     expect(&accepted, 0, &["verified: us is no source"]);
     expect(&region(&rig, &["list"]).await, 0, &["no region"]);
     expect(&audit(&rig).await, 0, &["us"]);

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use playground::{Options, Playground};
+use playground::Options;
 use tokio_util::sync::CancellationToken;
 
 use crate::centre;
 use crate::ledger::Ledger;
 use crate::regions::{
-    audit, count, expect, keep_marks, mariadb_port, options, region, region_at, region_with_options,
-    wait_until_current,
+    audit, audit_at, count, expect, keep_marks, mariadb_port, options, region, region_at, wait_until_current,
 };
 use crate::rig::{Rig, signal, wait_until};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
@@ -334,65 +333,35 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     rig.stop().await;
 }
 
-/// A second centre of the same regions: a playground of its own, whose passwords are the first one's.
-async fn second_centre(rig: &Rig) -> Playground {
-    let dir = rig.data_dir().with_file_name("second");
-    let (from, to) = (rig.data_dir().join("passwords"), dir.join("passwords"));
-    std::fs::create_dir_all(&to).unwrap();
-    std::fs::write(dir.join("lock"), std::process::id().to_string()).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
-    let options = Options {
-        program: None,
-        data_dir: dir,
-        ..options(&["none"], &["none"], &[])
-    };
-    let second = Playground::start(options, &CancellationToken::new())
-        .await
-        .unwrap();
-    // Unlike the first centre's, in every region.
-    let mut conn = second.description().central.root().connect().await.unwrap();
-    conn.query_drop("SET GLOBAL server_id = 100001").await.unwrap();
-    second
-}
-
 /// The second centre follows when the region's workers count on the new server already.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_centres_are_switched_one_after_the_other() {
-    let rig = Rig::start(options(&["eu", "asia"], &["asia"], &["asia"])).await;
-    let mut second = second_centre(&rig).await;
-    let second_dir = rig.data_dir().with_file_name("second");
+    let rig = Rig::start(Options {
+        standby: true,
+        ..options(&["eu", "asia"], &["asia"], &["asia"])
+    })
+    .await;
     let mut ledger = Ledger::default();
     count(&rig, "eu", &mut ledger, "two.centres", 3).await;
-    let port = mariadb_port(&rig, "eu");
-    let add = ["add", "eu", "--host", "127.0.0.1", "--port", &port];
-    expect(&region_with_options(&second_dir, &add).await, 0, &["verified"]);
-
     let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
     let eu_file = rig.config("eu");
     let switch = ["switch", "eu", "--to", &to];
     let with_file = [&switch[..], &["--region-config", eu_file.to_str().unwrap()]].concat();
-    expect(&region(&rig, &with_file).await, 0, &["verified"]);
+    expect(
+        &region(&rig, &with_file).await,
+        0,
+        &["verified", "at centre standby"],
+    );
     restart_workers(&rig, "eu").await;
     count(&rig, "eu", &mut ledger, "two.centres", 40).await;
-    ledger.expect_at_centre(&rig).await;
+    wait_until_counted(&rig).await;
 
-    let followed = region_at(&second_dir, &switch).await;
+    let followed = region_at(&rig, "standby", &switch).await;
     expect(&followed, 0, &["has the ledger already", "verified"]);
-    wait_until("the second centre to have the same", async || {
-        let sum = "SELECT CAST(SUM(count) AS UNSIGNED) FROM bigdata_0.RegionMinute";
-        let mut sums = [None; 2];
-        let centres = [rig.description().central, second.description().central];
-        for (sum_at, centre) in sums.iter_mut().zip(centres) {
-            let mut conn = centre.root().connect().await.unwrap();
-            *sum_at = conn.query_first::<u64, _>(sum).await.unwrap();
-        }
-        // 3, 40 and the mark of the comparison.
-        (sums == [Some(44); 2]).then_some(()).ok_or(format!("{sums:?}"))
-    })
-    .await;
-    second.stop().await;
+    ledger.expect_at_centre(&rig).await;
+    for name in ["central", "standby"] {
+        expect(&audit_at(&rig, name).await, 0, &["eu"]);
+        expect(&region_at(&rig, name, &["list"]).await, 0, &[&to]);
+    }
     rig.stop().await;
 }
