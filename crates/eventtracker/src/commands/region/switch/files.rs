@@ -59,7 +59,7 @@ impl Files {
     pub(super) fn tell_what_is_left(&self, desk: &Desk, old: &str, is_planned: bool) {
         let Source { region, host, port } = &self.new;
         println!(
-            "left to do, as {region} counts nothing and its queue grows until its workers run on the new server:"
+            "left to do, unless it is done ({region} counts nothing, and its queue grows, until its workers run on the new server):"
         );
         match &self.region {
             Some((file, _)) => println!(
