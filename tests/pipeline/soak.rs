@@ -5,11 +5,13 @@
 //! before its `complete_until` is in it, and nothing that was not sent.
 
 mod faults;
+mod moving;
 mod report;
 mod traffic;
 mod truth;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use playground::{Directory, Options, Relay};
@@ -17,6 +19,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::faults::{Disks, Fault, World};
+use self::moving::{MOVES, Moving, SPARE};
 use self::report::{Report, memory};
 use self::traffic::Traffic;
 use crate::centre;
@@ -45,11 +48,13 @@ async fn soak() {
     let seed: u64 = variable("EVENTTRACKER_SOAK_SEED").unwrap_or_else(rand::random);
     let mut rng = StdRng::seed_from_u64(seed);
     let world = start(&mut rng).await;
-    let traffic = Traffic::start(&world.rig, seed);
+    let traffic = Traffic::start(&world.rig, &world.regions, seed);
     let mut report = Report::begin(minutes, seed, &world);
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60 * minutes) && traffic.truth.violation().is_none() {
-        round(&world, &traffic, &mut rng, &mut report).await;
+    let lasts = Duration::from_secs(60 * minutes);
+    while begun.elapsed() < lasts && traffic.truth.violation().is_none() {
+        let moves = begun.elapsed() >= lasts / 2 && !world.has_moved(MOVES);
+        round(&world, &traffic, &mut rng, &mut report, moves).await;
         report.rounds += 1;
         println!("{}", report.progress(&traffic, begun.elapsed()));
         if report.difference.is_some() {
@@ -79,14 +84,19 @@ async fn start(rng: &mut StdRng) -> World {
     if rng.random_bool(0.5) {
         regions.push("asia".to_owned());
     }
-    let port = playground::free_port(u16::try_from(regions.len()).unwrap()).unwrap();
+    let all = [&regions[..], &[SPARE.to_owned()]].concat();
+    let port = playground::free_port(u16::try_from(all.len()).unwrap()).unwrap();
     let mut relays = BTreeMap::new();
-    for (region, number) in regions.iter().zip(1..) {
+    for (region, number) in all.iter().zip(1..) {
         let mariadb = ([127, 0, 0, 1], port + 10 * number + 2).into();
         relays.insert(region.clone(), Relay::start(mariadb).await.unwrap());
     }
+    let moving = Moving {
+        relay: relays.remove(SPARE).unwrap(),
+        is_done: AtomicBool::new(false),
+    };
     let dir = Directory::new().unwrap();
-    let disks = Disks::mount(&dir.path().join("data"), &regions);
+    let disks = Disks::mount(&dir.path().join("data"), &all);
     let off_s = if rng.random_bool(0.5) { OFF_S } else { -OFF_S };
     let options = two_of_each(Options {
         port,
@@ -96,20 +106,24 @@ async fn start(rng: &mut StdRng) -> World {
             .collect(),
         clocks_ahead_s: BTreeMap::from([("us".to_owned(), off_s)]),
         central_overrides: settings("[keeper]\nbinlog_keep_hours = 0\naudit_interval_s = 20"),
-        regions,
+        regions: all,
+        unattached: vec![SPARE.to_owned()],
+        servers_only: vec![SPARE.to_owned()],
         standby: true,
         ..two_regions()
     });
     World {
         rig: Rig::start_in(dir, options).await,
+        regions,
         relays,
         disks,
+        moving,
         off_s,
     }
 }
 
-/// Faults in several lanes, then a comparison of everything.
-async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut Report) {
+/// Faults in several lanes, while a region `moves` or not; then a comparison of everything.
+async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut Report, moves: bool) {
     let begun = Instant::now();
     let seeds: Vec<u64> = (0..LANES).map(|_| rng.random()).collect();
     let lanes = seeds.into_iter().map(|seed| async move {
@@ -124,14 +138,18 @@ async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut 
         }
         kinds
     });
-    for kind in futures_util::future::join_all(lanes).await.into_iter().flatten() {
-        *report.faults.entry(kind).or_default() += 1;
-    }
+    let moved = async {
+        if moves {
+            world.move_region().await;
+            report.has_moved = true;
+        }
+    };
+    let (kinds, ()) = tokio::join!(futures_util::future::join_all(lanes), moved);
     let healed = Instant::now();
     let healed_at = truth::now();
     let _paused = traffic.pause().await;
     world.wait_until_complete(healed_at, RECOVERY_LIMIT).await;
-    report.recovered_after(healed.elapsed());
+    report.recovered_after(healed.elapsed(), &kinds.concat());
     compare(world, traffic, report).await;
 }
 

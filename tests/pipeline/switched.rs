@@ -134,17 +134,7 @@ async fn a_switch_to_a_server_with_another_clock_promises_nothing_too_early() {
             assert!(complete_until.is_none_or(|until| until <= now), "{now}: {status}");
         }
     });
-    let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
-    let eu_file = rig.config("eu");
-    let switch = [
-        "switch",
-        "eu",
-        "--to",
-        &to,
-        "--region-config",
-        eu_file.to_str().unwrap(),
-    ];
-    expect(&region(&rig, &switch).await, 0, &["verified"]);
+    expect(&switch_to_asia(&rig, &[]).await, 0, &["verified"]);
     restart_workers(&rig, "eu").await;
     expect_no_alarm(&rig).await;
     wait_until_current(&rig).await;
@@ -164,29 +154,34 @@ async fn expect_no_alarm(rig: &Rig) {
     .await;
 }
 
+/// To the server that the playground runs for it, with the region's file.
+async fn switch_to_asia(rig: &Rig, further: &[&str]) -> (i32, String) {
+    let to = format!("127.0.0.1:{}", mariadb_port(rig, "asia"));
+    let file = rig.config("eu");
+    let switch = [
+        "switch",
+        "eu",
+        "--to",
+        &to,
+        "--region-config",
+        file.to_str().unwrap(),
+    ];
+    region(rig, &[&switch[..], further].concat()).await
+}
+
 /// Whatever step it was at, the next run goes on from there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_is_killed_again_and_again_is_completed() {
     let rig = Rig::start(two_of_each(options(&["eu", "asia"], &["asia"], &["asia"]))).await;
     exact_under_load(rig, async |rig, progress, _| {
         wait_until_counted(rig).await;
-        let to = format!("127.0.0.1:{}", mariadb_port(rig, "asia"));
-        let eu_file = rig.config("eu");
-        let switch = [
-            "switch",
-            "eu",
-            "--to",
-            &to,
-            "--region-config",
-            eu_file.to_str().unwrap(),
-        ];
         for after_ms in KILLED_AFTER_MS {
-            let run = region(rig, &switch);
+            let run = switch_to_asia(rig, &[]);
             let outcome = tokio::time::timeout(Duration::from_millis(after_ms), run).await;
             let code = outcome.map(|(code, _)| code);
             println!("after {after_ms} ms: {code:?}");
         }
-        expect(&region(rig, &switch).await, 0, &["verified"]);
+        expect(&switch_to_asia(rig, &[]).await, 0, &["verified"]);
         restart_workers(rig, "eu").await;
         progress_by(progress, REQUESTS_BETWEEN).await;
         expect(&audit(rig).await, 0, &["eu"]);
@@ -233,20 +228,8 @@ async fn a_switch_that_was_interrupted_is_taken_back_or_completed() {
         0,
         &["since an earlier run", "verified", "set [regional] to host"],
     );
-    let eu_file = rig.config("eu");
-    let again = [
-        "switch",
-        "eu",
-        "--to",
-        &to,
-        "--region-config",
-        eu_file.to_str().unwrap(),
-    ];
-    expect(
-        &region(&rig, &again).await,
-        0,
-        &["already", "now has the address"],
-    );
+    let again = switch_to_asia(&rig, &[]).await;
+    expect(&again, 0, &["already", "now has the address"]);
     restart_workers(&rig, "eu").await;
     ledger.expect_at_centre(&rig).await;
     expect(&audit(&rig).await, 0, &["eu"]);
@@ -294,17 +277,7 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     std::fs::remove_dir_all(rig.data_dir().join("eu/mariadb/data")).unwrap();
     signal("KILL", rig.description().regions["eu"].mariadb.pid).await;
 
-    let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
-    let eu_file = rig.config("eu");
-    let switch = [
-        "switch",
-        "eu",
-        "--to",
-        &to,
-        "--region-config",
-        eu_file.to_str().unwrap(),
-    ];
-    let refused = region(&rig, &switch).await;
+    let refused = switch_to_asia(&rig, &[]).await;
     let bounds = [
         "transactions were received and are not applied",
         "after 1-1-",
@@ -323,7 +296,7 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     // What the centre has received is not lost.
     centre.query_drop("START SLAVE 'eu' SQL_THREAD").await.unwrap();
     count(&rig, "eu", &mut ledger, "unplanned.queued", 500).await;
-    let accepted = region(&rig, &[&switch[..], &["--accept-loss"]].concat()).await;
+    let accepted = switch_to_asia(&rig, &["--accept-loss"]).await;
     expect(&accepted, 0, &["begins with an empty ledger", "verified"]);
     restart_workers(&rig, "eu").await;
     count(&rig, "eu", &mut ledger, "unplanned.later", 7).await;
@@ -344,11 +317,9 @@ async fn two_centres_are_switched_one_after_the_other() {
     let mut ledger = Ledger::default();
     count(&rig, "eu", &mut ledger, "two.centres", 3).await;
     let to = format!("127.0.0.1:{}", mariadb_port(&rig, "asia"));
-    let eu_file = rig.config("eu");
     let switch = ["switch", "eu", "--to", &to];
-    let with_file = [&switch[..], &["--region-config", eu_file.to_str().unwrap()]].concat();
     expect(
-        &region(&rig, &with_file).await,
+        &switch_to_asia(&rig, &[]).await,
         0,
         &["verified", "at centre standby"],
     );

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use super::moving::{MOVES, Moving};
 use super::traffic::Traffic;
 use crate::ledger::Ledger;
 use crate::rig::{Rig, try_put, wait_up_to};
@@ -37,14 +38,17 @@ const LONG: f64 = 0.08;
 
 pub(crate) struct World {
     pub(crate) rig: Rig,
+    /// Those that events are sent to.
+    pub(crate) regions: Vec<String>,
     pub(crate) relays: BTreeMap<String, Relay>,
     pub(crate) disks: Disks,
+    pub(crate) moving: Moving,
     /// How far the clock of one region is ahead.
     pub(crate) off_s: i32,
 }
 
 /// The region whose disks are small.
-const SMALL: &str = "eu";
+const SMALL: &str = MOVES;
 
 /// Under its queue and its database.
 pub(crate) struct Disks(Result<(Mutex<SmallDisk>, Mutex<SmallDisk>), String>);
@@ -139,7 +143,7 @@ impl Fault {
         };
         Self {
             what,
-            region: world.rig.regions().choose(rng).unwrap().clone(),
+            region: world.regions.choose(rng).unwrap().clone(),
             number: rng.random_range(0..2),
             lasts: Duration::from_millis(rng.random_range(lasts_ms)),
         }
@@ -167,13 +171,13 @@ impl Fault {
                 stopped
             }
             What::Link(_, link) => {
-                let relay = &world.relays[&self.region];
+                let relay = world.link(&self.region);
                 relay.set(link);
                 tokio::time::sleep(self.lasts).await;
                 relay.set(Link::Open);
                 true
             }
-            What::LockedDatabase => self.lock_database(&world.rig).await.is_ok(),
+            What::LockedDatabase => self.lock_database(world).await.is_ok(),
             What::Twins => self.put_twins(&world.rig, traffic).await,
             What::QueueDiskFull => self.fill_queue(world, traffic).await,
             What::DatabaseDiskFull => self.fill_database(world).await,
@@ -189,7 +193,7 @@ impl Fault {
             Part::Collector => region.pids.collector.all().get(self.number).copied(),
             Part::Worker => region.pids.worker.all().get(self.number).copied(),
             Part::Beanstalkd => Some(region.pids.beanstalkd),
-            Part::RegionalMariaDb => Some(region.mariadb.pid),
+            Part::RegionalMariaDb => Some(world.database(&self.region).pid),
             Part::CentralMariaDb => Some(description.central.pid),
             Part::StandbyMariaDb => standby.map(|standby| standby.database.pid),
             Part::StandbyKeeper => standby.and_then(|standby| standby.keeper),
@@ -198,8 +202,8 @@ impl Fault {
         }
     }
 
-    async fn lock_database(&self, rig: &Rig) -> Result<(), String> {
-        let root = rig.description().regions[&self.region].mariadb.root();
+    async fn lock_database(&self, world: &World) -> Result<(), String> {
+        let root = world.database(&self.region).root();
         let mut conn = root.connect().await.map_err(|error| error.to_string())?;
         let lock = "START TRANSACTION; SELECT * FROM eventtracker.CountedTotal FOR UPDATE";
         conn.query_drop(lock).await.map_err(|error| error.to_string())?;
@@ -251,6 +255,9 @@ impl Fault {
             return false;
         };
         let Ok(disk) = disk.try_lock() else { return false };
+        if world.has_moved(SMALL) {
+            return false;
+        }
         disk.fill();
         tokio::time::sleep(self.lasts).await;
         disk.free();
@@ -259,7 +266,7 @@ impl Fault {
 }
 
 /// Whether the process was there.
-async fn send(signal: &str, pid: Option<u32>) -> bool {
+pub(crate) async fn send(signal: &str, pid: Option<u32>) -> bool {
     let Some(pid) = pid.filter(|&pid| pid > 0) else {
         return false;
     };

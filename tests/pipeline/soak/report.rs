@@ -8,6 +8,7 @@ use std::time::Duration;
 use playground::Description;
 
 use super::faults::World;
+use super::moving::MOVES;
 use super::traffic::{Figures, Traffic};
 use crate::ledger::Difference;
 
@@ -20,12 +21,15 @@ pub(crate) struct Report {
     regions: String,
     not_run: Option<String>,
     pub(crate) rounds: u32,
+    pub(crate) has_moved: bool,
     pub(crate) audits: u32,
     /// Sums of all counts at the last comparison: stored, and acknowledged.
     pub(crate) counted: (u64, u64),
     /// By kind.
-    pub(crate) faults: BTreeMap<String, u32>,
+    faults: BTreeMap<String, u32>,
     longest_recovery: Duration,
+    /// What had happened in the round before it.
+    faults_before: String,
     memory_start: Memory,
     pub(crate) memory_end: Memory,
     pub(crate) difference: Option<Difference>,
@@ -38,23 +42,32 @@ impl Report {
             seed,
             regions: format!(
                 "{} (the clock of us is {:+} s off)",
-                world.rig.regions().join(", "),
+                world.regions.join(", "),
                 world.off_s
             ),
             not_run: world.disks.missing().map(str::to_owned),
             rounds: 0,
+            has_moved: false,
             audits: 0,
             counted: (0, 0),
             faults: BTreeMap::new(),
             longest_recovery: Duration::ZERO,
+            faults_before: String::new(),
             memory_start: memory(&world.rig.description()),
             memory_end: Memory::new(),
             difference: None,
         }
     }
 
-    pub(crate) fn recovered_after(&mut self, recovery: Duration) {
-        self.longest_recovery = self.longest_recovery.max(recovery);
+    /// After a round with faults of these kinds.
+    pub(crate) fn recovered_after(&mut self, recovery: Duration, kinds: &[String]) {
+        if recovery > self.longest_recovery {
+            self.longest_recovery = recovery;
+            self.faults_before = kinds.join(", ");
+        }
+        for kind in kinds {
+            *self.faults.entry(kind.clone()).or_default() += 1;
+        }
     }
 
     pub(crate) fn is_good(&self, traffic: &Traffic) -> bool {
@@ -93,6 +106,10 @@ impl Report {
             format!("{} in {} rounds", self.faults_total(), self.rounds),
         ));
         lines.extend(self.faults.iter().map(|(kind, n)| ("", format!("{n:4} {kind}"))));
+        if self.has_moved {
+            let moved = format!("{MOVES}, to another server with its ledger, under faults");
+            lines.push(("moved", moved));
+        }
         lines.extend(
             self.not_run
                 .iter()
@@ -135,8 +152,9 @@ impl Report {
         lines.push((
             "longest recovery",
             format!(
-                "{:.1} s, from a round's last fault until all is complete",
-                self.longest_recovery.as_secs_f64()
+                "{:.1} s, from a round's last fault until all is complete; that round had {}",
+                self.longest_recovery.as_secs_f64(),
+                self.faults_before
             ),
         ));
         let memory = self.memory_start.iter().map(|(role, start)| {

@@ -60,15 +60,15 @@ fn add(figure: &AtomicU64, n: u64) {
 }
 
 impl Traffic {
-    pub(crate) fn start(rig: &Rig, seed: u64) -> Self {
+    pub(crate) fn start(rig: &Rig, regions: &[String], seed: u64) -> Self {
         let (truth, shared) = (Arc::<Truth>::default(), Arc::<Shared>::default());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        for region in rig.regions() {
+        for region in regions {
             for number in 0..CLIENTS_PER_REGION {
                 let client = |kind| Client {
                     http: client(),
-                    collectors: rig.collectors(&region),
+                    collectors: rig.collectors(region),
                     prefix: format!("{region}.{number}"),
                     rng: StdRng::seed_from_u64(seed.wrapping_add(2 * number + kind)),
                     truth: truth.clone(),
