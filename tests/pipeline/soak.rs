@@ -146,9 +146,8 @@ async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut 
     };
     let (kinds, ()) = tokio::join!(futures_util::future::join_all(lanes), moved);
     let healed = Instant::now();
-    let healed_at = truth::now();
     let _paused = traffic.pause().await;
-    world.wait_until_complete(healed_at, RECOVERY_LIMIT).await;
+    world.wait_until_complete(truth::now(), RECOVERY_LIMIT).await;
     report.recovered_after(healed.elapsed(), &kinds.concat());
     compare(world, traffic, report).await;
 }

@@ -290,13 +290,15 @@ impl World {
                 .await
                 .map_err(|error| error.to_string())?;
             let status: serde_json::Value = response.json().await.map_err(|error| error.to_string())?;
-            let until = status["complete_until"]
-                .as_f64()
-                .and_then(|s| Instant::from_unix_s(s).ok());
-            match until {
-                Some(until) if until > at => Ok(()),
-                _ => Err(format!("{} {}", status["complete_until"], status["regions"])),
-            }
+            let centres = status["centres"].as_array().ok_or(status.to_string())?;
+            let is_complete = |centre: &serde_json::Value| {
+                let until_s = centre["complete_until"].as_f64();
+                let until = until_s.and_then(|s| Instant::from_unix_s(s).ok());
+                until.is_some_and(|until| until > at)
+            };
+            let all = centres.iter().all(is_complete);
+            all.then_some(())
+                .ok_or_else(|| format!("{} {}", status["centres"], status["regions"]))
         })
         .await;
     }
