@@ -211,6 +211,9 @@ async fn a_switch_that_was_interrupted_is_taken_back_or_completed() {
     count(&rig, "eu", &mut ledger, "interrupted", 40).await;
     let elsewhere = region(&rig, &["switch", "eu", "--to", "127.0.0.1:1"]).await;
     expect(&elsewhere, 1, &["is on its way"]);
+    // Another run had come as far as that.
+    let mut centre = centre::connect(&rig.description().central).await;
+    centre.query_drop("STOP SLAVE 'eu'").await.unwrap();
 
     expect(
         &region(&rig, &["switch", "eu", "--to", &here]).await,
@@ -220,7 +223,22 @@ async fn a_switch_that_was_interrupted_is_taken_back_or_completed() {
     ledger.expect_at_centre(&rig).await;
     keep_marks(&rig, &mut ledger);
 
+    // A worker that was told of the new server already counts nothing there.
+    let asia = rig.description().regions["asia"].mariadb.root();
+    let mut asia = asia.connect().await.unwrap();
+    let moved_to = "SELECT movedTo FROM eventtracker.RegionMoved";
+    let moved_to: Option<String> = asia.query_first(moved_to).await.unwrap();
+    assert_eq!(moved_to.as_ref(), Some(&here));
+    // A ledger that was left there long ago is none.
+    asia.query_drop("SET sql_log_bin = 0").await.unwrap();
+    let stale = "UPDATE eventtracker.RegionMoved SET movedTo = NULL, region = 'eu'";
+    asia.query_drop(stale).await.unwrap();
+    expect(&switch_to_asia(&rig, &[]).await, 1, &["flushes ago"]);
+    let taken_back = format!("UPDATE eventtracker.RegionMoved SET movedTo = '{here}', region = NULL");
+    asia.query_drop(taken_back).await.unwrap();
+
     eu.query_drop(&fence).await.unwrap();
+    centre.query_drop("STOP SLAVE 'eu'").await.unwrap();
     count(&rig, "eu", &mut ledger, "interrupted", 500).await;
     let completed = region(&rig, &["switch", "eu", "--to", &to]).await;
     expect(
@@ -234,6 +252,22 @@ async fn a_switch_that_was_interrupted_is_taken_back_or_completed() {
     ledger.expect_at_centre(&rig).await;
     expect(&audit(&rig).await, 0, &["eu"]);
     rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_switches_at_once_one_is_refused() {
+    let rig = Rig::start(two_of_each(options(&["eu", "asia"], &["asia"], &["asia"]))).await;
+    exact_under_load(rig, async |rig, progress, _| {
+        wait_until_counted(rig).await;
+        let (one, other) = tokio::join!(switch_to_asia(rig, &[]), switch_to_asia(rig, &[]));
+        let (done, refused) = if one.0 == 0 { (one, other) } else { (other, one) };
+        expect(&done, 0, &["verified"]);
+        expect(&refused, 1, &["another 'eventtracker region switch' is at it"]);
+        restart_workers(rig, "eu").await;
+        progress_by(progress, REQUESTS_BETWEEN).await;
+        expect(&audit(rig).await, 0, &["eu"]);
+    })
+    .await;
 }
 
 /// The event that was sent last is counted, and the centre has received it, without applying it.

@@ -261,7 +261,7 @@ impl Region {
         let noted = self.centre.offset(&self.source.region).await?;
         let newest_claim = self.centre.newest_claim(&self.source.region).await?;
         let next = offset::next(noted, newest_claim, ahead_ms, there);
-        self.centre.note_offset(&self.source.region, next).await?;
+        self.centre.note_offset(&self.source.region, noted, next).await?;
         let ahead_s = model::Instant::from_unix_ms(ahead_ms).unix_s();
         metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.source.region.clone())
             .set(ahead_s);

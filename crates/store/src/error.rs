@@ -75,6 +75,28 @@ pub enum Error {
         to: String,
         batches: (u64, u64),
     },
+    #[error(
+        "{server}: another 'eventtracker region switch' is at it, perhaps at another centre: wait until it has ended"
+    )]
+    Switching { server: String },
+    #[error(
+        "region {region} came to {server} from {from}, and this centre has read nothing of it here: what was counted before is not in \
+         this binlog; begin with a copy of a centre that went along"
+    )]
+    PastElsewhere {
+        region: String,
+        server: String,
+        from: String,
+    },
+    #[error(
+        "region {region} is replicated from {from}, which is another server than {to}: 'eventtracker region switch {region} --to {to}' \
+         lets it move with its ledger"
+    )]
+    OtherServer {
+        region: String,
+        from: String,
+        to: String,
+    },
     #[error("{server}: a worker has been pruning the ledger for too long: run the command again")]
     Pruning { server: String },
     #[error("this machine's clock is {seconds} s ahead of that of {server}: set both by NTP")]

@@ -194,13 +194,33 @@ impl Post {
         Ok(row.flatten().map(Instant::from_unix_ms))
     }
 
+    /// Notes an offset in place of the one that it was made from, unless somebody else has noted another meanwhile.
+    ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn note_offset(&mut self, region: &str, offset: Offset) -> Result<(), Error> {
-        const SQL: &str = "REPLACE INTO eventtracker.ClockOffset (region, aheadMs, peakMs, peakAt, measuredAt) \
-                           VALUES (?, ?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3))";
-        let row = (region, offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
-        self.execute("note a clock's offset", SQL, row).await
+    pub async fn note_offset(
+        &mut self,
+        region: &str,
+        before: Option<Offset>,
+        offset: Offset,
+    ) -> Result<(), Error> {
+        const FIRST: &str = "INSERT IGNORE INTO eventtracker.ClockOffset (aheadMs, peakMs, peakAt, measuredAt, region) \
+                             VALUES (?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3), ?)";
+        const NEXT: &str = "UPDATE eventtracker.ClockOffset \
+                            SET aheadMs = ?, peakMs = ?, peakAt = FROM_UNIXTIME(? / 1000), measuredAt = SYSDATE(3) \
+                            WHERE region = ? AND peakMs = ? AND peakAt = FROM_UNIXTIME(? / 1000)";
+        let (ahead_ms, peak_ms, peak_at_ms) = (offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
+        match before {
+            None => {
+                let row = (ahead_ms, peak_ms, peak_at_ms, region);
+                self.execute("note a clock's offset", FIRST, row).await
+            }
+            Some(before) => {
+                let known = (before.peak_ms, before.peak_at.unix_ms());
+                let row = (ahead_ms, peak_ms, peak_at_ms, region, known.0, known.1);
+                self.execute("note a clock's offset", NEXT, row).await
+            }
+        }
     }
 
     /// When every centre had reached the start of each of a region's files.

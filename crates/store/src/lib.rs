@@ -28,7 +28,7 @@ pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
 pub use relocation::{Copied, Fence, RegionTotals, copy_ledger, finish_ledger};
 pub use replication::{
     Centre, Identity, RegionAccounts, Source, SourceState, WILD_DO_TABLE, check_coverage, check_identity,
-    check_other_centre, source_states, start_source,
+    check_other_centre, check_past, source_states, start_source,
 };
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};

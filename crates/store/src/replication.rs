@@ -15,7 +15,8 @@ use crate::regional::REGION_BYTES_MAX;
 use crate::{Account, Error, Post, Server};
 
 pub use connection::WILD_DO_TABLE;
-pub use coverage::check_coverage;
+use coverage::check_same_server;
+pub use coverage::{check_coverage, check_past};
 pub use identity::{Identity, check_identity, check_other_centre};
 
 /// A region's MariaDB as the centre reaches it.
@@ -121,11 +122,14 @@ pub async fn start_source(
     accounts: &RegionAccounts,
 ) -> Result<(), Error> {
     source.checked_server(&accounts.replication)?;
-    check_identity(centre_admin, source, &accounts.replication, Some(&source.region)).await?;
+    let identity = check_identity(centre_admin, source, &accounts.replication, Some(&source.region)).await?;
     let mut centre = Post::new(centre_admin.clone());
     check_coverage(&mut centre, source, &accounts.housekeeping).await?;
     let sources = centre.sources().await?;
-    if !sources.iter().any(|state| state.source == *source) {
+    let state = sources.iter().find(|state| state.source.region == source.region);
+    if state.is_none_or(|state| state.source != *source) {
+        check_same_server(state, source, identity)?;
+        check_past(&mut centre, source, identity, &accounts.housekeeping).await?;
         centre.point_at(source, &accounts.replication).await?;
     }
     centre.start_replication(&source.region).await

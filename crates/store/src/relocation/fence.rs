@@ -14,6 +14,9 @@ const LOCK_WAIT_S: u64 = 30;
 const PRUNING_LIMIT: Duration = Duration::from_secs(25);
 const PRUNING_WAIT_S: u64 = 20;
 
+/// A command that was killed is gone as soon as the server notices.
+const SWITCH_WAIT_S: u64 = 2;
+
 /// The row of `RegionMoved`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fence {
@@ -42,13 +45,13 @@ impl Post {
     }
 
     /// Lets no worker count on this server any more, or again (`None`). Returns when no transaction that began before is
-    /// in progress.
+    /// in progress, with where they count instead: elsewhere than `address` if somebody else was first.
     ///
     /// # Errors
     /// The server refused or did not answer: the fence may stand or not.
-    pub async fn set_moved_to(&mut self, address: Option<&str>) -> Result<(), Error> {
+    pub async fn set_moved_to(&mut self, address: Option<&str>) -> Result<Option<String>, Error> {
         const SQL: &str = "INSERT INTO eventtracker.RegionMoved (id, movedTo) VALUES (1, ?) \
-                           ON DUPLICATE KEY UPDATE movedTo = VALUES(movedTo)";
+                           ON DUPLICATE KEY UPDATE movedTo = IF(movedTo IS NULL OR VALUES(movedTo) IS NULL, VALUES(movedTo), movedTo)";
         self.call_within(FENCE_LIMIT, "stop the region's workers", async |conn| {
             conn.query_drop(format!(
                 "SET SESSION sql_log_bin = 0, innodb_lock_wait_timeout = {LOCK_WAIT_S}"
@@ -56,7 +59,27 @@ impl Post {
             .await?;
             conn.exec_drop(SQL, (address,)).await
         })
-        .await
+        .await?;
+        Ok(self.fence().await?.moved_to)
+    }
+
+    /// Keeps other switches away from this server while this connection lasts.
+    ///
+    /// # Errors
+    /// `Switching` where another one is at it; the server refused or did not answer.
+    pub async fn hold_switch(&mut self) -> Result<(), Error> {
+        let lock = format!("SELECT GET_LOCK('eventtracker.switch', {SWITCH_WAIT_S})");
+        let held: Option<Option<u8>> = self
+            .call("look for other switches", async |conn| {
+                conn.query_first(lock).await
+            })
+            .await?;
+        match held.flatten() {
+            Some(1) => Ok(()),
+            _ => Err(Error::Switching {
+                server: self.server().to_string(),
+            }),
+        }
     }
 
     /// Says whose ledger this server has, and where from; `None` for its own.

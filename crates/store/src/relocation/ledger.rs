@@ -222,7 +222,7 @@ impl Post {
         Ok(RegionTotals { total, flushes })
     }
 
-    /// Lets a region's running total go on from there.
+    /// Lets a region's running total go on from there, if it is not further already.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -230,7 +230,7 @@ impl Post {
         let RegionTotals { total, flushes } = totals;
         let sql = format!(
             "INSERT INTO eventtracker.CountedTotal (id, total, flushes) VALUES (1,{total},{flushes}) \
-             ON DUPLICATE KEY UPDATE total = VALUES(total), flushes = VALUES(flushes)"
+             ON DUPLICATE KEY UPDATE total = GREATEST(total, VALUES(total)), flushes = GREATEST(flushes, VALUES(flushes))"
         );
         self.unlogged("write the totals", sql).await
     }

@@ -1,6 +1,6 @@
 //! Whether a region's binlog still has everything that a centre has not applied yet.
 
-use super::Source;
+use super::{Identity, Source, SourceState};
 use crate::{Account, Binlog, Error, Post};
 
 /// Refuses a source that has purged what this centre lacks, or that has less than this centre has applied of it.
@@ -13,6 +13,46 @@ pub async fn check_coverage(centre: &mut Post, source: &Source, account: &Accoun
     let last = region.last_written(binlog.gtid_domain).await?;
     let applied = centre.positions().await?.get(&binlog.gtid_domain).copied();
     compare(&source.region, &binlog, last, applied.unwrap_or(0))
+}
+
+/// Refuses a server to which a region has moved, where this centre has never read it there: the counts from before are elsewhere.
+///
+/// # Errors
+/// `PastElsewhere` with the remedy; or a server that refused or did not answer.
+pub async fn check_past(
+    centre: &mut Post,
+    source: &Source,
+    identity: Identity,
+    account: &Account,
+) -> Result<(), Error> {
+    let fence = Post::new(source.server(account)).fence().await?;
+    match fence.moved_from {
+        Some(from) if !centre.positions().await?.contains_key(&identity.gtid_domain) => {
+            Err(Error::PastElsewhere {
+                region: source.region.clone(),
+                server: source.address(),
+                from,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A server may get another address. Another server needs the ledger, and its clock compared.
+pub(super) fn check_same_server(
+    state: Option<&SourceState>,
+    source: &Source,
+    identity: Identity,
+) -> Result<(), Error> {
+    match state {
+        // Before it was first reached, nothing of it was applied.
+        Some(state) if ![0, identity.server_id].contains(&state.server_id) => Err(Error::OtherServer {
+            region: source.region.clone(),
+            from: state.source.address(),
+            to: source.address(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn compare(region: &str, binlog: &Binlog, last: u64, applied: u64) -> Result<(), Error> {

@@ -42,6 +42,9 @@ async fn a_fence_waits_for_what_is_in_progress_and_refuses_the_rest() {
         first(&root, "SELECT total FROM eventtracker.CountedTotal").await,
         Some(7)
     );
+    // Whoever came first decides where it goes.
+    let elsewhere = post.set_moved_to(Some("10.1.0.12:3306")).await.unwrap();
+    assert_eq!(elsewhere.as_deref(), Some("10.1.0.11:3306"));
     post.set_moved_to(None).await.unwrap();
     commit(&mut worker, &[batch(3, "a", 5)], &[]).await;
     // What stands in the binlog is the workers' only.
@@ -131,6 +134,8 @@ async fn claims_are_restated_by_the_new_clock() {
         peak_ms: 5_000,
         peak_at: model::Instant::from_unix_ms(1_763_787_600_000),
     };
+    // What a keeper has compared with the old server comes too late.
+    let of_keeper = centre.offset("eu").await.unwrap();
     // The second time, nothing is left to restate.
     for _ in 0..2 {
         centre.restate("eu", offset).await.unwrap();
@@ -153,6 +158,15 @@ async fn claims_are_restated_by_the_new_clock() {
             assert_eq!(first(&root, sql).await, Some(expected), "{sql}");
         }
     }
+    let outdated = Offset {
+        ahead_ms: 0,
+        peak_ms: 0,
+        ..offset
+    };
+    centre.note_offset("eu", of_keeper, outdated).await.unwrap();
+    assert_eq!(centre.offset("eu").await.unwrap(), Some(offset));
+    centre.note_offset("eu", Some(offset), outdated).await.unwrap();
+    assert_eq!(centre.offset("eu").await.unwrap(), Some(outdated));
     conn.query_drop("DELETE FROM eventtracker.ClockOffset")
         .await
         .unwrap();
@@ -191,6 +205,34 @@ async fn a_binlog_that_does_not_reach_back_is_refused() {
             .contains("1 of them are gone; restore a younger backup"),
         "{refused}"
     );
+    servers.playground.stop().await;
+}
+
+/// A connection is not pointed at another server by the way, and one that a region came to is not begun without its past.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_and_a_past_elsewhere_are_refused() {
+    let mut servers = Servers::start_of(&["eu", "us"], &["us"]).await;
+    let centre = servers.description().central.root();
+    let accounts = servers.region_accounts();
+    let us_as_eu = store::Source {
+        region: "eu".to_owned(),
+        ..servers.source("us")
+    };
+    let refused = store::start_source(&centre, &us_as_eu, &accounts)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("region switch eu --to"), "{refused}");
+
+    servers
+        .post("us")
+        .set_moved_from(Some(("us", "10.2.0.10:3306")))
+        .await
+        .unwrap();
+    let us = servers.source("us");
+    let refused = store::start_source(&centre, &us, &accounts).await.unwrap_err();
+    assert!(refused.to_string().contains("came to"), "{refused}");
+    servers.post("us").set_moved_from(None).await.unwrap();
+    store::start_source(&centre, &us, &accounts).await.unwrap();
     servers.playground.stop().await;
 }
 

@@ -98,6 +98,9 @@ async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
     .await?;
     store::check_region(&source.server(&accounts.housekeeping)).await?;
     store::check_coverage(&mut desk.centre, source, &accounts.housekeeping).await?;
+    if state.is_none() {
+        store::check_past(&mut desk.centre, source, identity, &accounts.housekeeping).await?;
+    }
     let mut post = desk.post(source)?;
     if let Some(to) = post.fence().await?.moved_to {
         anyhow::bail!(
@@ -106,10 +109,11 @@ async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
         );
     }
     let (own, here) = (post.own_totals().await?, desk.centre.totals_of(region).await?);
+    let is_known = desk.centre.positions().await?.contains_key(&identity.gtid_domain);
     ensure!(
-        own.flushes >= here.flushes,
-        "this centre has {} counts of an earlier region {region} in {} flushes, and the one at {} has counted only {} in {}: \
-         give the new region another name",
+        own.flushes >= here.flushes && (is_known || here.flushes == 0),
+        "this centre has {} counts of an earlier region {region} in {} flushes, and the one at {} has counted {} in {} as \
+         another server: give the new region another name",
         here.total,
         here.flushes,
         source.address(),

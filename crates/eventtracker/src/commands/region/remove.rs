@@ -39,7 +39,9 @@ impl Remove {
             .with_context(|| format!("{} cannot be changed", config.path()))?;
         let without_line = option_file::without_region(&options.text, region);
 
-        if let Some(state) = desk.source(region).await? {
+        let state = desk.source(region).await?;
+        let source = state.as_ref().map(|state| state.source.clone());
+        if let Some(state) = state {
             let mut left = left(&mut desk, &state.source).await;
             if !left.is_empty() && !state.is_running() {
                 left.push(format!("replication from it does not run: {}", why_not(&state)));
@@ -71,12 +73,22 @@ impl Remove {
         if config.replace(without_source)? {
             println!("{} has no [[source]] of it any more", config.path());
         }
+        let missed = match &source {
+            Some(source) => in_binlog(&mut desk, source).await.unwrap_or_default(),
+            None => None,
+        };
         desk.centre.forget_region(region).await?;
         println!("its state, clock and alarms are forgotten; its counts and their sums stay");
         if desk.source(region).await?.is_some() {
             anyhow::bail!("somebody else has set up replication from {region} meanwhile");
         }
         println!("verified: {region} is no source of this centre");
+        if let Some(missed) = missed.filter(|_| !self.accept_loss) {
+            println!(
+                "! it goes on counting: {missed}; stop its producers. Nothing is lost: 'eventtracker region add' brings the rest"
+            );
+            return Ok(ExitCode::FAILURE);
+        }
         for other in &desk.config.other_centre {
             println!(
                 "left to do: the same command at centre {}, with its own file",
@@ -111,7 +123,9 @@ async fn in_queue(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<Str
         return Ok(None);
     };
     let jobs = queue.ready + queue.reserved + queue.delayed + queue.buried;
-    let age_s = desk.centre.clock().await?.ms_since(queue.seen) / 1000;
+    let offset = desk.centre.offset(&source.region).await?;
+    let ahead_ms = offset.map_or(0, |offset| offset.ahead_ms);
+    let age_s = desk.centre.clock().await?.ms_since(queue.seen.plus_ms(-ahead_ms)) / 1000;
     Ok(if jobs > 0 {
         Some(format!(
             "jobs in its queue: {jobs}, of them buried: {}, as of {age_s} s ago",

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use store::Source;
+use store::{Post, Source};
 
 use self::files::Files;
 use super::{Centre, Desk, check_name};
@@ -63,6 +63,7 @@ impl Switch {
             )
         })?;
         let mut files = Files::open(&desk, &new, self.region_config.as_deref())?;
+        let _alone = keep_others_away(&desk, &new, &state.source).await?;
         if state.source == new {
             return back::run(&mut desk, &mut files, &new, self.accept_loss).await;
         }
@@ -100,7 +101,7 @@ impl Switch {
                     );
                     return Ok(ExitCode::FAILURE);
                 }
-                unplanned::run(&mut desk, &new).await?;
+                unplanned::run(&mut desk, old, &new).await?;
             }
         }
         takeover::run(&mut desk, &new).await?;
@@ -109,6 +110,24 @@ impl Switch {
         files.tell_what_is_left(&desk, &old.address(), is_planned);
         Ok(verified)
     }
+}
+
+/// Two switches at once, of two operators or at two centres, would tread on each other: held while what is returned lives.
+/// A server that does not answer is looked at later, with its reason.
+async fn keep_others_away(desk: &Desk, new: &Source, old: &Source) -> anyhow::Result<Vec<Post>> {
+    let mut posts = vec![desk.post(new)?];
+    if old != new {
+        posts.push(desk.post(old)?);
+    }
+    let mut held = Vec::new();
+    for mut post in posts {
+        match post.hold_switch().await {
+            Ok(()) => held.push(post),
+            Err(error @ store::Error::Switching { .. }) => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    Ok(held)
 }
 
 #[cfg(test)]

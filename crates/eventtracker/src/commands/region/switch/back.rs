@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use store::{Identity, Post, Source};
+use store::{Identity, Post, Server, Source};
 
 use super::files::Files;
 use super::takeover;
+use super::unplanned::NOWHERE;
 use crate::commands::region::Desk;
 use crate::commands::region::replication::wait_until_running;
 
@@ -23,16 +24,9 @@ pub(super) async fn run(
             take_back(desk, here, &mut post, &target, accept_loss).await?;
             files.write()?;
             println!(
-                "left to do: nothing here; {}'s workers count again by themselves",
+                "left to do: nothing; {}'s workers count again by themselves",
                 here.region
             );
-            for other in &desk.config.other_centre {
-                println!(
-                    "  if centre {} was switched already: set its [[source]] back to {} and run 'eventtracker schema apply' there",
-                    other.name,
-                    here.address()
-                );
-            }
             Ok(ExitCode::SUCCESS)
         }
         None => {
@@ -45,19 +39,16 @@ pub(super) async fn run(
             wait_until_running(&mut desk.centre, &here.region).await?;
             files.write()?;
             let verified = takeover::verify(desk, here).await?;
-            files.tell_what_is_left(
-                desk,
-                fence.moved_from.as_deref().unwrap_or("the old server"),
-                true,
-            );
+            let old = fence.moved_from.as_deref().unwrap_or("the old server");
+            files.tell_what_is_left(desk, old, old != NOWHERE);
             Ok(verified)
         }
     }
 }
 
-/// Lets the old server count again, if the new one has not counted yet.
+/// Lets the old server count again, if the new one has not counted yet and no centre reads it.
 async fn take_back(
-    desk: &Desk,
+    desk: &mut Desk,
     here: &Source,
     post: &mut Post,
     target: &str,
@@ -78,6 +69,9 @@ async fn take_back(
         }
     }
     post.set_moved_to(None).await?;
+    // An earlier run may have stopped it.
+    desk.centre.start_replication(&here.region).await?;
+    wait_until_running(&mut desk.centre, &here.region).await?;
     println!(
         "taken back: {} counts again, and {target} has no part in it",
         here.address()
@@ -93,14 +87,28 @@ async fn give_up(desk: &Desk, here: &Source, target: &str) -> anyhow::Result<()>
         host,
         port,
     };
+    for other in &desk.config.other_centre {
+        let centre = Server::at(&other.host, other.port, &desk.accounts.housekeeping);
+        let sources = Post::new(centre).sources().await?;
+        ensure!(
+            sources.iter().all(|state| state.source != target),
+            "centre {} reads {} already: complete the switch instead",
+            other.name,
+            target.address()
+        );
+    }
     let mut post = desk.post(&target)?;
     let domain = Identity::of(post.server()).await?.gtid_domain;
+    // From here on no worker counts there, also one that was told to already.
+    post.set_moved_to(Some(&here.address())).await?;
     let written = post.last_written(domain).await?;
-    ensure!(
-        written == 0,
-        "workers count on {} already ({written} transactions): switch to it instead",
-        target.address()
-    );
+    if written > 0 {
+        post.set_moved_to(None).await?;
+        anyhow::bail!(
+            "workers count on {} already ({written} transactions): switch to it instead",
+            target.address()
+        );
+    }
     post.set_moved_from(None).await?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use crate::commands::region::Desk;
 
 /// What the region has on the server that it leaves.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Old {
+pub(super) struct Old<'a> {
+    pub(super) address: &'a str,
     /// Where the ledger ends.
     pub(super) totals: RegionTotals,
     /// Whether it can be asked for its identity.
@@ -16,7 +17,7 @@ pub(super) struct Old {
 
 /// Refuses a server on which counts could be lost or doubled. Returns whether it has the region's ledger already, by an
 /// earlier attempt or another centre's switch.
-pub(super) async fn inspect(desk: &mut Desk, new: &Source, old: Old) -> anyhow::Result<bool> {
+pub(super) async fn inspect(desk: &mut Desk, new: &Source, old: Old<'_>) -> anyhow::Result<bool> {
     let inspected = ask(desk, new, old).await;
     inspected.with_context(|| format!("{} cannot take region {} over", new.address(), new.region))
 }
@@ -27,7 +28,7 @@ pub(super) async fn has_ledger(desk: &Desk, new: &Source) -> anyhow::Result<bool
     Ok(fence.is_ok_and(|fence| fence.region.as_ref() == Some(&new.region)))
 }
 
-async fn ask(desk: &mut Desk, new: &Source, old: Old) -> anyhow::Result<bool> {
+async fn ask(desk: &mut Desk, new: &Source, old: Old<'_>) -> anyhow::Result<bool> {
     let (region, address) = (&new.region, new.address());
     new.checked_server(&desk.accounts.housekeeping)?;
     let spared = (!old.answers).then_some(region.as_str());
@@ -36,7 +37,9 @@ async fn ask(desk: &mut Desk, new: &Source, old: Old) -> anyhow::Result<bool> {
     store::check_region(&new.server(&desk.accounts.housekeeping)).await?;
     let mut post = desk.post(new)?;
     let fence = post.fence().await?;
-    if let Some(to) = fence.moved_to {
+    let is_read = desk.centre.positions().await?.contains_key(&identity.gtid_domain);
+    // One that a switch was taken back from counts nothing until it is switched to again.
+    if let Some(to) = fence.moved_to.filter(|to| to != old.address || is_read) {
         anyhow::bail!(
             "{address} counts no more: its region has moved from it to {to}; take a server that no region has used"
         );
@@ -51,12 +54,18 @@ async fn ask(desk: &mut Desk, new: &Source, old: Old) -> anyhow::Result<bool> {
         }
         None => false,
     };
+    let own = post.own_totals().await?;
     if has_ledger {
+        ensure!(
+            own.flushes >= old.totals.flushes && own.total >= old.totals.total,
+            "{address} has the ledger of region {region} as it was {} flushes ago: take a server that no region has used",
+            old.totals.flushes.saturating_sub(own.flushes)
+        );
         store::check_coverage(&mut desk.centre, new, &desk.accounts.housekeeping).await?;
     } else {
         let domain = identity.gtid_domain;
         ensure!(
-            !desk.centre.positions().await?.contains_key(&domain),
+            !is_read,
             "this centre has applied transactions of domain {domain} before, so it could skip some of {address}'s: give it a \
              gtid_domain_id and a server_id that were never used"
         );
@@ -66,7 +75,6 @@ async fn ask(desk: &mut Desk, new: &Source, old: Old) -> anyhow::Result<bool> {
             "{address} has written {written} transactions into its binlog already: take a server that no region has used, or, if \
              these are its administrator's, run RESET MASTER on it"
         );
-        let own = post.own_totals().await?;
         ensure!(
             own.flushes <= old.totals.flushes && own.total <= old.totals.total,
             "{address} has a ledger of its own, of {} counts in {} flushes: take a server that no region has used",

@@ -7,7 +7,7 @@ use store::{Identity, Post, Source, SourceState};
 
 use super::new_server::{self, Old};
 use crate::commands::region::Desk;
-use crate::commands::region::replication::{wait_until_applied, why_not};
+use crate::commands::region::replication::{wait_until_applied, wait_until_running, why_not};
 use crate::commands::series::grouped;
 
 /// How far the centre may be behind when the region's workers are stopped: a moment, so that they stand for no longer.
@@ -42,7 +42,13 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         copied_until = Some(store::copy_ledger(&mut old_post, &mut new_post, tell_progress()).await?);
         println!("most of the ledger is copied, while the region counts on");
         come_close(desk, &mut old_post, domain, old).await?;
-        old_post.set_moved_to(Some(&new.address())).await?;
+        let moved_to = old_post.set_moved_to(Some(&new.address())).await?;
+        ensure!(
+            moved_to.as_ref() == Some(&new.address()),
+            "{} is on its way to {} meanwhile: somebody else switches it",
+            old.region,
+            moved_to.unwrap_or_default()
+        );
         println!(
             "{} counts no more: its workers give their jobs back to the queue and wait",
             old.address()
@@ -67,6 +73,7 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         return Ok(());
     }
     let copied = store::finish_ledger(&mut old_post, &mut new_post, copied_until, tell_progress()).await?;
+    new_post.set_moved_to(None).await?;
     new_post
         .set_moved_from(Some((&old.region, &old.address())))
         .await?;
@@ -104,12 +111,17 @@ async fn inspect(
 ) -> anyhow::Result<Begun> {
     let Source { region, .. } = new;
     let old = state.source.address();
+    let moved_to = old_post.fence().await?.moved_to;
+    if moved_to.is_some() && !state.is_running() {
+        // An earlier run may have stopped it just before it let the centre read the new server.
+        desk.centre.start_replication(region).await?;
+        wait_until_running(&mut desk.centre, region).await?;
+    }
     ensure!(
-        state.is_running(),
+        state.is_running() || moved_to.is_some(),
         "replication from {region} does not run, so the rest of its binlog would not arrive ({}): correct that first",
         why_not(state)
     );
-    let moved_to = old_post.fence().await?.moved_to;
     // Another centre may reach the same server by another address.
     if let Some(to) = moved_to.as_ref().filter(|to| **to != new.address())
         && !new_server::has_ledger(desk, new).await?
@@ -123,6 +135,7 @@ async fn inspect(
         desk,
         new,
         Old {
+            address: &old,
             totals,
             answers: true,
         },

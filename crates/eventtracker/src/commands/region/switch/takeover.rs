@@ -18,8 +18,10 @@ const COMPARISONS_MAX: usize = 5;
 
 pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
     let region = &new.region;
+    // First: what fails here has changed nothing.
+    let offset = compare_clocks(desk, new).await?;
     desk.centre.stop_replication(region).await?;
-    restate_clock(desk, new).await?;
+    desk.centre.restate(region, offset).await?;
     desk.centre.point_at(new, &desk.accounts.replication).await?;
     desk.centre.start_replication(region).await?;
     wait_until_running(&mut desk.centre, region).await?;
@@ -30,18 +32,16 @@ pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
 }
 
 /// Before a claim by the new server's clock arrives, that clock must have been compared.
-async fn restate_clock(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
+async fn compare_clocks(desk: &mut Desk, new: &Source) -> anyhow::Result<Offset> {
     let mut post = desk.post(new)?;
     for _ in 0..COMPARISONS_MAX {
         if let Some((ahead_ms, there)) = keeper::offset::compare(&mut desk.centre, &mut post).await? {
-            let offset = Offset {
+            println!("its clock is at most {ahead_ms} ms ahead of the centre's, which is noted");
+            return Ok(Offset {
                 ahead_ms,
                 peak_ms: ahead_ms,
                 peak_at: there,
-            };
-            desk.centre.restate(&new.region, offset).await?;
-            println!("its clock is at most {ahead_ms} ms ahead of the centre's, which is noted");
-            return Ok(());
+            });
         }
     }
     anyhow::bail!(

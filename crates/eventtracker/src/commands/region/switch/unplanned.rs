@@ -16,6 +16,9 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
 /// What was received before the old server went can still be applied, within minutes.
 const RECEIVED_LIMIT: Duration = Duration::from_secs(300);
 
+/// Where the ledger of a server came from that is gone, with its ledger.
+pub(super) const NOWHERE: &str = "nowhere";
+
 /// Says what may be lost and what may double.
 pub(super) async fn tell_bounds(
     desk: &mut Desk,
@@ -68,7 +71,8 @@ pub(super) async fn tell_bounds(
     );
     for other in &desk.config.other_centre {
         println!(
-            "  begin with the centre that has the highest flush: it is where the new ledger goes on; compare with centre {}",
+            "  begin with the centre that has the highest flush: it is where the new ledger goes on; compare with centre {}. One that \
+             has less lacks the difference for good: begin it anew with a copy of the other",
             other.name
         );
     }
@@ -76,9 +80,10 @@ pub(super) async fn tell_bounds(
 }
 
 /// Lets the new server's totals go on where the centre's are, so that the audit still adds up.
-pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
+pub(super) async fn run(desk: &mut Desk, old: &Source, new: &Source) -> anyhow::Result<()> {
     let here = desk.centre.totals_of(&new.region).await?;
     let old = Old {
+        address: &old.address(),
         totals: here,
         answers: false,
     };
@@ -90,7 +95,8 @@ pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
     let here = desk.centre.totals_of(&new.region).await?;
     let mut post = desk.post(new)?;
     post.set_own_totals(here).await?;
-    post.set_moved_from(Some((&new.region, "nowhere"))).await?;
+    post.set_moved_to(None).await?;
+    post.set_moved_from(Some((&new.region, NOWHERE))).await?;
     println!(
         "{} begins with an empty ledger, after flush {} and a total of {}",
         new.address(),
