@@ -48,7 +48,7 @@ async fn soak() {
     let seed: u64 = variable("EVENTTRACKER_SOAK_SEED").unwrap_or_else(rand::random);
     let mut rng = StdRng::seed_from_u64(seed);
     let world = start(&mut rng).await;
-    let traffic = Traffic::start(&world.rig, &world.regions, seed);
+    let mut traffic = Traffic::start(&world.rig, &world.regions, seed);
     let mut report = Report::begin(minutes, seed, &world);
     let begun = Instant::now();
     let lasts = Duration::from_secs(60 * minutes);
@@ -56,6 +56,9 @@ async fn soak() {
         let moves = begun.elapsed() >= lasts / 2 && !world.has_moved(MOVES);
         round(&world, &traffic, &mut rng, &mut report, moves).await;
         report.rounds += 1;
+        if traffic.truth.violation().is_none() {
+            traffic.expect_alive();
+        }
         println!("{}", report.progress(&traffic, begun.elapsed()));
         if report.difference.is_some() {
             break;
@@ -154,6 +157,9 @@ async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut 
 
 /// Every centre against the ledger; then the audits.
 async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
+    for region in &world.regions {
+        world.wait_until_empty(region, RECOVERY_LIMIT).await;
+    }
     let ledger = traffic.ledger();
     for database in world.rig.description().centres() {
         let found = wait_up_to(RECOVERY_LIMIT, "the counts of a centre", async || {

@@ -71,7 +71,7 @@ impl Report {
     }
 
     pub(crate) fn is_good(&self, traffic: &Traffic) -> bool {
-        self.difference.is_none() && traffic.truth.violation().is_none()
+        self.difference.is_none() && traffic.truth.violation().is_none() && traffic.truth.answers() > 0
     }
 
     fn faults_total(&self) -> u32 {

@@ -107,6 +107,13 @@ impl Traffic {
         self.shared.ledger.lock().unwrap().merge(ledger);
     }
 
+    /// No client ends by itself, but one that met what it did not expect.
+    pub(crate) fn expect_alive(&mut self) {
+        if let Some(ended) = self.tasks.try_join_next() {
+            panic!("a client ended: {ended:?}");
+        }
+    }
+
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         // What cannot be acknowledged any more is given up.
@@ -175,7 +182,7 @@ impl Client {
             let turn = shared.gate.read().await;
             let rows = keyed_rows(&self.prefix, number);
             let count = rows.iter().map(|(_, _, count)| count).sum();
-            self.truth.sent(count);
+            self.truth.sent(&self.prefix, count);
             add(&shared.figures.events_keyed, EVENTS_PER_REQUEST);
             for attempt in 0_u32.. {
                 match self.keyed(number).await {
@@ -191,7 +198,7 @@ impl Client {
                     Some(other) => panic!("unexpected {other:?}"),
                 }
             }
-            self.truth.acknowledged(count);
+            self.truth.acknowledged(&self.prefix, count);
             add(&shared.figures.acknowledged, EVENTS_PER_REQUEST);
             {
                 let mut ledger = shared.ledger.lock().unwrap();

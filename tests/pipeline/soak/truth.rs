@@ -1,5 +1,6 @@
 //! What clients know to be true, held against every answer of the api.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
@@ -10,20 +11,26 @@ use tokio_util::sync::CancellationToken;
 use crate::rig::Rig;
 
 /// Between two answers that are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Sums of the counts of keyed requests.
+/// Sums of the counts of keyed requests, client by client: what one client's requests have more must not hide what another's
+/// lack.
 #[derive(Debug, Default)]
 pub(crate) struct Truth(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    clients: BTreeMap<String, Client>,
+    answers: u64,
+    violation: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Client {
     /// Of all requests that were ever sent.
     sent: u64,
     /// When each request was acknowledged, at the latest.
     acknowledged: Vec<(Instant, u64)>,
-    answers: u64,
-    violation: Option<String>,
 }
 
 pub(crate) fn now() -> Instant {
@@ -31,12 +38,15 @@ pub(crate) fn now() -> Instant {
 }
 
 impl Truth {
-    pub(crate) fn sent(&self, count: u64) {
-        self.0.lock().unwrap().sent += count;
+    pub(crate) fn sent(&self, client: &str, count: u64) {
+        let mut state = self.0.lock().unwrap();
+        state.clients.entry(client.to_owned()).or_default().sent += count;
     }
 
-    pub(crate) fn acknowledged(&self, count: u64) {
-        self.0.lock().unwrap().acknowledged.push((now(), count));
+    pub(crate) fn acknowledged(&self, client: &str, count: u64) {
+        let mut state = self.0.lock().unwrap();
+        let client = state.clients.entry(client.to_owned()).or_default();
+        client.acknowledged.push((now(), count));
     }
 
     /// Answers that said until when they are complete.
@@ -54,36 +64,57 @@ impl Truth {
         let url = format!("{api}/v1/series?name=load.**&from=2025-11-22&until=2025-11-23&step=1d");
         while !stop.is_cancelled() && self.violation().is_none() {
             // While the api or its database is away there is no answer, and none that could be wrong.
-            if let Ok(response) = http.get(&url).send().await
-                && response.status() == 200
-                && let Ok(answer) = response.json().await
-            {
-                self.check(&answer);
+            if let Ok(response) = http.get(&url).send().await {
+                let status = response.status().as_u16();
+                match response.json().await {
+                    Ok(answer) if status == 200 => self.check(&answer),
+                    Ok(answer) if status != 503 => self.violated(format!("{status} {answer}")),
+                    _ => {}
+                }
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 
+    fn violated(&self, why: String) {
+        self.0.lock().unwrap().violation.get_or_insert(why);
+    }
+
     fn check(&self, answer: &Value) {
-        let series = answer["series"].as_array().unwrap();
-        let total: u64 = series.iter().filter_map(|one| one["total"].as_u64()).sum();
+        let stored = by_client(answer);
+        let until = answer["complete_until"].as_f64();
+        let until = until.map(|unix_s| Instant::from_unix_s(unix_s).unwrap());
         let mut state = self.0.lock().unwrap();
-        if total > state.sent {
-            state.violation = Some(format!("{} counts were sent, but {total} are stored", state.sent));
-        }
-        let Some(until) = answer["complete_until"].as_f64() else {
-            return;
-        };
-        let until = Instant::from_unix_s(until).unwrap();
-        state.answers += 1;
-        let before = state.acknowledged.iter().filter(|(at, _)| *at < until);
-        let least: u64 = before.map(|(_, count)| count).sum();
-        if total < least {
-            state.violation = Some(format!(
-                "an answer that is complete until {until} has {total} counts, but {least} were acknowledged before"
-            ));
+        state.answers += u64::from(until.is_some());
+        for (name, client) in &state.clients {
+            let total = stored.get(name).copied().unwrap_or(0);
+            let before = client
+                .acknowledged
+                .iter()
+                .filter(|(at, _)| until.is_some_and(|until| *at < until));
+            let least: u64 = before.map(|(_, count)| count).sum();
+            if total > client.sent || total < least {
+                let why = format!(
+                    "an answer that is complete until {until:?} has {total} counts of {name}, of whom {least} were acknowledged before \
+                     and {} ever sent",
+                    client.sent
+                );
+                state.violation = Some(why);
+                return;
+            }
         }
     }
+}
+
+/// Sums by client, out of series named `load.<client>.<n>`.
+fn by_client(answer: &Value) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for series in answer["series"].as_array().unwrap() {
+        let name = series["name"].as_str().unwrap().strip_prefix("load.").unwrap();
+        let (client, _) = name.rsplit_once('.').unwrap();
+        *sums.entry(client.to_owned()).or_default() += series["total"].as_u64().unwrap();
+    }
+    sums
 }
 
 /// Whom to ask, and with what.
