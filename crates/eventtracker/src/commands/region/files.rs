@@ -104,6 +104,11 @@ fn draft_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// What ends the lines of a file, to be kept.
+pub(super) fn line_ending(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
