@@ -1,12 +1,20 @@
-//! Edits of our own configuration files that leave every comment and everything else as it is.
+//! Edits of our own configuration files that leave every comment and everything else as it is, but for what stands on or
+//! between the lines of a `[[source]]` that goes.
+
+use std::ops::Range;
 
 use anyhow::{Context, bail};
 use store::Source;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{ArrayOfTables, Document, DocumentMut, Item, Table, value};
+
+use super::files::line_ending;
+
+const NO_TOML: &str = "it is no TOML";
+const NO_TABLES: &str = "its 'source' is not written as [[source]]";
 
 /// The centre's file with `source` in a `[[source]]` of its own, or at its new address.
 pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String> {
-    let mut file: DocumentMut = text.parse().context("it is no TOML")?;
+    let mut file: DocumentMut = text.parse().context(NO_TOML)?;
     let Source { region, host, port } = source;
     let sources = sources(&mut file)?;
     let is_it = |table: &&mut Table| table.get("region").and_then(Item::as_str) == Some(region);
@@ -21,19 +29,27 @@ pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String>
         table.decor_mut().set_prefix("\n");
         sources.push(table);
     }
-    Ok(file.to_string())
+    Ok(written_like(text, &file))
 }
 
-/// The centre's file without the region's `[[source]]`.
+/// The centre's file without the region's `[[source]]`. What is written above it is about more than this region.
 pub(super) fn without_source(text: &str, region: &str) -> anyhow::Result<String> {
-    let mut file: DocumentMut = text.parse().context("it is no TOML")?;
-    sources(&mut file)?.retain(|table| table.get("region").and_then(Item::as_str) != Some(region));
-    Ok(file.to_string())
+    let file = Document::parse(text).context(NO_TOML)?;
+    let sources = match file.get("source") {
+        None => return Ok(text.to_owned()),
+        Some(item) if is_empty_array(item) => return Ok(text.to_owned()),
+        Some(item) => item.as_array_of_tables().context(NO_TABLES)?,
+    };
+    let is_it = |table: &&Table| table.get("region").and_then(Item::as_str) == Some(region);
+    let spans = sources.iter().filter(is_it).filter_map(span);
+    // From the last: the earlier ones stay where they are.
+    let spans = spans.collect::<Vec<_>>().into_iter().rev();
+    Ok(spans.fold(text.to_owned(), |text, span| without_lines(&text, span)))
 }
 
 /// A region's file whose `[regional]` is reached at `source`'s address, by no socket.
 pub(super) fn with_regional(text: &str, source: &Source) -> anyhow::Result<String> {
-    let mut file: DocumentMut = text.parse().context("it is no TOML")?;
+    let mut file: DocumentMut = text.parse().context(NO_TOML)?;
     let name = file.get("region").and_then(|region| region.get("name"));
     if name.and_then(Item::as_str) != Some(&source.region) {
         bail!(
@@ -44,10 +60,54 @@ pub(super) fn with_regional(text: &str, source: &Source) -> anyhow::Result<Strin
     let Some(regional) = file.get_mut("regional").and_then(Item::as_table_mut) else {
         bail!("it has no [regional] section");
     };
-    regional.remove("socket");
     set(regional, "host", source.host.as_str());
     set(regional, "port", i64::from(source.port));
-    Ok(file.to_string())
+    without_socket(written_like(text, &file))
+}
+
+fn without_socket(text: String) -> anyhow::Result<String> {
+    let file = Document::parse(text.as_str()).context(NO_TOML)?;
+    let regional = file.get("regional").and_then(Item::as_table);
+    let socket = regional.and_then(|regional| regional.get_key_value("socket"));
+    let span = socket.and_then(|(key, value)| Some(key.span()?.start..value.span()?.end));
+    Ok(match span {
+        Some(span) => without_lines(&text, span),
+        None => text,
+    })
+}
+
+/// From a table's header to its last value.
+fn span(table: &Table) -> Option<Range<usize>> {
+    let header = table.span()?;
+    let values = table.get_values();
+    let ends = values.iter().filter_map(|(_, value)| Some(value.span()?.end));
+    Some(header.start..ends.fold(header.end, usize::max))
+}
+
+/// Without the lines that the span touches, and the empty line that there is one too many of without them.
+fn without_lines(text: &str, span: Range<usize>) -> String {
+    let line_of = |offset: usize| text.as_bytes()[..offset].split(|byte| *byte == b'\n').count() - 1;
+    let first = line_of(span.start);
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    lines.drain(first..=line_of(span.end));
+    let is_empty = |at: usize| lines.get(at).is_some_and(|line| line.trim().is_empty());
+    if first > 0 && is_empty(first - 1) {
+        lines.remove(first - 1);
+    } else if is_empty(first)
+        && lines
+            .get(first + 1)
+            .is_some_and(|line| line.starts_with("[[source]]"))
+    {
+        // The heading of all sources is right above the next one.
+        lines.remove(first);
+    }
+    lines.concat()
+}
+
+/// The edited file with the line ending that it had, since `toml_edit` knows one only.
+fn written_like(text: &str, file: &DocumentMut) -> String {
+    let edited = file.to_string().replace("\r\n", "\n");
+    edited.replace('\n', line_ending(text))
 }
 
 /// `[[source]]`, which may be an empty array in a file that a program wrote.
@@ -55,12 +115,14 @@ fn sources(file: &mut DocumentMut) -> anyhow::Result<&mut ArrayOfTables> {
     let sources = file
         .entry("source")
         .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
-    if sources.as_array().is_some_and(toml_edit::Array::is_empty) {
+    if is_empty_array(sources) {
         *sources = Item::ArrayOfTables(ArrayOfTables::new());
     }
-    sources
-        .as_array_of_tables_mut()
-        .context("its 'source' is not written as [[source]]")
+    sources.as_array_of_tables_mut().context(NO_TABLES)
+}
+
+fn is_empty_array(item: &Item) -> bool {
+    item.as_array().is_some_and(toml_edit::Array::is_empty)
 }
 
 /// Keeps the comment behind a value.
@@ -130,5 +192,70 @@ mod tests {
         assert!(config["central"].get("socket").is_some(), "{moved}");
         let refusal = with_regional(SAMPLE, &source("us", "h", 1)).unwrap_err();
         assert!(refusal.to_string().contains("another region's file"), "{refusal}");
+    }
+
+    fn comments(text: &str) -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with('#')).collect()
+    }
+
+    /// The sample with what `edit` does to its values.
+    fn sample_with(edit: impl FnOnce(&mut toml::Table)) -> toml::Table {
+        let mut config = SAMPLE.parse().unwrap();
+        edit(&mut config);
+        config
+    }
+
+    #[test]
+    fn a_source_goes_and_every_comment_stays() {
+        let eu = "[[source]]\nregion = \"eu\"\nhost = \"10.1.0.10\"\nport = 3306\n\n";
+        let us = eu.replace("eu", "us").replace("10.1.", "10.2.");
+        let without_eu = without_source(SAMPLE, "eu").unwrap();
+        assert_eq!(without_eu, SAMPLE.replacen(eu, "", 1));
+        let without_us = without_source(SAMPLE, "us").unwrap();
+        assert_eq!(without_us, SAMPLE.replacen(&us, "", 1));
+        for without_both in [
+            without_source(&without_eu, "us").unwrap(),
+            without_source(&without_us, "eu").unwrap(),
+        ] {
+            assert_eq!(comments(&without_both), comments(SAMPLE));
+            let expected = sample_with(|config| drop(config.remove("source")));
+            assert_eq!(without_both.parse::<toml::Table>().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_source_at_a_files_end_goes_and_every_comment_stays() {
+        let text = "[api]\nlisten = 'a'\n\n# All.\n[[source]]\nregion = 'eu' # rack 7\nhost = 'h'\nport = 1\n# End.\n";
+        let without = without_source(text, "eu").unwrap();
+        assert_eq!(without, "[api]\nlisten = 'a'\n\n# All.\n# End.\n");
+        let with = with_source(&without, &source("us", "h", 1)).unwrap();
+        assert_eq!(without_source(&with, "us").unwrap(), without);
+        let refusal = without_source("source = [{ region = 'eu' }]\n", "eu").unwrap_err();
+        assert!(refusal.to_string().contains("not written as"), "{refusal}");
+    }
+
+    #[test]
+    fn a_socket_goes_and_every_comment_stays() {
+        let moved = with_regional(SAMPLE, &source("eu", "10.1.0.11", 3310)).unwrap();
+        assert_eq!(comments(&moved), comments(SAMPLE));
+        let expected = sample_with(|config| {
+            let regional = config["regional"].as_table_mut().unwrap();
+            regional.remove("socket");
+            regional.insert("host".to_owned(), "10.1.0.11".into());
+            regional.insert("port".to_owned(), 3310.into());
+        });
+        assert_eq!(moved.parse::<toml::Table>().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_file_keeps_its_line_ending() {
+        let crlf = |text: &str| text.replace('\n', "\r\n");
+        let (asia, eu) = (source("asia", "h", 1), source("eu", "h", 1));
+        let with = with_source(SAMPLE, &asia).unwrap();
+        assert_eq!(with_source(&crlf(SAMPLE), &asia).unwrap(), crlf(&with));
+        let without = without_source(SAMPLE, "eu").unwrap();
+        assert_eq!(without_source(&crlf(SAMPLE), "eu").unwrap(), crlf(&without));
+        let moved = with_regional(SAMPLE, &eu).unwrap();
+        assert_eq!(with_regional(&crlf(SAMPLE), &eu).unwrap(), crlf(&moved));
     }
 }

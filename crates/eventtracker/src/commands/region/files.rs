@@ -1,10 +1,11 @@
 //! The files that survive a restart: the centre's configuration, MariaDB's options, a region's configuration.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 /// A file that is going to be changed, as it is now.
 pub(super) struct Editable {
@@ -20,25 +21,23 @@ impl Editable {
             .canonicalize()
             .with_context(|| format!("{} cannot be found", path.display()))?;
         let text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let new = new_name(&path);
-        let probe = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&new);
-        probe
-            .and_then(|_| fs::remove_file(&new))
-            .and_then(|()| OpenOptions::new().append(true).open(&path))
-            .with_context(|| {
-                format!(
-                    "{} cannot be replaced, which this command has to do: run it as a user who may write there",
-                    path.display()
-                )
-            })?;
+        let probe = with_draft(&path, |_, draft| fs::remove_file(draft));
+        if let Err(error) = probe.and_then(|()| Ok(OpenOptions::new().append(true).open(&path)?)) {
+            let cause = error.downcast_ref().map(io::Error::kind);
+            let remedy = if cause == Some(io::ErrorKind::PermissionDenied) {
+                ": run it as root, or as the file's owner where that one may write beside it"
+            } else {
+                ""
+            };
+            let path = path.display();
+            return Err(error).context(format!(
+                "{path} cannot be replaced by a file of the same mode and owner, which this command has to do{remedy}"
+            ));
+        }
         Ok(Self { path, text })
     }
 
-    /// Replaces the file in one step, durably, with the same mode. Returns whether anything changed.
+    /// Replaces the file in one step, durably, with the same mode and owner. Returns whether anything changed.
     pub(super) fn replace(&mut self, text: String) -> anyhow::Result<bool> {
         if text == self.text {
             return Ok(false);
@@ -49,26 +48,15 @@ impl Editable {
             "{} was changed by somebody else meanwhile: run the command again",
             self.path.display()
         );
-        let new = new_name(&self.path);
-        let write = || {
-            let mut file = File::create(&new)?;
-            // Before there is anything in it to be read.
-            let as_it_was = fs::metadata(&self.path)?;
-            file.set_permissions(as_it_was.permissions())?;
-            let (user, group) = owner(&as_it_was);
-            std::os::unix::fs::fchown(&file, Some(user), Some(group))?;
+        with_draft(&self.path, |mut file, draft| {
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            fs::rename(&new, &self.path)?;
+            fs::rename(draft, &self.path)?;
             self.path
                 .parent()
                 .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-        };
-        if let Err(error) = write() {
-            // What is left of the attempt says nothing that the error does not.
-            drop(fs::remove_file(&new));
-            return Err(error).with_context(|| format!("failed to replace {}", self.path.display()));
-        }
+        })
+        .with_context(|| format!("failed to replace {}", self.path.display()))?;
         self.text = text;
         Ok(true)
     }
@@ -78,16 +66,47 @@ impl Editable {
     }
 }
 
-fn owner(metadata: &fs::Metadata) -> (u32, u32) {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.uid(), metadata.gid())
+/// Lets `then` have an empty file beside `path`, of its mode and owner, which is gone again if anything fails.
+fn with_draft(path: &Path, then: impl FnOnce(&File, &Path) -> io::Result<()>) -> anyhow::Result<()> {
+    let draft = draft_name(path);
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft);
+    let file = match created {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(
+            "{} exists: another run of this command is writing it, or one that was killed has left it; \
+             remove it if none runs",
+            draft.display()
+        ),
+        created => created.with_context(|| format!("failed to create {}", draft.display()))?,
+    };
+    // Before there is anything in it to be read.
+    if let Err(error) = resemble(&file, path).and_then(|()| then(&file, &draft)) {
+        // What is left of the attempt says nothing that the error does not.
+        drop(fs::remove_file(&draft));
+        return Err(error.into());
+    }
+    Ok(())
 }
 
-/// Beside the file, under a name that neither MariaDB nor a role reads.
-fn new_name(path: &Path) -> PathBuf {
+fn resemble(file: &File, path: &Path) -> io::Result<()> {
+    let as_it_is = fs::metadata(path)?;
+    file.set_permissions(as_it_is.permissions())?;
+    fchown(file, Some(as_it_is.uid()), Some(as_it_is.gid()))
+}
+
+/// Beside the file, under a name that neither MariaDB nor a role reads, nor anybody else writes.
+fn draft_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    name.push(".eventtracker-new");
     path.with_file_name(name)
+}
+
+/// What ends the lines of a file, to be kept.
+pub(super) fn line_ending(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 #[cfg(test)]
@@ -126,5 +145,62 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
         let missing = Editable::open(&dir.path().join("b.toml"));
         assert!(missing.is_err_and(|error| error.to_string().contains("cannot be found")));
+    }
+
+    #[test]
+    fn what_stands_where_the_new_file_is_written_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        fs::write(&path, "old").unwrap();
+        let theirs = dir.path().join("theirs");
+        fs::write(&theirs, "theirs").unwrap();
+        let mut file = Editable::open(&path).unwrap();
+        let draft = draft_name(&path);
+        std::os::unix::fs::symlink(&theirs, &draft).unwrap();
+        for refusal in [
+            Editable::open(&path).err().unwrap(),
+            file.replace("new".to_owned()).unwrap_err(),
+        ] {
+            let refusal = format!("{refusal:#}");
+            assert!(refusal.contains("a.toml.eventtracker-new exists"), "{refusal}");
+            assert!(refusal.ends_with("remove it if none runs"), "{refusal}");
+            assert!(!refusal.contains("run it as root"), "{refusal}");
+        }
+        assert_eq!(fs::read_link(&draft).unwrap(), theirs);
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        fs::remove_file(&draft).unwrap();
+        assert!(file.replace("new".to_owned()).unwrap());
+    }
+
+    /// Only root can make a file of another owner; the kernel lets a single thread become that other user.
+    #[test]
+    fn who_may_write_a_file_and_cannot_keep_its_owner_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not tested: this takes root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let nobody = rustix::process::Uid::from_raw(65534);
+        let refused = std::thread::scope(|scope| {
+            let as_nobody = || {
+                rustix::thread::set_thread_res_uid(None, nobody, None).unwrap();
+                Editable::open(&path).err()
+            };
+            scope.spawn(as_nobody).join().unwrap()
+        });
+        let refusal = format!("{:#}", refused.expect("it is refused"));
+        assert!(refusal.contains("run it as root"), "{refusal}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left");
+
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+        let mut file = Editable::open(&path).unwrap();
+        assert!(file.replace("new".to_owned()).unwrap());
+        let now = fs::metadata(&path).unwrap();
+        assert_eq!((now.uid(), now.gid(), now.mode() & 0o777), (65534, 65534, 0o666));
     }
 }

@@ -3,6 +3,8 @@
 use anyhow::ensure;
 use store::WILD_DO_TABLE;
 
+use super::files::line_ending;
+
 const SETTING: &str = "replicate_wild_do_table";
 
 /// Adds the region's line after the last one of its kind, or at the end of `[mariadbd]`.
@@ -28,7 +30,8 @@ pub(super) fn with_region(text: &str, region: &str) -> anyhow::Result<String> {
     };
     let line = format!("{region}.{SETTING} = {WILD_DO_TABLE}");
     lines.insert(after + 1, &line);
-    Ok(lines.join("\n") + "\n")
+    let ending = line_ending(text);
+    Ok(lines.join(ending) + ending)
 }
 
 /// Removes the region's line, wherever it is.
@@ -71,6 +74,16 @@ mod tests {
         let other = with.replace("asia-1.replicate_wild_do_table", "asia-1.replicate-wild-do-table");
         assert_eq!(with_region(&other, "asia-1").unwrap(), other);
         assert_eq!(without_region(&other, "asia-1"), sample);
+    }
+
+    #[test]
+    fn a_file_keeps_its_line_ending() {
+        let with = with_region("[mariadbd]\r\nport = 1\r\n", "eu").unwrap();
+        assert_eq!(
+            with,
+            "[mariadbd]\r\nport = 1\r\neu.replicate_wild_do_table = bigdata\\_%.%\r\n"
+        );
+        assert_eq!(without_region(&with, "eu"), "[mariadbd]\r\nport = 1\r\n");
     }
 
     #[test]
