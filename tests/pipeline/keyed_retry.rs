@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::Ledger;
 use crate::relay::Relay;
-use crate::rig::{Rig, answer, one_region, settings, wait_until};
+use crate::rig::{Rig, answer, one_region, wait_until};
 
 const EVENTS: usize = 10_000;
 
@@ -57,13 +57,8 @@ async fn retried(events: Value) -> Rig {
         collectors: 2,
         ..one_region()
     };
-    let relay = Relay::start(([127, 0, 0, 1], options.port + 11).into()).await;
-    let region_overrides = settings(&format!("[queue]\naddress = '{}'", relay.address));
-    let rig = Rig::start(Options {
-        region_overrides,
-        ..options
-    })
-    .await;
+    let (relay, options) = Relay::before_queue(options).await;
+    let rig = Rig::start(options).await;
     let collectors = rig.collectors("eu");
     let send = |collector: &str| {
         let request = rig

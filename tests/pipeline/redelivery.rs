@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::ledger::Ledger;
 use crate::relay::Relay;
-use crate::rig::{Rig, one_region, put, settings, signal, wait_until};
+use crate::rig::{Rig, one_region, put, signal, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -18,14 +18,8 @@ const FAILURES: u64 = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_between_commit_and_delete() {
-    let options = one_region();
-    let relay = Relay::start(([127, 0, 0, 1], options.port + 11).into()).await;
-    let region_overrides = settings(&format!("[queue]\naddress = '{}'", relay.address));
-    let rig = Rig::start(Options {
-        region_overrides,
-        ..options
-    })
-    .await;
+    let (relay, options) = Relay::before_queue(one_region()).await;
+    let rig = Rig::start(options).await;
     let mut ledger = Ledger::default();
     for number in 0..3 {
         relay.keep_deletes_back();

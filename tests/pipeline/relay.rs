@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use playground::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::rig::settings;
+
 /// Passes everything on, until [`Relay::cut_after`] has counted enough stored jobs.
 pub(crate) struct Relay {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -32,7 +35,19 @@ enum Deletes {
 }
 
 impl Relay {
-    pub(crate) async fn start(server: SocketAddr) -> Self {
+    /// Between the roles of the first region and its beanstalkd, with the options that say so.
+    pub(crate) async fn before_queue(options: Options) -> (Self, Options) {
+        // As the playground numbers its ports.
+        let relay = Self::start(([127, 0, 0, 1], options.port + 11).into()).await;
+        let region_overrides = settings(&format!("[queue]\naddress = '{}'", relay.address));
+        let options = Options {
+            region_overrides,
+            ..options
+        };
+        (relay, options)
+    }
+
+    async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
