@@ -81,7 +81,7 @@ async fn retried(events: Value) -> Rig {
     );
 
     relay.heal();
-    batches(&rig, "counted", JOBS_CONFIRMED).await;
+    batches(&rig, "counted", JOBS_CONFIRMED as u64).await;
     wait_until("the other collector to reach the queue", async || {
         match send(&collectors[1]).await {
             answer if answer.status == 202 => Ok(()),
@@ -89,23 +89,17 @@ async fn retried(events: Value) -> Rig {
         }
     })
     .await;
-    batches(&rig, "recognised", JOBS_CONFIRMED).await;
+    batches(&rig, "recognised", JOBS_CONFIRMED as u64).await;
     rig
 }
 
 /// Waits until the worker has counted, or recognised as known, that many batches.
-async fn batches(rig: &Rig, what: &str, at_least: usize) {
+async fn batches(rig: &Rig, what: &str, at_least: u64) {
     wait_until(&format!("batches to be {what}"), async || {
-        let metrics = rig.metrics(&rig.worker("eu")).await;
-        let metric = format!("worker_batches_{what}_total ");
-        let found = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(&metric))
-            .map(|n| n.parse::<usize>().unwrap());
-        if found.is_some_and(|n| n >= at_least) {
-            Ok(())
-        } else {
-            Err(format!("{found:?}"))
+        let counter = format!("worker_batches_{what}_total");
+        match rig.counter(&rig.worker("eu"), &counter).await {
+            found if found >= at_least => Ok(()),
+            found => Err(found.to_string()),
         }
     })
     .await;

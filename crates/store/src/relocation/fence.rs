@@ -10,8 +10,10 @@ use crate::{Error, Post};
 const FENCE_LIMIT: Duration = Duration::from_secs(40);
 const LOCK_WAIT_S: u64 = 30;
 
+/// Longer than either wait for a lock.
+const LOCK_LIMIT: Duration = Duration::from_secs(25);
+
 /// Pruning under way ends within its own limit of 15 s.
-const PRUNING_LIMIT: Duration = Duration::from_secs(25);
 const PRUNING_WAIT_S: u64 = 20;
 
 /// A command that was killed is gone as soon as the server notices.
@@ -68,18 +70,12 @@ impl Post {
     /// # Errors
     /// `Switching` where another one is at it; the server refused or did not answer.
     pub async fn hold_switch(&mut self) -> Result<(), Error> {
-        let lock = format!("SELECT GET_LOCK('eventtracker.switch', {SWITCH_WAIT_S})");
-        let held: Option<Option<u8>> = self
-            .call("look for other switches", async |conn| {
-                conn.query_first(lock).await
-            })
-            .await?;
-        match held.flatten() {
-            Some(1) => Ok(()),
-            _ => Err(Error::Switching {
-                server: self.server().to_string(),
-            }),
+        if self.hold("eventtracker.switch", SWITCH_WAIT_S).await? {
+            return Ok(());
         }
+        Err(Error::Switching {
+            server: self.server().to_string(),
+        })
     }
 
     /// Says whose ledger this server has, and where from; `None` for its own.
@@ -102,17 +98,23 @@ impl Post {
     /// # Errors
     /// The server refused or did not answer, or a worker is still at it.
     pub async fn hold_pruning(&mut self) -> Result<(), Error> {
-        let lock = format!("SELECT GET_LOCK('eventtracker.prune', {PRUNING_WAIT_S})");
+        if self.hold("eventtracker.prune", PRUNING_WAIT_S).await? {
+            return Ok(());
+        }
+        Err(Error::Pruning {
+            server: self.server().to_string(),
+        })
+    }
+
+    /// Waits up to `wait_s`, which is less than [`LOCK_LIMIT`], for a lock that lasts as long as this connection. Returns
+    /// whether it was to be had.
+    async fn hold(&mut self, lock: &str, wait_s: u64) -> Result<bool, Error> {
+        let sql = format!("SELECT GET_LOCK('{lock}', {wait_s})");
         let held: Option<Option<u8>> = self
-            .call_within(PRUNING_LIMIT, "wait for the ledger's pruning", async |conn| {
-                conn.query_first(lock).await
+            .call_within(LOCK_LIMIT, "wait for others", async |conn| {
+                conn.query_first(sql).await
             })
             .await?;
-        match held.flatten() {
-            Some(1) => Ok(()),
-            _ => Err(Error::Pruning {
-                server: self.server().to_string(),
-            }),
-        }
+        Ok(held.flatten() == Some(1))
     }
 }

@@ -74,7 +74,7 @@ impl Remove {
             println!("{} has no [[source]] of it any more", config.path());
         }
         let missed = match &source {
-            Some(source) => in_binlog(&mut desk, source).await.unwrap_or_default(),
+            Some(source) => in_binlog(&mut desk, source).await,
             None => None,
         };
         desk.centre.forget_region(region).await?;
@@ -85,7 +85,7 @@ impl Remove {
         println!("verified: {region} is no source of this centre");
         if let Some(missed) = missed.filter(|_| !self.accept_loss) {
             println!(
-                "! it goes on counting: {missed}; stop its producers. Nothing is lost: 'eventtracker region add' brings the rest"
+                "! {missed}: if it goes on counting, stop its producers. Nothing is lost: 'eventtracker region add' brings the rest"
             );
             return Ok(ExitCode::FAILURE);
         }
@@ -107,14 +107,7 @@ async fn left(desk: &mut Desk, source: &Source) -> Vec<String> {
         Ok(Some(sentence)) => left.push(sentence),
         Err(error) => left.push(format!("its queue is not known: {error:#}")),
     }
-    match in_binlog(desk, source).await {
-        Ok(None) => {}
-        Ok(Some(sentence)) => left.push(sentence),
-        Err(error) => left.push(format!(
-            "its totals are not known: {}",
-            crate::commands::causes::Causes(&error)
-        )),
-    }
+    left.extend(in_binlog(desk, source).await);
     left
 }
 
@@ -140,7 +133,16 @@ async fn in_queue(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<Str
     })
 }
 
-async fn in_binlog(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<String>> {
+async fn in_binlog(desk: &mut Desk, source: &Source) -> Option<String> {
+    totals_differ(desk, source).await.unwrap_or_else(|error| {
+        Some(format!(
+            "its totals are not known: {}",
+            crate::commands::causes::Causes(&error)
+        ))
+    })
+}
+
+async fn totals_differ(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<String>> {
     let mut post = desk.post(source)?;
     let own = post.own_totals().await?;
     let here = desk.centre.totals_of(&source.region).await?;

@@ -62,8 +62,8 @@ impl Switch {
                 self.name
             )
         })?;
-        let mut files = Files::open(&desk, &new, self.region_config.as_deref())?;
         let _alone = keep_others_away(&desk, &new, &state.source).await?;
+        let mut files = Files::open(&desk, &new, self.region_config.as_deref())?;
         if state.source == new {
             return back::run(&mut desk, &mut files, &new, self.accept_loss).await;
         }
