@@ -98,16 +98,24 @@ impl Side {
     }
 
     /// Brings tables of earlier versions up to date, and puts the rows in place that must be there.
-    fn upgrades(self) -> &'static [&'static str] {
-        match self {
-            Self::Regional => &[
-                sql!("regional/counted_batch_upgrade"),
-                sql!("regional/counted_total_upgrade"),
-                sql!("regional/region_status_upgrade"),
-                sql!("regional/region_moved_row"),
-            ],
-            Self::Central => &[sql!("central/region_status_upgrade")],
-        }
+    fn upgrades(self) -> Vec<String> {
+        let (per_shard, once): (&[&str], &[&str]) = match self {
+            Self::Regional => (
+                &[],
+                &[
+                    sql!("regional/counted_batch_upgrade"),
+                    sql!("regional/counted_total_upgrade"),
+                    sql!("regional/region_status_upgrade"),
+                    sql!("regional/region_moved_row"),
+                ],
+            ),
+            Self::Central => (
+                &[sql!("central/shard_event_day_upgrade")],
+                &[sql!("central/region_status_upgrade")],
+            ),
+        };
+        let sharded = per_shard.iter().flat_map(|text| for_each_shard(text));
+        sharded.chain(once.iter().map(|&s| s.to_owned())).collect()
     }
 }
 
@@ -129,7 +137,7 @@ pub async fn apply(admin: &Server, side: Side) -> Result<(), Error> {
     for statement in std::iter::once("SET sql_log_bin = 0".to_owned())
         .chain(side.databases())
         .chain(side.tables())
-        .chain(side.upgrades().iter().map(|&s| s.to_owned()))
+        .chain(side.upgrades())
     {
         admin
             .limited("apply the schema", STATEMENT_LIMIT, conn.query_drop(statement))
