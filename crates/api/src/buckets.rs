@@ -1,6 +1,7 @@
 //! How the minutes of a series fall into the buckets of its step.
 
 use model::{Instant, Minute, Step};
+use store::Grain;
 
 /// The buckets of a range that was widened to the step's edges, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +57,27 @@ impl Buckets {
 
     /// The number of the bucket that `unix_s` lies in.
     pub(crate) fn index_of(&self, unix_s: i64) -> Option<usize> {
-        if unix_s >= self.until_unix_s {
+        let first = *self.starts.first()?;
+        if !(first..self.until_unix_s).contains(&unix_s) {
             return None;
         }
-        self.starts
-            .partition_point(|&start| start <= unix_s)
-            .checked_sub(1)
+        match self.step {
+            // Months differ in length.
+            Step::Month => self
+                .starts
+                .partition_point(|&start| start <= unix_s)
+                .checked_sub(1),
+            step => usize::try_from((unix_s - first) / step.seconds()).ok(),
+        }
+    }
+
+    /// What the sums can be made of.
+    pub(crate) fn grain(&self) -> Grain {
+        if self.step.seconds() >= Step::Day.seconds() {
+            Grain::Day
+        } else {
+            Grain::Minute
+        }
     }
 
     /// First second of bucket `index`, and that of the next.

@@ -143,12 +143,17 @@ async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Rea
     if let Some(minutes) = buckets.minutes() {
         let at: HashMap<_, _> = series.iter().enumerate().map(|(at, s)| (s.name.id, at)).collect();
         let ids: Vec<_> = at.keys().copied().collect();
+        // Counts of one name come together.
+        let mut current = None;
         let add = |id, unix_s, count| {
-            if let (Some(&at), Some(bucket)) = (at.get(&id), buckets.index_of(unix_s)) {
+            if current.is_none_or(|(of, _)| of != id) {
+                current = at.get(&id).map(|&at| (id, at));
+            }
+            if let (Some((_, at)), Some(bucket)) = (current, buckets.index_of(unix_s)) {
                 series[at].sums[bucket] += u128::from(count);
             }
         };
-        snapshot.counts(&ids, minutes, add).await?;
+        snapshot.counts(&ids, minutes, buckets.grain(), add).await?;
     }
     let complete_until = snapshot.complete_until().await?;
     snapshot.finish().await?;

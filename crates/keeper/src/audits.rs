@@ -1,22 +1,12 @@
 //! The audit at regular times, and what it says.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use store::{Account, Alarm, Audit, Range, Server, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::alarm;
-
-/// What the last audit found to be wrong.
-#[derive(Debug, Default)]
-pub(crate) struct Findings(Mutex<Vec<Alarm>>);
-
-impl Findings {
-    pub(crate) fn get(&self) -> Vec<Alarm> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+use crate::findings::Findings;
 
 /// Audits the last two days and every region's total, again and again until `shutdown`.
 pub(crate) async fn run(
@@ -35,7 +25,7 @@ pub(crate) async fn run(
         match store::audit(centre, account, range).await {
             Ok(audit) => {
                 tell(&audit);
-                *findings.0.lock().unwrap_or_else(PoisonError::into_inner) = alarms(&audit);
+                findings.set(alarms(&audit));
             }
             Err(error) => {
                 metrics::counter!("keeper_audit_failures_total").increment(1);

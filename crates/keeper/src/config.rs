@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +17,9 @@ pub struct Config {
     /// From the end of one audit to the next.
     #[serde(default = "default_audit_interval_s")]
     pub audit_interval_s: u32,
+    /// From the end of one pass that packs to the next: what comes late for a packed day is merged so soon.
+    #[serde(default = "default_pack_interval_s", deserialize_with = "pack_interval_s")]
+    pub pack_interval_s: u32,
 }
 
 /// A daily backup, and two hours to attach it.
@@ -25,4 +29,18 @@ fn default_binlog_keep_hours() -> u32 {
 
 fn default_audit_interval_s() -> u32 {
     300
+}
+
+fn default_pack_interval_s() -> u32 {
+    30
+}
+
+/// A pass at least once a minute is promised.
+fn pack_interval_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        seconds @ 1..=60 => Ok(seconds),
+        seconds => Err(D::Error::custom(format_args!(
+            "pack_interval_s is {seconds}, and must be from 1 to 60"
+        ))),
+    }
 }

@@ -1,13 +1,15 @@
-//! The centre's housekeeping: compares clocks, audits, purges applied binlogs, watches what kills silently.
+//! The centre's housekeeping: packs closed days, compares clocks, audits, purges applied binlogs, watches what kills silently.
 //!
 //! Knows neither the queue nor HTTP handlers. Promises that a region's binlog is purged only when every configured centre
-//! has durably applied it, and that it never changes a count.
+//! has durably applied it, and that each count stays in exactly one place.
 
 mod alarms;
 mod audits;
 mod binlogs;
 mod config;
+mod findings;
 pub mod offset;
+mod packing;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,8 +19,8 @@ use listener::Health;
 use store::{Account, Alarm, Central, Centre, Post, Server, Source};
 use tokio_util::sync::CancellationToken;
 
-use audits::Findings;
 pub use config::Config;
+use findings::Findings;
 
 /// The parts of a keeper's readiness.
 pub const READINESS: [&str; 1] = ["central database"];
@@ -75,7 +77,7 @@ pub async fn run(
         others,
         account,
     } = charge;
-    let findings = Findings::default();
+    let [audited, packed] = [Findings::default(), Findings::default()];
     let mut keeper = Keeper {
         centre: Post::new(centre.clone()),
         status: Central::new(&centre)?,
@@ -96,16 +98,19 @@ pub async fn run(
         health,
         failing: false,
     };
-    let interval = Duration::from_secs(config.audit_interval_s.into());
+    let [audit_interval, pack_interval] =
+        [config.audit_interval_s, config.pack_interval_s].map(|seconds| Duration::from_secs(seconds.into()));
+    let findings = [&audited, &packed];
     tokio::join!(
-        audits::run(&centre, &account, interval, &findings, &shutdown),
+        audits::run(&centre, &account, audit_interval, &audited, &shutdown),
+        packing::run(&centre, pack_interval, &packed, &shutdown),
         keeper.passes(&findings, &shutdown),
     );
     Ok(())
 }
 
 impl Keeper {
-    async fn passes(&mut self, findings: &Findings, shutdown: &CancellationToken) {
+    async fn passes(&mut self, findings: &[&Findings], shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             if let Err(error) = self.pass(findings).await {
                 self.failed(&error);
@@ -117,7 +122,7 @@ impl Keeper {
         }
     }
 
-    async fn pass(&mut self, findings: &Findings) -> Result<(), store::Error> {
+    async fn pass(&mut self, findings: &[&Findings]) -> Result<(), store::Error> {
         self.follow_sources().await?;
         let mut alarms = Vec::new();
         let applied = self.applied(&mut alarms).await?;
@@ -130,7 +135,7 @@ impl Keeper {
         let now = self.centre.clock().await?;
         tell_clocks(&status);
         alarms.extend(alarms::standing(&status, &unreachable, now));
-        alarms.extend(findings.get());
+        alarms.extend(findings.iter().flat_map(|findings| findings.get()));
         for region in self.centre.saturated().await? {
             let sentence =
                 "its total of all counts is at its limit of 2^64 - 1 and no longer grows".to_owned();

@@ -6,6 +6,7 @@
 
 mod batch;
 mod count;
+mod day;
 mod event;
 mod glob;
 mod minute;
@@ -17,6 +18,7 @@ mod tube;
 
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
+pub use day::{Day, DayCounts, MINUTES_PER_DAY, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed};
 pub use event::{Event, EventError};
 pub use glob::{Glob, GlobError};
 pub use minute::{Minute, MinuteError};

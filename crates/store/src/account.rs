@@ -26,7 +26,7 @@ pub enum Role {
     /// In a region: for the keeper of a centre, which reads clock, totals and ledger and purges applied binlogs, and for
     /// `region switch`, which moves the ledger to another server: it can add to it and cannot take from it.
     RegionalKeeper,
-    /// At the centre: for its keeper, which audits and takes notes, and for other centres' keepers, which ask how far it is.
+    /// At the centre: for its keeper, which packs days, audits and takes notes, and for other centres' keepers, which ask how far it is.
     CentralKeeper,
 }
 
@@ -137,6 +137,10 @@ impl Role {
             }
             Self::CentralKeeper => {
                 let mut grants = per_shard("SELECT");
+                for shard in Shard::all() {
+                    grants.push(format!("GRANT DELETE ON {shard}.EventMinute TO {account}"));
+                    grants.push(format!("GRANT INSERT, UPDATE ON {shard}.EventDay TO {account}"));
+                }
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
                 grants.push(format!(
                     "GRANT INSERT, UPDATE, DELETE, SELECT ON eventtracker.* TO {account}"

@@ -1,15 +1,16 @@
 //! The conservation of counts: what regions counted is what arrived, and what arrived is what is stored.
 
+mod sums;
 mod totals;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use model::{Instant, Minute, Shard};
+use model::{Day, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use self::sums::{Sums, number};
 use crate::{Account, Error, Post, Server};
 
 /// Longest wait for all sums of one snapshot: two days of a few thousand names take seconds.
@@ -24,9 +25,7 @@ const GAPS_LISTED_MAX: usize = 100;
 /// What is looked at when nobody says otherwise.
 const DEFAULT_RANGE_MS: i64 = 2 * 86_400_000;
 
-const SATURATED: u64 = u64::MAX;
-
-/// `[from, until)`, in whole minutes; days of which a part is packed are compared as a whole.
+/// `[from, until)`, widened to whole days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     pub from: Instant,
@@ -44,15 +43,15 @@ impl Range {
     }
 }
 
-/// A minute, or a packed day, whose sums differ.
+/// A minute whose sums differ, or a packed day whose totals are not the sums of its minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// First second.
     pub unix_s: i64,
     pub is_day: bool,
-    /// By `RegionMinute`, summed over the regions.
+    /// By `RegionMinute`, summed over the regions; of a day, by the totals of those names that differ.
     pub counted: u128,
-    /// By `EventMinute` and `EventDay`, summed over the names.
+    /// By `EventMinute` and `EventDay`, summed over the names; of a day, by the minutes of those names.
     pub stored: u128,
 }
 
@@ -98,7 +97,7 @@ impl RegionAudit {
 /// The outcome of one audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// Minutes and packed days that were compared.
+    /// Minutes that were compared.
     pub compared: usize,
     /// The first of the gaps.
     pub gaps: Vec<Gap>,
@@ -130,16 +129,22 @@ impl Audit {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = Instant::from_unix_ms(self.unix_s.saturating_mul(1000));
-        let what = if self.is_day { "day" } else { "minute" };
-        let (difference, outcome) = if self.counted > self.stored {
-            (self.counted - self.stored, "missing")
+        let Self { counted, stored, .. } = self;
+        if self.is_day {
+            return write!(
+                f,
+                "packed day {}: totals that are not the sums of their minutes: {counted} against {stored}",
+                Day::containing(self.unix_s)
+            );
+        }
+        let (difference, outcome) = if counted > stored {
+            (counted - stored, "missing")
         } else {
-            (self.stored - self.counted, "too many")
+            (stored - counted, "too many")
         };
         write!(
             f,
-            "{what} {at}: regions counted {}, names hold {}: {difference} {outcome}",
-            self.counted, self.stored
+            "minute {at}: regions counted {counted}, names hold {stored}: {difference} {outcome}"
         )
     }
 }
@@ -196,103 +201,17 @@ async fn of_snapshot(conn: &mut Conn, range: Range) -> Result<Audit, mysql_async
         .await?;
     conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         .await?;
-    let mut sums = Sums::read(conn, range).await?;
+    let sums = Sums::read(conn, range).await?;
     let regions = regions(conn).await?;
     conn.query_drop("COMMIT").await?;
-    sums.fold_packed_days();
     let gaps: Vec<Gap> = sums.gaps().collect();
     Ok(Audit {
-        compared: sums.minutes.len() + sums.days.len(),
+        compared: sums.minutes.len(),
         gaps_total: gaps.len(),
         gaps: gaps.into_iter().take(GAPS_LISTED_MAX).collect(),
         regions,
         saturated: sums.saturated,
     })
-}
-
-/// Counted and stored.
-type Pair = (u128, u128);
-
-#[derive(Debug, Default)]
-struct Sums {
-    minutes: BTreeMap<i64, Pair>,
-    days: BTreeMap<i64, Pair>,
-    saturated: Vec<(String, u64)>,
-}
-
-impl Sums {
-    async fn read(conn: &mut Conn, range: Range) -> Result<Self, mysql_async::Error> {
-        let mut sums = Self::default();
-        let second = |at: Instant| at.unix_ms().div_euclid(1000);
-        // Whole days, so that packed ones are seen with all of their minutes.
-        let from = second(range.from).div_euclid(86_400) * 86_400;
-        let until = (second(range.until) + 86_399).div_euclid(86_400) * 86_400;
-        let limits = (from.max(Minute::FIRST.unix_s()), until.min(Minute::LAST.unix_s()));
-        let counted = "SELECT UNIX_TIMESTAMP(createDate), CAST(SUM(count) AS CHAR) FROM bigdata_0.RegionMinute \
-                       WHERE createDate >= FROM_UNIXTIME(?) AND createDate < FROM_UNIXTIME(?) GROUP BY createDate";
-        for (unix_s, sum) in conn.exec::<(i64, String), _, _>(counted, limits).await? {
-            sums.minutes.entry(unix_s).or_default().0 = number(&sum);
-        }
-        for shard in Shard::all() {
-            let stored = format!(
-                "SELECT UNIX_TIMESTAMP(createDate), CAST(SUM(count) AS CHAR), CAST(SUM(count = {SATURATED}) AS UNSIGNED) \
-                 FROM {shard}.EventMinute \
-                 WHERE createDate >= FROM_UNIXTIME(?) AND createDate < FROM_UNIXTIME(?) GROUP BY createDate"
-            );
-            let mut saturated = 0;
-            for (unix_s, sum, full) in conn.exec::<(i64, String, u64), _, _>(stored, limits).await? {
-                sums.minutes.entry(unix_s).or_default().1 += number(&sum);
-                saturated += full;
-            }
-            if saturated > 0 {
-                sums.saturated.push((shard.to_string(), saturated));
-            }
-            let packed = format!(
-                "SELECT UNIX_TIMESTAMP(day), CAST(SUM(total) AS CHAR) FROM {shard}.EventDay \
-                 WHERE day >= DATE(FROM_UNIXTIME(?)) AND day < DATE(FROM_UNIXTIME(?)) GROUP BY day"
-            );
-            for (unix_s, sum) in conn.exec::<(i64, String), _, _>(packed, limits).await? {
-                sums.days.entry(unix_s).or_default().1 += number(&sum);
-            }
-        }
-        Ok(sums)
-    }
-
-    /// Of a packed day only the total is compared, with what is not packed yet added to it.
-    fn fold_packed_days(&mut self) {
-        let minutes = std::mem::take(&mut self.minutes);
-        for (unix_s, pair) in minutes {
-            let day = unix_s.div_euclid(86_400) * 86_400;
-            match self.days.get_mut(&day) {
-                Some(sums) => {
-                    sums.0 += pair.0;
-                    sums.1 += pair.1;
-                }
-                None => {
-                    self.minutes.insert(unix_s, pair);
-                }
-            }
-        }
-    }
-
-    fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
-        let gap = |is_day| {
-            move |(&unix_s, &(counted, stored)): (&i64, &Pair)| {
-                (counted != stored).then_some(Gap {
-                    unix_s,
-                    is_day,
-                    counted,
-                    stored,
-                })
-            }
-        };
-        let days = self.days.iter().filter_map(gap(true));
-        days.chain(self.minutes.iter().filter_map(gap(false)))
-    }
-}
-
-fn number(text: &str) -> u128 {
-    text.parse().unwrap_or_default()
 }
 
 async fn regions(conn: &mut Conn) -> Result<Vec<RegionAudit>, mysql_async::Error> {
@@ -321,24 +240,4 @@ async fn regions(conn: &mut Conn) -> Result<Vec<RegionAudit>, mysql_async::Error
         }
     });
     Ok(audits.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_packed_day_is_compared_as_a_whole() {
-        let mut sums = Sums {
-            minutes: BTreeMap::from([(0, (5, 0)), (60, (7, 2)), (86_400, (3, 3)), (86_460, (4, 5))]),
-            days: BTreeMap::from([(0, (0, 10))]),
-            saturated: Vec::new(),
-        };
-        sums.fold_packed_days();
-        let gaps: Vec<String> = sums.gaps().map(|gap| gap.to_string()).collect();
-        assert_eq!(
-            gaps,
-            ["minute 1970-01-02T00:01:00.000Z: regions counted 4, names hold 5: 1 too many"]
-        );
-    }
 }

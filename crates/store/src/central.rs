@@ -1,6 +1,7 @@
 //! What is read at the centre: series, names, and the state of regions and shards.
 
 mod clock;
+mod counts;
 mod lease;
 mod names;
 mod position;
@@ -9,12 +10,12 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{EventId, Glob, Instant, Minute, Shard};
-use mysql_async::Value;
+use model::{EventId, Glob, Instant, Minute};
 use mysql_async::prelude::Queryable;
 use tokio::sync::SemaphorePermit;
 
 pub use self::clock::{RegionClock, complete_until};
+pub use self::counts::Grain;
 use self::lease::{Lease, Leases, for_each_row};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
@@ -30,10 +31,6 @@ const STATEMENT_S_MAX: u32 = 15;
 
 /// What takes a moment or does not work at all: a ping, the begin and the end of a transaction.
 const BRIEF_LIMIT: Duration = Duration::from_secs(3);
-
-/// How many ids one statement reads. Fewer ids repeat the last one, so that each shard needs a single prepared
-/// statement.
-const IDS_PER_STATEMENT: usize = 8;
 
 /// The central database, read over a few connections, which clones share.
 ///
@@ -137,33 +134,29 @@ pub struct Snapshot<'a>(Lease<'a>);
 
 impl Snapshot<'_> {
     /// Hands the counts of `ids` in the minutes from `first` to `last`, both included, to `each`: id, the minute
-    /// in unix seconds, count. The rows of an id come in the order of time. `ids` has no id twice.
+    /// in unix seconds, count; with [`Grain::Day`], which asks for whole days, the sum of a day may come with its first minute.
+    /// A minute may come in two parts. `ids` has no id twice.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer; `each` may have been given some of the rows.
+    /// `Query` or `TimedOut` where the database does not answer, `PackedDay` for what cannot be read; `each` may have been given
+    /// some of the counts.
     pub async fn counts(
         &mut self,
         ids: &[EventId],
-        (first, last): (Minute, Minute),
-        mut each: impl FnMut(EventId, i64, u64) + Send,
+        minutes: (Minute, Minute),
+        grain: Grain,
+        each: impl FnMut(EventId, i64, u64) + Send,
     ) -> Result<(), Error> {
         let (server, conn) = self.0.parts();
-        let mut ids = ids.to_vec();
-        ids.sort_unstable();
-        let read = async {
-            for of_shard in ids.chunk_by(|a, b| Shard::of(*a) == Shard::of(*b)) {
-                let sql = counts_sql(Shard::of(of_shard[0]));
-                for some in of_shard.chunks(IDS_PER_STATEMENT) {
-                    let params = counts_params(some, first, last);
-                    for_each_row(conn, &sql, params, |(id, unix_s, count)| {
-                        each(EventId(id), unix_s, count)
-                    })
-                    .await?;
-                }
-            }
-            Ok(())
-        };
-        server.limited("read counts", CALL_LIMIT, read).await
+        let read = counts::read(conn, ids, minutes, grain, each);
+        match server.limited("read counts", CALL_LIMIT, read).await? {
+            None => Ok(()),
+            Some((row, source)) => Err(Error::PackedDay {
+                server: server.to_string(),
+                row,
+                source,
+            }),
+        }
     }
 
     /// Until when the counts of this snapshot are complete.
@@ -200,40 +193,5 @@ impl Snapshot<'_> {
             .await?;
         self.0.give_back();
         Ok(())
-    }
-}
-
-/// The order is the primary key's, so nothing is sorted.
-fn counts_sql(shard: Shard) -> String {
-    let ids = ["?"; IDS_PER_STATEMENT].join(", ");
-    format!(
-        "SELECT eventId, UNIX_TIMESTAMP(createDate), count FROM {shard}.EventMinute \
-         WHERE eventId IN ({ids}) AND createDate BETWEEN FROM_UNIXTIME(?) AND FROM_UNIXTIME(?) \
-         ORDER BY eventId, createDate"
-    )
-}
-
-/// `ids` has from 1 to [`IDS_PER_STATEMENT`] ids.
-fn counts_params(ids: &[EventId], first: Minute, last: Minute) -> Vec<Value> {
-    let repeated = ids
-        .iter()
-        .chain(std::iter::repeat(&ids[ids.len() - 1]))
-        .take(IDS_PER_STATEMENT);
-    let minutes = [first, last].map(|minute| Value::from(minute.unix_s()));
-    repeated.map(|id| Value::from(id.0)).chain(minutes).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_statement_has_as_many_parameters_as_marks() {
-        let ids: Vec<EventId> = (0..8).map(EventId).collect();
-        for some in [&ids[..1], &ids[..]] {
-            let params = counts_params(some, Minute::FIRST, Minute::LAST);
-            assert_eq!(params.len(), counts_sql(Shard::of(ids[0])).matches('?').count());
-            assert_eq!(params[7], Value::from(some[some.len() - 1].0));
-        }
     }
 }

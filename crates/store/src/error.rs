@@ -153,6 +153,15 @@ pub enum Error {
     PasswordText { user: String },
     #[error("the server's row has not the expected shape: {what}")]
     Shape { what: &'static str },
+    #[error(
+        "{server}: a packed day cannot be read ({row}): restore it from a backup, or delete it and lose its counts"
+    )]
+    PackedDay {
+        server: String,
+        row: String,
+        #[source]
+        source: model::PackedDayError,
+    },
 }
 
 impl Error {

@@ -9,6 +9,7 @@ mod central;
 mod error;
 mod housekeeping;
 mod outbox;
+mod packing;
 mod regional;
 mod relocation;
 mod replication;
@@ -18,12 +19,13 @@ mod server;
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
-    Central, Found, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize, Snapshot, Status,
-    complete_until,
+    Central, Found, Grain, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize, Snapshot,
+    Status, complete_until,
 };
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
 pub use outbox::check_region;
+pub use packing::{OpenName, Packed, Packer};
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
 pub use relocation::{Copied, Fence, RegionTotals, copy_ledger, finish_ledger};
 pub use replication::{

@@ -24,8 +24,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(5);
 /// A closed connection waits no longer than a few of these for a server that went silent.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Prepared statements per connection: one for each of 32 shards, and the others.
-const STATEMENTS_PREPARED_MAX: usize = 48;
+/// Prepared statements per connection: three for each of 32 shards, and the others.
+const STATEMENTS_PREPARED_MAX: usize = 112;
 
 /// Rows handed over before other tasks get their turn: two milliseconds of matching the longest names with the costliest pattern.
 const ROWS_PER_TURN: usize = 256;

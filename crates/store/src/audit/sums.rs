@@ -1,0 +1,192 @@
+//! The sums of every minute, twice: as regions counted it, and as names hold it.
+
+use std::collections::BTreeMap;
+
+use model::{Day, MINUTES_PER_DAY, Minute, Shard, for_each_packed};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::{Gap, Range};
+
+const SATURATED: u64 = u64::MAX;
+
+/// Counted and stored.
+type Pair = (u128, u128);
+
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    pub(super) minutes: BTreeMap<i64, Pair>,
+    /// Totals and sums of packed days, of those rows where the two differ.
+    days: BTreeMap<Day, Pair>,
+    /// Counts at their limit: database and number of them.
+    pub(super) saturated: Vec<(String, u64)>,
+}
+
+impl Sums {
+    /// Of whole days, so that each packed one is read with all that belongs to it.
+    pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<Self, mysql_async::Error> {
+        let mut sums = Self::default();
+        let first = Day::containing(range.from.unix_ms().div_euclid(1000)).unix_s();
+        let last = Day::containing((range.until.unix_ms() - 1).div_euclid(1000)).end_unix_s();
+        let limits = (
+            first.max(Minute::FIRST.unix_s()),
+            last.min(Minute::LAST.unix_s() + 60),
+        );
+        let counted = "SELECT UNIX_TIMESTAMP(createDate), CAST(SUM(count) AS CHAR) FROM bigdata_0.RegionMinute \
+                       WHERE createDate >= FROM_UNIXTIME(?) AND createDate < FROM_UNIXTIME(?) GROUP BY createDate";
+        for (unix_s, sum) in conn.exec::<(i64, String), _, _>(counted, limits).await? {
+            sums.minutes.entry(unix_s).or_default().0 = number(&sum);
+        }
+        let mut packed = Packed::default();
+        for shard in Shard::all() {
+            let saturated =
+                sums.read_minutes(conn, shard, limits).await? + packed.read(conn, shard, limits).await?;
+            if saturated > 0 {
+                sums.saturated.push((shard.to_string(), saturated));
+            }
+        }
+        sums.add(packed);
+        Ok(sums)
+    }
+
+    async fn read_minutes(
+        &mut self,
+        conn: &mut Conn,
+        shard: Shard,
+        limits: (i64, i64),
+    ) -> Result<u64, mysql_async::Error> {
+        let stored = format!(
+            "SELECT UNIX_TIMESTAMP(createDate), CAST(SUM(count) AS CHAR), CAST(SUM(count = {SATURATED}) AS UNSIGNED) \
+             FROM {shard}.EventMinute \
+             WHERE createDate >= FROM_UNIXTIME(?) AND createDate < FROM_UNIXTIME(?) GROUP BY createDate"
+        );
+        let mut saturated = 0;
+        for (unix_s, sum, full) in conn.exec::<(i64, String, u64), _, _>(stored, limits).await? {
+            self.minutes.entry(unix_s).or_default().1 += number(&sum);
+            saturated += full;
+        }
+        Ok(saturated)
+    }
+
+    fn add(&mut self, packed: Packed) {
+        for (day, minutes) in packed.minutes {
+            for (minute, sum) in (0i64..).zip(minutes) {
+                if sum > 0 {
+                    self.minutes.entry(day.unix_s() + 60 * minute).or_default().1 += sum;
+                }
+            }
+        }
+        self.days = packed.different;
+    }
+
+    pub(super) fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
+        let gap = |unix_s, is_day, (counted, stored): Pair| Gap {
+            unix_s,
+            is_day,
+            counted,
+            stored,
+        };
+        let days = self
+            .days
+            .iter()
+            .map(move |(day, &pair)| gap(day.unix_s(), true, pair));
+        let minutes = self
+            .minutes
+            .iter()
+            .filter(|(_, (counted, stored))| counted != stored);
+        days.chain(minutes.map(move |(&unix_s, &pair)| gap(unix_s, false, pair)))
+    }
+}
+
+/// What packed days hold.
+#[derive(Debug, Default)]
+struct Packed {
+    minutes: BTreeMap<Day, Vec<u128>>,
+    different: BTreeMap<Day, Pair>,
+}
+
+impl Packed {
+    async fn read(
+        &mut self,
+        conn: &mut Conn,
+        shard: Shard,
+        limits: (i64, i64),
+    ) -> Result<u64, mysql_async::Error> {
+        let sql = format!(
+            "SELECT UNIX_TIMESTAMP(day), total, counts FROM {shard}.EventDay \
+             WHERE day >= DATE(FROM_UNIXTIME(?)) AND day < DATE(FROM_UNIXTIME(?))"
+        );
+        let mut saturated = 0;
+        let mut rows = conn.exec_iter(sql, limits).await?;
+        rows.for_each(|row| {
+            let (unix_s, total, counts): (i64, u64, Vec<u8>) = mysql_async::from_row(row);
+            saturated += self.add(Day::containing(unix_s), total, &counts);
+        })
+        .await?;
+        rows.drop_result().await?;
+        Ok(saturated)
+    }
+
+    /// Returns how many counts are at their limit.
+    fn add(&mut self, day: Day, total: u64, counts: &[u8]) -> u64 {
+        let minutes = self
+            .minutes
+            .entry(day)
+            .or_insert_with(|| vec![0; MINUTES_PER_DAY]);
+        let (mut sum, mut saturated) = (0u128, 0);
+        let read = for_each_packed(counts, |minute, count| {
+            minutes[minute] += u128::from(count);
+            sum += u128::from(count);
+            saturated += u64::from(count == SATURATED);
+        });
+        if read.is_err() || sum.min(SATURATED.into()) != u128::from(total) {
+            let different = self.different.entry(day).or_default();
+            different.0 += u128::from(total);
+            different.1 += sum;
+        }
+        saturated
+    }
+}
+
+pub(super) fn number(text: &str) -> u128 {
+    text.parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_minutes_are_compared_like_others() {
+        let mut sums = Sums {
+            minutes: BTreeMap::from([(0, (5, 0)), (60, (7, 2)), (86_400, (3, 3)), (86_460, (4, 5))]),
+            ..Sums::default()
+        };
+        let mut packed = Packed::default();
+        assert_eq!(packed.add(Day::containing(0), 10, b"[[0,5],[1,5]]"), 0);
+        sums.add(packed);
+        let gaps: Vec<String> = sums.gaps().map(|gap| gap.to_string()).collect();
+        assert_eq!(
+            gaps,
+            ["minute 1970-01-02T00:01:00.000Z: regions counted 4, names hold 5: 1 too many"]
+        );
+    }
+
+    #[test]
+    fn totals_are_the_sums_of_their_minutes() {
+        let mut packed = Packed::default();
+        let day = Day::containing(0);
+        for (total, counts) in [(3, "[[0,5]]"), (5, "[[0,3]]"), (1, "[[0,1]]"), (0, "[[0")] {
+            packed.add(day, total, counts.as_bytes());
+        }
+        let saturated = packed.add(day, u64::MAX, b"[[0,18446744073709551615],[1,1]]");
+        assert_eq!((saturated, packed.different[&day]), (1, (8, 8)));
+        let mut sums = Sums::default();
+        sums.add(packed);
+        let gap = sums.gaps().next().unwrap();
+        assert_eq!(
+            gap.to_string(),
+            "packed day 1970-01-01: totals that are not the sums of their minutes: 8 against 8"
+        );
+    }
+}
