@@ -66,9 +66,12 @@ async fn the_log_counts_the_same_everywhere() {
     let mut conn = centre::connect(&rig.description().central).await;
     let shard = model::Shard::of(model::EventId::of("web.requests"));
     let sql = format!(
-        "SELECT SUM(count) FROM {shard}.EventMinute \
-         WHERE eventId = CAST(CONV(LEFT(MD5('web.requests'),16),16,10) AS UNSIGNED) \
-         AND createDate >= '2015-05-17' AND createDate < '2015-05-21'"
+        "SELECT CAST(SUM(count) AS UNSIGNED) FROM \
+         (SELECT count FROM {shard}.EventMinute WHERE eventId = {id} \
+          AND createDate >= '2015-05-17' AND createDate < '2015-05-21' \
+          UNION ALL SELECT total FROM {shard}.EventDay WHERE eventId = {id} \
+          AND day BETWEEN '2015-05-17' AND '2015-05-20') counts",
+        id = "CAST(CONV(LEFT(MD5('web.requests'),16),16,10) AS UNSIGNED)"
     );
     assert_eq!(conn.query_first::<u64, _>(sql).await.unwrap(), Some(20_000));
     let names: Vec<String> = conn

@@ -7,7 +7,7 @@ use playground::Options;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Rig, eventtracker, one_region, signal, two_regions, wait_until};
+use crate::rig::{Rig, eventtracker, one_region, packing_late, signal, two_regions, wait_until};
 use crate::sender::{Progress, send_keyed, send_unkeyed};
 
 /// Audits during load: each falls on another moment of flushes and replication.
@@ -79,7 +79,7 @@ async fn equal_at_any_moment_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_tampered_with_is_named() {
-    let rig = Rig::start(one_region()).await;
+    let rig = Rig::start(packing_late(one_region())).await;
     let events = json!([{"name": "a", "timestamp": 1_763_787_600, "count": 5}, {"name": "b", "timestamp": 1_763_787_660}]);
     rig.post_until_accepted("eu", &events).await;
     wait_until("two minutes to be compared", async || {

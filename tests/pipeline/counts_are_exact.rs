@@ -104,7 +104,7 @@ async fn expect_schema_commands(rig: &Rig) {
         }
     }
     let mut conn = centre::connect(&rig.description().central).await;
-    conn.query_drop("ALTER TABLE bigdata_7.EventDay DROP KEY eventDay")
+    conn.query_drop("ALTER TABLE bigdata_7.EventDay DROP KEY eventTotal")
         .await
         .unwrap();
     let config = rig.config("central");

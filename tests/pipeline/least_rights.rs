@@ -46,7 +46,9 @@ async fn of_each_account() {
     refused(&keeper, "DELETE FROM eventtracker.RegionMoved").await;
     refused(&keeper, "INSERT INTO bigdata_0.EventTags VALUES (1, 'a', 1)").await;
     let keeper = as_user(&description.central, "keeper");
-    refused(&keeper, "DELETE FROM bigdata_0.EventMinute").await;
+    refused(&keeper, "UPDATE bigdata_0.EventMinute SET count = 1").await;
+    refused(&keeper, "DELETE FROM bigdata_0.EventDay").await;
+    refused(&keeper, "DELETE FROM bigdata_0.RegionMinute").await;
     refused(&keeper, "STOP ALL SLAVES").await;
 
     for role in ["api", "analyst"] {

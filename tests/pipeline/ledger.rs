@@ -80,9 +80,7 @@ impl Ledger {
             let rows_total: u128 = found.values().map(|&n| u128::from(n)).sum();
             match centre::region_total(&mut conn).await {
                 total if total == rows_total => Ok(()),
-                total => Err(format!(
-                    "RegionMinute sums to {total}, EventMinute to {rows_total}"
-                )),
+                total => Err(format!("RegionMinute sums to {total}, names to {rows_total}")),
             }
         })
         .await;

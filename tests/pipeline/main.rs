@@ -26,6 +26,7 @@ mod keyed_retry;
 mod killed;
 mod least_rights;
 mod links;
+mod packing;
 mod playground_command;
 mod poison_job;
 mod queue_full;

@@ -51,7 +51,17 @@ pub(crate) fn two_regions() -> Options {
         port,
         regions,
         program: Some(PathBuf::from(PROGRAM)),
+        // Most tests count in years past: they are packed while all else goes on.
+        central_overrides: settings("[keeper]\npack_interval_s = 1"),
         ..Options::default()
+    }
+}
+
+/// Counts stay where replication writes them, for as long as a test takes that changes them there.
+pub(crate) fn packing_late(options: Options) -> Options {
+    Options {
+        central_overrides: settings("[keeper]\npack_interval_s = 60"),
+        ..options
     }
 }
 

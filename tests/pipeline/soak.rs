@@ -108,7 +108,9 @@ async fn start(rng: &mut StdRng) -> World {
             .map(|(region, relay)| (region.clone(), relay.address().port()))
             .collect(),
         clocks_ahead_s: BTreeMap::from([("us".to_owned(), off_s)]),
-        central_overrides: settings("[keeper]\nbinlog_keep_hours = 0\naudit_interval_s = 20"),
+        central_overrides: settings(
+            "[keeper]\nbinlog_keep_hours = 0\naudit_interval_s = 20\npack_interval_s = 1",
+        ),
         regions: all,
         unattached: vec![SPARE.to_owned()],
         servers_only: vec![SPARE.to_owned()],
