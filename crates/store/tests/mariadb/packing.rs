@@ -18,14 +18,11 @@ async fn a_row_that_another_transaction_has_is_left() {
     let minutes = format!("{shard}.EventMinute");
     let mut conn = root.connect().await.unwrap();
     // The day's first and last minute, and one of either neighbour.
-    conn.query_drop(format!(
-        "INSERT INTO {minutes} SELECT {id}, FROM_UNIXTIME({} + seq), 5 FROM seq_0_to_86400_step_86400 \
-         UNION ALL SELECT {id}, FROM_UNIXTIME({} + seq), 7 FROM seq_0_to_86340_step_86340",
-        day.unix_s() - 60,
-        day.unix_s(),
-    ))
-    .await
-    .unwrap();
+    let rows = [(-60, 5), (0, 7), (86_340, 7), (86_400, 5)]
+        .map(|(offset, count)| format!("({id}, FROM_UNIXTIME({}), {count})", day.unix_s() + offset));
+    conn.query_drop(format!("INSERT INTO {minutes} VALUES {}", rows.join(",")))
+        .await
+        .unwrap();
 
     let mut packer = Packer::new(root.clone());
     let open = packer
