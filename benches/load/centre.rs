@@ -27,10 +27,19 @@ pub(crate) struct Snapshot {
 impl Centre {
     /// Reads the rows of `names`; on a pipeline of our own every row, as nothing else may be there.
     pub(crate) async fn connect(pipeline: &Pipeline, names: &[Name]) -> Result<Self> {
+        Self::reading(pipeline, (!pipeline.is_fresh()).then_some(names)).await
+    }
+
+    /// Reads the rows of `names`, whatever else is there.
+    pub(crate) async fn of_names(pipeline: &Pipeline, names: &[Name]) -> Result<Self> {
+        Self::reading(pipeline, Some(names)).await
+    }
+
+    async fn reading(pipeline: &Pipeline, names: Option<&[Name]>) -> Result<Self> {
         let query = |shard: Shard| {
             let mut query =
                 format!("SELECT eventId, UNIX_TIMESTAMP(createDate), count FROM {shard}.EventMinute");
-            if !pipeline.is_fresh() {
+            if let Some(names) = names {
                 let ids = names
                     .iter()
                     .map(|name| name.id)

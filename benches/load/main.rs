@@ -2,13 +2,15 @@
 //!
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
-//! `-- cut` how soon all is complete again after a region was cut off. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
+//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- reads`, `-- ingest` and `-- packing` are
+//! about years of counts at the centre. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
 //! times never do, since machines differ: they are shown beside references from the same run.
 
 mod centre;
 mod cut;
 mod events;
 mod figures;
+mod history;
 mod latency;
 mod ledger;
 mod pipeline;
@@ -40,6 +42,14 @@ enum Command {
     Latency(latency::Latency),
     /// Cut a region's link to the centre, and measure how soon all is complete again
     Cut(cut::Cut),
+    /// Measure bytes per point on disk, packed and as rows
+    Storage(history::storage::Storage),
+    /// Measure how soon series of up to a year are there
+    Reads(history::reads::Reads),
+    /// Compare ingest into an empty centre with ingest into one that holds a year
+    Ingest(history::ingest::Ingest),
+    /// Measure how fast closed days are packed, and what replication feels of it
+    Packing(history::packing::Packing),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -62,6 +72,10 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Throughput(throughput) => throughput.run().await,
             Command::Latency(latency) => latency.run().await,
             Command::Cut(cut) => cut.run().await,
+            Command::Storage(storage) => storage.run().await,
+            Command::Reads(reads) => reads.run().await,
+            Command::Ingest(ingest) => ingest.run().await,
+            Command::Packing(packing) => packing.run().await,
         }
     })?;
     Ok(if good {

@@ -1,6 +1,6 @@
 //! `throughput`: sends at a rate, compares every name and minute, and shows the price.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -59,6 +59,7 @@ pub(crate) struct Arrival {
     differences: Differences,
     /// From the last acknowledgement to the snapshot that was compared last.
     after: Duration,
+    taken: Instant,
 }
 
 impl Throughput {
@@ -131,7 +132,11 @@ pub(crate) async fn arrive(centre: &mut Centre, sent: &Sent) -> Result<Arrival> 
         let differences = sent.ledger.compare(&snapshot.rows);
         let after = snapshot.taken - sent.last_acknowledged;
         if differences.are_none() || differences.surplus() > 0 || after > ARRIVAL_LIMIT {
-            return Ok(Arrival { differences, after });
+            return Ok(Arrival {
+                differences,
+                after,
+                taken: snapshot.taken,
+            });
         }
         tokio::time::sleep(COMPARISON_PAUSE).await;
     }
@@ -186,6 +191,11 @@ impl Measured {
 }
 
 impl Arrival {
+    /// When all was there.
+    pub(crate) fn at(&self) -> Instant {
+        self.taken
+    }
+
     pub(crate) fn print(&self, ledger: &Ledger) -> bool {
         let after = ms(self.after);
         let equal = self.differences.are_none();

@@ -1,0 +1,111 @@
+//! `ingest`: whether a centre that holds years takes events in as fast as one that is empty.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::fill::{self, as_day_counts, random_day};
+use crate::centre::Centre;
+use crate::events::names;
+use crate::figures::{float, grouped, per_s};
+use crate::pipeline::{Pipeline, PipelineArguments};
+use crate::sender::{self, Plan};
+use crate::throughput::arrive;
+
+/// Different days to choose from: a page has a dozen.
+const DIFFERENT_DAYS: usize = 5_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct Ingest {
+    /// Names that have a history
+    #[arg(long, default_value_t = 5_000)]
+    names: usize,
+    #[arg(long, default_value_t = 365)]
+    days: i64,
+    /// Events per second that are tried: more than the machine takes
+    #[arg(long, default_value_t = 2_000_000)]
+    rate: u32,
+    #[arg(long, default_value_t = 20)]
+    seconds: u32,
+    /// Runs of each kind
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+}
+
+impl Ingest {
+    pub(crate) async fn run(self) -> Result<bool> {
+        let mut best = Vec::new();
+        for is_filled in [false, true] {
+            let pipeline = Pipeline::start(&self.pipeline).await?;
+            if is_filled {
+                self.fill(&pipeline).await?;
+            }
+            let mut rates = Vec::new();
+            for _ in 0..self.runs {
+                match self.rate(&pipeline).await? {
+                    Some(rate) => rates.push(rate),
+                    None => {
+                        pipeline.finish(false).await?;
+                        return Ok(false);
+                    }
+                }
+            }
+            pipeline.finish(true).await?;
+            rates.sort_by(f64::total_cmp);
+            let shown: Vec<String> = rates.iter().map(|&rate| grouped(rate)).collect();
+            println!(
+                "{}: {} events/s until equal at the centre",
+                if is_filled { "with the history" } else { "empty" },
+                shown.join(", ")
+            );
+            best.push(rates[rates.len() / 2]);
+        }
+        println!("ratio of the medians: {:.3}", best[1] / best[0]);
+        Ok(true)
+    }
+
+    async fn fill(&self, pipeline: &Pipeline) -> Result<()> {
+        let begun = Instant::now();
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut days = Vec::new();
+        for _ in 0..DIFFERENT_DAYS {
+            let counts = as_day_counts(&random_day(25.0, &mut rng)?);
+            days.push((counts.total(), counts.pack()));
+        }
+        let mut conn = pipeline.description.central.root().connect().await?;
+        let names = fill::names((0..self.names).map(|n| format!("history.{n}")));
+        let next = || Ok(days[rng.random_range(0..days.len())].clone());
+        fill::packed(&mut conn, &names, 0..self.days, next).await?;
+        println!(
+            "filled {} names with {} days each in {:.0} s",
+            self.names,
+            self.days,
+            begun.elapsed().as_secs_f64()
+        );
+        Ok(())
+    }
+
+    /// Events per second from the first that is sent until all are equal at the centre; `None` where they are not.
+    async fn rate(&self, pipeline: &Pipeline) -> Result<Option<f64>> {
+        let plan = Plan {
+            events_per_s: self.rate,
+            seconds: self.seconds,
+            events_per_request: 1_000,
+            keyed: false,
+            names: names(self.names)?.into(),
+        };
+        let mut centre = Centre::of_names(pipeline, &plan.names).await?;
+        let begun = Instant::now();
+        let sent = sender::send(plan, pipeline.collectors()).await?;
+        let arrival = arrive(&mut centre, &sent).await?;
+        let took = arrival.at() - begun;
+        let equal = arrival.print(&sent.ledger);
+        println!("{} events", grouped(float(sent.events)));
+        Ok(equal.then(|| per_s(sent.events, took)))
+    }
+}

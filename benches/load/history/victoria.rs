@@ -1,0 +1,105 @@
+//! VictoriaMetrics on the same counts, where it is installed.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::fill;
+
+const PROGRAM: &str = "victoria-metrics";
+
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// Ends with its owner.
+pub(crate) struct Victoria {
+    pub(crate) base: String,
+    process: Child,
+    _dir: TempDir,
+}
+
+impl Victoria {
+    /// `None` where it is not installed: it is Debian's package of the same name.
+    pub(crate) async fn start(client: &reqwest::Client) -> Result<Option<Self>> {
+        let dir = tempfile::Builder::new()
+            .prefix("eventtracker-victoria-")
+            .tempdir()?;
+        let address = format!("127.0.0.1:{}", playground::free_port(1)?);
+        let process = Command::new(PROGRAM)
+            .arg(format!("-httpListenAddr={address}"))
+            .arg(format!("-storageDataPath={}", dir.path().join("data").display()))
+            .args([
+                "-retentionPeriod=100y",
+                "-search.disableCache=false",
+                "-loggerLevel=ERROR",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let process = match process {
+            Ok(process) => process,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).context("failed to start victoria-metrics"),
+        };
+        let base = format!("http://{address}");
+        let begun = std::time::Instant::now();
+        while client.get(format!("{base}/health")).send().await.is_err() {
+            if begun.elapsed() > READY_LIMIT {
+                bail!("victoria-metrics did not become ready");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(Some(Self {
+            base,
+            process,
+            _dir: dir,
+        }))
+    }
+
+    /// A day of one name.
+    pub(crate) async fn import(
+        &self,
+        client: &reqwest::Client,
+        name: &str,
+        day: i64,
+        minutes: &[u64],
+    ) -> Result<()> {
+        let start = fill::day(day).unix_s();
+        let values: Vec<String> = minutes.iter().map(u64::to_string).collect();
+        let times: Vec<String> = (0..)
+            .zip(minutes)
+            .map(|(at, _)| (start + 60 * at).to_string() + "000")
+            .collect();
+        let line = format!(
+            r#"{{"metric":{{"__name__":"{name}"}},"values":[{}],"timestamps":[{}]}}"#,
+            values.join(","),
+            times.join(",")
+        );
+        let sent = client
+            .post(format!("{}/api/v1/import", self.base))
+            .body(line)
+            .send()
+            .await?;
+        sent.error_for_status()?;
+        Ok(())
+    }
+
+    /// What was imported is found only once it is flushed.
+    pub(crate) async fn flush(&self, client: &reqwest::Client) -> Result<()> {
+        client
+            .get(format!("{}/internal/force_flush", self.base))
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        Ok(self.process.kill().await?)
+    }
+}
