@@ -155,8 +155,7 @@ async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Rea
         };
         snapshot.counts(&ids, minutes, buckets.grain(), add).await?;
     }
-    let complete_until = snapshot.complete_until().await?;
-    snapshot.finish().await?;
+    let complete_until = snapshot.finish().await?;
     Ok(Read {
         complete_until,
         series,

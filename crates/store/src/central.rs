@@ -78,15 +78,17 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot<'_>, Found), Error> {
-        const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         let _turn = self.turn(patterns.iter().any(names::is_broad)).await?;
         let mut lease = self.0.lease().await?;
         let (server, conn) = lease.parts();
-        server
-            .limited("begin a snapshot", BRIEF_LIMIT, conn.query_drop(BEGIN))
-            .await?;
+        let known = server.limited("begin a snapshot", BRIEF_LIMIT, names::begin(conn, patterns));
+        let known = known.await?;
         let found = server
-            .limited("find names", CALL_LIMIT, names::matching(conn, patterns, limit))
+            .limited(
+                "find names",
+                CALL_LIMIT,
+                names::matching(conn, patterns, known, limit),
+            )
             .await?;
         Ok((Snapshot(lease), found))
     }
@@ -159,18 +161,6 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Until when the counts of this snapshot are complete.
-    ///
-    /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
-    pub async fn complete_until(&mut self) -> Result<Option<Instant>, Error> {
-        let (server, conn) = self.0.parts();
-        let clocks = server
-            .limited("read the clocks", BRIEF_LIMIT, clock::read(conn))
-            .await?;
-        Ok(complete_until(&clocks))
-    }
-
     /// How far the counts of this snapshot are.
     ///
     /// # Errors
@@ -182,16 +172,16 @@ impl Snapshot<'_> {
             .await
     }
 
-    /// Ends the snapshot.
+    /// Ends the snapshot, and says until when its counts are complete.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer; what was read stays true.
-    pub async fn finish(mut self) -> Result<(), Error> {
+    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
+    pub async fn finish(mut self) -> Result<Option<Instant>, Error> {
         let (server, conn) = self.0.parts();
-        server
-            .limited("end a snapshot", BRIEF_LIMIT, conn.query_drop("COMMIT"))
+        let clocks = server
+            .limited("read the clocks", BRIEF_LIMIT, clock::read_and_commit(conn))
             .await?;
         self.0.give_back();
-        Ok(())
+        Ok(complete_until(&clocks))
     }
 }

@@ -140,23 +140,27 @@ pub async fn start_source(
 /// # Errors
 /// A lost connection, or an account without SLAVE MONITOR.
 pub async fn source_states(conn: &mut Conn) -> Result<Vec<SourceState>, mysql_async::Error> {
-    let rows: Vec<Row> = conn.query("SHOW ALL SLAVES STATUS").await?;
-    Ok(rows
-        .iter()
-        .map(|row| SourceState {
-            source: Source {
-                region: text(row, "Connection_name"),
-                host: text(row, "Master_Host"),
-                port: row.get("Master_Port").unwrap_or_default(),
-            },
-            io_running: text(row, "Slave_IO_Running"),
-            sql_running: text(row, "Slave_SQL_Running"),
-            last_error: [text(row, "Last_IO_Error"), text(row, "Last_SQL_Error")].concat(),
-            wild_do_table: text(row, "Replicate_Wild_Do_Table"),
-            server_id: row.get("Master_Server_Id").unwrap_or_default(),
-            received: positions(&text(row, "Gtid_IO_Pos")),
-        })
-        .collect())
+    let rows: Vec<Row> = conn.query(SHOW_SOURCES).await?;
+    Ok(rows.iter().map(source_state).collect())
+}
+
+pub(crate) const SHOW_SOURCES: &str = "SHOW ALL SLAVES STATUS";
+
+/// Of a row of [`SHOW_SOURCES`].
+pub(crate) fn source_state(row: &Row) -> SourceState {
+    SourceState {
+        source: Source {
+            region: text(row, "Connection_name"),
+            host: text(row, "Master_Host"),
+            port: row.get("Master_Port").unwrap_or_default(),
+        },
+        io_running: text(row, "Slave_IO_Running"),
+        sql_running: text(row, "Slave_SQL_Running"),
+        last_error: [text(row, "Last_IO_Error"), text(row, "Last_SQL_Error")].concat(),
+        wild_do_table: text(row, "Replicate_Wild_Do_Table"),
+        server_id: row.get("Master_Server_Id").unwrap_or_default(),
+        received: positions(&text(row, "Gtid_IO_Pos")),
+    }
 }
 
 fn text(row: &Row, column: &str) -> String {

@@ -6,7 +6,7 @@ use model::Instant;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::source_states;
+use crate::replication::{SHOW_SOURCES, source_state};
 
 /// What the centre knows of one region's completeness, by the centre's clock where nothing else is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,17 +20,34 @@ pub struct RegionClock {
 
 /// The clock of every region that this centre replicates from, by region. Read in the snapshot of `conn`, if it has one.
 pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+    read_and(conn, "DO 0").await
+}
+
+/// As [`read`], and ends the transaction in the same round trip.
+pub(super) async fn read_and_commit(
+    conn: &mut Conn,
+) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+    read_and(conn, "COMMIT").await
+}
+
+async fn read_and(
+    conn: &mut Conn,
+    last: &'static str,
+) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     /// All claims of a region are about the whole of it, so its latest counts, whoever made it.
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
                        MAX(peakMs), MAX(aheadMs) \
                        FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
     type Row = (String, i64, Option<i64>, Option<i64>);
-    let sources = source_states(conn).await?;
-    let mut clocks: BTreeMap<String, RegionClock> = sources
-        .into_iter()
-        .map(|state| (state.source.region, RegionClock::default()))
-        .collect();
-    for (region, complete_until_ms, peak_ms, ahead_ms) in conn.query::<Row, _>(SQL).await? {
+    let script = format!("{SHOW_SOURCES}; {SQL}; {last}");
+    let mut answers = conn.query_iter(script).await?;
+    let mut clocks = BTreeMap::new();
+    answers
+        .for_each(|row| {
+            clocks.insert(source_state(&row).source.region, RegionClock::default());
+        })
+        .await?;
+    for (region, complete_until_ms, peak_ms, ahead_ms) in answers.collect::<Row>().await? {
         if let Some(clock) = clocks.get_mut(&region) {
             *clock = RegionClock {
                 complete_until: peak_ms
@@ -39,6 +56,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
             };
         }
     }
+    answers.drop_result().await?;
     Ok(clocks)
 }
 

@@ -1,10 +1,10 @@
 //! Connections that are lent for one piece of work each.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, DriverError, FromRowError, Params};
+use mysql_async::prelude::{FromRow, Protocol, Queryable};
+use mysql_async::{Conn, DriverError, FromRowError, Params, QueryResult};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{BRIEF_LIMIT, STATEMENT_S_MAX};
@@ -24,8 +24,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(5);
 /// A closed connection waits no longer than a few of these for a server that went silent.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Prepared statements per connection: three for each of 32 shards, and the others.
-const STATEMENTS_PREPARED_MAX: usize = 112;
+/// A connection that has just answered is used again without a question: no server comes back so soon.
+const TRUSTED_FOR: Duration = Duration::from_millis(500);
 
 /// Rows handed over before other tasks get their turn: two milliseconds of matching the longest names with the costliest pattern.
 const ROWS_PER_TURN: usize = 256;
@@ -35,7 +35,8 @@ pub(super) struct Leases {
     server: Server,
     slots: Semaphore,
     broad_scans: Semaphore,
-    idle: Mutex<Vec<Conn>>,
+    /// Each with when it was given back.
+    idle: Mutex<Vec<(Conn, Instant)>>,
 }
 
 /// A connection for one piece of work. Dropping it closes the connection; only [`Lease::give_back`] keeps it.
@@ -91,7 +92,10 @@ impl Leases {
 
     /// An idle connection that still answers. One that does not means that the server went away, and the others with it.
     async fn take_idle(&self) -> Option<Conn> {
-        let mut conn = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let (mut conn, since) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        if since.elapsed() < TRUSTED_FOR {
+            return Some(conn);
+        }
         match self.server.limited("ping", BRIEF_LIMIT, conn.ping()).await {
             Ok(()) => Some(conn),
             Err(error) => {
@@ -107,11 +111,7 @@ impl Leases {
             format!("SET max_statement_time = {STATEMENT_S_MAX}"),
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
         ];
-        let options = self
-            .server
-            .options(&setup)?
-            .stmt_cache_size(STATEMENTS_PREPARED_MAX)
-            .tcp_keepalive(Some(TCP_KEEPALIVE));
+        let options = self.server.options(&setup)?.tcp_keepalive(Some(TCP_KEEPALIVE));
         self.server
             .limited(CONNECT, CONNECT_LIMIT, Conn::new(options))
             .await
@@ -129,21 +129,29 @@ impl Lease<'_> {
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(self.conn);
+            .push((self.conn, Instant::now()));
     }
 }
 
-/// Runs a prepared statement and hands over one row after the other. Other tasks get their turn in between,
-/// however fast the rows come.
+/// Runs a prepared statement and hands over one row after the other.
 pub(super) async fn for_each_row<T: FromRow>(
     conn: &mut Conn,
     sql: &str,
     params: impl Into<Params> + Send,
+    each: impl FnMut(T) + Send,
+) -> Result<(), mysql_async::Error> {
+    let mut answers = conn.exec_iter(sql, params).await?;
+    for_each_of(&mut answers, each).await?;
+    answers.drop_result().await
+}
+
+/// Hands over one row after the other of the next answer. Other tasks get their turn in between, however fast the rows come.
+pub(super) async fn for_each_of<T: FromRow, P: Protocol>(
+    answers: &mut QueryResult<'_, '_, P>,
     mut each: impl FnMut(T) + Send,
 ) -> Result<(), mysql_async::Error> {
-    let mut rows = conn.exec_iter(sql, params).await?;
     let mut until_turn = ROWS_PER_TURN;
-    while let Some(row) = rows.next().await? {
+    while let Some(row) = answers.next().await? {
         each(mysql_async::from_row_opt(row).map_err(|FromRowError(row)| DriverError::FromRow { row })?);
         until_turn -= 1;
         if until_turn == 0 {
@@ -151,7 +159,7 @@ pub(super) async fn for_each_row<T: FromRow>(
             until_turn = ROWS_PER_TURN;
         }
     }
-    rows.drop_result().await
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{EventId, Glob};
+use model::{EventId, EventName, Glob};
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 
 use super::for_each_row;
 
@@ -52,29 +53,30 @@ pub(super) fn is_broad_search(query: Option<&Glob>) -> bool {
     query.is_none_or(|pattern| pattern.literal().is_some() || is_broad(pattern))
 }
 
-/// The names that any of `patterns` matches, by name.
+/// The names that any of `patterns` matches, by name; `known` are those of them that were found by their whole name.
 pub(super) async fn matching(
     conn: &mut Conn,
     patterns: &[Glob],
+    known: Vec<Name>,
     limit: usize,
 ) -> Result<Found, mysql_async::Error> {
-    let mut found = BTreeMap::new();
-    for pattern in patterns {
+    let mut found: BTreeMap<String, Name> = known.into_iter().map(|name| (name.name.clone(), name)).collect();
+    for pattern in patterns.iter().filter(|pattern| pattern.literal().is_none()) {
         // One more than the limit tells that there are too many, and bounds what is held.
         let keep = |row: Row| {
             if found.len() <= limit {
                 found.insert(row.1.clone(), name(row));
             }
         };
-        let all_seen = match pattern.literal() {
-            Some(literal) => exactly(conn, literal, keep).await.map(|()| true)?,
-            None => scan(conn, pattern, keep).await?,
-        };
-        if !all_seen || found.len() > limit {
+        if !scan(conn, pattern, keep).await? {
             return Ok(Found::TooMany);
         }
     }
-    Ok(Found::Names(found.into_values().collect()))
+    Ok(if found.len() > limit {
+        Found::TooMany
+    } else {
+        Found::Names(found.into_values().collect())
+    })
 }
 
 /// The `limit` most popular names, equally popular ones by name.
@@ -102,14 +104,29 @@ pub(super) async fn search(
     Ok(Found::Names(names.collect()))
 }
 
-async fn exactly(
-    conn: &mut Conn,
-    literal: &str,
-    each: impl FnMut(Row) + Send,
-) -> Result<(), mysql_async::Error> {
-    const SQL: &str =
-        "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE eventId = ? AND tagName = ?";
-    for_each_row(conn, SQL, (EventId::of(literal).0, literal), each).await
+/// Begins a snapshot, and finds those of `patterns` that are whole names, in one round trip.
+pub(super) async fn begin(conn: &mut Conn, patterns: &[Glob]) -> Result<Vec<Name>, mysql_async::Error> {
+    const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    // No character of a name needs to be escaped, and what is no name is nowhere.
+    let literals = patterns.iter().filter_map(Glob::literal);
+    let names: Vec<EventName<'_>> = literals.filter_map(|text| EventName::new(text).ok()).collect();
+    if names.is_empty() {
+        conn.query_drop(BEGIN).await?;
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = names.iter().map(|name| name.id().to_string()).collect();
+    let texts: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    let script = format!(
+        "{BEGIN}; SELECT eventId, tagName, popularity FROM bigdata_0.EventTags \
+         WHERE eventId IN ({}) AND tagName IN ({})",
+        ids.join(","),
+        texts.join(",")
+    );
+    let mut answers = conn.query_iter(script).await?;
+    answers.collect::<mysql_async::Row>().await?;
+    let rows: Vec<Row> = answers.collect().await?;
+    answers.drop_result().await?;
+    Ok(rows.into_iter().map(name).collect())
 }
 
 /// Hands every name that `pattern` matches to `each`; false where it reached too many names and stopped.
