@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use model::{EventId, Shard};
+use model::{EventId, Shard, Step};
 use mysql_async::prelude::Queryable;
 use playground::Description;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::centre;
 use crate::ledger::Ledger;
-use crate::rig::{PROGRAM, Rig, eventtracker, one_region, signal, two_regions, wait_until};
+use crate::rig::{PROGRAM, Rig, eventtracker, one_region, settings, signal, two_regions, wait_until};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 /// 2025-11-22T00:00:00Z.
@@ -274,5 +274,60 @@ async fn a_day_that_cannot_be_read_is_an_alarm_and_holds_up_no_other() {
         }
     })
     .await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_kept_is_dropped_and_said() {
+    let options = playground::Options {
+        central_overrides: settings("[keeper]\npack_interval_s = 1\nkeep_months = 1"),
+        ..one_region()
+    };
+    let rig = Rig::start(options).await;
+    let now = model::Instant::from(std::time::SystemTime::now()).unix_ms() / 1000;
+    let recent = Step::Minute.floor(now - 3 * 86_400);
+    let mut ledger = Ledger::default();
+    post_all(&rig, "eu", &mut ledger, &[("old", DAY, 5), ("old", recent, 7)]).await;
+    let until = recent + 60;
+    wait_until("the old day to be dropped", async || {
+        let answer = rig
+            .get(&format!("/v1/series?name=old&from={DAY}&until={until}&step=1d"))
+            .await;
+        match (
+            &answer.json["series"][0]["total"],
+            answer.json["series"][0]["points"][0][1].as_u64(),
+        ) {
+            (total, None) if *total == json!(7) => Ok(()),
+            (total, first) => Err(format!("total {total}, first day {first:?}")),
+        }
+    })
+    .await;
+    let status = rig.get("/v1/status").await.json;
+    let kept_since = status["kept_since"].as_i64().unwrap();
+    assert!(DAY < kept_since && kept_since < recent, "{kept_since}");
+
+    // Zeros are told only of what is kept.
+    let series = |from: i64, until: i64| format!("/v1/series?name=old&from={from}&until={until}&step=1d");
+    let answer = rig
+        .get(&series(kept_since - 2 * 86_400, kept_since + 2 * 86_400))
+        .await;
+    let points: Vec<Option<u64>> = answer.json["series"][0]["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| point[1].as_u64())
+        .collect();
+    assert_eq!(points, [None, None, Some(0), Some(0)]);
+
+    let config = rig.config("central");
+    let audited = eventtracker(&[
+        "audit",
+        "--config",
+        config.to_str().unwrap(),
+        "--from",
+        "2023-11-01T00:00:00Z",
+    ])
+    .await;
+    assert!(audited.status.success(), "{audited:?}");
     rig.stop().await;
 }

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::Instant;
-use store::Name;
+use store::{Extent, Name};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::buckets::{Buckets, shown};
@@ -21,7 +21,7 @@ const BYTES_PER_POINT: usize = 20;
 
 pub(crate) struct Answer {
     pub(crate) buckets: Buckets,
-    pub(crate) complete_until: Option<Instant>,
+    pub(crate) extent: Extent,
     /// By name.
     pub(crate) series: Vec<Series>,
     /// For the points held here, until the last is sent.
@@ -107,7 +107,7 @@ impl Answer {
                 self.buckets.first_unix_s(),
                 self.buckets.end_unix_s(),
                 self.buckets.step.seconds(),
-                serde_json::json!(self.complete_until.map(Instant::unix_s)),
+                serde_json::json!(self.extent.complete_until.map(Instant::unix_s)),
             ),
             Piece::SeriesHead(at) => {
                 let Series { name, sums } = &self.series[*at];
@@ -167,12 +167,9 @@ impl Answer {
         range: &Range<usize>,
     ) -> impl Iterator<Item = (usize, i64, Option<u128>)> + use<'_> {
         range.clone().map(move |index| {
-            let (start, end) = self.buckets.edges(index);
-            (
-                index,
-                start,
-                shown(self.series[at].sums[index], end, self.complete_until),
-            )
+            let edges = self.buckets.edges(index);
+            let sum = self.series[at].sums[index];
+            (index, edges.0, shown(sum, edges, &self.extent))
         })
     }
 }
@@ -199,7 +196,7 @@ mod tests {
         };
         Answer {
             buckets: Buckets::covering(from, from.plus_ms(length_ms), Step::Minute, 10_000).unwrap(),
-            complete_until: None,
+            extent: Extent::default(),
             series: names.iter().map(series).collect(),
             _room: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
         }

@@ -21,6 +21,9 @@ const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
 
 const CATCH_UP_POLL: Duration = Duration::from_millis(50);
 
+/// Snapshots of one request that may be lost to changes of partitions, which the keeper makes once a month and shard.
+const CHANGES_MAX: u32 = 10;
+
 /// No centre is in charge.
 const NONE: usize = usize::MAX;
 
@@ -87,7 +90,7 @@ impl Centres {
     where
         W: Future<Output = Result<T, Refusal>>,
     {
-        let mut lacking_since = None;
+        let (mut lacking_since, mut changes) = (None, 0);
         let answered = self.answered().clone();
         loop {
             let may_go_back = lacking_since.is_some_and(|since| Clock::now() - since >= CATCH_UP_LIMIT);
@@ -95,6 +98,9 @@ impl Centres {
                 Err(Refusal::GoesBack) => {
                     lacking_since.get_or_insert_with(Clock::now);
                     tokio::time::sleep(CATCH_UP_POLL).await;
+                }
+                Err(Refusal::Database(error)) if error.is_table_changed() && changes < CHANGES_MAX => {
+                    changes += 1
                 }
                 outcome => return outcome,
             }

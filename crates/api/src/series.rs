@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use model::{Glob, Instant, Step};
-use store::Found;
+use store::{Extent, Found};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, Format, Series};
@@ -102,7 +102,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let read = api.centres.ask(|visit| read(&api.points, &query, visit)).await?;
     let answer = Answer {
         buckets: query.buckets,
-        complete_until: read.complete_until,
+        extent: read.extent,
         series: read.series,
         _room: read.room,
     };
@@ -111,7 +111,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
 
 /// What one centre has of an answer.
 struct Read {
-    complete_until: Option<Instant>,
+    extent: Extent,
     /// By name.
     series: Vec<Series>,
     room: OwnedSemaphorePermit,
@@ -155,12 +155,8 @@ async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Rea
         };
         snapshot.counts(&ids, minutes, buckets.grain(), add).await?;
     }
-    let complete_until = snapshot.finish().await?;
-    Ok(Read {
-        complete_until,
-        series,
-        room,
-    })
+    let extent = snapshot.finish().await?;
+    Ok(Read { extent, series, room })
 }
 
 #[cfg(test)]

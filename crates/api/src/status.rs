@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use model::Instant;
+use model::{Day, Instant};
 use serde::Serialize;
 use store::{QueueState, RegionClock, ShardSize, SourceState, Status};
 
@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     alarms: Vec<Alarm>,
     /// A backup of the centre that is older cannot be attached to the regions' binlogs any more.
     oldest_backup: Option<f64>,
+    /// Start of the first day that retention has not dropped; null where it never dropped any.
+    kept_since: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,9 +90,11 @@ struct Replication {
 #[derive(Debug, Serialize)]
 struct Shard {
     shard: u8,
-    /// InnoDB's estimate.
+    /// Minutes that are not packed, as InnoDB estimates.
     rows: u64,
     bytes: u64,
+    packed_days: u64,
+    packed_bytes: u64,
 }
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>, Refusal> {
@@ -138,10 +142,12 @@ fn answer(centre: String, centres: Vec<Centre>, status: Status, now: Instant) ->
         let (_, of_region) = regions.entry(state.source.region.clone()).or_default();
         *of_region = Some(state);
     }
-    let shard = |ShardSize { shard, rows, bytes }| Shard {
-        shard: shard.number(),
-        rows,
-        bytes,
+    let shard = |size: ShardSize| Shard {
+        shard: size.shard.number(),
+        rows: size.rows,
+        bytes: size.bytes,
+        packed_days: size.packed_days,
+        packed_bytes: size.packed_bytes,
     };
     let alarm = |(alarm, since): (store::Alarm, Instant)| Alarm {
         region: alarm.region,
@@ -163,6 +169,7 @@ fn answer(centre: String, centres: Vec<Centre>, status: Status, now: Instant) ->
         shards: status.shards.into_iter().map(shard).collect(),
         alarms: status.alarms.into_iter().map(alarm).collect(),
         oldest_backup: status.oldest_backup.map(Instant::unix_s),
+        kept_since: status.kept_since.map(Day::unix_s),
     }
 }
 
@@ -325,6 +332,7 @@ mod tests {
             ]),
             alarms: Vec::new(),
             oldest_backup: None,
+            kept_since: None,
         };
         let answer = serde_json::to_value(answer(
             "central".to_owned(),

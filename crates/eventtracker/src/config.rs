@@ -148,7 +148,7 @@ mod tests {
     /// What is commented out is a setting that exists, with its default; but for those that have none.
     #[test]
     fn the_sample_shows_the_defaults() {
-        const WITHOUT_DEFAULT: [&str; 1] = ["#tokens_file"];
+        const WITHOUT_DEFAULT: [&str; 2] = ["#tokens_file", "#keep_months"];
         let shown: String = SAMPLE
             .lines()
             .map(|line| match line.strip_prefix('#') {
@@ -166,12 +166,20 @@ mod tests {
             let config = Config::parse(text).unwrap();
             let (collector, worker) = (config.collector.unwrap(), config.worker.unwrap());
             format!(
-                "{:?} {collector:?} {worker:?} {:?}",
-                config.queue, config.regional
+                "{:?} {collector:?} {worker:?} {:?} {:?}",
+                config.queue, config.regional, config.keeper
             )
         };
         assert_eq!(sections(&shown), sections(SAMPLE));
-        Config::parse(&SAMPLE.replace("#tokens_file", "tokens_file")).unwrap();
+        for name in WITHOUT_DEFAULT {
+            Config::parse(&SAMPLE.replace(name, &name[1..])).unwrap();
+        }
+        let too_seldom = SAMPLE.replace("#pack_interval_s = 30", "pack_interval_s = 61");
+        let refusal = format!("{:#}", Config::parse(&too_seldom).unwrap_err());
+        assert!(
+            refusal.contains("pack_interval_s is 61, and must be from 1 to 60"),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -135,6 +135,7 @@ mod tests {
             clocks: BTreeMap::from([("eu".to_owned(), clock)]),
             alarms: Vec::new(),
             oldest_backup: None,
+            kept_since: None,
         };
         let alarms = standing(&status, &BTreeMap::new(), Instant::from_unix_ms(100_000));
         alarms.into_iter().map(|alarm| alarm.kind).collect()

@@ -1,6 +1,7 @@
 //! The `[keeper]` section.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -20,6 +21,9 @@ pub struct Config {
     /// From the end of one pass that packs to the next: what comes late for a packed day is merged so soon.
     #[serde(default = "default_pack_interval_s", deserialize_with = "pack_interval_s")]
     pub pack_interval_s: u32,
+    /// Packed days of months that ended more than so many months ago are dropped; without it all are kept.
+    #[serde(default)]
+    pub keep_months: Option<NonZeroU32>,
 }
 
 /// A daily backup, and two hours to attach it.

@@ -10,6 +10,7 @@ mod config;
 mod findings;
 pub mod offset;
 mod packing;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -103,7 +104,7 @@ pub async fn run(
     let findings = [&audited, &packed];
     tokio::join!(
         audits::run(&centre, &account, audit_interval, &audited, &shutdown),
-        packing::run(&centre, pack_interval, &packed, &shutdown),
+        packing::run(&centre, (pack_interval, config.keep_months), &packed, &shutdown),
         keeper.passes(&findings, &shutdown),
     );
     Ok(())

@@ -1,6 +1,7 @@
 //! Closed days are packed, slice by slice, oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use model::{Day, EventId, Shard};
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarms::alarm;
 use crate::findings::Findings;
+use crate::retention;
 
 /// A day is packed so long after its end: most of what comes late has come, and each row is written once. By then, and with this to
 /// spare, it is packed within the three hours that are promised.
@@ -39,10 +41,10 @@ struct Left {
     unreadable: Option<Error>,
 }
 
-/// Makes a pass every `interval` until `shutdown`.
+/// Makes a pass every `interval` until `shutdown`, and then drops what is older than `keep_months`.
 pub(crate) async fn run(
     centre: &Server,
-    interval: Duration,
+    (interval, keep_months): (Duration, Option<NonZeroU32>),
     findings: &Findings,
     shutdown: &CancellationToken,
 ) {
@@ -59,7 +61,17 @@ pub(crate) async fn run(
             () = tokio::time::sleep(interval) => {}
         }
         let outcome = packing.pass().await;
-        findings.set(packing.alarms(outcome));
+        let mut alarms = packing.alarms(outcome);
+        if let Some(months) = keep_months
+            && let Err(error) = packing.drop_old(months).await
+        {
+            let sentence = format!(
+                "days that should be dropped are still there: {}",
+                error.with_causes()
+            );
+            alarms.push(alarm("", "retention", sentence));
+        }
+        findings.set(alarms);
     }
 }
 
@@ -92,6 +104,11 @@ impl Packing {
             }
         }
         Ok(left)
+    }
+
+    async fn drop_old(&mut self, months: NonZeroU32) -> Result<(), Error> {
+        let now_s = self.centre.clock().await?.unix_ms().div_euclid(1000);
+        retention::pass(&mut self.centre, months.get(), Day::containing(now_s)).await
     }
 
     async fn pack_day(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 
 use crate::Minute;
 
@@ -29,6 +29,21 @@ impl Day {
     #[must_use]
     pub fn unix_s(self) -> i64 {
         self.0.saturating_mul(SECONDS_PER_DAY)
+    }
+
+    /// The first day of the month with this number, as [`Self::month`] counts them.
+    #[must_use]
+    pub fn first_of_month(month: i32) -> Self {
+        let number = u32::try_from(month.rem_euclid(12) + 1).unwrap_or(1);
+        let date = NaiveDate::from_ymd_opt(month.div_euclid(12), number, 1).unwrap_or_default();
+        Self::containing(date.and_time(NaiveTime::MIN).and_utc().timestamp())
+    }
+
+    /// The number of its month, counted from January of the year 0.
+    #[must_use]
+    pub fn month(self) -> i32 {
+        let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();
+        time.year() * 12 + i32::try_from(time.month0()).unwrap_or(0)
     }
 
     /// Seconds since 1970 of the next day's first instant.
@@ -223,6 +238,8 @@ mod tests {
         assert_ne!(Day::containing(day.end_unix_s()), day);
         assert_eq!(Day::from(Minute::LAST).to_string(), "2038-01-19");
         assert_eq!(Day::containing(-1).to_string(), "1969-12-31");
+        assert_eq!(Day::first_of_month(day.month()).to_string(), "2025-11-01");
+        assert_eq!(Day::first_of_month(day.month() + 14).to_string(), "2027-01-01");
     }
 
     #[test]

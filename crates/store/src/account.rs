@@ -139,7 +139,10 @@ impl Role {
                 let mut grants = per_shard("SELECT");
                 for shard in Shard::all() {
                     grants.push(format!("GRANT DELETE ON {shard}.EventMinute TO {account}"));
-                    grants.push(format!("GRANT INSERT, UPDATE ON {shard}.EventDay TO {account}"));
+                    // To drop what is not kept any more takes these rights on a table; the keeper changes only partitions.
+                    grants.push(format!(
+                        "GRANT INSERT, UPDATE, ALTER, CREATE, DROP ON {shard}.EventDay TO {account}"
+                    ));
                 }
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
                 grants.push(format!(

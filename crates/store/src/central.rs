@@ -14,7 +14,8 @@ use model::{EventId, Glob, Instant, Minute};
 use mysql_async::prelude::Queryable;
 use tokio::sync::SemaphorePermit;
 
-pub use self::clock::{RegionClock, complete_until};
+pub(crate) use self::clock::KEPT_SINCE;
+pub use self::clock::{Extent, RegionClock, complete_until};
 pub use self::counts::Grain;
 use self::lease::{Lease, Leases, for_each_row};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
@@ -172,16 +173,16 @@ impl Snapshot<'_> {
             .await
     }
 
-    /// Ends the snapshot, and says until when its counts are complete.
+    /// Ends the snapshot, and says from when to when its counts are known.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
-    pub async fn finish(mut self) -> Result<Option<Instant>, Error> {
+    pub async fn finish(mut self) -> Result<Extent, Error> {
         let (server, conn) = self.0.parts();
-        let clocks = server
-            .limited("read the clocks", BRIEF_LIMIT, clock::read_and_commit(conn))
+        let extent = server
+            .limited("read the clocks", BRIEF_LIMIT, clock::extent_and_commit(conn))
             .await?;
         self.0.give_back();
-        Ok(complete_until(&clocks))
+        Ok(extent)
     }
 }

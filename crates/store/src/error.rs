@@ -184,6 +184,13 @@ impl Error {
         matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == STATEMENT_TIMEOUT)
     }
 
+    /// Whether the partitions of a table were changed under a snapshot, which cannot read it any more.
+    #[must_use]
+    pub fn is_table_changed(&self) -> bool {
+        const TABLE_DEFINITION_CHANGED: u16 = 1412;
+        matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == TABLE_DEFINITION_CHANGED)
+    }
+
     /// Whether the server could not be reached, was lost, shuts down, or did not answer what takes a moment.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {

@@ -13,14 +13,15 @@ mod packing;
 mod regional;
 mod relocation;
 mod replication;
+mod retention;
 mod schema;
 mod server;
 
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
-    Central, Found, Grain, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize, Snapshot,
-    Status, complete_until,
+    Central, Extent, Found, Grain, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize,
+    Snapshot, Status, complete_until,
 };
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
@@ -32,5 +33,6 @@ pub use replication::{
     Centre, Identity, RegionAccounts, Source, SourceState, WILD_DO_TABLE, check_coverage, check_identity,
     check_other_centre, check_past, source_states, start_source,
 };
+pub use retention::{Dropped, PackedSize, Partition};
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};

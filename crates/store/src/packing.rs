@@ -113,7 +113,7 @@ impl Packer {
                 let setup = [
                     // What is deleted is what is read, and no gap is locked that replication inserts into.
                     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
-                    "SET innodb_lock_wait_timeout = 0".to_owned(),
+                    "SET innodb_lock_wait_timeout = 0, lock_wait_timeout = 0".to_owned(),
                     format!("SET max_statement_time = {STATEMENT_S_MAX}"),
                 ];
                 self.server.connect_with(&setup).await?

@@ -1,6 +1,7 @@
 //! `eventtracker status`: the health of all regions, for people and for monitoring.
 
 mod centres;
+mod shards;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Deserialize;
 
 use self::centres::Centre;
+use self::shards::Shard;
 use super::send::{Api, ApiAddress};
 use super::series::{grouped, utc};
 
@@ -82,13 +84,6 @@ struct Replication {
     error: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Shard {
-    shard: u8,
-    rows: u64,
-    bytes: u64,
-}
-
 impl Status {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let response = Api::new(&self.api)?.get("/v1/status", &[]).await?;
@@ -144,7 +139,7 @@ impl Answer {
             report += &format!(", by centre {}\n\n{}", self.centre, centres::table(&self.centres));
         }
         report += &format!("\n\n{}\n\n", self.region_table());
-        report += &self.shard_sentence();
+        report += &shards::sentence(&self.shards);
         if let Some(taken) = self.oldest_backup.and_then(|unix_s| utc(unix_s).ok()) {
             report += &format!("a backup of the centre taken after {taken} UTC can be attached again\n");
         }
@@ -179,22 +174,6 @@ impl Answer {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table.trim_fmt()
-    }
-
-    fn shard_sentence(&self) -> String {
-        let sum = |figure: fn(&Shard) -> u64| self.shards.iter().map(figure).fold(0, u64::saturating_add);
-        let Some(largest) = self.shards.iter().max_by_key(|shard| shard.bytes) else {
-            return "no shard has been measured yet\n".to_owned();
-        };
-        format!(
-            "{} shards: {} rows, {} bytes; the largest is bigdata_{} with {} rows, {} bytes\n",
-            self.shards.len(),
-            grouped(sum(|shard| shard.rows)),
-            grouped(sum(|shard| shard.bytes)),
-            largest.shard,
-            grouped(largest.rows),
-            grouped(largest.bytes),
-        )
     }
 }
 
@@ -287,7 +266,7 @@ mod tests {
     const HEALTHY: &str = r#"{"complete_until":1763787600,"regions":[{"region":"eu",
         "queue":{"ready":1200,"reserved":3,"delayed":0,"buried":0,"oldest_job_age_s":1.25,"age_s":2},
         "replication":{"running":true,"io":"Yes","sql":"Yes","error":null},"lag_s":0.5,"clock":1763787600.5}],
-        "shards":[{"shard":0,"rows":1000,"bytes":16384},{"shard":31,"rows":5,"bytes":1048576}]}"#;
+        "shards":[{"shard":0,"rows":1000,"bytes":16384,"packed_days":3,"packed_bytes":8192},{"shard":31,"rows":5,"bytes":1048576}]}"#;
 
     fn answer(json: &str) -> Answer {
         serde_json::from_str(json).unwrap()
@@ -307,7 +286,7 @@ mod tests {
             "1.2 s",
             "2 s ago",
             "running",
-            "2 shards: 1,005 rows, 1,064,960 bytes",
+            "2 shards: 1,005 minutes in 1,064,960 bytes, 3 packed days in 8,192 bytes; the largest is bigdata_31 with 1,048,576",
             "bigdata_31",
         ] {
             assert!(report.contains(part), "{part} is missing in:\n{report}");

@@ -7,6 +7,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::{Gap, Range};
+use crate::central::KEPT_SINCE;
 
 const SATURATED: u64 = u64::MAX;
 
@@ -23,10 +24,12 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Of whole days, so that each packed one is read with all that belongs to it.
+    /// Of whole days, so that each packed one is read with all that belongs to it, and of no day that retention has dropped.
     pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<Self, mysql_async::Error> {
         let mut sums = Self::default();
+        let kept_since: Option<Option<i64>> = conn.query_first(KEPT_SINCE).await?;
         let first = Day::containing(range.from.unix_ms().div_euclid(1000)).unix_s();
+        let first = first.max(kept_since.flatten().unwrap_or(first));
         let last = Day::containing((range.until.unix_ms() - 1).div_euclid(1000)).end_unix_s();
         let limits = (
             first.max(Minute::FIRST.unix_s()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Instant;
+use model::{Day, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -18,28 +18,46 @@ pub struct RegionClock {
     pub ahead_ms: Option<i64>,
 }
 
-/// The clock of every region that this centre replicates from, by region. Read in the snapshot of `conn`, if it has one.
-pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
-    read_and(conn, "DO 0").await
+/// From when to when counts are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub complete_until: Option<Instant>,
+    /// The first day that retention has not dropped; `None` where it never dropped any.
+    pub kept_since: Option<Day>,
 }
 
-/// As [`read`], and ends the transaction in the same round trip.
-pub(super) async fn read_and_commit(
-    conn: &mut Conn,
-) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
-    read_and(conn, "COMMIT").await
+/// The clock of every region that this centre replicates from, by region. Read in the snapshot of `conn`, if it has one.
+pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+    Ok(read_and(conn, "DO 0").await?.0)
 }
+
+/// What is known as of the snapshot of `conn`, which ends in the same round trip.
+pub(super) async fn extent_and_commit(conn: &mut Conn) -> Result<Extent, mysql_async::Error> {
+    let (clocks, kept_since) = read_and(conn, "COMMIT").await?;
+    Ok(Extent {
+        complete_until: complete_until(&clocks),
+        kept_since,
+    })
+}
+
+/// The first day that retention has not dropped; `None` where it never dropped any.
+pub(super) async fn kept_since(conn: &mut Conn) -> Result<Option<Day>, mysql_async::Error> {
+    let since: Option<Option<i64>> = conn.query_first(KEPT_SINCE).await?;
+    Ok(since.flatten().map(Day::containing))
+}
+
+pub(crate) const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
 
 async fn read_and(
     conn: &mut Conn,
     last: &'static str,
-) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+) -> Result<(BTreeMap<String, RegionClock>, Option<Day>), mysql_async::Error> {
     /// All claims of a region are about the whole of it, so its latest counts, whoever made it.
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
                        MAX(peakMs), MAX(aheadMs) \
                        FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
     type Row = (String, i64, Option<i64>, Option<i64>);
-    let script = format!("{SHOW_SOURCES}; {SQL}; {last}");
+    let script = format!("{SHOW_SOURCES}; {SQL}; {KEPT_SINCE}; {last}");
     let mut answers = conn.query_iter(script).await?;
     let mut clocks = BTreeMap::new();
     answers
@@ -56,8 +74,9 @@ async fn read_and(
             };
         }
     }
+    let since: Vec<Option<i64>> = answers.collect().await?;
     answers.drop_result().await?;
-    Ok(clocks)
+    Ok((clocks, since.into_iter().flatten().next().map(Day::containing)))
 }
 
 /// Until when everything is complete: the least of all regions' clocks. `None` while one of them is not known, or there is none.

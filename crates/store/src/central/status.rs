@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Instant, Shard};
+use model::{Day, Instant, Shard};
 use mysql_async::Conn;
 
 use super::clock::{self, RegionClock};
@@ -22,6 +22,8 @@ pub struct Status {
     pub alarms: Vec<(Alarm, Instant)>,
     /// A backup of this centre that was taken later can still be attached to every region's binlog.
     pub oldest_backup: Option<Instant>,
+    /// The first day that retention has not dropped; `None` where it never dropped any.
+    pub kept_since: Option<Day>,
 }
 
 /// A region's queue, as its worker saw it at `seen`.
@@ -42,13 +44,15 @@ pub struct QueueState {
     pub disk: Option<Disk>,
 }
 
-/// The recent minutes of one shard, as InnoDB estimates them.
+/// What one shard holds, as InnoDB estimates it; bytes are pages of data and indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardSize {
     pub shard: Shard,
+    /// Minutes that are not packed.
     pub rows: u64,
-    /// Pages of data and indexes.
     pub bytes: u64,
+    pub packed_days: u64,
+    pub packed_bytes: u64,
 }
 
 pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> {
@@ -63,6 +67,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> 
         clocks: clock::read(conn).await?,
         alarms: alarms(conn).await?,
         oldest_backup,
+        kept_since: clock::kept_since(conn).await?,
     })
 }
 
@@ -157,18 +162,25 @@ async fn oldest_backup(
 }
 
 async fn shards(conn: &mut Conn) -> Result<Vec<ShardSize>, mysql_async::Error> {
-    const SQL: &str = r"SELECT TABLE_SCHEMA, COALESCE(TABLE_ROWS, 0), COALESCE(DATA_LENGTH + INDEX_LENGTH, 0)
+    const SQL: &str = r"SELECT TABLE_SCHEMA, TABLE_NAME = 'EventDay',
+                        COALESCE(TABLE_ROWS, 0), COALESCE(DATA_LENGTH + INDEX_LENGTH, 0)
                         FROM information_schema.TABLES
-                        WHERE TABLE_SCHEMA LIKE 'bigdata\_%' AND TABLE_NAME = 'EventMinute'";
-    let mut sizes = std::collections::HashMap::<String, (u64, u64)>::new();
-    let each = |(database, rows, bytes)| {
-        sizes.insert(database, (rows, bytes));
+                        WHERE TABLE_SCHEMA LIKE 'bigdata\_%' AND TABLE_NAME IN ('EventMinute', 'EventDay')";
+    let mut sizes = std::collections::HashMap::<(String, bool), (u64, u64)>::new();
+    let each = |(database, is_packed, rows, bytes)| {
+        sizes.insert((database, is_packed), (rows, bytes));
     };
     for_each_row(conn, SQL, (), each).await?;
     let of_shard = |shard: Shard| {
-        sizes
-            .get(&shard.to_string())
-            .map(|&(rows, bytes)| ShardSize { shard, rows, bytes })
+        let size = |is_packed| sizes.get(&(shard.to_string(), is_packed)).copied();
+        let ((rows, bytes), (packed_days, packed_bytes)) = size(false).zip(size(true))?;
+        Some(ShardSize {
+            shard,
+            rows,
+            bytes,
+            packed_days,
+            packed_bytes,
+        })
     };
     Ok(Shard::all().filter_map(of_shard).collect())
 }

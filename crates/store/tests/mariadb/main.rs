@@ -3,6 +3,7 @@
 
 mod packing;
 mod relocation;
+mod retention;
 mod servers;
 
 use model::{Batch, EventId, Minute};

@@ -83,6 +83,12 @@ impl Servers {
         Post::new(self.description().central.root())
     }
 
+    /// The centre's, as its own keeper does.
+    pub(crate) fn centre_keeper(&self) -> Post {
+        let Account { user, password } = self.account("keeper");
+        Post::new(self.description().central.root().with_user(&user, Some(password)))
+    }
+
     pub(crate) async fn central_sum(&self, id: EventId) -> Option<u64> {
         let sql = format!(
             "SELECT CAST(SUM(count) AS UNSIGNED) FROM {}.EventMinute WHERE eventId = {id}",
