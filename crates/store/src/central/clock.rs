@@ -33,6 +33,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
 
 /// What is known as of the snapshot of `conn`, which ends in the same round trip.
 pub(super) async fn extent_and_commit(conn: &mut Conn) -> Result<Extent, mysql_async::Error> {
+    // What was dropped meanwhile is missing in this snapshot, too, and was noted before.
     let (clocks, kept_since) = read_and(conn, "COMMIT").await?;
     Ok(Extent {
         complete_until: complete_until(&clocks),
@@ -50,14 +51,14 @@ pub(crate) const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM 
 
 async fn read_and(
     conn: &mut Conn,
-    last: &'static str,
+    then: &'static str,
 ) -> Result<(BTreeMap<String, RegionClock>, Option<Day>), mysql_async::Error> {
     /// All claims of a region are about the whole of it, so its latest counts, whoever made it.
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
                        MAX(peakMs), MAX(aheadMs) \
                        FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
     type Row = (String, i64, Option<i64>, Option<i64>);
-    let script = format!("{SHOW_SOURCES}; {SQL}; {KEPT_SINCE}; {last}");
+    let script = format!("{SHOW_SOURCES}; {SQL}; {then}; {KEPT_SINCE}");
     let mut answers = conn.query_iter(script).await?;
     let mut clocks = BTreeMap::new();
     answers
@@ -74,6 +75,7 @@ async fn read_and(
             };
         }
     }
+    answers.collect::<mysql_async::Row>().await?;
     let since: Vec<Option<i64>> = answers.collect().await?;
     answers.drop_result().await?;
     Ok((clocks, since.into_iter().flatten().next().map(Day::containing)))

@@ -28,12 +28,23 @@ async fn a_partition_goes_as_a_whole_and_is_noted() {
     .await
     .unwrap();
 
+    let central = Central::new(&root).unwrap();
+    let patterns = [Glob::new("a").unwrap()];
+    let minute = |day: Day| model::Minute::from_unix_s(day.unix_s()).unwrap();
+    let range = (minute(day(3)), minute(day(6)));
     let mut keeper = servers.centre_keeper();
     assert_eq!(keeper.partitions(shard).await.unwrap(), []);
+    let (mut copied_under, found) = central.snapshot(&patterns, 10).await.unwrap();
+    assert!(matches!(found, Found::Names(names) if names.len() == 1));
     keeper
         .cut_partitions(shard, &[day(4), day(5)], true)
         .await
         .unwrap();
+    let read = copied_under
+        .counts(&[id], range, Grain::Minute, |_, _, _| {})
+        .await;
+    assert!(read.unwrap_err().is_table_changed());
+    drop(copied_under);
     keeper.cut_partitions(shard, &[day(6)], false).await.unwrap();
     let partitions = keeper.partitions(shard).await.unwrap();
     let ends: Vec<Option<Day>> = partitions.iter().map(|partition| partition.before).collect();
@@ -43,10 +54,8 @@ async fn a_partition_goes_as_a_whole_and_is_noted() {
         Vec::<String>::new()
     );
 
-    // A snapshot from before cannot read on, and says so.
-    let central = Central::new(&root).unwrap();
-    let (mut snapshot, found) = central.snapshot(&[Glob::new("a").unwrap()], 10).await.unwrap();
-    assert!(matches!(found, Found::Names(names) if names.len() == 1));
+    // What is dropped under a snapshot is missing in it, and it says so.
+    let (mut snapshot, _) = central.snapshot(&patterns, 10).await.unwrap();
     let dropped = keeper
         .drop_partition(shard, &partitions[0].name, day(4))
         .await
@@ -58,12 +67,6 @@ async fn a_partition_goes_as_a_whole_and_is_noted() {
         total: "3".to_owned(),
     };
     assert_eq!(dropped, expected);
-    let minute = |day: Day| model::Minute::from_unix_s(day.unix_s()).unwrap();
-    let range = (minute(day(3)), minute(day(6)));
-    let read = snapshot.counts(&[id], range, Grain::Minute, |_, _, _| {}).await;
-    assert!(read.unwrap_err().is_table_changed());
-
-    let (mut snapshot, _) = central.snapshot(&[Glob::new("a").unwrap()], 10).await.unwrap();
     let mut sum = 0;
     snapshot
         .counts(&[id], range, Grain::Day, |_, _, count| sum += count)
