@@ -49,10 +49,7 @@ async fn a_partition_goes_as_a_whole_and_is_noted() {
     let partitions = keeper.partitions(shard).await.unwrap();
     let ends: Vec<Option<Day>> = partitions.iter().map(|partition| partition.before).collect();
     assert_eq!(ends, [Some(day(4)), Some(day(5)), Some(day(6)), None]);
-    assert_eq!(
-        store::check(&root, Side::Central).await.unwrap(),
-        Vec::<String>::new()
-    );
+    assert!(store::check(&root, Side::Central).await.unwrap().is_empty());
 
     // What is dropped under a snapshot is missing in it, and it says so.
     let (mut snapshot, _) = central.snapshot(&patterns, 10).await.unwrap();
