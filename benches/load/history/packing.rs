@@ -72,12 +72,12 @@ impl Packing {
         let without = phase(&mut conn, async |_| Ok(begun.elapsed() >= alone)).await?;
         keeper.go_on()?;
         let begun = Instant::now();
-        let with = phase(&mut conn, async |conn| {
+        let with = phase(&mut conn, async |_| {
             ensure!(
                 begun.elapsed() < PACKED_LIMIT,
                 "not all was packed in {PACKED_LIMIT:?}"
             );
-            Ok(keeper.packed().await? >= points && oldest_open(conn).await? > fill::day(self.days).unix_s())
+            Ok(keeper.packed().await? >= points)
         })
         .await?;
         let took = begun.elapsed();
@@ -239,15 +239,6 @@ async fn clock_lag(conn: &mut Conn) -> Result<Duration> {
     let claimed_us = u64::try_from(claimed_us.context("no region has claimed anything")?)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(now.saturating_sub(Duration::from_micros(claimed_us)))
-}
-
-/// Start of the oldest minute that is not packed.
-async fn oldest_open(conn: &mut Conn) -> Result<i64> {
-    let oldest =
-        Shard::all().map(|shard| format!("SELECT MIN(createDate) AS oldest FROM {shard}.EventMinute"));
-    let union = oldest.collect::<Vec<_>>().join(" UNION ALL ");
-    let sql = format!("SELECT COALESCE(UNIX_TIMESTAMP(MIN(oldest)), 0) FROM ({union}) shards");
-    conn.query_first(sql).await?.context("no answer")
 }
 
 async fn status(conn: &mut Conn, variable: &str) -> Result<u64> {
