@@ -17,6 +17,7 @@ mod under_load;
 
 mod access_log;
 mod audit;
+mod backup;
 mod bad_input;
 mod completeness;
 mod counts_are_exact;
