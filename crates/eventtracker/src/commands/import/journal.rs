@@ -103,7 +103,8 @@ struct Record {
 pub(super) struct Journal {
     path: PathBuf,
     record: Record,
-    written: Instant,
+    /// `None` until the first acknowledgement is.
+    written: Option<Instant>,
 }
 
 impl Journal {
@@ -115,7 +116,10 @@ impl Journal {
         let acknowledged = match fs::read_to_string(&path).await {
             Ok(text) => {
                 let before: Record = toml::from_str(&text).with_context(|| not_a_journal(&path))?;
-                before.import.expect_same(&import, &path)?;
+                // Where nothing is acknowledged, nothing would be missing.
+                if before.acknowledged.place.bytes > 0 {
+                    before.import.expect_same(&import, &path)?;
+                }
                 if before.finished {
                     return Ok(Self::new(path, before));
                 }
@@ -141,7 +145,7 @@ impl Journal {
         Self {
             path,
             record,
-            written: Instant::now(),
+            written: None,
         }
     }
 
@@ -159,7 +163,7 @@ impl Journal {
 
     /// Writes it down, unless that was done a moment ago.
     pub(super) async fn note(&mut self, so_far: &Progress) -> anyhow::Result<()> {
-        if self.written.elapsed() < WRITE_INTERVAL {
+        if self.written.is_some_and(|at| at.elapsed() < WRITE_INTERVAL) {
             return Ok(());
         }
         self.close(so_far, false).await
@@ -170,7 +174,7 @@ impl Journal {
         self.record.acknowledged.clone_from(so_far);
         self.record.finished = finished;
         self.write().await?;
-        self.written = Instant::now();
+        self.written = Some(Instant::now());
         Ok(())
     }
 
