@@ -239,3 +239,6 @@ fn progress_bar(bytes: Option<u64>) -> anyhow::Result<ProgressBar> {
     };
     Ok(bar.with_style(ProgressStyle::with_template(template).context("the progress bar's template")?))
 }
+
+#[cfg(test)]
+mod tests;

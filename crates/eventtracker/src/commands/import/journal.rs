@@ -294,3 +294,106 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     path.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chunk(number: u64) -> Chunk {
+        Chunk {
+            key: format!("key-{number}"),
+            body: Vec::new(),
+            event_lines: Vec::new(),
+            first_line: 0,
+            lines: number + 1,
+            bytes: 10 * (number + 1),
+        }
+    }
+
+    /// Where chunks begin and end.
+    fn places(count: u64) -> Vec<Place> {
+        (0..count).fold(vec![Place::default()], |mut places, number| {
+            let end = places[places.len() - 1].after(&chunk(number));
+            places.push(end);
+            places
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn answers_in_any_order_get_as_far_as_there_is_no_gap(
+            order in Just((0..12_usize).collect::<Vec<_>>()).prop_shuffle(),
+            answered in 0..=12_usize,
+        ) {
+            let places = places(12);
+            let mut acknowledged = Acknowledged::default();
+            for &number in &order[..answered] {
+                let end = places[number + 1].clone();
+                acknowledged.add(places[number].bytes, Progress { events_accepted: 1, events_rejected: 2, place: end });
+            }
+            let without_gap = (0..12).take_while(|number| order[..answered].contains(number)).count();
+            let count = u64::try_from(without_gap).unwrap();
+            prop_assert_eq!(&acknowledged.so_far.place, &places[without_gap]);
+            prop_assert_eq!((acknowledged.so_far.events_accepted, acknowledged.so_far.events_rejected), (count, 2 * count));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_skipped_and_other_content_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let import = Identity {
+            file_bytes: 780,
+            format: "csv".to_owned(),
+            key_prefix: "import-".to_owned(),
+            collector: "http://a".to_owned(),
+            token_mark: "none".to_owned(),
+        };
+        let places = places(12);
+        let so_far = Progress {
+            events_accepted: 7,
+            events_rejected: 1,
+            place: places[5].clone(),
+        };
+        let mut journal = Journal::open(path.clone(), import.clone()).await.unwrap();
+        journal.note(&so_far).await.unwrap();
+        let journal = Journal::open(path.clone(), import.clone()).await.unwrap();
+        assert_eq!(journal.acknowledged(), &so_far);
+        for (number, pair) in (0..).zip(places.windows(2)) {
+            assert_eq!(journal.has(&pair[0], &pair[1]).unwrap(), number < 5, "{number}");
+        }
+        let other = Place {
+            chain: "another".to_owned(),
+            ..places[5].clone()
+        };
+        assert!(journal.has(&places[4], &other).is_err(), "another content");
+        assert!(journal.has(&places[4], &places[6]).is_err(), "another cut");
+        assert!(journal.expect_end(&places[4], &so_far).is_err(), "a shorter file");
+
+        let token_mark = "12ab".to_owned();
+        let error = Journal::open(
+            path.clone(),
+            Identity {
+                token_mark,
+                ..import.clone()
+            },
+        )
+        .await
+        .err()
+        .unwrap();
+        assert!(
+            error.to_string().contains("token's mark is 'none', not '12ab'"),
+            "{error}"
+        );
+        std::fs::write(&path, "lines = 7").unwrap();
+        let error = Journal::open(path, import).await.err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains("cannot be read as the journal of an import"),
+            "{error}"
+        );
+    }
+}
