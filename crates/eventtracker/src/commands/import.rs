@@ -1,6 +1,7 @@
 //! `eventtracker import`: what happened before, from a file: rows of history, or a web server's log.
 
 use std::fs::{File, TryLockError};
+use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,6 +76,10 @@ pub(crate) struct Import {
     /// Keeps nothing, as for a log: a repetition sends everything again
     #[arg(long)]
     no_journal: bool,
+    /// Events per second at most. The region's live events wait behind an import's, in the queue and on the way to the
+    /// centre: to keep them fresh, stay well below what the centre applies (about the default)
+    #[arg(long, value_name = "EVENTS", default_value = "100000")]
+    rate: NonZeroU32,
     #[command(flatten)]
     collector: CollectorAddress,
 }
@@ -95,7 +100,7 @@ impl Import {
             return Ok(ExitCode::SUCCESS);
         }
         let started = Instant::now();
-        let mut transfer = Transfer::new(sender, progress_bar(file_bytes)?, journal);
+        let mut transfer = Transfer::new(sender, progress_bar(file_bytes)?, journal, self.rate);
         transfer.summary.repetition = self.repetition(file_bytes);
         let lines = Lines::new(BufReader::with_capacity(
             READ_BUFFER_BYTES,

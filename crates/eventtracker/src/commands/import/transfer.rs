@@ -1,11 +1,14 @@
 //! An import under way: chunks are sent a few at a time, and their answers added up.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use indicatif::ProgressBar;
 use tokio::io::AsyncBufRead;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::chunk::{Chunk, Cutter};
@@ -28,6 +31,20 @@ struct Sent {
     bytes: u64,
 }
 
+/// When events may be sent, so many per second at most. What was missed is not made up for.
+struct Pace {
+    events_per_s: NonZeroU32,
+    next_turn: Instant,
+}
+
+impl Pace {
+    fn take(&mut self, events: usize, now: Instant) {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let begun = self.next_turn.max(now);
+        self.next_turn = begun + Duration::from_secs(1) * events / self.events_per_s.get();
+    }
+}
+
 pub(super) struct Transfer {
     pub(super) sender: Arc<Sender>,
     pub(super) bar: ProgressBar,
@@ -37,10 +54,16 @@ pub(super) struct Transfer {
     /// Where the next chunk begins.
     cut_at: Place,
     acknowledged: Acknowledged,
+    pace: Pace,
 }
 
 impl Transfer {
-    pub(super) fn new(sender: Sender, bar: ProgressBar, journal: Option<Journal>) -> Self {
+    pub(super) fn new(
+        sender: Sender,
+        bar: ProgressBar,
+        journal: Option<Journal>,
+        events_per_s: NonZeroU32,
+    ) -> Self {
         let before = journal
             .as_ref()
             .map(Journal::acknowledged)
@@ -54,6 +77,10 @@ impl Transfer {
             in_flight: JoinSet::new(),
             cut_at: Place::default(),
             acknowledged: Acknowledged::from(before),
+            pace: Pace {
+                events_per_s,
+                next_turn: Instant::now(),
+            },
         }
     }
 
@@ -76,8 +103,8 @@ impl Transfer {
         if let Some(reason) = stopped {
             self.summary.stopped.get_or_insert(reason);
         }
-        while !self.in_flight.is_empty() {
-            self.settle_one().await?;
+        while let Some(sent) = self.in_flight.join_next().await {
+            self.settle_one(sent).await?;
         }
         self.close_journal().await
     }
@@ -133,7 +160,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// Waits for a free place first.
+    /// Waits for its turn first.
     async fn send(&mut self, chunk: Chunk) -> anyhow::Result<()> {
         let end = self.cut_at.after(&chunk);
         let start = std::mem::replace(&mut self.cut_at, end.clone());
@@ -149,12 +176,11 @@ impl Transfer {
             self.settle(start.bytes, end, &Answer::default()).await;
             return Ok(());
         }
-        while self.in_flight.len() >= REQUESTS_IN_FLIGHT_MAX {
-            self.settle_one().await?;
-        }
+        self.wait_for_turn().await?;
         if self.summary.stopped.is_some() {
             return Ok(());
         }
+        self.pace.take(chunk.event_lines.len(), Instant::now());
         self.summary.requests += 1;
         let sender = Arc::clone(&self.sender);
         self.in_flight.spawn(async move {
@@ -171,10 +197,20 @@ impl Transfer {
         Ok(())
     }
 
-    async fn settle_one(&mut self) -> anyhow::Result<()> {
-        let Some(sent) = self.in_flight.join_next().await else {
-            return Ok(());
-        };
+    /// A free place, and the moment that the pace allows; answers are taken in meanwhile.
+    async fn wait_for_turn(&mut self) -> anyhow::Result<()> {
+        while self.summary.stopped.is_none() {
+            let is_free = self.in_flight.len() < REQUESTS_IN_FLIGHT_MAX;
+            tokio::select! {
+                biased;
+                Some(sent) = self.in_flight.join_next() => self.settle_one(sent).await?,
+                () = tokio::time::sleep_until(self.pace.next_turn), if is_free => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_one(&mut self, sent: Result<Sent, JoinError>) -> anyhow::Result<()> {
         let sent = sent.context("a request's task failed")?;
         match sent.outcome {
             Ok(answer) => {
@@ -202,5 +238,26 @@ impl Transfer {
         {
             self.summary.stopped.get_or_insert(error);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_kept_and_a_pause_not_made_up_for() {
+        let now = Instant::now();
+        let mut pace = Pace {
+            events_per_s: NonZeroU32::new(100_000).unwrap(),
+            next_turn: now,
+        };
+        let after = |pace: &Pace| (pace.next_turn - now).as_millis();
+        pace.take(10_000, now);
+        assert_eq!(after(&pace), 100);
+        pace.take(5_000, now);
+        assert_eq!(after(&pace), 150);
+        pace.take(10_000, now + Duration::from_secs(60));
+        assert_eq!(after(&pace), 60_100);
     }
 }
