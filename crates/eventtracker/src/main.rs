@@ -35,7 +35,6 @@ enum Command {
     Playground(commands::playground::Playground),
     /// Send events
     Emit(commands::emit::Emit),
-    /// Send history, or a web server's log, from a file
     Import(commands::import::Import),
     /// Show series as a sparkline and a table
     Series(commands::series::Series),

@@ -44,20 +44,21 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// What a shell reports of a command that an interrupt ended.
 const INTERRUPTED: i32 = 130;
 
-/// Counts history, or a web server's log, from a file: each line gives events at its own time
+/// Send history, or a web server's log, from a file: each line gives events at its own time
 ///
 /// History (csv, ndjson) is a name, a minute and a count per row. The minute is unix seconds, RFC 3339 or
-/// `YYYY-MM-DD HH:MM[:SS]` in UTC, and any time within it; the count a whole number up to 10^12, and where it is 0 or empty
-/// nothing is counted. What `eventtracker series --csv --step 1m` prints can be imported as it is.
-/// Its import keeps a journal, FILE.eventtracker-import, of what is acknowledged: the same command goes on
-/// after an interruption, and does nothing once all is done.
+/// `YYYY-MM-DD HH:MM[:SS]` in UTC, or any time within it; the count is a whole number up to 10^12, and 0 or nothing counts
+/// nothing. What `eventtracker series --csv --step 1m` prints can be imported as it is.
+///
+/// Such an import keeps a journal, FILE.eventtracker-import, of what is acknowledged: the same command goes on from there
+/// after an interruption, and sends nothing once all is done. After a crash, repeat it while the region's ledger
+/// remembers what was in flight (a day by default); after Ctrl-C nothing was. A second Ctrl-C ends it at once, as a crash would.
 ///
 /// A line of a log (combined) counts `web.requests`, `web.status.<code>` and `web.method.<method>` once, and `web.bytes` by
 /// its size. Without --journal, the same log again counts nothing while the region's ledger remembers it.
 ///
 /// Import finished files only: the last part of one that has grown since would be counted again. Repeat an import with
-/// the same token and --key: to the collector, a request under another token is another request. Ctrl-C ends an import in
-/// order, a second one at once.
+/// the same token and --key: to the collector, a request under another token is another request.
 /// Compressed files come through a pipe, which cannot be resumed: `zcat access.log.2.gz | eventtracker import -`.
 /// Exit code 1 when anything was refused or could not be sent.
 #[derive(Debug, clap::Args)]

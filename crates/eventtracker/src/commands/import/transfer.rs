@@ -95,16 +95,16 @@ impl Transfer {
         cutter: Cutter,
         interrupted: CancellationToken,
     ) -> anyhow::Result<()> {
-        let stopped = tokio::select! {
+        let is_interrupted = tokio::select! {
             biased;
-            () = interrupted.cancelled() => Some(anyhow!("interrupted")),
-            read = self.read(lines, reader, cutter) => { read?; None }
+            () = interrupted.cancelled() => true,
+            read = self.read(lines, reader, cutter) => { read?; false }
         };
-        if let Some(reason) = stopped {
-            self.summary.stopped.get_or_insert(reason);
-        }
         while let Some(sent) = self.in_flight.join_next().await {
             self.settle_one(sent).await?;
+        }
+        if is_interrupted {
+            self.summary.stopped.get_or_insert_with(|| anyhow!("interrupted"));
         }
         self.close_journal().await
     }
