@@ -35,7 +35,6 @@ enum Command {
     Playground(commands::playground::Playground),
     /// Send events
     Emit(commands::emit::Emit),
-    /// Send a web server's log as events
     Import(commands::import::Import),
     /// Show series as a sparkline and a table
     Series(commands::series::Series),

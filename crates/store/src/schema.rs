@@ -112,7 +112,10 @@ impl Side {
             ),
             Self::Central => (
                 &[sql!("central/shard_event_day_upgrade")],
-                &[sql!("central/region_status_upgrade")],
+                &[
+                    sql!("central/region_status_upgrade"),
+                    sql!("central/region_minute_upgrade"),
+                ],
             ),
         };
         let sharded = per_shard.iter().flat_map(|text| for_each_shard(text));

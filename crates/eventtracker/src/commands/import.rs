@@ -1,30 +1,37 @@
-//! `eventtracker import`: a web server's log as events at each line's own time.
+//! `eventtracker import`: what happened before, from a file: rows of history, or a web server's log.
 
+use std::fs::{File, TryLockError};
+use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::fs::File;
-use tokio::io::{AsyncBufRead, BufReader};
-use tokio::task::JoinSet;
+use tokio::io::BufReader;
+use tokio_util::sync::CancellationToken;
 
-use self::chunk::{Chunk, Cutter};
-use self::combined::Request;
+use self::chunk::Cutter;
+use self::format::{Format, Reader};
+use self::journal::{Identity, Journal, with_suffix};
 use self::lines::Lines;
-use self::summary::Summary;
-use super::send::{Answer, CollectorAddress, Patience, Sender, check_key};
+use self::summary::Repetition;
+use self::transfer::Transfer;
+use super::send::{CollectorAddress, Patience, Sender, check_key};
+use super::series::grouped;
 
 mod chunk;
 mod combined;
+mod csv;
+mod format;
+mod journal;
 mod lines;
+mod ndjson;
+mod row;
 mod summary;
-
-/// Enough to keep a collector busy while the next chunk is read; together they bound the import's memory to some 10 MB.
-const REQUESTS_IN_FLIGHT_MAX: usize = 4;
+mod transfer;
 
 /// An import may well fill the region's queue, and then waits for the workers.
 const PATIENCE: Patience = Patience {
@@ -34,30 +41,46 @@ const PATIENCE: Patience = Patience {
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Format {
-    /// Apache's and nginx's combined log; the common log, which ends after the size, is read as well
-    #[value(alias = "common")]
-    Combined,
-}
+/// What a shell reports of a command that an interrupt ended.
+const INTERRUPTED: i32 = 130;
 
-/// Counts a web server's log: each line gives events at its own time
+/// Send history, or a web server's log, from a file: each line gives events at its own time
 ///
-/// A line counts `web.requests`, `web.status.<code>` and `web.method.<method>` once, and `web.bytes` by its size.
-/// Import finished logs only, such as `access.log.1`: the same file again counts nothing while the region's ledger
-/// remembers it, but the last part of a file that has grown since is counted again. Repeat an import with the same
-/// token and --key: to the collector, a request under another token is another request.
-/// Compressed logs come through a pipe: `zcat access.log.2.gz | eventtracker import -`.
+/// History (csv, ndjson) is a name, a minute and a count per row. The minute is unix seconds, RFC 3339 or
+/// `YYYY-MM-DD HH:MM[:SS]` in UTC, or any time within it; the count is a whole number up to 10^12, and 0 or nothing counts
+/// nothing. What `eventtracker series --csv --step 1m` prints can be imported as it is.
+///
+/// Such an import keeps a journal, FILE.eventtracker-import, of what is acknowledged: the same command goes on from there
+/// after an interruption, and sends nothing once all is done. After a crash, repeat it while the region's ledger
+/// remembers what was in flight (a day by default); after Ctrl-C nothing was. A second Ctrl-C ends it at once, as a crash would.
+///
+/// A line of a log (combined) counts `web.requests`, `web.status.<code>` and `web.method.<method>` once, and `web.bytes` by
+/// its size. Without --journal, the same log again counts nothing while the region's ledger remembers it.
+///
+/// Import finished files only: the last part of one that has grown since would be counted again. Repeat an import with
+/// the same token and --key: to the collector, a request under another token is another request.
+/// Compressed files come through a pipe, which cannot be resumed: `zcat access.log.2.gz | eventtracker import -`.
 /// Exit code 1 when anything was refused or could not be sent.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
-    /// The log; `-` reads standard input
+    /// The file; `-` reads standard input
     file: PathBuf,
     #[arg(long, value_enum, default_value = "combined")]
     format: Format,
     /// Counts the same content again: the word becomes a part of every request's key
     #[arg(long, value_name = "PREFIX")]
     key: Option<String>,
+    /// Keeps what is acknowledged here. For history the default is FILE.eventtracker-import, or
+    /// FILE.PREFIX.eventtracker-import with --key; a log's import has none by default
+    #[arg(long, value_name = "FILE", conflicts_with = "no_journal")]
+    journal: Option<PathBuf>,
+    /// Keeps nothing, as for a log: a repetition sends everything again
+    #[arg(long)]
+    no_journal: bool,
+    /// Events per second at most. The region's live events wait behind an import's, in the queue and on the way to the
+    /// centre: to keep them fresh, stay well below what the centre applies (about the default)
+    #[arg(long, value_name = "EVENTS", default_value = "100000")]
+    rate: NonZeroU32,
     #[command(flatten)]
     collector: CollectorAddress,
 }
@@ -70,19 +93,26 @@ impl Import {
         };
         // With room for the 32 digits of the hash.
         check_key(&format!("{key_prefix}{:032x}", 0)).context("--key is too long or not visible ASCII")?;
-        let (input, bytes) = open(&self.file).await?;
+        let (input, file_bytes) = self.open()?;
         let sender = Sender::new(&self.collector, PATIENCE)?;
-        let started = Instant::now();
-        let mut transfer = Transfer {
-            sender: Arc::new(sender),
-            in_flight: JoinSet::new(),
-            bar: progress_bar(bytes)?,
-            summary: Summary::default(),
-        };
-        match self.format {
-            Format::Combined => transfer.run(Lines::new(input), Cutter::new(key_prefix)).await?,
+        let journal = self.open_journal(&input, file_bytes, &key_prefix).await?;
+        if let Some(journal) = journal.as_ref().filter(|journal| journal.is_finished()) {
+            tell_finished(&self.file, journal);
+            return Ok(ExitCode::SUCCESS);
         }
+        let started = Instant::now();
+        let mut transfer = Transfer::new(sender, progress_bar(file_bytes)?, journal, self.rate);
+        transfer.summary.repetition = self.repetition(file_bytes);
+        let lines = Lines::new(BufReader::with_capacity(
+            READ_BUFFER_BYTES,
+            tokio::fs::File::from_std(input),
+        ));
+        let cutter = Cutter::new(key_prefix, self.format);
+        let outcome = transfer
+            .run(lines, Reader::new(self.format), cutter, interrupted())
+            .await;
         transfer.bar.finish_and_clear();
+        outcome.with_context(|| format!("cannot import {}", self.file.display()))?;
         let mut summary = transfer.summary;
         summary.requests_repeated = transfer.sender.repeated();
         summary.elapsed = started.elapsed();
@@ -93,28 +123,115 @@ impl Import {
             ExitCode::FAILURE
         })
     }
+
+    fn is_stdin(&self) -> bool {
+        self.file == Path::new("-")
+    }
+
+    /// The file, and its size where it is known.
+    fn open(&self) -> anyhow::Result<(File, Option<u64>)> {
+        let cannot = || format!("cannot read {}", self.file.display());
+        let file = if self.is_stdin() {
+            let stdin = std::io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .with_context(cannot)?;
+            File::from(stdin)
+        } else {
+            File::open(&self.file).with_context(cannot)?
+        };
+        let metadata = file.metadata().with_context(cannot)?;
+        ensure!(
+            !metadata.is_dir(),
+            "{} is a directory: name one file in it",
+            self.file.display()
+        );
+        let bytes = metadata.is_file().then_some(metadata.len());
+        Ok((file, bytes))
+    }
+
+    /// Where the journal is kept, if one is.
+    fn journal_path(&self, file_bytes: Option<u64>) -> Option<PathBuf> {
+        let resumable = file_bytes.is_some() && !self.is_stdin();
+        let by_itself = self.format != Format::Combined && !self.no_journal && resumable;
+        self.journal.clone().or_else(|| {
+            let suffix = match &self.key {
+                Some(word) => format!(".{}.eventtracker-import", word.replace('/', "_")),
+                None => ".eventtracker-import".to_owned(),
+            };
+            by_itself.then(|| with_suffix(&self.file, &suffix))
+        })
+    }
+
+    fn repetition(&self, file_bytes: Option<u64>) -> Repetition {
+        match self.journal_path(file_bytes) {
+            Some(path) => Repetition::Rest(path),
+            None if self.is_stdin() || file_bytes.is_none() => Repetition::Nothing,
+            None => Repetition::Everything,
+        }
+    }
+
+    async fn open_journal(
+        &self,
+        input: &File,
+        file_bytes: Option<u64>,
+        key_prefix: &str,
+    ) -> anyhow::Result<Option<Journal>> {
+        let Some(path) = self.journal_path(file_bytes) else {
+            return Ok(None);
+        };
+        let Some(file_bytes) = file_bytes.filter(|_| !self.is_stdin()) else {
+            bail!(
+                "standard input and pipes cannot be resumed, so they have no --journal: import a file instead"
+            );
+        };
+        // Of two runs at once, each would take the other's journal for its own. Some file systems cannot lock.
+        if let Err(TryLockError::WouldBlock) = input.try_lock() {
+            bail!(
+                "another import of {} is running: wait for it",
+                self.file.display()
+            );
+        }
+        let format = self.format.to_possible_value();
+        let import = Identity {
+            file_bytes,
+            format: format
+                .map(|format| format.get_name().to_owned())
+                .unwrap_or_default(),
+            key_prefix: key_prefix.to_owned(),
+            collector: self.collector.base()?,
+            token_mark: self.collector.token_mark(),
+        };
+        Journal::open(path, import).await.map(Some)
+    }
 }
 
-/// The log as a stream, and its size where it is known.
-async fn open(path: &Path) -> anyhow::Result<(BufReader<File>, Option<u64>)> {
-    let cannot = || format!("cannot read {}", path.display());
-    let file = if path == Path::new("-") {
-        let stdin = std::io::stdin()
-            .as_fd()
-            .try_clone_to_owned()
-            .with_context(cannot)?;
-        File::from_std(stdin.into())
-    } else {
-        File::open(path).await.with_context(cannot)?
-    };
-    let metadata = file.metadata().await.with_context(cannot)?;
-    ensure!(
-        !metadata.is_dir(),
-        "{} is a directory: name one log in it",
-        path.display()
+fn tell_finished(file: &Path, journal: &Journal) {
+    let done = journal.acknowledged();
+    println!(
+        "{} was imported already, by what {} says: {} events accepted, {} rejected. Nothing was sent. To count it again on \
+         purpose, give --key with a word of your own.",
+        file.display(),
+        journal.path(),
+        grouped(done.events_accepted),
+        grouped(done.events_rejected)
     );
-    let bytes = metadata.is_file().then_some(metadata.len());
-    Ok((BufReader::with_capacity(READ_BUFFER_BYTES, file), bytes))
+}
+
+/// Cancelled by the first interrupt; the second ends the process.
+fn interrupted() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("waiting for the requests in flight; a second Ctrl-C ends at once");
+            cancelled.cancel();
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(INTERRUPTED);
+            }
+        }
+    });
+    token
 }
 
 /// On stderr, and hidden where that is no terminal.
@@ -129,109 +246,5 @@ fn progress_bar(bytes: Option<u64>) -> anyhow::Result<ProgressBar> {
     Ok(bar.with_style(ProgressStyle::with_template(template).context("the progress bar's template")?))
 }
 
-/// What came of one chunk.
-struct Sent {
-    outcome: anyhow::Result<Answer>,
-    event_lines: Vec<u64>,
-    first_line: u64,
-    bytes: u64,
-}
-
-/// An import under way.
-struct Transfer {
-    sender: Arc<Sender>,
-    in_flight: JoinSet<Sent>,
-    bar: ProgressBar,
-    summary: Summary,
-}
-
-impl Transfer {
-    /// Reads and sends until the log's end, or until a chunk could not be sent.
-    async fn run<R: AsyncBufRead + Unpin>(
-        &mut self,
-        mut lines: Lines<R>,
-        mut cutter: Cutter,
-    ) -> anyhow::Result<()> {
-        while self.summary.stopped.is_none() {
-            match lines.next().await {
-                Ok(Some(line)) => {
-                    self.summary.lines += 1;
-                    let request = if line.text.is_empty() {
-                        None
-                    } else {
-                        Some(Request::of(&line))
-                    };
-                    if let Some(Err(refusal)) = &request {
-                        self.summary.refuse(line.number, refusal);
-                    }
-                    let chunk = cutter.add(&line, request.and_then(Result::ok).as_ref());
-                    self.send(chunk).await?;
-                }
-                Ok(None) => {
-                    self.send(cutter.close()).await?;
-                    break;
-                }
-                Err(error) => {
-                    let error = anyhow::Error::new(error).context("cannot read on in the log");
-                    self.summary.stopped = Some(error);
-                }
-            }
-        }
-        while !self.in_flight.is_empty() {
-            self.settle_one().await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for a free place first.
-    async fn send(&mut self, chunk: Option<Chunk>) -> anyhow::Result<()> {
-        let Some(chunk) = chunk else { return Ok(()) };
-        if chunk.body.is_empty() {
-            self.bar.inc(chunk.bytes);
-            return Ok(());
-        }
-        while self.in_flight.len() >= REQUESTS_IN_FLIGHT_MAX {
-            self.settle_one().await?;
-        }
-        if self.summary.stopped.is_some() {
-            return Ok(());
-        }
-        self.summary.requests += 1;
-        let sender = Arc::clone(&self.sender);
-        self.in_flight.spawn(async move {
-            let Chunk {
-                key,
-                body,
-                event_lines,
-                first_line,
-                bytes,
-            } = chunk;
-            let outcome = sender.send(&key, "application/x-ndjson", body).await;
-            Sent {
-                outcome,
-                event_lines,
-                first_line,
-                bytes,
-            }
-        });
-        Ok(())
-    }
-
-    async fn settle_one(&mut self) -> anyhow::Result<()> {
-        let Some(sent) = self.in_flight.join_next().await else {
-            return Ok(());
-        };
-        let sent = sent.context("a request's task failed")?;
-        match sent.outcome {
-            Ok(answer) => {
-                self.bar.inc(sent.bytes);
-                self.summary.answered(&answer, &sent.event_lines);
-            }
-            Err(error) => {
-                let place = format!("cannot send the events from line {} on", sent.first_line);
-                self.summary.stopped.get_or_insert(error.context(place));
-            }
-        }
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

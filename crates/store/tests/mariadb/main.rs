@@ -79,6 +79,28 @@ async fn a_batch_counts_once() {
     servers.playground.stop().await;
 }
 
+/// A table of an earlier version becomes what the schema says, with its rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_brings_an_old_table_up_to_date() {
+    let mut servers = Servers::start().await;
+    let central = servers.description().central.root();
+    let mut conn = central.connect().await.unwrap();
+    let old = "ALTER TABLE bigdata_0.RegionMinute ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8";
+    let row = "INSERT INTO bigdata_0.RegionMinute VALUES ('old', '2025-01-01', 7)";
+    for statement in [old, row] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let differences = async || store::check(&central, store::Side::Central).await.unwrap();
+    assert!(differences().await[0].starts_with("bigdata_0.RegionMinute differs"));
+    for _ in 0..2 {
+        store::apply(&central, store::Side::Central).await.unwrap();
+        assert_eq!(differences().await, Vec::<String>::new());
+    }
+    let sum = "SELECT count FROM bigdata_0.RegionMinute WHERE region = 'old'";
+    assert_eq!(first(&central, sum).await, Some(7));
+    servers.playground.stop().await;
+}
+
 /// What is forgotten would count again: only what is old enough goes, and the flushes with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_is_pruned_by_age_and_by_one_worker_at_a_time() {

@@ -1,16 +1,19 @@
-//! The cut of a log into requests whose keys follow from its content alone.
+//! The cut of a file into requests whose keys follow from its content alone.
 
 use twox_hash::XxHash3_128;
 
-use super::combined::Request;
+use super::format::Format;
 use super::lines::Line;
 
 /// A collector refuses more events or bytes in one request (10,000 and 1 MiB).
 ///
-/// Part of the keys' meaning: with other limits, or another order of a line's events, an import that is repeated across
-/// the change counts twice.
+/// Part of the keys' meaning, as is the next limit: with others, or another order of a line's events, an import that is
+/// repeated across the change counts twice.
 const EVENTS_MAX: usize = 10_000;
 const BODY_BYTES_MAX: usize = 900_000;
+
+/// Lines of one chunk of history, whose rows may be nearly all 0: some 4 MB, so that progress shows and is kept.
+const ROWS_MAX: u64 = 100_000;
 
 /// One request to a collector.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +24,7 @@ pub(super) struct Chunk {
     /// The line that each event comes from.
     pub(super) event_lines: Vec<u64>,
     pub(super) first_line: u64,
+    pub(super) lines: u64,
     /// What the lines take in the file.
     pub(super) bytes: u64,
 }
@@ -28,38 +32,50 @@ pub(super) struct Chunk {
 /// Fills chunks with lines, in order and greedily.
 pub(super) struct Cutter {
     key_prefix: String,
+    lines_max: u64,
     open: Option<(Chunk, XxHash3_128)>,
-    events: Vec<u8>,
 }
 
 impl Cutter {
-    pub(super) fn new(key_prefix: String) -> Self {
+    pub(super) fn new(key_prefix: String, format: Format) -> Self {
+        let lines_max = match format {
+            Format::Combined => u64::MAX,
+            Format::Csv | Format::Ndjson => ROWS_MAX,
+        };
         Self {
             key_prefix,
+            lines_max,
             open: None,
-            events: Vec::new(),
         }
     }
 
-    /// Adds a line, with its events if it could be read; hands out the chunk before it if the line's events do not fit any more.
-    pub(super) fn add(&mut self, line: &Line<'_>, request: Option<&Request>) -> Option<Chunk> {
-        self.events.clear();
-        let count = request.map_or(0, |request| write_events(request, &mut self.events));
+    /// Adds a line, with its events as JSON lines; hands out the chunk before it if they do not fit any more.
+    /// `meaning` is the [`super::format::Reader`]'s.
+    pub(super) fn add(
+        &mut self,
+        line: &Line<'_>,
+        events: &[u8],
+        count: usize,
+        meaning: &[u8],
+    ) -> Option<Chunk> {
         let full = self.open.as_ref().is_some_and(|(chunk, _)| {
             chunk.event_lines.len() + count > EVENTS_MAX
-                || chunk.body.len() + self.events.len() > BODY_BYTES_MAX
+                || chunk.body.len() + events.len() > BODY_BYTES_MAX
+                || chunk.lines >= self.lines_max
         });
         let done = if full { self.close() } else { None };
-        let (chunk, hash) = self.open.get_or_insert_with(|| open(line.number));
-        chunk.body.extend_from_slice(&self.events);
+        let (chunk, hash) = self.open.get_or_insert_with(|| open(line.number, meaning));
+        chunk.body.extend_from_slice(events);
         chunk.event_lines.extend(std::iter::repeat_n(line.number, count));
+        chunk.lines += 1;
         chunk.bytes += line.bytes;
         hash.write(line.text);
         hash.write(b"\n");
         done
     }
 
-    /// The open chunk, under its key: XXH3-128 of the number of its first line and of all its lines, those that could not be read included.
+    /// The open chunk, under its key: XXH3-128 of the number of its first line, the lines' meaning, and all its lines,
+    /// those that could not be read included.
     pub(super) fn close(&mut self) -> Option<Chunk> {
         let (mut chunk, hash) = self.open.take()?;
         chunk.key = format!("{}{:032x}", self.key_prefix, hash.finish_128());
@@ -67,39 +83,33 @@ impl Cutter {
     }
 }
 
-fn open(first_line: u64) -> (Chunk, XxHash3_128) {
+fn open(first_line: u64, meaning: &[u8]) -> (Chunk, XxHash3_128) {
     let mut hash = XxHash3_128::new();
     hash.write(&first_line.to_le_bytes());
+    hash.write(meaning);
     let chunk = Chunk {
         key: String::new(),
-        body: Vec::new(),
-        event_lines: Vec::new(),
+        body: Vec::with_capacity(BODY_BYTES_MAX),
+        event_lines: Vec::with_capacity(EVENTS_MAX),
         first_line,
+        lines: 0,
         bytes: 0,
     };
     (chunk, hash)
 }
 
-/// Appends the request's events as JSON lines, and returns how many there are.
-fn write_events(request: &Request, json: &mut Vec<u8>) -> usize {
-    let mut written = 0;
-    request.events(|name, count| {
-        let event = format!(
-            "{{\"name\":\"{name}\",\"count\":{count},\"timestamp\":{}}}\n",
-            request.unix_s
-        );
-        json.extend_from_slice(event.as_bytes());
-        written += 1;
-    });
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::import::format::Reader;
 
     fn chunks(log: &str, prefix: &str) -> Vec<Chunk> {
-        let mut cutter = Cutter::new(prefix.to_owned());
+        chunks_of(Format::Combined, log, prefix)
+    }
+
+    fn chunks_of(format: Format, log: &str, prefix: &str) -> Vec<Chunk> {
+        let mut reader = Reader::new(format);
+        let mut cutter = Cutter::new(prefix.to_owned(), format);
         let mut chunks = Vec::new();
         for (number, text) in (1..).zip(log.lines()) {
             let bytes = u64::try_from(text.len() + 1).unwrap();
@@ -109,7 +119,9 @@ mod tests {
                 is_cut: false,
                 bytes,
             };
-            chunks.extend(cutter.add(&line, Request::of(&line).ok().as_ref()));
+            let mut events = Vec::new();
+            let count = reader.events(&line, &mut events).unwrap().unwrap_or_default();
+            chunks.extend(cutter.add(&line, &events, count, reader.meaning()));
         }
         chunks.extend(cutter.close());
         chunks

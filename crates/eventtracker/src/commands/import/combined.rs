@@ -24,7 +24,7 @@ const METHODS: &str = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY D
 /// What is counted of one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
-    pub(super) unix_s: i64,
+    unix_s: i64,
     method: &'static str,
     status: u16,
     size_bytes: u64,
@@ -90,8 +90,22 @@ impl Request {
         })
     }
 
+    /// Appends the request's events as JSON lines, and returns how many there are.
+    pub(super) fn write_events(&self, json: &mut Vec<u8>) -> usize {
+        let mut written = 0;
+        self.events(|name, count| {
+            let event = format!(
+                "{{\"name\":\"{name}\",\"count\":{count},\"timestamp\":{}}}\n",
+                self.unix_s
+            );
+            json.extend_from_slice(event.as_bytes());
+            written += 1;
+        });
+        written
+    }
+
     /// Hands each event's name and count to `each`.
-    pub(super) fn events(&self, mut each: impl FnMut(fmt::Arguments<'_>, u64)) {
+    fn events(&self, mut each: impl FnMut(fmt::Arguments<'_>, u64)) {
         each(format_args!("web.requests"), 1);
         each(format_args!("web.status.{}", self.status), 1);
         each(format_args!("web.method.{}", self.method), 1);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::combined::Refusal;
+use super::journal::Progress;
 use crate::commands::causes::Causes;
 use crate::commands::send::Answer;
 use crate::commands::series::grouped;
@@ -20,9 +21,24 @@ pub(super) struct Summary {
     pub(super) elapsed: Duration,
     /// Why the import ended early.
     pub(super) stopped: Option<anyhow::Error>,
+    pub(super) repetition: Repetition,
     accepted: u64,
+    /// By earlier runs of the same import, and a part of the sum.
+    accepted_before: u64,
     refused: Listed,
     rejected: Listed,
+}
+
+/// What a repetition of the same command would do.
+#[derive(Debug, Default)]
+pub(super) enum Repetition {
+    /// Sends everything again.
+    #[default]
+    Everything,
+    /// Cannot be made: standard input is gone.
+    Nothing,
+    /// Goes on by what stands in this journal.
+    Rest(PathBuf),
 }
 
 /// How many there were, and the first reasons by line.
@@ -53,7 +69,21 @@ impl Listed {
 }
 
 impl Summary {
-    pub(super) fn refuse(&mut self, line: u64, refusal: &Refusal) {
+    /// Of a run that goes on after others.
+    pub(super) fn after(before: &Progress) -> Self {
+        let rejected = Listed {
+            count: before.events_rejected,
+            ..Listed::default()
+        };
+        Self {
+            accepted: before.events_accepted,
+            accepted_before: before.events_accepted,
+            rejected,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn refuse(&mut self, line: u64, refusal: impl fmt::Display) {
         self.refused.count += 1;
         self.refused.list(line, 0, refusal);
     }
@@ -73,7 +103,8 @@ impl Summary {
     }
 
     fn events_per_second(&self) -> u64 {
-        let per_second = u128::from(self.accepted) * 1000 / self.elapsed.as_millis().max(1);
+        let per_second =
+            u128::from(self.accepted - self.accepted_before) * 1000 / self.elapsed.as_millis().max(1);
         u64::try_from(per_second).unwrap_or(u64::MAX)
     }
 }
@@ -98,15 +129,47 @@ impl fmt::Display for Summary {
             "elapsed          {seconds:>14}  ({} events/s)",
             grouped(self.events_per_second())
         )?;
-        match &self.stopped {
-            Some(reason) => writeln!(
+        if self.accepted_before > 0 {
+            let before = grouped(self.accepted_before);
+            writeln!(
                 f,
-                "stopped early: {}\n\
-                 Repeat the same command, with the same token, to go on: what the collector has already accepted is \
-                 recognised.",
-                Causes(reason)
+                "earlier runs     {before:>14}  events accepted, which are in the sum"
+            )?;
+        }
+        self.write_end(f)
+    }
+}
+
+impl Summary {
+    /// What a repetition does, which is what the reader asks next.
+    fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(reason) = &self.stopped {
+            writeln!(f, "stopped early: {}", Causes(reason))?;
+        }
+        match (&self.stopped, &self.repetition) {
+            (Some(_), Repetition::Rest(journal)) => writeln!(
+                f,
+                "Repeat the same command, with the same token, to go on where {} says. Do it while the region's ledger \
+                 remembers what was in flight (a day by default).",
+                journal.display()
             ),
-            None => writeln!(
+            (Some(_), Repetition::Everything) => writeln!(
+                f,
+                "Repeat the same command, with the same token, to go on: what the collector has already accepted is \
+                 recognised while the region's ledger remembers it (a day by default)."
+            ),
+            (Some(_), Repetition::Nothing) => writeln!(
+                f,
+                "Standard input cannot be resumed: pipe the same content again, under the same token, and what the \
+                 collector has already accepted is recognised while the region's ledger remembers it (a day by default)."
+            ),
+            (None, Repetition::Rest(journal)) => writeln!(
+                f,
+                "The same file again counts nothing while {} says that it is done; to count it again on purpose, give \
+                 --key with a word of your own.",
+                journal.display()
+            ),
+            (None, Repetition::Everything | Repetition::Nothing) => writeln!(
                 f,
                 "The same file again counts nothing while the region's ledger remembers it (a day by default); \
                  to count it again on purpose, give --key with a word of your own."
@@ -128,7 +191,7 @@ mod tests {
         };
         assert!(summary.is_clean());
         for line in (1..=25).rev() {
-            summary.refuse(line, &Refusal::NoTime);
+            summary.refuse(line, "no time");
         }
         let answer: Answer = serde_json::from_str(
             r#"{"accepted":5000,"rejected":[{"index":2,"error":"too late"}],"rejected_total":3}"#,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use anyhow::ensure;
 use reqwest::Url;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
+use twox_hash::XxHash3_64;
 
 use crate::config::Config;
 
@@ -22,6 +23,13 @@ impl FromStr for Token {
         let mut value = HeaderValue::from_str(&format!("Bearer {text}"))?;
         value.set_sensitive(true);
         Ok(Self(value))
+    }
+}
+
+impl Token {
+    /// The same for the same token, and mostly another for another one; too short to find the token by.
+    fn mark(&self) -> String {
+        format!("{:04x}", XxHash3_64::oneshot(self.0.as_bytes()) & 0xffff)
     }
 }
 
@@ -65,7 +73,12 @@ pub(crate) struct ApiAddress {
 }
 
 impl CollectorAddress {
-    pub(super) fn base(&self) -> anyhow::Result<String> {
+    /// Tells requests under one token from those under another: to a collector, their keys are other keys.
+    pub(crate) fn token_mark(&self) -> String {
+        self.token.as_ref().map_or("none".to_owned(), Token::mark)
+    }
+
+    pub(crate) fn base(&self) -> anyhow::Result<String> {
         base_url(&self.collector, self.config.as_deref(), |config| {
             let collector = config.file.section(config.collector, "collector")?;
             Ok(collector.listen)

@@ -1,0 +1,233 @@
+//! Rows as lines of CSV.
+
+use super::lines::Line;
+use super::row::{self, Refusal, Row};
+
+/// What some programs begin a file of UTF-8 with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Where a row has its name, its minute and its count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Columns(pub(super) [u8; 3]);
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self([0, 1, 2])
+    }
+}
+
+/// What a file's first line is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum FirstLine {
+    Header(Columns),
+    Row,
+    /// It has a header's word, yet not the three.
+    NotUnderstood,
+}
+
+/// The columns' words in any order and any case.
+pub(super) fn first_line(line: &Line<'_>) -> FirstLine {
+    let column = |field: &[u8]| match field.to_ascii_lowercase().as_slice() {
+        b"name" => Some(0),
+        b"minute" | b"time" | b"timestamp" => Some(1),
+        b"count" => Some(2),
+        _ => None,
+    };
+    let Ok(fields) = fields(line) else {
+        let is_column = |field: &[u8]| column(field.trim_ascii()).is_some();
+        return if line.text.split(|&b| b == b',').any(is_column) {
+            FirstLine::NotUnderstood
+        } else {
+            FirstLine::Row
+        };
+    };
+    let mut columns = [None; 3];
+    for (at, column) in (0..).zip(fields.map(column)) {
+        if let Some(column) = column {
+            columns[column] = Some(at);
+        }
+    }
+    match columns {
+        [Some(name), Some(minute), Some(count)] => FirstLine::Header(Columns([name, minute, count])),
+        [None, None, None] => FirstLine::Row,
+        // A name may be one of the words.
+        _ if read(line, Columns::default()).is_ok() => FirstLine::Row,
+        _ => FirstLine::NotUnderstood,
+    }
+}
+
+pub(super) fn read<'a>(line: &Line<'a>, columns: Columns) -> Result<Row<'a>, Refusal> {
+    let fields = fields(line)?;
+    let [name, minute, count] = columns.0.map(|at| fields[usize::from(at)]);
+    Ok(Row {
+        name: row::name(name)?,
+        minute: row::minute(minute)?,
+        count: row::count(count)?,
+    })
+}
+
+/// The three fields without their quotes and without white space around them. A quote inside of quotes is refused: no
+/// name, time or number has one.
+fn fields<'a>(line: &Line<'a>) -> Result<[&'a [u8]; 3], Refusal> {
+    if line.is_cut {
+        return Err(Refusal::Cut);
+    }
+    let mut rest = line.text;
+    if line.number == 1 {
+        rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
+    }
+    let mut fields: [&[u8]; 3] = Default::default();
+    let mut found = 0;
+    loop {
+        let (field, end) = field(rest)?;
+        if let Some(place) = fields.get_mut(found) {
+            *place = field;
+        }
+        found += 1;
+        if end == rest.len() {
+            break;
+        }
+        rest = &rest[end + 1..];
+    }
+    if found == fields.len() {
+        Ok(fields)
+    } else {
+        Err(Refusal::Columns(found))
+    }
+}
+
+/// The first field of `text`, and where it ends: at a comma or at the end.
+fn field(text: &[u8]) -> Result<(&[u8], usize), Refusal> {
+    let start = text.iter().take_while(|b| b" \t".contains(b)).count();
+    if text.get(start) != Some(&b'"') {
+        let end = text.iter().position(|&b| b == b',').unwrap_or(text.len());
+        return Ok((text[..end].trim_ascii(), end));
+    }
+    let quoted = &text[start + 1..];
+    let length = quoted.iter().position(|&b| b == b'"').ok_or(Refusal::Quotes)?;
+    let after = &quoted[length + 1..];
+    let to_comma = after.iter().position(|&b| b == b',').unwrap_or(after.len());
+    if after[..to_comma].trim_ascii().is_empty() {
+        Ok((quoted[..length].trim_ascii(), start + length + 2 + to_comma))
+    } else {
+        Err(Refusal::Quotes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(number: u64, text: &str) -> Line<'_> {
+        Line {
+            number,
+            text: text.as_bytes(),
+            is_cut: false,
+            bytes: 0,
+        }
+    }
+
+    fn read_as(text: &str, columns: [u8; 3]) -> Result<(String, i64, u64), String> {
+        read(&line(2, text), Columns(columns))
+            .map(|row| (row.name.as_str().to_owned(), row.minute.unix_s(), row.count))
+            .map_err(|refusal| refusal.to_string())
+    }
+
+    fn read_one(text: &str) -> Result<(String, i64, u64), String> {
+        read_as(text, Columns::default().0)
+    }
+
+    #[test]
+    fn rows_with_and_without_quotes() {
+        let expected = Ok(("shop.item.sold".to_owned(), 1_763_787_600, 25));
+        for text in [
+            "shop.item.sold,1763787600,25",
+            " shop.item.sold , 1763787600 , 25 ",
+            r#""shop.item.sold","1763787600","25""#,
+            r#" "shop.item.sold" ,1763787600,"25" "#,
+            "shop.item.sold,2025-11-22T05:00:00Z,25",
+        ] {
+            assert_eq!(read_one(text), expected, "{text}");
+        }
+        assert_eq!(read_as("25,shop.item.sold,2025-11-22 05:00", [1, 2, 0]), expected);
+        assert_eq!(read_one("a,1763787600,").unwrap().2, 0);
+        assert_eq!(read_one("a,1763787600,\"\"").unwrap().2, 0);
+    }
+
+    #[test]
+    fn a_refusal_names_its_reason() {
+        for (text, reason) in [
+            ("a;1763787600;25", "this one has 1"),
+            ("a,1763787600", "this one has 2"),
+            ("a,1763787600,1,", "this one has 4"),
+            ("a,1763787600,\"25", "a quote is not closed"),
+            ("\"a\"b,1763787600,25", "a quote is not closed"),
+            ("\"a\"\"b\",1763787600,25", "a quote is not closed"),
+            (
+                "a b,1763787600,25",
+                "name has a character that is not allowed: ' '",
+            ),
+            (",1763787600,25", "name is empty"),
+            ("a,soon,25", "minute is not unix seconds"),
+            ("a,1763787600,-25", "count is not an integer"),
+            ("a b,1763787600,0", "name has a character"),
+        ] {
+            let refusal = read_one(text).unwrap_err();
+            assert!(refusal.contains(reason), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_recognised_in_any_order() {
+        for (text, columns) in [
+            ("name,minute,count", [0, 1, 2]),
+            ("name,time,count", [0, 1, 2]),
+            ("\u{feff}\"Name\",\"Timestamp\",\"Count\"", [0, 1, 2]),
+            ("count, name, minute", [1, 2, 0]),
+        ] {
+            assert_eq!(
+                first_line(&line(1, text)),
+                FirstLine::Header(Columns(columns)),
+                "{text}"
+            );
+        }
+        for text in [
+            "a,1763787600,25",
+            "count,1763787600,25",
+            "a,1763787600,-1",
+            "nonsense",
+            "",
+        ] {
+            assert_eq!(first_line(&line(1, text)), FirstLine::Row, "{text}");
+        }
+        for text in [
+            "name,minute,count,region",
+            "name,time,value",
+            "name,time,time",
+            "time;count,name",
+            "name",
+        ] {
+            assert_eq!(first_line(&line(1, text)), FirstLine::NotUnderstood, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quotes_and_order_change_nothing(
+            name in "[A-Za-z0-9_.:/@#+%~=-]{1,255}",
+            minute in 15_778_080_i64..35_791_394,
+            count in 0..=1_000_000_000_000_u64,
+            quoted in prop::array::uniform3(any::<bool>()),
+            order in Just([0_u8, 1, 2]).prop_shuffle(),
+        ) {
+            let fields = [name.clone(), (minute * 60).to_string(), count.to_string()];
+            let mut text = vec![String::new(); 3];
+            for ((field, quoted), &at) in fields.iter().zip(quoted).zip(&order) {
+                text[usize::from(at)] = if quoted { format!("\"{field}\"") } else { field.clone() };
+            }
+            prop_assert_eq!(read_as(&text.join(","), order), Ok((name, minute * 60, count)));
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! What of a file was acknowledged, kept on disk, so that a repetition goes on where the import stopped.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use tokio::fs::{self, File};
+use tokio::io::AsyncWriteExt;
+use twox_hash::XxHash3_128;
+
+use super::chunk::Chunk;
+
+/// What a crash may make an import send again; each write waits for the disk.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+const EXPLANATION: &str = "\
+    # What 'eventtracker import' has sent of the file that this one is named after: the same command goes on from here.\n\
+    # While this file is there, nothing before this place is sent again; without it, all is sent anew, and counts twice\n\
+    # unless the region's ledger still remembers it (a day by default).\n\n";
+
+/// A place between two chunks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    /// Lines and bytes before it.
+    lines: u64,
+    pub(super) bytes: u64,
+    /// XXH3-128 over the keys of all chunks before it, one after another, hence over every line: no other content gets here.
+    chain: String,
+}
+
+impl Place {
+    pub(super) fn after(&self, chunk: &Chunk) -> Self {
+        let chain = XxHash3_128::oneshot(format!("{}{}", self.chain, chunk.key).as_bytes());
+        Self {
+            lines: self.lines + chunk.lines,
+            bytes: self.bytes + chunk.bytes,
+            chain: format!("{chain:032x}"),
+        }
+    }
+}
+
+/// How far everything is acknowledged, and what became of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Progress {
+    pub(super) events_accepted: u64,
+    pub(super) events_rejected: u64,
+    #[serde(rename = "up_to")]
+    pub(super) place: Place,
+}
+
+/// Answers come in any order; what counts is how far they are there without a gap.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledged {
+    pub(super) so_far: Progress,
+    /// By the byte that the chunk begins at.
+    beyond: BTreeMap<u64, Progress>,
+}
+
+impl Acknowledged {
+    pub(super) fn from(so_far: Progress) -> Self {
+        Self {
+            so_far,
+            beyond: BTreeMap::new(),
+        }
+    }
+
+    /// Adds one chunk, from byte `start` to the place in `chunk`.
+    pub(super) fn add(&mut self, start_bytes: u64, chunk: Progress) {
+        self.beyond.insert(start_bytes, chunk);
+        while let Some(next) = self.beyond.remove(&self.so_far.place.bytes) {
+            self.so_far.events_accepted += next.events_accepted;
+            self.so_far.events_rejected += next.events_rejected;
+            self.so_far.place = next.place;
+        }
+    }
+}
+
+/// What makes two runs the same import: under another key, token or region the same rows count again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    pub(super) file_bytes: u64,
+    pub(super) format: String,
+    pub(super) key_prefix: String,
+    pub(super) collector: String,
+    /// Tells tokens apart without giving them away.
+    pub(super) token_mark: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    finished: bool,
+    import: Identity,
+    acknowledged: Progress,
+}
+
+pub(super) struct Journal {
+    path: PathBuf,
+    record: Record,
+    /// `None` until the first acknowledgement is.
+    written: Option<Instant>,
+}
+
+impl Journal {
+    /// Reads the journal, or begins one.
+    ///
+    /// # Errors
+    /// A journal of another import, or one that cannot be written: nothing may be sent then.
+    pub(super) async fn open(path: PathBuf, import: Identity) -> anyhow::Result<Self> {
+        let acknowledged = match fs::read_to_string(&path).await {
+            Ok(text) => {
+                let before: Record = toml::from_str(&text).with_context(|| not_a_journal(&path))?;
+                // Where nothing is acknowledged, nothing would be missing.
+                if before.acknowledged.place.bytes > 0 {
+                    before.import.expect_same(&import, &path)?;
+                }
+                if before.finished {
+                    return Ok(Self::new(path, before));
+                }
+                before.acknowledged
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Progress::default(),
+            Err(error) => return Err(error).with_context(|| not_a_journal(&path)),
+        };
+        let record = Record {
+            finished: false,
+            import,
+            acknowledged,
+        };
+        let journal = Self::new(path, record);
+        journal.write().await.context(
+            "the journal of what is acknowledged cannot be kept: name another place for it with --journal, or go without \
+             with --no-journal",
+        )?;
+        Ok(journal)
+    }
+
+    fn new(path: PathBuf, record: Record) -> Self {
+        Self {
+            path,
+            record,
+            written: None,
+        }
+    }
+
+    pub(super) fn path(&self) -> std::path::Display<'_> {
+        self.path.display()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.record.finished
+    }
+
+    pub(super) fn acknowledged(&self) -> &Progress {
+        &self.record.acknowledged
+    }
+
+    /// Writes it down, unless that was done a moment ago.
+    pub(super) async fn note(&mut self, so_far: &Progress) -> anyhow::Result<()> {
+        if self.written.is_some_and(|at| at.elapsed() < WRITE_INTERVAL) {
+            return Ok(());
+        }
+        self.close(so_far, false).await
+    }
+
+    /// Writes it down now.
+    pub(super) async fn close(&mut self, so_far: &Progress, finished: bool) -> anyhow::Result<()> {
+        self.record.acknowledged.clone_from(so_far);
+        self.record.finished = finished;
+        self.write().await?;
+        self.written = Some(Instant::now());
+        Ok(())
+    }
+
+    /// In one step, durably.
+    async fn write(&self) -> anyhow::Result<()> {
+        let text = toml::to_string(&self.record).context("the journal's text")?;
+        let draft = with_suffix(&self.path, ".new");
+        let replace = async {
+            let mut file = File::create(&draft).await?;
+            file.write_all((EXPLANATION.to_owned() + &text).as_bytes())
+                .await?;
+            file.sync_all().await?;
+            fs::rename(&draft, &self.path).await?;
+            let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
+            File::open(directory.unwrap_or(Path::new(".")))
+                .await?
+                .sync_all()
+                .await
+        };
+        replace
+            .await
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    /// Whether the chunk from `start` to `end` was acknowledged by an earlier run.
+    ///
+    /// # Errors
+    /// The file is not what it was up to there.
+    pub(super) fn has(&self, start: &Place, end: &Place) -> anyhow::Result<bool> {
+        let before = &self.record.acknowledged.place;
+        let crosses = start.bytes < before.bytes && end.bytes > before.bytes;
+        let differs = end.bytes == before.bytes && end != before;
+        ensure!(!crosses && !differs, self.changed());
+        Ok(end.bytes <= before.bytes)
+    }
+
+    /// # Errors
+    /// The file ended before the place that it was acknowledged up to.
+    pub(super) fn expect_end(&self, end: &Place, so_far: &Progress) -> anyhow::Result<()> {
+        ensure!(*end == so_far.place, self.changed());
+        Ok(())
+    }
+
+    fn changed(&self) -> String {
+        changed(&self.path, self.record.acknowledged.place.lines)
+    }
+}
+
+impl Identity {
+    fn expect_same(&self, now: &Self, path: &Path) -> anyhow::Result<()> {
+        if self.file_bytes != now.file_bytes {
+            bail!(
+                "the file has {} bytes, and had {} when {} was begun: import what is new as a file of its own, and put \
+                 the file back as it was to go on with it",
+                now.file_bytes,
+                self.file_bytes,
+                path.display()
+            );
+        }
+        let fields = [
+            (
+                "format",
+                &self.format,
+                &now.format,
+                "repeat the command with that one",
+            ),
+            (
+                "key",
+                &self.key_prefix,
+                &now.key_prefix,
+                "repeat the command with that --key, or name another --journal",
+            ),
+            (
+                "collector",
+                &self.collector,
+                &now.collector,
+                "go on with that one: in another region the rows before would be missing. If it is one of the same \
+                 region, write its address into the journal",
+            ),
+            (
+                "token's mark",
+                &self.token_mark,
+                &now.token_mark,
+                "go on with the same token: under another one what was in flight counts again",
+            ),
+        ];
+        for (what, before, now, remedy) in fields {
+            ensure!(
+                before == now,
+                "{} belongs to another import, whose {what} is '{before}', not '{now}': {remedy}",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn changed(path: &Path, lines: u64) -> String {
+    format!(
+        "the file is not the one whose first {lines} lines {} has as imported (or they were cut by another version of \
+         this program): put it back as it was, or import what is new as a file of its own",
+        path.display()
+    )
+}
+
+fn not_a_journal(path: &Path) -> String {
+    format!(
+        "{} cannot be read as the journal of an import; without it, all is sent anew: take it away only if nothing of \
+         the file was imported, or not longer ago than the region's ledger remembers (a day by default)",
+        path.display()
+    )
+}
+
+/// Beside `path`, under its name and more.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chunk(number: u64) -> Chunk {
+        Chunk {
+            key: format!("key-{number}"),
+            body: Vec::new(),
+            event_lines: Vec::new(),
+            first_line: 0,
+            lines: number + 1,
+            bytes: 10 * (number + 1),
+        }
+    }
+
+    /// Where chunks begin and end.
+    fn places(count: u64) -> Vec<Place> {
+        (0..count).fold(vec![Place::default()], |mut places, number| {
+            let end = places[places.len() - 1].after(&chunk(number));
+            places.push(end);
+            places
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn answers_in_any_order_get_as_far_as_there_is_no_gap(
+            order in Just((0..12_usize).collect::<Vec<_>>()).prop_shuffle(),
+            answered in 0..=12_usize,
+        ) {
+            let places = places(12);
+            let mut acknowledged = Acknowledged::default();
+            for &number in &order[..answered] {
+                let end = places[number + 1].clone();
+                acknowledged.add(places[number].bytes, Progress { events_accepted: 1, events_rejected: 2, place: end });
+            }
+            let without_gap = (0..12).take_while(|number| order[..answered].contains(number)).count();
+            let count = u64::try_from(without_gap).unwrap();
+            prop_assert_eq!(&acknowledged.so_far.place, &places[without_gap]);
+            prop_assert_eq!((acknowledged.so_far.events_accepted, acknowledged.so_far.events_rejected), (count, 2 * count));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_skipped_and_other_content_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let import = Identity {
+            file_bytes: 780,
+            format: "csv".to_owned(),
+            key_prefix: "import-".to_owned(),
+            collector: "http://a".to_owned(),
+            token_mark: "none".to_owned(),
+        };
+        let places = places(12);
+        let so_far = Progress {
+            events_accepted: 7,
+            events_rejected: 1,
+            place: places[5].clone(),
+        };
+        let mut journal = Journal::open(path.clone(), import.clone()).await.unwrap();
+        journal.note(&so_far).await.unwrap();
+        let journal = Journal::open(path.clone(), import.clone()).await.unwrap();
+        assert_eq!(journal.acknowledged(), &so_far);
+        for (number, pair) in (0..).zip(places.windows(2)) {
+            assert_eq!(journal.has(&pair[0], &pair[1]).unwrap(), number < 5, "{number}");
+        }
+        let other = Place {
+            chain: "another".to_owned(),
+            ..places[5].clone()
+        };
+        assert!(journal.has(&places[4], &other).is_err(), "another content");
+        assert!(journal.has(&places[4], &places[6]).is_err(), "another cut");
+        assert!(journal.expect_end(&places[4], &so_far).is_err(), "a shorter file");
+
+        let token_mark = "12ab".to_owned();
+        let error = Journal::open(
+            path.clone(),
+            Identity {
+                token_mark,
+                ..import.clone()
+            },
+        )
+        .await
+        .err()
+        .unwrap();
+        assert!(
+            error.to_string().contains("token's mark is 'none', not '12ab'"),
+            "{error}"
+        );
+        std::fs::write(&path, "lines = 7").unwrap();
+        let error = Journal::open(path, import).await.err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains("cannot be read as the journal of an import"),
+            "{error}"
+        );
+    }
+}

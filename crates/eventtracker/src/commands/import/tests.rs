@@ -1,0 +1,231 @@
+//! Whole imports, against a collector that only takes notes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    import: Import,
+}
+
+/// Bodies by key.
+type Requests = BTreeMap<String, String>;
+
+/// Refuses the request that has `poison` in it, once and for all of the command.
+struct Collector {
+    url: String,
+    poison: Arc<Mutex<Option<&'static str>>>,
+    requests: Arc<Mutex<Requests>>,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let collector = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            poison: Arc::default(),
+            requests: Arc::default(),
+        };
+        let (poison, requests) = (Arc::clone(&collector.poison), Arc::clone(&collector.requests));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&poison), Arc::clone(&requests)));
+            }
+        });
+        collector
+    }
+
+    /// Whether all went well, and what was acknowledged.
+    async fn import(&self, format: &str, file: &Path, more: &[&str]) -> (bool, Requests) {
+        let arguments = [
+            "import",
+            "--collector",
+            &self.url,
+            "--format",
+            format,
+            file.to_str().unwrap(),
+        ];
+        let cli = Cli::parse_from([&arguments[..], more].concat());
+        let code = cli.import.run().await.unwrap();
+        let requests = std::mem::take(&mut *self.requests.lock().unwrap());
+        (code == ExitCode::SUCCESS, requests)
+    }
+
+    fn refuse(&self, poison: Option<&'static str>) {
+        *self.poison.lock().unwrap() = poison;
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    poison: Arc<Mutex<Option<&'static str>>>,
+    requests: Arc<Mutex<Requests>>,
+) {
+    let mut received = String::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = stream.read(&mut buffer).await.unwrap_or(0);
+        if read == 0 {
+            return;
+        }
+        received += std::str::from_utf8(&buffer[..read]).unwrap();
+        let Some((head, body)) = received.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            let value = lines.find(|(header, _)| header.eq_ignore_ascii_case(name));
+            value.map(|(_, value)| value.to_owned()).unwrap()
+        };
+        if body.len() < header("content-length").parse::<usize>().unwrap() {
+            continue;
+        }
+        let refused = poison.lock().unwrap().is_some_and(|poison| body.contains(poison));
+        let (status, answer) = if refused {
+            ("401 Unauthorized", r#"{"error":"no"}"#.to_owned())
+        } else {
+            let accepted = body.lines().count();
+            requests
+                .lock()
+                .unwrap()
+                .insert(header("idempotency-key"), body.to_owned());
+            ("202 Accepted", format!("{{\"accepted\":{accepted}}}"))
+        };
+        let length = answer.len();
+        let response = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{answer}");
+        stream.write_all(response.as_bytes()).await.unwrap();
+        received.clear();
+    }
+}
+
+fn csv() -> String {
+    let row = |n: u64| match n {
+        // Refused by this program, and nothing to count: both belong to a chunk.
+        7 => "a,1735689600,-1\n".to_owned(),
+        8 => "a,1735689600,0\n".to_owned(),
+        _ => format!("a,{},{}\n", 1_735_689_600 + 60 * n, 1_000_000 + n),
+    };
+    (0..95_000).fold("name,minute,count\n".to_owned(), |text, n| text + &row(n))
+}
+
+fn log() -> String {
+    let line = |n: u64| {
+        format!(
+            "h - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 {}\n",
+            1_000_000 + n
+        )
+    };
+    (0..22_000).map(line).collect()
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_has_the_requests_of_one_without_a_break() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    for (format, text, poison) in [("csv", csv(), "1045000"), ("combined", log(), "1012000")] {
+        let file = dir.path().join(format);
+        std::fs::write(&file, text).unwrap();
+        let (_, whole) = collector.import(format, &file, &["--no-journal"]).await;
+        let journal = dir.path().join("journal");
+        let journal = ["--journal", journal.to_str().unwrap()];
+
+        collector.refuse(Some(poison));
+        let (is_clean, before) = collector.import(format, &file, &journal).await;
+        assert!(
+            !is_clean && !before.is_empty() && before.len() < whole.len(),
+            "{}",
+            before.len()
+        );
+        collector.refuse(None);
+        let (_, after) = collector.import(format, &file, &journal).await;
+
+        // Later requests may have been acknowledged before the import stopped, and are sent again under their keys.
+        let (_, refused) = whole.iter().find(|(_, body)| body.contains(poison)).unwrap();
+        let is_later = |body: &str| body[poison_at(body)..] >= refused[poison_at(refused)..];
+        let rest: Requests = whole
+            .iter()
+            .filter(|(_, body)| is_later(body))
+            .map(owned)
+            .collect();
+        assert!(rest.len() > 1 && rest.len() < whole.len());
+        assert_eq!(after.keys().collect::<Vec<_>>(), rest.keys().collect::<Vec<_>>());
+        assert!(after == rest, "a key has another body");
+        let all: Requests = before.iter().chain(&after).map(owned).collect();
+        assert!(all == whole, "the two runs together are not the whole");
+
+        let (is_clean, nothing) = collector.import(format, &file, &journal).await;
+        assert!(
+            is_clean && nothing.is_empty(),
+            "what is finished is not sent again"
+        );
+        std::fs::remove_file(journal[1]).unwrap();
+    }
+}
+
+/// Where a body's first large count stands, which grows from chunk to chunk.
+fn poison_at(body: &str) -> usize {
+    body.find(":10").unwrap()
+}
+
+fn owned((key, body): (&String, &String)) -> (String, String) {
+    (key.clone(), body.clone())
+}
+
+#[tokio::test]
+async fn other_columns_and_other_formats_are_other_requests() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = Vec::new();
+    for (format, text) in [
+        ("csv", "count,name,time\n7,shop.item.sold,1763787600\n"),
+        (
+            "ndjson",
+            "{\"name\":\"shop.item.sold\",\"minute\":1763787600,\"count\":7}\n",
+        ),
+    ] {
+        let file = dir.path().join(format);
+        std::fs::write(&file, text).unwrap();
+        let (is_clean, requests) = collector.import(format, &file, &[]).await;
+        assert!(is_clean);
+        let body = "{\"name\":\"shop.item.sold\",\"count\":7,\"timestamp\":1763787600}\n";
+        assert!(requests.values().eq([body]), "{requests:?}");
+        keys.extend(requests.into_keys());
+    }
+    // Computed with the xxhash package for Python.
+    assert_eq!(
+        keys,
+        [
+            "import-ba33580cda60bf8f24302504144dc9c4",
+            "import-9d0ebec009b6ae2d35e48bc1a805297f"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_second_run_at_the_same_time_is_refused() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.csv");
+    std::fs::write(&file, "a,1735689600,1\n").unwrap();
+    let running = File::open(&file).unwrap();
+    running.lock().unwrap();
+    let cli = Cli::parse_from([
+        "import",
+        "--format",
+        "csv",
+        "--collector",
+        &collector.url,
+        file.to_str().unwrap(),
+    ]);
+    let error = cli.import.run().await.unwrap_err().to_string();
+    assert!(error.starts_with("another import of"), "{error}");
+    drop(running);
+    assert!(collector.import("csv", &file, &[]).await.0);
+}
