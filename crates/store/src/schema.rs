@@ -122,7 +122,7 @@ impl Side {
         let word = |text: String| text.split_whitespace().next().unwrap_or_default().to_owned();
         let tables = self.tables().into_iter();
         tables
-            .filter_map(|text| Some((object(&text)?.1.to_owned(), word(engine(&text)))))
+            .filter_map(|text| Some((object(&text)?.name.to_owned(), word(engine(&text)))))
             .collect()
     }
 
@@ -220,7 +220,12 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
 }
 
 async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mysql_async::Error> {
-    let Some((kind, full_name)) = object(create) else {
+    let Some(Object {
+        kind,
+        name: full_name,
+        at,
+    }) = object(create)
+    else {
         return Ok(None);
     };
     let Some((database, name)) = full_name.split_once('.') else {
@@ -234,8 +239,8 @@ async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mys
     let scratch_name = format!("{SCRATCH}.{name}");
     conn.query_drop(format!("DROP {kind} IF EXISTS {scratch_name}"))
         .await?;
-    conn.query_drop(create.replacen(full_name, &scratch_name, 1))
-        .await?;
+    let (head, tail) = (&create[..at], &create[at + full_name.len()..]);
+    conn.query_drop(format!("{head}{scratch_name}{tail}")).await?;
     let expected = show_create(conn, kind, &scratch_name)
         .await?
         .unwrap_or_default()
@@ -256,17 +261,27 @@ fn without_charset_default(create: &str) -> String {
     create.replace(" DEFAULT CHARSET=ascii COLLATE=ascii_bin", "")
 }
 
-/// What a statement creates: its kind and its full name.
-fn object(create: &str) -> Option<(&'static str, &str)> {
-    let begun = create.find("\nCREATE ").map_or(create, |at| &create[at + 1..]);
-    let named = |kind: &'static str, before: &str| {
-        let rest = begun.split_once(before)?.1;
-        Some((kind, rest.split_whitespace().next()?))
-    };
-    named("TABLE", "CREATE TABLE IF NOT EXISTS ")
-        .or_else(|| named("VIEW", "\nVIEW "))
-        .or_else(|| named("PROCEDURE", "\nPROCEDURE "))
-        .or_else(|| named("FUNCTION", "\nFUNCTION "))
+/// What a statement creates.
+struct Object<'a> {
+    kind: &'static str,
+    /// With its database.
+    name: &'a str,
+    /// Where in the statement the name begins.
+    at: usize,
+}
+
+fn object(create: &str) -> Option<Object<'_>> {
+    const BEGINNINGS: [(&str, &str); 4] = [
+        ("TABLE", "CREATE TABLE IF NOT EXISTS "),
+        ("VIEW", "\nVIEW "),
+        ("PROCEDURE", "\nPROCEDURE "),
+        ("FUNCTION", "\nFUNCTION "),
+    ];
+    BEGINNINGS.iter().find_map(|(kind, beginning)| {
+        let at = create.find(beginning)? + beginning.len();
+        let name = create[at..].split_whitespace().next()?;
+        Some(Object { kind, name, at })
+    })
 }
 
 async fn show_create(conn: &mut Conn, kind: &str, name: &str) -> Result<Option<String>, mysql_async::Error> {
@@ -299,7 +314,8 @@ mod tests {
         for side in [Side::Regional, Side::Central] {
             for statement in side.tables() {
                 assert!(
-                    object(&statement).is_some_and(|(kind, name)| kind == "TABLE" && name.contains('.')),
+                    object(&statement)
+                        .is_some_and(|object| object.kind == "TABLE" && object.name.contains('.')),
                     "{statement}"
                 );
                 assert!(!statement.contains('{'), "{statement}");
@@ -317,11 +333,7 @@ mod tests {
     fn views_reach_every_shard_once() {
         let views = Side::Central.views();
         let named: Vec<_> = views.iter().filter_map(|text| object(text)).collect();
-        assert_eq!(
-            named.iter().filter(|(kind, _)| *kind == "VIEW").count(),
-            4,
-            "{named:?}"
-        );
+        assert_eq!(named.iter().filter(|object| object.kind == "VIEW").count(), 4);
         assert_eq!(named.len(), views.len() - 1, "only the role is no object");
         let minutes = views
             .iter()

@@ -1,8 +1,10 @@
 //! Against real MariaDB servers: a batch counts once, whoever brings it and however often, and reaches the centre.
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
+mod filled;
 mod relocation;
 mod servers;
+mod views;
 
 use model::{Batch, EventId, Minute};
 use mysql_async::prelude::Queryable;
