@@ -11,6 +11,7 @@ use store::Server;
 
 use crate::servers::Servers;
 
+pub(crate) const HOUR_S: u64 = 3_600;
 pub(crate) const DAY_S: u64 = 86_400;
 
 /// What the sessions take for now: 2025-11-22, a Saturday, 05:00.
@@ -138,6 +139,21 @@ pub(crate) async fn texts(conn: &mut Conn, sql: &str) -> Vec<Vec<Option<String>>
     rows.iter()
         .map(|row| (0..row.len()).map(|n| row.get(n).unwrap()).collect())
         .collect()
+}
+
+/// Whether a number that MariaDB shows is what is known, but for the last digits of a float.
+pub(crate) fn close(text: Option<&String>, known: Option<f64>) -> bool {
+    match (text.map(|text| text.parse::<f64>().unwrap()), known) {
+        (Some(is), Some(known)) => (is - known).abs() <= known.abs() * 1e-12,
+        (is, known) => is == known,
+    }
+}
+
+/// NULL where there is nothing below.
+#[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^53")]
+pub(crate) fn ratio(above: Option<&u64>, below: Option<&u64>) -> Option<f64> {
+    let below = *below?;
+    (below > 0).then(|| above.copied().unwrap_or(0) as f64 / below as f64)
 }
 
 fn name(n: u64) -> String {

@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
 mod filled;
+mod procedures;
 mod relocation;
 mod servers;
 mod views;
+mod worked_queries;
 
 use model::{Batch, EventId, Minute};
 use mysql_async::prelude::Queryable;
