@@ -1,6 +1,7 @@
 //! Against real MariaDB servers: a batch counts once, whoever brings it and however often, and reaches the centre.
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
+mod analysts;
 mod filled;
 mod procedures;
 mod relocation;
