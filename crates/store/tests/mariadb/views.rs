@@ -6,7 +6,7 @@ use model::EventId;
 use mysql_async::prelude::Queryable;
 use store::Side;
 
-use crate::filled::{DAY_S, Filled, NOW_S, TODAY_S, date, datetime, rows, shards_of};
+use crate::filled::{DAY_S, Filled, NOW_S, TODAY_S, branches_read, date, datetime, rows, shards_of};
 use crate::servers::Servers;
 
 const EVERYTHING: (u64, u64) = (0, NOW_S);
@@ -96,6 +96,7 @@ async fn only_what_is_asked_for_is_read() {
             let read = filled.rows_read(&mut analyst, &sql).await;
             let databases: BTreeSet<_> = read.keys().map(|(database, _)| database.clone()).collect();
             assert_eq!(databases, shards_of(names), "{sql}");
+            assert_eq!(branches_read(&mut analyst, &sql).await, 2 * names.len(), "{sql}");
             for (table, &rows) in &read {
                 // Late minutes of a packed day are two.
                 let limit = if table.1 == "EventDay" {
