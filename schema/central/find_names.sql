@@ -12,6 +12,9 @@ BEGIN
     DECLARE more LONGTEXT CHARACTER SET ascii;
     DECLARE rest VARCHAR(4001) CHARACTER SET ascii COLLATE ascii_bin;
     DECLARE pattern, beginning, expression VARCHAR(4000) CHARACTER SET ascii COLLATE ascii_bin;
+    -- A pattern that takes too long to match is a warning, and matches nothing.
+    DECLARE EXIT HANDLER FOR 1139
+        CALL eventtracker.refuse(CONCAT('''', LEFT(patterns, 100), ''' has too many wildcards to be matched: use fewer'));
 
     IF patterns IS NULL OR patterns NOT REGEXP '^[A-Za-z0-9_.:/@#+%~=*?,-]+$' THEN
         CALL eventtracker.refuse(CONCAT('''', LEFT(COALESCE(patterns, 'NULL'), 100),

@@ -46,6 +46,7 @@ async fn procedures_give_what_was_counted() {
     sums(&filled, &mut analyst).await;
     slashes(&filled, &mut analyst).await;
     refusals(&mut analyst).await;
+    a_pattern_that_cannot_be_matched(&filled, &mut analyst).await;
     filled.servers.playground.stop().await;
 }
 
@@ -343,4 +344,22 @@ async fn refusals(analyst: &mut Conn) {
         let refusal = refusal(analyst, &sql).await;
         assert!(refusal.contains(sentence), "{sql}: {refusal}");
     }
+}
+
+/// The server gives up on a pattern that can match in too many ways: that is not the same as no match.
+async fn a_pattern_that_cannot_be_matched(filled: &Filled, analyst: &mut Conn) {
+    let mut root = filled.servers.centre_root().connect().await.unwrap();
+    let name = format!("{}.ba", "a".repeat(250));
+    let insert = format!(
+        "INSERT INTO bigdata_0.EventTags VALUES ({}, '{name}', 1)",
+        model::EventId::of(&name)
+    );
+    root.query_drop(insert).await.unwrap();
+    let pattern = format!("**{}.b", "a**".repeat(8));
+    let sql = call("total", &[&pattern], (TODAY_S - DAY_S, TODAY_S), "");
+    assert!(
+        refusal(analyst, &sql)
+            .await
+            .contains("has too many wildcards to be matched")
+    );
 }
