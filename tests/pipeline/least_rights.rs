@@ -9,6 +9,8 @@ use crate::rig::{Rig, one_region};
 
 async fn refused(server: &Server, sql: &str) {
     let mut conn = server.connect().await.unwrap();
+    // Analysts' sessions begin as readers, which they can change: it is rights that count.
+    conn.query_drop("SET tx_read_only = OFF").await.unwrap();
     let error = conn.query_drop(sql).await.unwrap_err();
     // 1044, 1142, 1227, 1370: access denied to a database, to a table, for lack of a global right, to a routine.
     let denied =

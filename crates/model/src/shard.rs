@@ -1,10 +1,14 @@
 //! The split of all eventIds into 32 equal ranges, one database each.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::EventId;
 
 const SHARD_COUNT: u8 = 32;
+
+/// Low bits of an eventId that do not decide its shard.
+const ID_BITS: u32 = 59;
 
 /// A range of eventIds: shard n holds those whose top five bits are n, in database `bigdata_n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +23,13 @@ impl Shard {
 
     pub fn all() -> impl Iterator<Item = Self> {
         (0..SHARD_COUNT).map(Self)
+    }
+
+    /// First and last of the eventIds that lie in it.
+    #[must_use]
+    pub fn event_ids(self) -> RangeInclusive<u64> {
+        let first = u64::from(self.0) << ID_BITS;
+        first..=first | ((1 << ID_BITS) - 1)
     }
 
     #[must_use]
@@ -45,5 +56,13 @@ mod tests {
         assert_eq!(Shard::of(EventId(1 << 59)).number(), 1);
         assert_eq!(Shard::of(EventId(u64::MAX)).to_string(), "bigdata_31");
         assert_eq!(Shard::all().count(), 32);
+        for shard in Shard::all() {
+            let (first, last) = shard.event_ids().into_inner();
+            assert_eq!(
+                (Shard::of(EventId(first)), Shard::of(EventId(last))),
+                (shard, shard)
+            );
+            assert!(last == u64::MAX || Shard::of(EventId(last + 1)).number() == shard.number() + 1);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::Shard;
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use serde::Deserialize;
 
@@ -13,6 +14,15 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 /// How long an analyst's query may run, in seconds.
 const ANALYST_STATEMENT_S_MAX: u32 = 300;
 
+/// Sessions of an analysts' account at once: a tenth of the centre's, so that the api always finds one.
+const ANALYST_SESSIONS_MAX: u32 = 20;
+
+/// The role that an analyst's account has: see `schema/central/analysts_role.sql`, and `init_connect` in
+/// `deploy/mariadb-central.cnf`.
+const ANALYSTS: &str = "eventtracker_analysts";
+
+const GRANT_ROLE: &str = "grant role eventtracker_analysts (its creator can; where that account is gone, drop the role and repeat)";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// In a region: writes counts and the ledger.
@@ -21,7 +31,7 @@ pub enum Role {
     Replication,
     /// At the centre: reads everything, and the state of replication.
     Api,
-    /// At the centre: reads everything.
+    /// At the centre: reads counts and names, and calls procedures, all within limits.
     Analyst,
     /// In a region: for the keeper of a centre, which reads clock, totals and ledger and purges applied binlogs, and for
     /// `region switch`, which moves the ledger to another server: it can add to it and cannot take from it.
@@ -78,14 +88,40 @@ impl Account {
                 .limited("set up an account", STATEMENT_LIMIT, conn.query_drop(statement))
                 .await?;
         }
+        if role == Role::Analyst {
+            let join = join_analysts(&mut conn, user);
+            admin.limited(GRANT_ROLE, STATEMENT_LIMIT, join).await?;
+        }
         Ok(())
     }
+}
+
+/// Gives the account the analysts' role, with which its sessions begin. One that has it already keeps it: only the role's
+/// creator could grant it, and a later administrator may be another.
+async fn join_analysts(conn: &mut Conn, user: &str) -> Result<(), mysql_async::Error> {
+    for host in ["localhost", "%"] {
+        let account = format!("'{user}'@'{host}'");
+        let has_it: Option<u8> = conn
+            .exec_first(
+                "SELECT 1 FROM mysql.roles_mapping WHERE User = ? AND Host = ? AND Role = ?",
+                (user, host, ANALYSTS),
+            )
+            .await?;
+        if has_it.is_none() {
+            conn.query_drop(format!("GRANT {ANALYSTS} TO {account}")).await?;
+        }
+        conn.query_drop(format!("SET DEFAULT ROLE {ANALYSTS} FOR {account}"))
+            .await?;
+    }
+    Ok(())
 }
 
 impl Role {
     fn limits(self) -> String {
         match self {
-            Self::Analyst => format!(" WITH MAX_STATEMENT_TIME {ANALYST_STATEMENT_S_MAX}"),
+            Self::Analyst => format!(
+                " WITH MAX_STATEMENT_TIME {ANALYST_STATEMENT_S_MAX} MAX_USER_CONNECTIONS {ANALYST_SESSIONS_MAX}"
+            ),
             Self::Worker | Self::Replication | Self::Api | Self::RegionalKeeper | Self::CentralKeeper => {
                 String::new()
             }
@@ -93,6 +129,8 @@ impl Role {
     }
 
     fn grants(self, account: &str) -> Vec<String> {
+        // An operator can give the role to accounts of persons, too; and the views, which it owns, read by its rights.
+        let account = if self == Self::Analyst { ANALYSTS } else { account };
         let per_shard = |rights: &str| -> Vec<String> {
             Shard::all()
                 .map(|shard| format!("GRANT {rights} ON {shard}.* TO {account}"))
@@ -150,7 +188,16 @@ impl Role {
                 ));
                 grants
             }
-            Self::Analyst => per_shard("SELECT"),
+            Self::Analyst => {
+                let mut grants = per_shard("SELECT");
+                for view in ["event_minutes", "event_days", "event_tags", "region_minutes"] {
+                    grants.push(format!(
+                        "GRANT SELECT, SHOW VIEW ON eventtracker.{view} TO {account}"
+                    ));
+                }
+                grants.push(format!("GRANT EXECUTE ON eventtracker.* TO {account}"));
+                grants
+            }
         }
     }
 }

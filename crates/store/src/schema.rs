@@ -1,15 +1,18 @@
-//! The tables, as `schema/` has them: put in place, and compared with what a server has.
+//! Tables, views and procedures, as `schema/` has them: put in place, and compared with what a server has.
 
 use std::time::Duration;
 
 use model::Shard;
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 use crate::{Error, Server};
 
 /// Longest wait for one statement of the schema.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+
+/// What follows in a statement is repeated for each shard, with UNION ALL between.
+const EACH_SHARD: &str = "-- For each shard, with UNION ALL between:\n";
 
 /// Where `check` creates what a table should look like; dropped again afterwards.
 const SCRATCH: &str = "eventtracker_schema_check";
@@ -84,6 +87,32 @@ impl Side {
         sharded.chain(once.iter().map(|&s| s.to_owned())).collect()
     }
 
+    /// What analysts read by: the role that owns it, the views, the procedures in the order in which they call each other.
+    fn views(self) -> Vec<String> {
+        let texts: &[&str] = match self {
+            Self::Regional => &[],
+            Self::Central => &[
+                sql!("central/analysts_role"),
+                sql!("central/event_minutes"),
+                sql!("central/event_days"),
+                sql!("central/event_tags_view"),
+                sql!("central/region_minutes"),
+                sql!("central/refuse"),
+                sql!("central/find_names"),
+                sql!("central/resolve"),
+                sql!("central/value_of"),
+                sql!("central/check_period"),
+                sql!("central/cut"),
+                sql!("central/counts_within"),
+                sql!("central/series"),
+                sql!("central/side_by_side"),
+                sql!("central/total"),
+                sql!("central/top_names"),
+            ],
+        };
+        texts.iter().map(|text| over_all_shards(text)).collect()
+    }
+
     /// Every table by its full name, with its engine.
     pub(crate) fn engines(self) -> Vec<(String, String)> {
         let engine = |text: &str| {
@@ -94,7 +123,7 @@ impl Side {
         let word = |text: String| text.split_whitespace().next().unwrap_or_default().to_owned();
         let tables = self.tables().into_iter();
         tables
-            .filter_map(|text| Some((table_name(&text)?.to_owned(), word(engine(&text)))))
+            .filter_map(|text| Some((object(&text)?.name.to_owned(), word(engine(&text)))))
             .collect()
     }
 
@@ -129,9 +158,28 @@ fn for_each_shard(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Puts every database and table in place; what is there already stays as it is.
+/// A view over the tables of every shard. Each branch says which eventIds it can have, and is dropped where a query asks for others.
+fn over_all_shards(text: &str) -> String {
+    let Some((head, branch)) = text.split_once(EACH_SHARD) else {
+        return text.to_owned();
+    };
+    let branches: Vec<_> = Shard::all()
+        .map(|shard| {
+            let ids = shard.event_ids();
+            branch
+                .trim_end()
+                .replace("{shard}", &shard.number().to_string())
+                .replace("{first}", &ids.start().to_string())
+                .replace("{last}", &ids.end().to_string())
+        })
+        .collect();
+    head.to_owned() + &branches.join("\nUNION ALL\n")
+}
+
+/// Puts every database, table, view and procedure in place. Tables that are there stay as they are; views and procedures,
+/// which hold nothing, are put there anew.
 ///
-/// `admin` needs the right to create databases and tables and, in a region, to switch off its binlog:
+/// `admin` needs the right to create them and, in a region, to switch off its binlog:
 /// a region's schema must not travel to the centre.
 ///
 /// # Errors
@@ -142,6 +190,7 @@ pub async fn apply(admin: &Server, side: Side) -> Result<(), Error> {
         .chain(side.databases())
         .chain(side.tables())
         .chain(side.upgrades())
+        .chain(side.views())
     {
         admin
             .limited("apply the schema", STATEMENT_LIMIT, conn.query_drop(statement))
@@ -150,7 +199,7 @@ pub async fn apply(admin: &Server, side: Side) -> Result<(), Error> {
     Ok(())
 }
 
-/// Compares every table with `schema/` and returns a sentence for each that is missing or differs; empty if all agree.
+/// Compares every table, view and procedure with `schema/` and returns a sentence for each that is missing or differs; empty if all agree.
 ///
 /// # Errors
 /// Only where the comparison itself could not be made.
@@ -165,7 +214,7 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
         ))
         .await?;
         let mut differences = Vec::new();
-        for statement in side.tables() {
+        for statement in side.tables().into_iter().chain(side.views()) {
             differences.extend(difference(&mut conn, &statement).await?);
         }
         conn.query_drop(format!("DROP DATABASE {SCRATCH}")).await?;
@@ -175,26 +224,39 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
 }
 
 async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mysql_async::Error> {
-    let Some(full_name) = table_name(create) else {
+    let Some(Object {
+        kind,
+        name: full_name,
+        at,
+    }) = object(create)
+    else {
         return Ok(None);
     };
-    let Some((_, table)) = full_name.split_once('.') else {
+    let Some((database, name)) = full_name.split_once('.') else {
         return Ok(None);
     };
-    let Some(actual) = show_create(conn, full_name).await? else {
+    let Some(actual) = show_create(conn, kind, full_name).await? else {
         return Ok(Some(format!(
             "{full_name} is missing; run 'eventtracker schema apply'"
         )));
     };
-    let scratch_name = format!("{SCRATCH}.{table}");
-    conn.query_drop(format!("DROP TABLE IF EXISTS {scratch_name}"))
+    let scratch_name = format!("{SCRATCH}.{name}");
+    conn.query_drop(format!("DROP {kind} IF EXISTS {scratch_name}"))
         .await?;
-    conn.query_drop(create.replacen(full_name, &scratch_name, 1))
-        .await?;
-    let expected = show_create(conn, &scratch_name).await?.unwrap_or_default();
+    let (head, tail) = (&create[..at], &create[at + full_name.len()..]);
+    conn.query_drop(format!("{head}{scratch_name}{tail}")).await?;
+    let expected = show_create(conn, kind, &scratch_name)
+        .await?
+        .unwrap_or_default()
+        .replace(SCRATCH, database);
     let same = comparable(&actual) == comparable(&expected);
+    let remedy = if kind == "TABLE" {
+        ""
+    } else {
+        "; run 'eventtracker schema apply'"
+    };
     Ok((!same).then(|| {
-        format!("{full_name} differs from the schema.\nit is:\n{actual}\nit should be:\n{expected}")
+        format!("{full_name} differs from the schema{remedy}.\nit is:\n{actual}\nit should be:\n{expected}")
     }))
 }
 
@@ -204,25 +266,48 @@ fn comparable(create: &str) -> String {
     table.replace(" DEFAULT CHARSET=ascii COLLATE=ascii_bin", "")
 }
 
-fn table_name(create: &str) -> Option<&str> {
-    create
-        .split_once("CREATE TABLE IF NOT EXISTS ")?
-        .1
-        .split_whitespace()
-        .next()
+/// What a statement creates.
+struct Object<'a> {
+    kind: &'static str,
+    /// With its database.
+    name: &'a str,
+    /// Where in the statement the name begins.
+    at: usize,
 }
 
-async fn show_create(conn: &mut Conn, table: &str) -> Result<Option<String>, mysql_async::Error> {
+fn object(create: &str) -> Option<Object<'_>> {
+    const BEGINNINGS: [(&str, &str); 4] = [
+        ("TABLE", "CREATE TABLE IF NOT EXISTS "),
+        ("VIEW", "\nVIEW "),
+        ("PROCEDURE", "\nPROCEDURE "),
+        ("FUNCTION", "\nFUNCTION "),
+    ];
+    BEGINNINGS.iter().find_map(|(kind, beginning)| {
+        let at = create.find(beginning)? + beginning.len();
+        let name = create[at..].split_whitespace().next()?;
+        Some(Object { kind, name, at })
+    })
+}
+
+async fn show_create(conn: &mut Conn, kind: &str, name: &str) -> Result<Option<String>, mysql_async::Error> {
     const NO_SUCH_TABLE: u16 = 1146;
     const NO_SUCH_DATABASE: u16 = 1049;
+    const NO_SUCH_ROUTINE: u16 = 1305;
+    const WRONG_KIND: u16 = 1347;
+    const MISSING: [u16; 4] = [NO_SUCH_TABLE, NO_SUCH_DATABASE, NO_SUCH_ROUTINE, WRONG_KIND];
     match conn
-        .query_first::<(String, String), _>(format!("SHOW CREATE TABLE {table}"))
+        .query_first::<Row, _>(format!("SHOW CREATE {kind} {name}"))
         .await
     {
-        Ok(row) => Ok(row.map(|(_, text)| text)),
-        Err(mysql_async::Error::Server(e)) if [NO_SUCH_TABLE, NO_SUCH_DATABASE].contains(&e.code) => Ok(None),
+        // Tables and views have their text in the second column, routines in the third, behind their sql_mode.
+        Ok(row) => Ok(row.and_then(|row| row.get(if is_routine(kind) { 2 } else { 1 }))),
+        Err(mysql_async::Error::Server(e)) if MISSING.contains(&e.code) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+fn is_routine(kind: &str) -> bool {
+    matches!(kind, "PROCEDURE" | "FUNCTION")
 }
 
 #[cfg(test)]
@@ -234,7 +319,8 @@ mod tests {
         for side in [Side::Regional, Side::Central] {
             for statement in side.tables() {
                 assert!(
-                    table_name(&statement).is_some_and(|name| name.contains('.')),
+                    object(&statement)
+                        .is_some_and(|object| object.kind == "TABLE" && object.name.contains('.')),
                     "{statement}"
                 );
                 assert!(!statement.contains('{'), "{statement}");
@@ -246,5 +332,24 @@ mod tests {
         assert_eq!(engines.len(), Side::Regional.tables().len());
         assert_eq!(Side::Central.tables().len(), 73);
         assert_eq!(Side::Central.databases().len(), 33);
+    }
+
+    #[test]
+    fn views_reach_every_shard_once() {
+        let views = Side::Central.views();
+        let named: Vec<_> = views.iter().filter_map(|text| object(text)).collect();
+        assert_eq!(named.iter().filter(|object| object.kind == "VIEW").count(), 4);
+        assert_eq!(named.len(), views.len() - 1, "only the role is no object");
+        let minutes = views
+            .iter()
+            .find(|text| text.contains("VIEW eventtracker.event_minutes "))
+            .unwrap();
+        assert_eq!(minutes.matches("UNION ALL\nSELECT").count(), 63);
+        assert!(minutes.contains(
+            "FROM bigdata_31.EventMinute\nWHERE eventId BETWEEN 17870283321406128128 AND 18446744073709551615"
+        ));
+        for text in &views {
+            assert!(!text.contains("{shard}") && !text.contains("{first}"), "{text}");
+        }
     }
 }

@@ -13,9 +13,9 @@ const ADMIN_PASSWORD: &str = "EVENTTRACKER_ADMIN_PASSWORD";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
-    /// Create what is missing: databases, tables, accounts and, at the centre, replication from each source
+    /// Create what is missing: databases, tables, views, accounts and, at the centre, replication from each source
     Apply(Target),
-    /// Compare the tables with what they should be; exit code 1 if they differ
+    /// Compare tables, views and procedures with what they should be; exit code 1 if they differ
     Check(Target),
 }
 
@@ -127,7 +127,7 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
             eprintln!("{admin}: {difference}");
         }
         if differences.is_empty() {
-            println!("{admin}: every table is as it should be");
+            println!("{admin}: every table, view and procedure is as it should be");
         } else {
             code = ExitCode::FAILURE;
         }

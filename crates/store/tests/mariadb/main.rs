@@ -1,10 +1,15 @@
 //! Against real MariaDB servers: a batch counts once, whoever brings it and however often, and reaches the centre.
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
+mod analysts;
+mod filled;
 mod packing;
+mod procedures;
 mod relocation;
 mod retention;
 mod servers;
+mod views;
+mod worked_queries;
 
 use model::{Batch, EventId, Minute};
 use mysql_async::prelude::Queryable;

@@ -1,0 +1,196 @@
+//! The views for analysts: what they show is what was counted, whatever form it lies in, and they read no more than they must.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::EventId;
+use mysql_async::prelude::Queryable;
+use store::Side;
+
+use crate::filled::{DAY_S, Filled, NOW_S, TODAY_S, branches_read, date, datetime, rows, shards_of};
+use crate::servers::Servers;
+
+const EVERYTHING: (u64, u64) = (0, NOW_S);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_count_is_in_both_views() {
+    let mut filled = Filled::start().await;
+    let mut analyst = filled.analyst().await;
+    let known: BTreeMap<_, _> = filled
+        .names
+        .iter()
+        .filter(|(_, counts)| !counts.is_empty())
+        .map(|(name, counts)| (EventId::of(name).0, (counts.values().sum::<u64>(), counts.len())))
+        .collect();
+    let minutes = "SELECT eventId, CAST(SUM(count) AS UNSIGNED), COUNT(DISTINCT createDate) \
+        FROM eventtracker.event_minutes GROUP BY eventId";
+    let shown: BTreeMap<_, _> = rows(&mut analyst, minutes)
+        .await
+        .into_iter()
+        .map(|(id, sum, minutes): (u64, u64, usize)| (id, (sum, minutes)))
+        .collect();
+    assert!(shown == known, "event_minutes differs from what was counted");
+
+    let days = "SELECT DATE_FORMAT(day, '%Y-%m-%d'), CAST(SUM(total) AS UNSIGNED) FROM eventtracker.event_days GROUP BY day";
+    let shown: BTreeMap<String, u64> = rows(&mut analyst, days).await.into_iter().collect();
+    let known = filled.buckets(|_| true, EVERYTHING, DAY_S);
+    let known: BTreeMap<_, _> = known.into_iter().map(|(day, sum)| (date(day), sum)).collect();
+    assert_eq!(shown, known);
+
+    // Minutes lie where they were counted, in UTC, in a session that lives by another time.
+    let id = EventId::of("web.requests");
+    let counts = &filled.names["web.requests"];
+    for time_zone in ["+00:00", "+05:00", "-11:00"] {
+        rows::<u8>(&mut analyst, &format!("SET time_zone = '{time_zone}'")).await;
+        for range in [(TODAY_S - 4 * DAY_S, TODAY_S - DAY_S), (TODAY_S - DAY_S, NOW_S)] {
+            let sql = format!(
+                "SELECT DATE_FORMAT(createDate, '%Y-%m-%d %H:%i:%s'), DATE_FORMAT(MIN(day), '%Y-%m-%d'), CAST(SUM(count) AS UNSIGNED) \
+                 FROM eventtracker.event_minutes WHERE eventId = {id} AND createDate >= '{}' AND createDate < '{}' GROUP BY createDate",
+                datetime(range.0),
+                datetime(range.1)
+            );
+            let shown: BTreeSet<(String, String, u64)> = rows(&mut analyst, &sql).await.into_iter().collect();
+            let known = counts.range(range.0..range.1);
+            let known: BTreeSet<_> = known.map(|(&m, &count)| (datetime(m), date(m), count)).collect();
+            assert!(shown == known, "{time_zone}: {sql}");
+        }
+        let regions = format!(
+            "SELECT CAST(SUM(count) AS UNSIGNED) FROM eventtracker.region_minutes WHERE createDate >= '{}' AND createDate < '{}'",
+            datetime(TODAY_S - DAY_S),
+            datetime(TODAY_S)
+        );
+        let sum: Vec<u64> = rows(&mut analyst, &regions).await;
+        assert_eq!(
+            sum,
+            [filled.sum(|_| true, (TODAY_S - DAY_S, TODAY_S))],
+            "{time_zone}"
+        );
+    }
+    filled.servers.playground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_asked_for_is_read() {
+    let mut filled = Filled::start().await;
+    let mut analyst = filled.analyst().await;
+    let (a, b) = ("web.requests", "shop.item.sold");
+    let (id_a, id_b) = (EventId::of(a), EventId::of(b));
+    let week = format!(
+        "day >= '{}' AND day < '{}'",
+        date(TODAY_S - 9 * DAY_S),
+        date(TODAY_S - 2 * DAY_S)
+    );
+    rows::<u8>(&mut analyst, &format!("SET @id = {id_a}, @other = {id_b}")).await;
+    let unpacked = |name: &str| filled.names[name].range(TODAY_S - DAY_S..).count() as u64;
+    for (condition, names) in [
+        (format!("eventId = {id_a}"), &[a][..]),
+        ("eventId = @id".to_owned(), &[a]),
+        (
+            "eventId = CAST(CONV(LEFT(MD5('web.requests'), 16), 16, 10) AS UNSIGNED)".to_owned(),
+            &[a],
+        ),
+        (format!("eventId IN ({id_a}, {id_b})"), &[a, b]),
+        ("eventId IN (@id, @other)".to_owned(), &[a, b]),
+    ] {
+        for view in ["event_minutes", "event_days"] {
+            let sql = format!("SELECT * FROM eventtracker.{view} WHERE {condition} AND {week}");
+            let read = filled.rows_read(&mut analyst, &sql).await;
+            let databases: BTreeSet<_> = read.keys().map(|(database, _)| database.clone()).collect();
+            assert_eq!(databases, shards_of(names), "{sql}");
+            assert_eq!(branches_read(&mut analyst, &sql).await, 2 * names.len(), "{sql}");
+            for (table, &rows) in &read {
+                // Late minutes of a packed day are two.
+                let limit = if table.1 == "EventDay" {
+                    8
+                } else {
+                    unpacked(a).max(unpacked(b)) + 3
+                };
+                assert!(rows <= limit, "{sql} read {rows} rows of {table:?}");
+            }
+        }
+    }
+    filled.servers.playground.stop().await;
+}
+
+/// The largest counts there can be, in both forms.
+#[tokio::test(flavor = "multi_thread")]
+async fn saturated_counts_are_shown_exactly() {
+    const MAX: u64 = u64::MAX;
+    let mut servers = Servers::start().await;
+    let mut root = servers.centre_root().connect().await.unwrap();
+    let dense = format!("[{MAX}{},{MAX}]", ",0".repeat(1438));
+    let sparse = format!("[[0,1],[1439,{MAX}]]");
+    for (day, total, counts) in [("2025-01-01", MAX, dense), ("2025-01-02", MAX, sparse)] {
+        let insert = format!("INSERT INTO bigdata_0.EventDay VALUES ('{day}', 5, {total}, '{counts}')");
+        root.query_drop(insert).await.unwrap();
+    }
+    let insert = format!(
+        "INSERT INTO bigdata_0.EventMinute VALUES (5, '2025-01-03 00:00:00', {MAX}), (5, '2025-01-03 00:01:00', 7)"
+    );
+    root.query_drop(insert).await.unwrap();
+    let mut analyst = servers.analyst().connect().await.unwrap();
+    let minutes = "SELECT DATE_FORMAT(createDate, '%d %H:%i'), count FROM eventtracker.event_minutes WHERE eventId = 5 ORDER BY createDate";
+    let shown: Vec<(String, u64)> = rows(&mut analyst, minutes).await;
+    let known = [
+        ("01 00:00", MAX),
+        ("01 23:59", MAX),
+        ("02 00:00", 1),
+        ("02 23:59", MAX),
+        ("03 00:00", MAX),
+        ("03 00:01", 7),
+    ];
+    assert_eq!(shown, known.map(|(at, count)| (at.to_owned(), count)));
+    let sum: Vec<String> = rows(
+        &mut analyst,
+        "SELECT SUM(count) FROM eventtracker.event_minutes WHERE eventId = 5",
+    )
+    .await;
+    assert_eq!(sum, [(4 * u128::from(MAX) + 8).to_string()]);
+    let day: Vec<u64> = rows(
+        &mut analyst,
+        "SELECT total FROM eventtracker.event_days WHERE day = '2025-01-03'",
+    )
+    .await;
+    assert_eq!(day, [MAX], "a day's total saturates, as a packed day's does");
+    servers.playground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_and_procedures_that_differ_are_named_and_put_right() {
+    let mut servers = Servers::start().await;
+    let root = servers.centre_root();
+    assert_eq!(
+        store::check(&root, Side::Central).await.unwrap(),
+        Vec::<String>::new()
+    );
+    let mut conn = root.connect().await.unwrap();
+    for sql in [
+        "DROP VIEW eventtracker.event_days",
+        "DROP PROCEDURE eventtracker.total",
+        "DROP FUNCTION eventtracker.value_of",
+        "CREATE OR REPLACE VIEW eventtracker.event_minutes AS SELECT * FROM bigdata_0.EventMinute",
+        "ALTER PROCEDURE eventtracker.series SQL SECURITY DEFINER",
+    ] {
+        conn.query_drop(sql).await.unwrap();
+    }
+    let differences = store::check(&root, Side::Central).await.unwrap();
+    let heads: Vec<_> = differences
+        .iter()
+        .map(|text| text.split(['.', ';']).take(2).collect::<Vec<_>>().join("."))
+        .collect();
+    assert_eq!(
+        heads,
+        [
+            "eventtracker.event_minutes differs from the schema",
+            "eventtracker.event_days is missing",
+            "eventtracker.value_of is missing",
+            "eventtracker.series differs from the schema",
+            "eventtracker.total is missing",
+        ]
+    );
+    store::apply(&root, Side::Central).await.unwrap();
+    assert_eq!(
+        store::check(&root, Side::Central).await.unwrap(),
+        Vec::<String>::new()
+    );
+    servers.playground.stop().await;
+}
