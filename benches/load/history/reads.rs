@@ -112,15 +112,24 @@ impl Reads {
         let mut lines = Vec::new();
         for case in &CASES {
             let mut line = vec![case.what.to_owned()];
+            let mut medians = Vec::new();
             for store in [Store::Packed, Store::Rows, Store::Victoria] {
-                for clients in [1, CLIENTS] {
-                    line.push(bench.latency(case, store, clients).await?);
-                }
+                let alone = bench.latency(case, store, 1).await?;
+                let crowd = bench.latency(case, store, CLIENTS).await?;
+                medians.push(alone.as_ref().map(|alone| alone.quantile(0.5).as_secs_f64()));
+                line.extend([alone, crowd].map(|all| all.map_or_else(|| "-".to_owned(), |all| shown(&all))));
             }
-            lines
-                .push(<[String; 7]>::try_from(line).map_err(|_| anyhow::anyhow!("a line has seven fields"))?);
+            for other in [medians[1], medians[2]] {
+                let ratio = medians[0]
+                    .zip(other)
+                    .map(|(packed, other)| format!("{:.2}", packed / other));
+                line.push(ratio.unwrap_or_default());
+            }
+            lines.push(<[String; 9]>::try_from(line).map_err(|_| anyhow::anyhow!("a line has nine fields"))?);
         }
-        println!("\nmedian / 99th percentile in ms, alone and with {CLIENTS} clients");
+        println!(
+            "\nmedian / 99th percentile in ms, alone and with {CLIENTS} clients, and the median alone as a part of the others'"
+        );
         let header = [
             "",
             "packed",
@@ -129,6 +138,8 @@ impl Reads {
             "8 clients",
             "VictoriaMetrics",
             "8 clients",
+            "of rows",
+            "of VictoriaMetrics",
         ];
         println!("{}", table(header, lines));
         if let Some(victoria) = victoria {
@@ -284,7 +295,12 @@ impl Bench {
         }
     }
 
-    async fn latency(self: &Arc<Self>, case: &Case, store: Store, clients: usize) -> Result<String> {
+    async fn latency(
+        self: &Arc<Self>,
+        case: &Case,
+        store: Store,
+        clients: usize,
+    ) -> Result<Option<Durations>> {
         // A row takes a hundred times as long as a number.
         let requests = if store == Store::Rows {
             case.requests.min(40)
@@ -295,7 +311,7 @@ impl Bench {
             .map(|number| self.url(case, store, number))
             .collect();
         let Some(urls) = urls else {
-            return Ok("-".to_owned());
+            return Ok(None);
         };
         if store != Store::Victoria {
             let text = self.client.get(&urls[0]).send().await?.text().await?;
@@ -329,7 +345,7 @@ impl Bench {
         while let Some(durations) = tasks.join_next().await {
             all.merge(&durations??)?;
         }
-        Ok(shown(&all))
+        Ok(Some(all))
     }
 }
 
