@@ -9,7 +9,7 @@ PROCEDURE eventtracker.cut (
     IN series INT,
     OUT listed LONGTEXT CHARACTER SET ascii,
     OUT counted LONGTEXT CHARACTER SET ascii)
-    NO SQL
+    READS SQL DATA
     SQL SECURITY INVOKER
 BEGIN
     -- As many rows as a spreadsheet or a plot bears.
@@ -44,6 +44,7 @@ BEGIN
             WHEN step = '1w' THEN 'TIMESTAMP(day - INTERVAL WEEKDAY(day) DAY)'
             ELSE CONCAT('createDate - INTERVAL (HOUR(createDate) * 60 + MINUTE(createDate)) % ', width, ' MINUTE') END;
     END IF;
+    CALL eventtracker.check_kept(first_bucket);
     IF buckets * series > rows_max THEN
         CALL eventtracker.refuse(CONCAT(buckets, ' buckets of ', series, ' series are more than ', rows_max, ' rows: take a longer step, a shorter period or fewer names'));
     END IF;

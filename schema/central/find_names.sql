@@ -6,8 +6,8 @@ PROCEDURE eventtracker.find_names (IN patterns VARCHAR(4000) CHARACTER SET utf8m
     READS SQL DATA
     SQL SECURITY INVOKER
 BEGIN
-    -- Beyond 999 the optimizer turns IN into a join, and every shard is read.
-    DECLARE names_max INT DEFAULT 500;
+    -- Beyond 999, and side_by_side() puts two such lists into one, the optimizer turns IN into a join, and every shard is read.
+    DECLARE names_max INT DEFAULT 499;
     DECLARE found, found_more INT DEFAULT 0;
     DECLARE more LONGTEXT CHARACTER SET ascii;
     DECLARE rest VARCHAR(4001) CHARACTER SET ascii COLLATE ascii_bin;
@@ -16,7 +16,7 @@ BEGIN
     DECLARE EXIT HANDLER FOR 1139
         CALL eventtracker.refuse(CONCAT('''', LEFT(patterns, 100), ''' has too many wildcards to be matched: use fewer'));
 
-    IF patterns IS NULL OR patterns NOT REGEXP '^[A-Za-z0-9_.:/@#+%~=*?,-]+$' THEN
+    IF patterns IS NULL OR patterns NOT REGEXP '^[A-Za-z0-9_.:/@#+%~=*?,-]+\\z' THEN
         CALL eventtracker.refuse(CONCAT('''', LEFT(COALESCE(patterns, 'NULL'), 100),
             ''' is no name or pattern: these consist of A-Z a-z 0-9 _ - . : / @ # + % ~ =, the wildcards * ** ?, and commas between several'));
     END IF;

@@ -37,6 +37,10 @@ BEGIN
     IF numerator = '' OR denominator = '' THEN
         CALL eventtracker.refuse(CONCAT('''', LEFT(asked, 100), ''' or a part of it matches no name'));
     END IF;
+    -- As many as find_names() takes: both lists are put behind one IN.
+    IF CHAR_LENGTH(CONCAT(numerator, denominator)) - CHAR_LENGTH(REPLACE(CONCAT(numerator, denominator), ',', '')) + 2 > 499 THEN
+        CALL eventtracker.refuse(CONCAT('\'', LEFT(asked, 100), '\' matches more than 499 names: use narrower patterns'));
+    END IF;
     IF denominator IS NOT NULL AND LOCATE(',', asked) > 0 THEN
         CALL eventtracker.refuse(CONCAT('''', LEFT(asked, 100), ''' mixes a ratio with a list: ask for one ratio'));
     END IF;

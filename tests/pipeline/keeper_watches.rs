@@ -189,8 +189,7 @@ async fn failures(rig: &Rig) -> u64 {
 
 /// A figure of the keeper's metrics.
 async fn figure(rig: &Rig, name: &str, labels: &[&str]) -> Option<String> {
-    let base = format!("http://127.0.0.1:{}", rig.description().central.port + 1);
-    let metrics = rig.metrics(&base).await;
+    let metrics = rig.metrics(&rig.keeper()).await;
     let line = metrics
         .lines()
         .find(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)))?;

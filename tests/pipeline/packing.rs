@@ -164,20 +164,21 @@ async fn expect_tampering_is_found(rig: &Rig, audit: &[&str]) {
     }
 }
 
-/// Another keeper of the same centre, which packs as the first one does.
-fn second_keeper(rig: &Rig) -> Child {
+/// Another keeper of the same centre, which packs as the first one does, and where it listens.
+fn second_keeper(rig: &Rig) -> (Child, String) {
     let config = std::fs::read_to_string(rig.config("central")).unwrap();
     let mut config: toml::Table = config.parse().unwrap();
-    let port = playground::free_port(1).unwrap();
-    config["keeper"]["listen"] = toml::Value::String(format!("127.0.0.1:{port}"));
+    let address = format!("127.0.0.1:{}", playground::free_port(1).unwrap());
+    config["keeper"]["listen"] = toml::Value::String(address.clone());
     let path = rig.data_dir().join("second-keeper.toml");
     std::fs::write(&path, config.to_string()).unwrap();
-    Command::new(PROGRAM)
+    let keeper = Command::new(PROGRAM)
         .args(["keeper", "--config", path.to_str().unwrap()])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .unwrap()
+        .unwrap();
+    (keeper, format!("http://{address}"))
 }
 
 /// The senders' minutes are a year old: all that they send comes late for a day that is packed again and again.
@@ -185,7 +186,7 @@ fn second_keeper(rig: &Rig) -> Child {
 async fn two_keepers_pack_while_keeper_and_centre_are_killed() {
     let rig = Rig::start(two_of_each(two_regions())).await;
     exact_under_load(rig, async |rig, progress, _| {
-        let mut keeper = second_keeper(rig);
+        let (mut keeper, address) = second_keeper(rig);
         for kill in 0..KILLS {
             progress_by(progress, 100).await;
             let victim = |description: &Description| match kill % 2 {
@@ -202,11 +203,14 @@ async fn two_keepers_pack_while_keeper_and_centre_are_killed() {
         }
         progress_by(progress, 100).await;
         assert!(keeper.try_wait().unwrap().is_none(), "the second keeper goes on");
-        wait_until("days to be packed", async || {
-            let mut conn = centre::connect(&rig.description().central).await;
-            match centre::rows(&mut conn).await {
-                (_, days) if days > 0 => Ok(()),
-                other => Err(format!("{other:?}")),
+        wait_until("both keepers to pack", async || {
+            let mut packed = Vec::new();
+            for keeper in [&address, &rig.keeper()] {
+                packed.push(rig.counter(keeper, "keeper_packed_minutes_total").await);
+            }
+            match packed.contains(&0) {
+                true => Err(format!("minutes packed: {packed:?}")),
+                false => Ok(()),
             }
         })
         .await;

@@ -193,6 +193,11 @@ impl Rig {
         )
     }
 
+    /// Where the keeper serves its metrics.
+    pub(crate) fn keeper(&self) -> String {
+        format!("http://127.0.0.1:{}", self.description().central.port + 1)
+    }
+
     pub(crate) async fn tube(&self, region: &str) -> TubeState {
         let address = self.description().regions[region].beanstalkd.parse().unwrap();
         queue::heads(&queue::Config {

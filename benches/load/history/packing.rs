@@ -67,6 +67,10 @@ impl Packing {
         let load = tokio::spawn(load(self.rate, pipeline.collectors(), stop.clone()));
         let late = tokio::spawn(late(self.late_target(pipeline).await?, stop.clone()));
 
+        let alone = Duration::from_secs(self.seconds.into());
+        let begun = Instant::now();
+        let without = phase(&mut conn, async |_| Ok(begun.elapsed() >= alone)).await?;
+        let longest_without = status(&mut conn, "Innodb_row_lock_time_max").await?;
         keeper.go_on()?;
         let begun = Instant::now();
         let with = phase(&mut conn, async |_| {
@@ -79,15 +83,23 @@ impl Packing {
         .await?;
         let took = begun.elapsed();
         let longest = status(&mut conn, "Innodb_row_lock_time_max").await?;
-        keeper.stop()?;
-        let alone = Duration::from_secs(self.seconds.into());
-        let begun = Instant::now();
-        let without = phase(&mut conn, async |_| Ok(begun.elapsed() >= alone)).await?;
-        keeper.go_on()?;
         stop.cancel();
         load.await??;
         let late = late.await??;
 
+        self.print(
+            points,
+            took,
+            late,
+            &[("without packing", without), ("while packing", with)],
+        );
+        println!(
+            "longest wait for a row: {longest_without} ms before, {longest} ms in the end (the keeper never waits, so it was replication's)"
+        );
+        Ok(())
+    }
+
+    fn print(&self, points: u64, took: Duration, late: u64, phases: &[(&str, Phase)]) {
         println!(
             "{} minutes of {} names packed in {:.1} s beside {} events/s and {} late rows: {} points/s",
             grouped(float(points)),
@@ -97,21 +109,21 @@ impl Packing {
             grouped(float(late)),
             grouped(per_s(points, took))
         );
-        let line = |what: &str, phase: &Phase| {
+        let lines = phases.iter().map(|(what, phase)| {
             let mean = if phase.waits > 0 {
                 float(phase.wait_ms) / float(phase.waits)
             } else {
                 0.0
             };
             [
-                what.to_owned(),
+                (*what).to_owned(),
                 ms(phase.lag.quantile(0.5)),
                 ms(phase.lag.quantile(0.99)),
                 ms(phase.lag.max()),
                 phase.waits.to_string(),
                 format!("{mean:.1} ms"),
             ]
-        };
+        });
         let header = [
             "lag of the centre",
             "median",
@@ -120,17 +132,7 @@ impl Packing {
             "row waits",
             "mean wait",
         ];
-        println!(
-            "\n{}",
-            table(
-                header,
-                [line("while packing", &with), line("without packing", &without)]
-            )
-        );
-        println!(
-            "longest wait for a row until all was packed: {longest} ms (the keeper itself never waits, so it was replication's)"
-        );
-        Ok(())
+        println!("\n{}", table(header, lines));
     }
 
     async fn fill(&self, conn: &mut Conn) -> Result<u64> {

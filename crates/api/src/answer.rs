@@ -113,7 +113,7 @@ impl Answer {
                 let Series { name, sums } = &self.series[*at];
                 let comma = if *at > 0 { "," } else { "" };
                 let quoted = serde_json::json!(name.name);
-                let total: u128 = sums.iter().sum();
+                let total: u128 = (0..sums.len()).filter_map(|index| self.shown(*at, index)).sum();
                 format!(
                     r#"{comma}{{"name":{quoted},"event_id":"{}","total":{total},"points":["#,
                     name.id
@@ -161,16 +161,22 @@ impl Answer {
         }
     }
 
+    fn shown(&self, at: usize, index: usize) -> Option<u128> {
+        shown(
+            self.series[at].sums[index],
+            self.buckets.edges(index),
+            &self.extent,
+        )
+    }
+
     fn points(
         &self,
         at: usize,
         range: &Range<usize>,
     ) -> impl Iterator<Item = (usize, i64, Option<u128>)> + use<'_> {
-        range.clone().map(move |index| {
-            let edges = self.buckets.edges(index);
-            let sum = self.series[at].sums[index];
-            (index, edges.0, shown(sum, edges, &self.extent))
-        })
+        range
+            .clone()
+            .map(move |index| (index, self.buckets.edges(index).0, self.shown(at, index)))
     }
 }
 

@@ -78,7 +78,7 @@ pub async fn run(
         others,
         account,
     } = charge;
-    let [audited, packed] = [Findings::default(), Findings::default()];
+    let [audited, packed, dropped] = [(); 3].map(|()| Findings::default());
     let mut keeper = Keeper {
         centre: Post::new(centre.clone()),
         status: Central::new(&centre)?,
@@ -101,10 +101,15 @@ pub async fn run(
     };
     let [audit_interval, pack_interval] =
         [config.audit_interval_s, config.pack_interval_s].map(|seconds| Duration::from_secs(seconds.into()));
-    let findings = [&audited, &packed];
+    let findings = [&audited, &packed, &dropped];
     tokio::join!(
         audits::run(&centre, &account, audit_interval, &audited, &shutdown),
-        packing::run(&centre, (pack_interval, config.keep_months), &packed, &shutdown),
+        packing::run(&centre, pack_interval, &packed, &shutdown),
+        async {
+            if let Some(months) = config.keep_months {
+                retention::run(&centre, months, &dropped, &shutdown).await;
+            }
+        },
         keeper.passes(&findings, &shutdown),
     );
     Ok(())

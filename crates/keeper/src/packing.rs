@@ -1,16 +1,14 @@
 //! Closed days are packed, slice by slice, oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use model::{Day, EventId, Shard};
-use store::{Alarm, Error, OpenName, Packed, Packer, Post, Server};
+use store::{Alarm, Error, MINUTES_PER_TRANSACTION_MAX, OpenName, Packed, Packer, Post, Server};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::alarm;
 use crate::findings::Findings;
-use crate::retention;
 
 /// A day is packed so long after its end: most of what comes late has come, and each row is written once. By then, and with this to
 /// spare, it is packed within the three hours that are promised.
@@ -22,29 +20,34 @@ const SLICE_TARGET: Duration = Duration::from_millis(20);
 /// Names of rare events in one transaction: some 60 kB of SQL.
 const NAMES_PER_SLICE_MAX: usize = 500;
 
-/// Passes in a row after which rows that are always held by somebody are an alarm.
+/// How long a pass stays with one day. Then another begins, so that what has come late meanwhile for older days is not late for long.
+const DAY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Passes in a row in which somebody held a name's rows, after which that is an alarm.
 const PASSES_HELD_MAX: u32 = 4;
 
 struct Packing {
     packer: Packer,
     centre: Post,
     names_per_slice: usize,
-    passes_held: u32,
+    /// Names that the last passes could not pack, and how many passes.
+    held: BTreeMap<(Shard, EventId), u32>,
     shutdown: CancellationToken,
 }
 
 /// What a pass could not pack.
 #[derive(Default)]
 struct Left {
-    names: u64,
+    is_at_its_end: bool,
+    names: BTreeSet<(Shard, EventId)>,
     oldest: Option<Day>,
     unreadable: Option<Error>,
 }
 
-/// Makes a pass every `interval` until `shutdown`, and then drops what is older than `keep_months`.
+/// Makes a pass every `interval` until `shutdown`; after one that did not get to its end, at once.
 pub(crate) async fn run(
     centre: &Server,
-    (interval, keep_months): (Duration, Option<NonZeroU32>),
+    interval: Duration,
     findings: &Findings,
     shutdown: &CancellationToken,
 ) {
@@ -52,26 +55,19 @@ pub(crate) async fn run(
         packer: Packer::new(centre.clone()),
         centre: Post::new(centre.clone()),
         names_per_slice: 1,
-        passes_held: 0,
+        held: BTreeMap::new(),
         shutdown: shutdown.clone(),
     };
+    let mut pause = interval;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         let outcome = packing.pass().await;
-        let mut alarms = packing.alarms(outcome);
-        if let Some(months) = keep_months
-            && let Err(error) = packing.drop_old(months).await
-        {
-            let sentence = format!(
-                "days that should be dropped are still there: {}",
-                error.with_causes()
-            );
-            alarms.push(alarm("", "retention", sentence));
-        }
-        findings.set(alarms);
+        let is_at_its_end = outcome.as_ref().map_or(true, |left| left.is_at_its_end);
+        pause = if is_at_its_end { interval } else { Duration::ZERO };
+        findings.set(packing.alarms(outcome));
     }
 }
 
@@ -87,9 +83,7 @@ impl Packing {
             open.insert(shard, self.packer.open_names(shard, before).await?);
         }
         let mut done = BTreeSet::<OpenName>::new();
-        while let Some(day) = open.values().flatten().map(|name| name.day).min()
-            && !self.shutdown.is_cancelled()
-        {
+        while let Some(day) = open.values().flatten().map(|name| name.day).min() {
             done.retain(|name| name.day == day);
             let mut queues = BTreeMap::<Shard, Vec<EventId>>::new();
             for (&shard, names) in &open {
@@ -99,38 +93,40 @@ impl Packing {
                 }
             }
             let shards: Vec<Shard> = queues.keys().copied().collect();
-            self.pack_day(day, queues, &mut left).await?;
+            if !self.pack_day(day, queues, &mut left).await? {
+                return Ok(left);
+            }
             for shard in shards {
                 let names = self.packer.open_names(shard, before).await?.into_iter();
                 let names = names.filter(|name| name.day >= day && !done.contains(name));
                 open.insert(shard, names.collect());
             }
         }
+        left.is_at_its_end = true;
         Ok(left)
     }
 
-    async fn drop_old(&mut self, months: NonZeroU32) -> Result<(), Error> {
-        let now_s = self.centre.clock().await?.unix_ms().div_euclid(1000);
-        retention::pass(&mut self.centre, months.get(), Day::containing(now_s)).await
-    }
-
+    /// Whether all of it was tried.
     async fn pack_day(
         &mut self,
         day: Day,
         mut queues: BTreeMap<Shard, Vec<EventId>>,
         left: &mut Left,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let begun = Instant::now();
+        // Of another day's names the next may have a thousand times as many minutes.
+        self.names_per_slice = 1;
         while !queues.is_empty() {
             for (&shard, ids) in &mut queues {
-                if self.shutdown.is_cancelled() {
-                    return Ok(());
+                if self.shutdown.is_cancelled() || begun.elapsed() > DAY_TIME_MAX {
+                    return Ok(false);
                 }
                 let slice: Vec<EventId> = ids.drain(..self.names_per_slice.min(ids.len())).collect();
                 self.pack_slice(shard, day, slice, left).await?;
             }
             queues.retain(|_, ids| !ids.is_empty());
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Packs a slice, by halves where somebody holds one of its rows: only that name is left for the next pass.
@@ -159,6 +155,9 @@ impl Packing {
                     if ids.len() == self.names_per_slice {
                         self.names_per_slice = next_size(self.names_per_slice, elapsed);
                     }
+                    if minutes >= MINUTES_PER_TRANSACTION_MAX {
+                        slices.push(ids);
+                    }
                 }
                 Ok(Packed::Held) | Err(Error::PackedDay { .. }) if ids.len() > 1 => {
                     slices.push(ids.split_off(ids.len() / 2));
@@ -166,10 +165,10 @@ impl Packing {
                 }
                 Ok(Packed::Held) => {
                     metrics::counter!("keeper_packing_held_total").increment(1);
-                    left.put(day);
+                    left.put(shard, day, ids[0]);
                 }
                 Err(error @ Error::PackedDay { .. }) => {
-                    left.put(day);
+                    left.put(shard, day, ids[0]);
                     left.unreadable.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
@@ -183,15 +182,12 @@ impl Packing {
     fn alarms(&mut self, outcome: Result<Left, Error>) -> Vec<Alarm> {
         let trouble = match outcome {
             Ok(left) => {
-                self.passes_held = if left.oldest.is_some() {
-                    self.passes_held + 1
-                } else {
-                    0
-                };
+                let passes = |name| self.held.get(name).map_or(1, |passes| passes + 1);
+                self.held = left.names.iter().map(|name| (*name, passes(name))).collect();
                 let first_open = left.oldest.map_or(0, Day::unix_s);
                 metrics::gauge!("keeper_packing_left_day_seconds")
                     .set(i32::try_from(first_open).unwrap_or(i32::MAX));
-                left.trouble(self.passes_held)
+                left.trouble(&self.held)
             }
             Err(error) => {
                 metrics::counter!("keeper_packing_failures_total").increment(1);
@@ -207,20 +203,20 @@ impl Packing {
 }
 
 impl Left {
-    fn put(&mut self, day: Day) {
-        self.names += 1;
+    fn put(&mut self, shard: Shard, day: Day, id: EventId) {
+        self.names.insert((shard, id));
         self.oldest = Some(self.oldest.map_or(day, |oldest| oldest.min(day)));
     }
 
-    fn trouble(&self, passes_held: u32) -> Option<String> {
+    fn trouble(&self, held: &BTreeMap<(Shard, EventId), u32>) -> Option<String> {
         if let Some(error) = &self.unreadable {
             return Some(error.with_causes());
         }
-        let day = self.oldest.filter(|_| passes_held >= PASSES_HELD_MAX)?;
+        let names = held.values().filter(|&&passes| passes >= PASSES_HELD_MAX).count();
+        let day = self.oldest.filter(|_| names > 0)?;
         Some(format!(
-            "rows of {} names, the oldest of {day}, were held by other transactions in {passes_held} passes; look at \
-             information_schema.INNODB_TRX",
-            self.names
+            "rows of {names} names were held by other transactions in {PASSES_HELD_MAX} passes or more, the oldest is of {day}; \
+             look at information_schema.INNODB_TRX"
         ))
     }
 }
@@ -251,13 +247,13 @@ mod tests {
     #[test]
     fn held_rows_are_an_alarm_only_when_they_stay_so() {
         let mut left = Left::default();
-        assert_eq!(left.trouble(9), None);
-        left.put(Day::containing(86_400));
-        assert_eq!(left.trouble(PASSES_HELD_MAX - 1), None);
-        let sentence = left.trouble(PASSES_HELD_MAX).unwrap();
-        assert!(
-            sentence.starts_with("rows of 1 names, the oldest of 1970-01-02"),
-            "{sentence}"
-        );
+        let id = EventId::of("a");
+        let name = (Shard::of(id), id);
+        left.put(name.0, Day::containing(86_400), id);
+        let trouble = |passes| left.trouble(&BTreeMap::from([(name, passes)]));
+        assert_eq!(trouble(PASSES_HELD_MAX - 1), None);
+        let sentence = trouble(PASSES_HELD_MAX).unwrap();
+        assert!(sentence.starts_with("rows of 1 names were held"), "{sentence}");
+        assert!(sentence.contains("the oldest is of 1970-01-02"), "{sentence}");
     }
 }

@@ -1,7 +1,14 @@
 //! Months that are not kept any more are dropped, as whole partitions.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use model::{Day, Shard};
-use store::{Error, PackedSize, Partition, Post};
+use store::{Error, PackedSize, Partition, Post, Server};
+use tokio_util::sync::CancellationToken;
+
+use crate::alarms::alarm;
+use crate::findings::Findings;
 
 /// A partition should hold so much: its file takes 5 MB at least.
 const PARTITION_BYTES_MIN: u64 = 32_000_000;
@@ -9,8 +16,43 @@ const PARTITION_BYTES_MIN: u64 = 32_000_000;
 /// What a partition may cover, in months. The narrowest that holds enough is taken.
 const WIDTHS: [i32; 3] = [1, 3, 12];
 
-/// Drops what ended more than `keep_months` before the month of `today`, and cuts partitions for what is to come.
-pub(crate) async fn pass(centre: &mut Post, keep_months: u32, today: Day) -> Result<(), Error> {
+/// From the end of one pass to the next.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// After a pass that failed: the first cut of a large table copies it, and a reader at its end undoes that.
+const RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// Makes a pass at regular times until `shutdown`.
+pub(crate) async fn run(
+    centre: &Server,
+    keep_months: NonZeroU32,
+    findings: &Findings,
+    shutdown: &CancellationToken,
+) {
+    let mut centre = Post::new(centre.clone());
+    let mut pause = INTERVAL;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let error = pass(&mut centre, keep_months.get()).await.err();
+        pause = if error.is_some() { RETRY_AFTER } else { INTERVAL };
+        let alarms = error.map(|error| {
+            let sentence = format!(
+                "days that should be dropped are still there: {}",
+                error.with_causes()
+            );
+            tracing::warn!(sentence);
+            alarm("", "retention", sentence)
+        });
+        findings.set(alarms.into_iter().collect());
+    }
+}
+
+/// Drops what ended more than `keep_months` before this month, and cuts partitions for what is to come.
+async fn pass(centre: &mut Post, keep_months: u32) -> Result<(), Error> {
+    let today = Day::containing(centre.clock().await?.unix_ms().div_euclid(1000));
     let keep_months = i32::try_from(keep_months).unwrap_or(i32::MAX);
     let first_kept = today.month().saturating_sub(keep_months);
     for shard in Shard::all() {

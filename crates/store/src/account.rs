@@ -195,6 +195,8 @@ impl Role {
                         "GRANT SELECT, SHOW VIEW ON eventtracker.{view} TO {account}"
                     ));
                 }
+                // What is not kept any more, for the procedures to refuse it.
+                grants.push(format!("GRANT SELECT ON eventtracker.DroppedDays TO {account}"));
                 grants.push(format!("GRANT EXECUTE ON eventtracker.* TO {account}"));
                 grants
             }

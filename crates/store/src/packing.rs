@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use model::{Day, DayCounts, EventId, Shard};
+use model::{Day, DayCounts, EventId, MINUTES_PER_DAY, Shard};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
@@ -18,6 +18,9 @@ const STATEMENT_S_MAX: u32 = 20;
 
 /// Names of one shard that are listed at once. The others are listed when these are packed.
 const OPEN_NAMES_LISTED_MAX: usize = 20_000;
+
+/// Minutes that one transaction moves at most: some 60 ms, whatever its names hold.
+pub const MINUTES_PER_TRANSACTION_MAX: u64 = 4 * MINUTES_PER_DAY as u64;
 
 /// The centre, as whoever packs reaches it. Connects when first asked, and anew after a failure.
 ///
@@ -72,7 +75,8 @@ impl Packer {
         Ok(open.collect())
     }
 
-    /// Moves the minutes of one day of `ids`, names of `shard`, in one transaction.
+    /// Moves the minutes of one day of `ids`, names of `shard`, in one transaction; at most [`MINUTES_PER_TRANSACTION_MAX`], and there
+    /// may be more where it is so many.
     ///
     /// # Errors
     /// The server refused or did not answer, and whether the transaction was committed is not known; or `PackedDay` for a row of
@@ -163,7 +167,7 @@ async fn take_minutes(
     let script = format!(
         "START TRANSACTION; DELETE FROM {shard}.EventMinute WHERE eventId IN ({}) \
          AND createDate >= FROM_UNIXTIME({}) AND createDate < FROM_UNIXTIME({}) \
-         RETURNING eventId, UNIX_TIMESTAMP(createDate), count",
+         ORDER BY eventId, createDate LIMIT {MINUTES_PER_TRANSACTION_MAX} RETURNING eventId, UNIX_TIMESTAMP(createDate), count",
         listed(ids.iter()),
         day.unix_s(),
         day.end_unix_s()

@@ -10,8 +10,8 @@ use crate::{Error, Post};
 /// Cutting a table into partitions for the first time copies it: some 50 MB/s, of tens of GB at most.
 const COPY_LIMIT: Duration = Duration::from_secs(3_600);
 
-/// How long a change of partitions waits for readers of the table. New ones wait behind it, so it rather comes again.
-const READERS_WAIT_S: u32 = 2;
+/// How long the end of a copy waits for readers of the table, while new ones wait behind it.
+const READERS_WAIT_S: u32 = 10;
 
 /// The partition without an end.
 const REST: &str = "rest";
@@ -94,7 +94,7 @@ impl Post {
     /// had no partitions.
     ///
     /// # Errors
-    /// The server refused or did not answer; readers held the table for too long.
+    /// The server refused or did not answer; a reader has the table.
     pub async fn cut_partitions(
         &mut self,
         shard: Shard,
@@ -107,18 +107,22 @@ impl Post {
             .map(|day| format!("PARTITION {} VALUES LESS THAN ('{day}')", name(day)));
         let cut = cut.chain([format!("PARTITION {REST} VALUES LESS THAN (MAXVALUE)")]);
         let cut = cut.collect::<Vec<_>>().join(", ");
-        let how = if is_first {
-            format!("PARTITION BY RANGE COLUMNS (day) ({cut})")
+        let (how, wait_s) = if is_first {
+            (
+                format!("PARTITION BY RANGE COLUMNS (day) ({cut})"),
+                READERS_WAIT_S,
+            )
         } else {
-            format!("REORGANIZE PARTITION {REST} INTO ({cut})")
+            (format!("REORGANIZE PARTITION {REST} INTO ({cut})"), 0)
         };
-        self.alter(shard, "cut packed days into partitions", &how).await
+        self.alter(shard, "cut packed days into partitions", &how, wait_s)
+            .await
     }
 
     /// Notes what a partition holds, and drops it.
     ///
     /// # Errors
-    /// The server refused or did not answer; readers held the table for too long.
+    /// The server refused or did not answer; a reader has the table.
     pub async fn drop_partition(&mut self, shard: Shard, name: &str, before: Day) -> Result<Dropped, Error> {
         let held = format!(
             "SELECT CAST(MIN(day) AS CHAR), COUNT(*), CAST(COALESCE(SUM(total), 0) AS CHAR) \
@@ -138,7 +142,8 @@ impl Post {
         };
         // First, so that nobody takes what is not there for zeros.
         const NOTE: &str = "INSERT INTO eventtracker.DroppedDays (shard, beforeDay, firstDay, rowCount, total, droppedAt) \
-                            VALUES (?, ?, ?, ?, ?, SYSDATE()) ON DUPLICATE KEY UPDATE droppedAt = VALUES(droppedAt)";
+                            VALUES (?, ?, ?, ?, ?, SYSDATE()) ON DUPLICATE KEY UPDATE firstDay = VALUES(firstDay), \
+                            rowCount = VALUES(rowCount), total = VALUES(total), droppedAt = VALUES(droppedAt)";
         let note = (
             shard.number(),
             before.to_string(),
@@ -149,15 +154,21 @@ impl Post {
         if rows > 0 {
             self.execute("note what is dropped", NOTE, note).await?;
         }
-        self.alter(shard, "drop a partition", &format!("DROP PARTITION {name}"))
-            .await?;
+        let how = format!("DROP PARTITION {name}");
+        self.alter(shard, "drop a partition", &how, 0).await?;
         Ok(dropped)
     }
 
-    async fn alter(&mut self, shard: Shard, action: &'static str, how: &str) -> Result<(), Error> {
-        let sql = format!(
-            "SET STATEMENT lock_wait_timeout = {READERS_WAIT_S} FOR ALTER TABLE {shard}.EventDay {how}"
-        );
+    /// A table that a reader has open is left alone, unless the work was long: who waits keeps new readers waiting, too.
+    async fn alter(
+        &mut self,
+        shard: Shard,
+        action: &'static str,
+        how: &str,
+        wait_s: u32,
+    ) -> Result<(), Error> {
+        let sql =
+            format!("SET STATEMENT lock_wait_timeout = {wait_s} FOR ALTER TABLE {shard}.EventDay {how}");
         self.call_within(COPY_LIMIT, action, async |conn| conn.query_drop(sql).await)
             .await
     }

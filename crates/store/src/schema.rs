@@ -101,6 +101,7 @@ impl Side {
                 sql!("central/find_names"),
                 sql!("central/resolve"),
                 sql!("central/value_of"),
+                sql!("central/check_kept"),
                 sql!("central/check_period"),
                 sql!("central/cut"),
                 sql!("central/counts_within"),

@@ -96,10 +96,7 @@ impl Import {
         let (input, file_bytes) = self.open()?;
         let sender = Sender::new(&self.collector, PATIENCE)?;
         let journal = self.open_journal(&input, file_bytes, &key_prefix).await?;
-        if let Some(journal) = journal.as_ref().filter(|journal| journal.is_finished()) {
-            tell_finished(&self.file, journal);
-            return Ok(ExitCode::SUCCESS);
-        }
+        let was_finished = journal.as_ref().is_some_and(Journal::is_finished);
         let started = Instant::now();
         let mut transfer = Transfer::new(sender, progress_bar(file_bytes)?, journal, self.rate);
         transfer.summary.repetition = self.repetition(file_bytes);
@@ -113,6 +110,15 @@ impl Import {
             .await;
         transfer.bar.finish_and_clear();
         outcome.with_context(|| format!("cannot import {}", self.file.display()))?;
+        // By now all of it was read, and is what was sent before.
+        if let Some(journal) = transfer
+            .journal
+            .as_ref()
+            .filter(|_| was_finished && transfer.summary.stopped.is_none())
+        {
+            tell_finished(&self.file, journal);
+            return Ok(ExitCode::SUCCESS);
+        }
         let mut summary = transfer.summary;
         summary.requests_repeated = transfer.sender.repeated();
         summary.elapsed = started.elapsed();

@@ -7,7 +7,6 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::{Gap, Range};
-use crate::central::KEPT_SINCE;
 
 const SATURATED: u64 = u64::MAX;
 
@@ -24,12 +23,10 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Of whole days, so that each packed one is read with all that belongs to it, and of no day that retention has dropped.
+    /// Of whole days, so that each packed one is read with all that belongs to it.
     pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<Self, mysql_async::Error> {
         let mut sums = Self::default();
-        let kept_since: Option<Option<i64>> = conn.query_first(KEPT_SINCE).await?;
         let first = Day::containing(range.from.unix_ms().div_euclid(1000)).unix_s();
-        let first = first.max(kept_since.flatten().unwrap_or(first));
         let last = Day::containing((range.until.unix_ms() - 1).div_euclid(1000)).end_unix_s();
         let limits = (
             first.max(Minute::FIRST.unix_s()),
@@ -80,6 +77,11 @@ impl Sums {
             }
         }
         self.days = packed.different;
+    }
+
+    pub(super) fn forget_before(&mut self, unix_s: i64) {
+        self.minutes.retain(|&at, _| at >= unix_s);
+        self.days.retain(|day, _| day.unix_s() >= unix_s);
     }
 
     pub(super) fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {

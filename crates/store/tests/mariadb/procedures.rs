@@ -308,7 +308,7 @@ async fn refusals(analyst: &mut Conn) {
         ),
         (
             call("series", &["**,**"], day, ", '1d'"),
-            "matches more than 500 names",
+            "matches more than 499 names",
         ),
         (
             call("series", &["web.request"], day, ", '1d'"),

@@ -1,88 +1,157 @@
 //! Partitions come where they are asked for, and what is dropped is said.
 
-use model::{Day, EventId, Glob, Shard};
+use model::{Day, EventId, Glob, Minute, Shard};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::{Central, Dropped, Found, Grain, Side};
+use store::{Central, Dropped, Found, Grain, Partition, Post, Side};
 
 use crate::servers::{Servers, first};
 
+/// The first of a month of 2026.
 fn day(month: i32) -> Day {
     Day::first_of_month(2026 * 12 + month - 1)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_partition_goes_as_a_whole_and_is_noted() {
-    let mut servers = Servers::start().await;
-    let root = servers.description().central.root();
-    let id = EventId::of("a");
-    let shard = Shard::of(id);
-    let mut conn = root.connect().await.unwrap();
-    conn.query_drop(format!("INSERT INTO bigdata_0.EventTags VALUES ({id}, 'a', 1)"))
+/// A name with a packed day in each of March, April and May.
+struct Filled {
+    servers: Servers,
+    conn: Conn,
+    keeper: Post,
+    id: EventId,
+    shard: Shard,
+}
+
+impl Filled {
+    async fn start() -> Self {
+        let servers = Servers::start().await;
+        let id = EventId::of("a");
+        let shard = Shard::of(id);
+        let mut conn = servers.description().central.root().connect().await.unwrap();
+        let months = [3, 4, 5].map(|month| format!("('{}', {id}, {month}, '[[0,{month}]]')", day(month)));
+        conn.query_drop(format!(
+            "INSERT INTO bigdata_0.EventTags VALUES ({id}, 'a', 1); INSERT INTO {shard}.EventDay VALUES {}",
+            months.join(",")
+        ))
         .await
         .unwrap();
-    let months = [3, 4, 5].map(|month| format!("('{}', {id}, {month}, '[[0,{month}]]')", day(month)));
-    conn.query_drop(format!(
-        "INSERT INTO {shard}.EventDay VALUES {}",
-        months.join(",")
-    ))
-    .await
-    .unwrap();
+        Self {
+            keeper: servers.centre_keeper(),
+            servers,
+            conn,
+            id,
+            shard,
+        }
+    }
 
+    /// By the month, and one of the summer.
+    async fn cut(&mut self) -> Vec<Partition> {
+        let shard = self.shard;
+        assert_eq!(self.keeper.partitions(shard).await.unwrap(), []);
+        self.keeper
+            .cut_partitions(shard, &[day(4), day(5)], true)
+            .await
+            .unwrap();
+        self.keeper.cut_partitions(shard, &[day(6)], false).await.unwrap();
+        let partitions = self.keeper.partitions(shard).await.unwrap();
+        let ends: Vec<Option<Day>> = partitions.iter().map(|partition| partition.before).collect();
+        assert_eq!(ends, [Some(day(4)), Some(day(5)), Some(day(6)), None]);
+        partitions
+    }
+}
+
+fn minutes() -> (Minute, Minute) {
+    let minute = |day: Day| Minute::from_unix_s(day.unix_s()).unwrap();
+    (minute(day(3)), minute(day(6)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_under_which_partitions_change_says_so() {
+    let mut filled = Filled::start().await;
+    let root = filled.servers.description().central.root();
     let central = Central::new(&root).unwrap();
     let patterns = [Glob::new("a").unwrap()];
-    let minute = |day: Day| model::Minute::from_unix_s(day.unix_s()).unwrap();
-    let range = (minute(day(3)), minute(day(6)));
-    let mut keeper = servers.centre_keeper();
-    assert_eq!(keeper.partitions(shard).await.unwrap(), []);
     let (mut copied_under, found) = central.snapshot(&patterns, 10).await.unwrap();
     assert!(matches!(found, Found::Names(names) if names.len() == 1));
-    keeper
-        .cut_partitions(shard, &[day(4), day(5)], true)
-        .await
-        .unwrap();
+    let partitions = filled.cut().await;
     let read = copied_under
-        .counts(&[id], range, Grain::Minute, |_, _, _| {})
+        .counts(&[filled.id], minutes(), Grain::Minute, |_, _, _| {})
         .await;
     assert!(read.unwrap_err().is_table_changed());
     drop(copied_under);
-    keeper.cut_partitions(shard, &[day(6)], false).await.unwrap();
-    let partitions = keeper.partitions(shard).await.unwrap();
-    let ends: Vec<Option<Day>> = partitions.iter().map(|partition| partition.before).collect();
-    assert_eq!(ends, [Some(day(4)), Some(day(5)), Some(day(6)), None]);
     assert!(store::check(&root, Side::Central).await.unwrap().is_empty());
 
-    // What is dropped under a snapshot is missing in it, and it says so.
+    // What is dropped under a snapshot is missing in it.
     let (mut snapshot, _) = central.snapshot(&patterns, 10).await.unwrap();
-    let dropped = keeper
-        .drop_partition(shard, &partitions[0].name, day(4))
+    let dropped = filled
+        .keeper
+        .drop_partition(filled.shard, &partitions[0].name, day(4));
+    assert_eq!(dropped.await.unwrap().rows, 1);
+    let mut sum = 0;
+    snapshot
+        .counts(&[filled.id], minutes(), Grain::Day, |_, _, count| sum += count)
         .await
         .unwrap();
+    assert_eq!(sum, 4 + 5);
+    assert_eq!(snapshot.finish().await.unwrap().kept_since, Some(day(4)));
+    filled.servers.playground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_is_noted_and_refused_to_analysts() {
+    let mut filled = Filled::start().await;
+    let partitions = filled.cut().await;
+    let (shard, conn) = (filled.shard, &mut filled.conn);
+    let dropped = filled.keeper.drop_partition(shard, &partitions[0].name, day(4));
     let expected = Dropped {
         before: day(4),
         first: Some("2026-03-01".to_owned()),
         rows: 1,
         total: "3".to_owned(),
     };
-    assert_eq!(dropped, expected);
-    let mut sum = 0;
-    snapshot
-        .counts(&[id], range, Grain::Day, |_, _, count| sum += count)
-        .await
-        .unwrap();
-    assert_eq!(sum, 4 + 5);
-    assert_eq!(snapshot.finish().await.unwrap().kept_since, Some(day(4)));
+    assert_eq!(dropped.await.unwrap(), expected);
+    for (procedure, step) in [("total", ""), ("series", ", '1mo'")] {
+        let call = |from: &str| format!("CALL eventtracker.{procedure}('a', '{from}', '2026-06-01'{step})");
+        let refused = conn.query_drop(call("2026-03-31")).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("counts before 2026-04-01 are not kept"),
+            "{refused}"
+        );
+        conn.query_drop(call("2026-04-01")).await.unwrap();
+    }
 
     // An empty one is no loss.
-    keeper.cut_partitions(shard, &[day(7)], false).await.unwrap();
     conn.query_drop(format!("DELETE FROM {shard}.EventDay"))
         .await
         .unwrap();
-    let dropped = keeper
+    let dropped = filled
+        .keeper
         .drop_partition(shard, &partitions[1].name, day(5))
         .await
         .unwrap();
     assert_eq!((dropped.rows, dropped.first), (0, None));
+    let root = filled.servers.description().central.root();
     let notes = "SELECT COUNT(*) FROM eventtracker.DroppedDays";
     assert_eq!(first(&root, notes).await, Some(1));
-    servers.playground.stop().await;
+
+    // A reader is not waited for.
+    conn.query_drop(format!("START TRANSACTION; SELECT * FROM {shard}.EventDay"))
+        .await
+        .unwrap();
+    let refused = filled
+        .keeper
+        .drop_partition(shard, &partitions[2].name, day(6))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.with_causes().contains("Lock wait timeout"),
+        "{}",
+        refused.with_causes()
+    );
+    conn.query_drop("ROLLBACK").await.unwrap();
+    filled
+        .keeper
+        .drop_partition(shard, &partitions[2].name, day(6))
+        .await
+        .unwrap();
+    filled.servers.playground.stop().await;
 }

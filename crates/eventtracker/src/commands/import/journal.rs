@@ -119,9 +119,9 @@ impl Journal {
                 // Where nothing is acknowledged, nothing would be missing.
                 if before.acknowledged.place.bytes > 0 {
                     before.import.expect_same(&import, &path)?;
-                }
-                if before.finished {
-                    return Ok(Self::new(path, before));
+                    if before.finished {
+                        return Ok(Self::new(path, before));
+                    }
                 }
                 before.acknowledged
             }

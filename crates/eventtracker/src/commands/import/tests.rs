@@ -229,3 +229,34 @@ async fn a_second_run_at_the_same_time_is_refused() {
     drop(running);
     assert!(collector.import("csv", &file, &[]).await.0);
 }
+
+#[tokio::test]
+async fn what_was_finished_is_believed_only_of_the_same_content() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("beats.csv");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(collector.import("csv", &file, &[]).await, (true, Requests::new()));
+    let first = "beat,1735689600,1\n".repeat(20_000);
+    std::fs::write(&file, &first).unwrap();
+    let (fine, requests) = collector.import("csv", &file, &[]).await;
+    assert!(fine && !requests.is_empty(), "an empty file was not this one");
+    assert_eq!(collector.import("csv", &file, &[]).await, (true, Requests::new()));
+
+    // As large, and another one.
+    std::fs::write(&file, first.replace("1735689600", "1735776000")).unwrap();
+    let arguments = [
+        "import",
+        "--collector",
+        &collector.url,
+        "--format",
+        "csv",
+        file.to_str().unwrap(),
+    ];
+    let refusal = Cli::parse_from(arguments).import.run().await.unwrap_err();
+    assert!(
+        format!("{refusal:#}").contains("is not the one whose first 20000 lines"),
+        "{refusal:#}"
+    );
+    assert!(collector.requests.lock().unwrap().is_empty());
+}
