@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use mysql_async::prelude::Queryable;
 use playground::{Description, Options, Relay};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -109,6 +110,14 @@ impl Pipeline {
             description,
             own: Some(own),
         })
+    }
+
+    /// Gives the centre the memory and log of `deploy/mariadb-central.cnf`; a playground's are small.
+    pub(crate) async fn enlarge_centre(&self) -> Result<()> {
+        const SQL: &str =
+            "SET GLOBAL innodb_buffer_pool_size = 4 << 30; SET GLOBAL innodb_log_file_size = 1 << 30";
+        let mut conn = self.description.central.root().connect().await?;
+        Ok(conn.query_drop(SQL).await?)
     }
 
     /// Whether nobody else has ever written to it.

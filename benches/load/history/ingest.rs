@@ -1,13 +1,16 @@
 //! `ingest`: whether a centre that holds years takes events in as fast as one that is empty.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::fill::{self, as_day_counts, random_day};
+use super::packing::status;
 use crate::centre::Centre;
 use crate::events::names;
 use crate::figures::{float, grouped, per_s};
@@ -17,6 +20,13 @@ use crate::throughput::arrive;
 
 /// Different days to choose from: a page has a dozen.
 const DIFFERENT_DAYS: usize = 5_000;
+
+/// Pages that are always in the works.
+const DIRTY_PAGES_MAX: u64 = 500;
+
+const WRITTEN_LIMIT: Duration = Duration::from_secs(300);
+
+const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(crate) struct Ingest {
@@ -37,11 +47,29 @@ pub(crate) struct Ingest {
     pipeline: PipelineArguments,
 }
 
+/// A history has been on disk for long when new events come.
+async fn write_dirty_pages(conn: &mut Conn) -> Result<()> {
+    conn.query_drop("SET GLOBAL innodb_max_dirty_pages_pct = 0")
+        .await?;
+    let begun = Instant::now();
+    while status(conn, "Innodb_buffer_pool_pages_dirty").await? > DIRTY_PAGES_MAX {
+        ensure!(
+            begun.elapsed() < WRITTEN_LIMIT,
+            "the history is not on disk after {WRITTEN_LIMIT:?}"
+        );
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(conn
+        .query_drop("SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT")
+        .await?)
+}
+
 impl Ingest {
     pub(crate) async fn run(self) -> Result<bool> {
         let mut best = Vec::new();
         for is_filled in [false, true] {
             let pipeline = Pipeline::start(&self.pipeline).await?;
+            pipeline.enlarge_centre().await?;
             if is_filled {
                 self.fill(&pipeline).await?;
             }
@@ -81,6 +109,7 @@ impl Ingest {
         let names = fill::names((0..self.names).map(|n| format!("history.{n}")));
         let next = || Ok(days[rng.random_range(0..days.len())].clone());
         fill::packed(&mut conn, &names, 0..self.days, next).await?;
+        write_dirty_pages(&mut conn).await?;
         println!(
             "filled {} names with {} days each in {:.0} s",
             self.names,

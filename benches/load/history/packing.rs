@@ -53,6 +53,7 @@ struct Phase {
 impl Packing {
     pub(crate) async fn run(self) -> Result<bool> {
         let pipeline = Pipeline::start(&self.pipeline).await?;
+        pipeline.enlarge_centre().await?;
         let measured = self.measure(&pipeline).await;
         pipeline.finish(measured.is_ok()).await?;
         measured.map(|()| true)
@@ -245,7 +246,7 @@ async fn clock_lag(conn: &mut Conn) -> Result<Duration> {
     Ok(now.saturating_sub(Duration::from_micros(claimed_us)))
 }
 
-async fn status(conn: &mut Conn, variable: &str) -> Result<u64> {
+pub(super) async fn status(conn: &mut Conn, variable: &str) -> Result<u64> {
     let row: Option<(String, u64)> = conn
         .query_first(format!("SHOW GLOBAL STATUS LIKE '{variable}'"))
         .await?;

@@ -20,10 +20,14 @@ impl Buckets {
         let within = |unix_s: i64| unix_s.clamp(*counted.start(), *counted.end());
         let from_unix_s = step.floor(within(from.unix_ms().div_euclid(1000)));
         let until_unix_s = step.ceil(within(until.unix_ms().saturating_add(999).div_euclid(1000)));
-        let starts: Vec<i64> = std::iter::successors(Some(from_unix_s), |&start| Some(step.next(start)))
-            .take_while(|&start| start < until_unix_s)
-            .take(limit + 1)
-            .collect();
+        let starts: Vec<i64> = std::iter::successors(Some(from_unix_s), |&start| match step {
+            Step::Month => Some(step.next(start)),
+            // As the start is a bucket's: a year has half a million of them.
+            step => Some(start + step.seconds()),
+        })
+        .take_while(|&start| start < until_unix_s)
+        .take(limit + 1)
+        .collect();
         (starts.len() <= limit).then_some(Self {
             step,
             starts,
