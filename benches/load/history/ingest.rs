@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::fill::{self, as_day_counts, random_day};
+use super::fill::{self, Names, as_day_counts, random_day};
 use super::packing::status;
 use crate::centre::Centre;
 use crate::events::names;
@@ -49,8 +49,11 @@ pub(crate) struct Ingest {
 
 /// A history has been on disk for long when new events come.
 async fn write_dirty_pages(conn: &mut Conn) -> Result<()> {
-    conn.query_drop("SET GLOBAL innodb_max_dirty_pages_pct = 0")
-        .await?;
+    const FAST: &str = "SET GLOBAL innodb_max_dirty_pages_pct = 0; SET GLOBAL innodb_io_capacity_max = 40000; \
+                        SET GLOBAL innodb_io_capacity = 20000";
+    const AS_BEFORE: &str = "SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT; SET GLOBAL innodb_io_capacity = DEFAULT; \
+                             SET GLOBAL innodb_io_capacity_max = 2000";
+    conn.query_drop(FAST).await?;
     let begun = Instant::now();
     while status(conn, "Innodb_buffer_pool_pages_dirty").await? > DIRTY_PAGES_MAX {
         ensure!(
@@ -59,9 +62,7 @@ async fn write_dirty_pages(conn: &mut Conn) -> Result<()> {
         );
         tokio::time::sleep(POLL).await;
     }
-    Ok(conn
-        .query_drop("SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT")
-        .await?)
+    Ok(conn.query_drop(AS_BEFORE).await?)
 }
 
 impl Ingest {
@@ -105,10 +106,16 @@ impl Ingest {
             let counts = as_day_counts(&random_day(25.0, &mut rng)?);
             days.push((counts.total(), counts.pack()));
         }
-        let mut conn = pipeline.description.central.root().connect().await?;
+        let root = pipeline.description.central.root();
         let names = fill::names((0..self.names).map(|n| format!("history.{n}")));
-        let next = || Ok(days[rng.random_range(0..days.len())].clone());
-        fill::packed(&mut conn, &names, 0..self.days, next).await?;
+        let (some, others): (Names, Names) = names.into_iter().partition(|(shard, _)| shard.number() < 16);
+        let fill = async |names: Names, seed: u64| {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let next = || Ok(days[rng.random_range(0..days.len())].clone());
+            fill::packed(&mut root.connect().await?, &names, 0..self.days, next).await
+        };
+        tokio::try_join!(fill(some, 4), fill(others, 5))?;
+        let mut conn = root.connect().await?;
         write_dirty_pages(&mut conn).await?;
         println!(
             "filled {} names with {} days each in {:.0} s",
