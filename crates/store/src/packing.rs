@@ -167,7 +167,7 @@ async fn take_minutes(
     let script = format!(
         "START TRANSACTION; DELETE FROM {shard}.EventMinute WHERE eventId IN ({}) \
          AND createDate >= FROM_UNIXTIME({}) AND createDate < FROM_UNIXTIME({}) \
-         ORDER BY eventId, createDate LIMIT {MINUTES_PER_TRANSACTION_MAX} RETURNING eventId, UNIX_TIMESTAMP(createDate), count",
+         LIMIT {MINUTES_PER_TRANSACTION_MAX} RETURNING eventId, UNIX_TIMESTAMP(createDate), count",
         listed(ids.iter()),
         day.unix_s(),
         day.end_unix_s()
