@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use model::{Day, EventId, Shard};
-use store::{Alarm, Error, MINUTES_PER_TRANSACTION_MAX, OpenName, Packed, Packer, Post, Server};
+use model::{Day, EventId, Minute, Shard};
+use store::{
+    Alarm, Error, MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer, Post, Server,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::alarm;
@@ -80,7 +82,11 @@ impl Packing {
         let mut left = Left::default();
         let mut open = BTreeMap::<Shard, Vec<OpenName>>::new();
         for shard in Shard::all() {
-            open.insert(shard, self.packer.open_names(shard, before).await?);
+            let names = self
+                .packer
+                .open_names(shard, Minute::FIRST.into(), before)
+                .await?;
+            open.insert(shard, names);
         }
         let mut done = BTreeSet::<OpenName>::new();
         while let Some(day) = open.values().flatten().map(|name| name.day).min() {
@@ -92,14 +98,18 @@ impl Packing {
                     queues.entry(shard).or_default().push(name.id);
                 }
             }
-            let shards: Vec<Shard> = queues.keys().copied().collect();
-            if !self.pack_day(day, queues, &mut left).await? {
+            if !self.pack_day(day, &mut queues, &mut left).await? {
                 return Ok(left);
             }
-            for shard in shards {
-                let names = self.packer.open_names(shard, before).await?.into_iter();
-                let names = names.filter(|name| name.day >= day && !done.contains(name));
-                open.insert(shard, names.collect());
+            for shard in queues.into_keys() {
+                // More of the day's names than a list has, or what comes after it.
+                let is_full = open
+                    .get(&shard)
+                    .is_some_and(|names| names.len() >= OPEN_NAMES_LISTED_MAX);
+                let from = if is_full { day } else { day.next() };
+                let mut names = self.packer.open_names(shard, from, before).await?;
+                names.retain(|name| !done.contains(name));
+                open.insert(shard, names);
             }
         }
         left.is_at_its_end = true;
@@ -110,21 +120,22 @@ impl Packing {
     async fn pack_day(
         &mut self,
         day: Day,
-        mut queues: BTreeMap<Shard, Vec<EventId>>,
+        queues: &mut BTreeMap<Shard, Vec<EventId>>,
         left: &mut Left,
     ) -> Result<bool, Error> {
         let begun = Instant::now();
         // Of another day's names the next may have a thousand times as many minutes.
         self.names_per_slice = 1;
-        while !queues.is_empty() {
-            for (&shard, ids) in &mut queues {
+        while queues.values().any(|ids| !ids.is_empty()) {
+            for (&shard, ids) in queues.iter_mut() {
                 if self.shutdown.is_cancelled() || begun.elapsed() > DAY_TIME_MAX {
                     return Ok(false);
                 }
                 let slice: Vec<EventId> = ids.drain(..self.names_per_slice.min(ids.len())).collect();
-                self.pack_slice(shard, day, slice, left).await?;
+                if !slice.is_empty() {
+                    self.pack_slice(shard, day, slice, left).await?;
+                }
             }
-            queues.retain(|_, ids| !ids.is_empty());
         }
         Ok(true)
     }

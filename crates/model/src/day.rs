@@ -25,6 +25,11 @@ impl Day {
         Self(unix_s.div_euclid(SECONDS_PER_DAY))
     }
 
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// Seconds since 1970 of the day's first instant.
     #[must_use]
     pub fn unix_s(self) -> i64 {

@@ -26,7 +26,7 @@ pub use central::{
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
 pub use outbox::check_region;
-pub use packing::{MINUTES_PER_TRANSACTION_MAX, OpenName, Packed, Packer};
+pub use packing::{MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer};
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
 pub use relocation::{Copied, Fence, RegionTotals, copy_ledger, finish_ledger};
 pub use replication::{

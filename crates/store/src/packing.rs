@@ -17,7 +17,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(30);
 const STATEMENT_S_MAX: u32 = 20;
 
 /// Names of one shard that are listed at once. The others are listed when these are packed.
-const OPEN_NAMES_LISTED_MAX: usize = 20_000;
+pub const OPEN_NAMES_LISTED_MAX: usize = 20_000;
 
 /// Minutes that one transaction moves at most: some 60 ms, whatever its names hold.
 pub const MINUTES_PER_TRANSACTION_MAX: u64 = 4 * MINUTES_PER_DAY as u64;
@@ -34,7 +34,7 @@ pub struct Packer {
 /// A name with minutes that are not packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenName {
-    /// Of its oldest minute.
+    /// Of its oldest minute among those that were asked for.
     pub day: Day,
     pub id: EventId,
 }
@@ -53,16 +53,18 @@ impl Packer {
         Self { server, conn: None }
     }
 
-    /// Names of `shard` with minutes before `before`, the oldest days first; up to a limit.
+    /// Names of `shard` with minutes in `[from, before)`, the oldest days first; at most [`OPEN_NAMES_LISTED_MAX`].
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn open_names(&mut self, shard: Shard, before: Day) -> Result<Vec<OpenName>, Error> {
+    pub async fn open_names(&mut self, shard: Shard, from: Day, before: Day) -> Result<Vec<OpenName>, Error> {
         // One dive into the index for each name, however many minutes it has.
         let sql = format!(
             "SELECT UNIX_TIMESTAMP(oldest), eventId FROM \
-             (SELECT eventId, MIN(createDate) AS oldest FROM {shard}.EventMinute GROUP BY eventId) names \
+             (SELECT eventId, MIN(createDate) AS oldest FROM {shard}.EventMinute \
+              WHERE createDate >= FROM_UNIXTIME({}) GROUP BY eventId) names \
              WHERE oldest < FROM_UNIXTIME({}) ORDER BY DATE(oldest), eventId LIMIT {OPEN_NAMES_LISTED_MAX}",
+            from.unix_s(),
             before.unix_s()
         );
         let rows: Vec<(i64, u64)> = self

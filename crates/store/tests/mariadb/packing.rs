@@ -25,13 +25,16 @@ async fn a_row_that_another_transaction_has_is_left() {
         .unwrap();
 
     let mut packer = Packer::new(root.clone());
-    let open = packer
-        .open_names(shard, Day::containing(day.end_unix_s()))
-        .await
-        .unwrap();
     let before = Day::containing(day.unix_s() - 1);
-    assert_eq!(open, [OpenName { day: before, id }], "its oldest day");
-    assert_eq!(packer.open_names(shard, before).await.unwrap(), []);
+    let open = |day| vec![OpenName { day, id }];
+    for (from, until, expected) in [
+        (before, day.next(), open(before)),
+        (day, day.next(), open(day)),
+        (day.next(), day.next(), Vec::new()),
+        (before, before, Vec::new()),
+    ] {
+        assert_eq!(packer.open_names(shard, from, until).await.unwrap(), expected);
+    }
 
     // As replication adds to a minute, and as another keeper writes the day.
     for held in [
