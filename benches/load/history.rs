@@ -6,3 +6,16 @@ pub(crate) mod packing;
 pub(crate) mod reads;
 pub(crate) mod storage;
 mod victoria;
+
+use anyhow::Result;
+
+use crate::pipeline::Pipeline;
+
+/// Measures a centre without roles, which has the memory of a deployed one.
+async fn on_bare_servers(measure: impl AsyncFnOnce(&Pipeline) -> Result<()>) -> Result<bool> {
+    let pipeline = Pipeline::start_bare_servers().await?;
+    pipeline.enlarge_centre().await?;
+    let measured = measure(&pipeline).await;
+    pipeline.finish(measured.is_ok()).await?;
+    measured.map(|()| true)
+}

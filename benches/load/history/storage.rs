@@ -54,11 +54,7 @@ struct Bench {
 
 impl Storage {
     pub(crate) async fn run(self) -> Result<bool> {
-        let pipeline = Pipeline::start_bare_servers().await?;
-        pipeline.enlarge_centre().await?;
-        let measured = self.measure(&pipeline).await;
-        pipeline.finish(measured.is_ok()).await?;
-        measured.map(|()| true)
+        super::on_bare_servers(async |pipeline| self.measure(pipeline).await).await
     }
 
     async fn measure(&self, pipeline: &Pipeline) -> Result<()> {
