@@ -183,6 +183,12 @@ async fn what_was_cut_off_is_no_backup() {
     let refused = backup(&rig, &[]).await;
     expect(&refused, 1, &["another backup is being written"]);
     kill_group(group).await;
+    wait_until("the lock to end with its holders", async || {
+        let lock = ["--nonblock", backups(&rig).to_str().unwrap(), "true"].map(str::to_owned);
+        let taken = Command::new("flock").args(lock).status().await.unwrap();
+        taken.success().then_some(()).ok_or(taken.to_string())
+    })
+    .await;
 
     let target = rig.data_dir().with_file_name("target");
     std::fs::create_dir(&target).unwrap();
