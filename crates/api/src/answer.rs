@@ -126,11 +126,7 @@ impl Answer {
                     text.push_str(if index > 0 { ",[" } else { "[" });
                     text.push_str(digits.format(start));
                     text.push(',');
-                    match count.map(u64::try_from) {
-                        None => text.push_str("null"),
-                        Some(Ok(count)) => text.push_str(digits.format(count)),
-                        Some(Err(_)) => text.push_str(&count.unwrap_or_default().to_string()),
-                    }
+                    text.push_str(count.map_or("null", |count| digits.format(count)));
                     text.push(']');
                 }
                 text
