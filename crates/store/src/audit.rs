@@ -11,7 +11,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use self::sums::{Sums, number};
-use crate::central::KEPT_SINCE;
+use crate::central::kept_since;
 use crate::{Account, Error, Post, Server};
 
 /// Longest wait for all sums of one snapshot: two days of a few thousand names take seconds.
@@ -206,8 +206,9 @@ async fn of_snapshot(conn: &mut Conn, range: Range) -> Result<Audit, mysql_async
     let regions = regions(conn).await?;
     conn.query_drop("COMMIT").await?;
     // What retention drops under a snapshot is missing in it, and was noted before.
-    let kept_since: Option<Option<i64>> = conn.query_first(KEPT_SINCE).await?;
-    sums.forget_before(kept_since.flatten().unwrap_or(i64::MIN));
+    if let Some(day) = kept_since(conn).await? {
+        sums.forget_before(day);
+    }
     let gaps: Vec<Gap> = sums.gaps().collect();
     Ok(Audit {
         compared: sums.minutes.len(),

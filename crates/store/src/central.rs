@@ -14,7 +14,7 @@ use model::{EventId, Glob, Instant, Minute};
 use mysql_async::prelude::Queryable;
 use tokio::sync::SemaphorePermit;
 
-pub(crate) use self::clock::KEPT_SINCE;
+pub(crate) use self::clock::kept_since;
 pub use self::clock::{Extent, RegionClock, complete_until};
 pub use self::counts::Grain;
 use self::lease::{Lease, Leases, for_each_row};

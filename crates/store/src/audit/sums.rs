@@ -79,9 +79,9 @@ impl Sums {
         self.days = packed.different;
     }
 
-    pub(super) fn forget_before(&mut self, unix_s: i64) {
-        self.minutes.retain(|&at, _| at >= unix_s);
-        self.days.retain(|day, _| day.unix_s() >= unix_s);
+    pub(super) fn forget_before(&mut self, first: Day) {
+        self.minutes.retain(|&at, _| at >= first.unix_s());
+        self.days.retain(|&day, _| day >= first);
     }
 
     pub(super) fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {

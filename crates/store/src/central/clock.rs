@@ -42,12 +42,12 @@ pub(super) async fn extent_and_commit(conn: &mut Conn) -> Result<Extent, mysql_a
 }
 
 /// The first day that retention has not dropped; `None` where it never dropped any.
-pub(super) async fn kept_since(conn: &mut Conn) -> Result<Option<Day>, mysql_async::Error> {
+pub(crate) async fn kept_since(conn: &mut Conn) -> Result<Option<Day>, mysql_async::Error> {
     let since: Option<Option<i64>> = conn.query_first(KEPT_SINCE).await?;
     Ok(since.flatten().map(Day::containing))
 }
 
-pub(crate) const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
+const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
 
 async fn read_and(
     conn: &mut Conn,
