@@ -17,7 +17,26 @@ pub(crate) struct Spawner(mpsc::Sender<Request>);
 #[derive(Debug)]
 struct Request {
     command: Command,
-    answer: oneshot::Sender<io::Result<Child>>,
+    answer: oneshot::Sender<io::Result<Unclaimed>>,
+}
+
+/// A child that nobody knows of yet. Whoever asked for it may go in the middle of a start, before the answer is sent or
+/// before it is taken: then it is killed.
+#[derive(Debug)]
+struct Unclaimed(Option<Child>);
+
+impl Unclaimed {
+    fn claim(mut self) -> Option<Child> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.as_mut().map(Child::start_kill) {
+            tracing::warn!(%error, "failed to kill a process that nobody waits for");
+        }
+    }
 }
 
 impl Spawner {
@@ -35,20 +54,43 @@ impl Spawner {
         let (answer, child) = oneshot::channel();
         let sent = self.0.send(Request { command, answer }).await;
         sent.ok().context("the thread that starts processes has ended")?;
-        Ok(child
+        let child = child
             .await
-            .context("the thread that starts processes has ended")??)
+            .context("the thread that starts processes has ended")??;
+        child.claim().context("a child is claimed once")
     }
 }
 
 fn serve(runtime: &Handle, mut requests: mpsc::Receiver<Request>) {
     let _inside = runtime.enter();
     while let Some(Request { mut command, answer }) = requests.blocking_recv() {
-        // Whoever asked has gone in the middle of a start: nobody else knows of this child.
-        if let Err(Ok(mut child)) = answer.send(command.spawn())
-            && let Err(error) = child.start_kill()
-        {
-            tracing::warn!(%error, "failed to kill a process that nobody waits for");
-        }
+        let child = command.spawn().map(|child| Unclaimed(Some(child)));
+        drop(answer.send(child));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_child_that_nobody_takes_is_killed() {
+        let (answer, receiver) = oneshot::channel();
+        let (requests, receiver_of_requests) = mpsc::channel(1);
+        let runtime = Handle::current();
+        let thread = std::thread::spawn(move || serve(&runtime, receiver_of_requests));
+        let (reader, writer) = io::pipe().unwrap();
+        let mut command = Command::new("sleep");
+        command.arg("60").stdout(writer);
+        requests.send(Request { command, answer }).await.unwrap();
+        drop(requests);
+        thread.join().unwrap();
+        // Sent, and not taken.
+        drop(receiver);
+        let ended = tokio::task::spawn_blocking(move || io::read_to_string(reader));
+        let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        assert_eq!(ended.expect("is killed").unwrap().unwrap(), "");
     }
 }
