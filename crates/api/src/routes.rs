@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::centres::Centres;
 use crate::refusal::Refusal;
-use crate::{audit, names, series, status};
+use crate::{audit, dashboard, names, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -34,6 +34,7 @@ pub(crate) fn all(centres: Centres) -> Router {
         .route("/v1/names", get(names::get))
         .route("/v1/status", get(status::get))
         .route("/v1/audit", get(audit::get))
+        .merge(dashboard::routes())
         .with_state(Api {
             centres,
             points,
@@ -76,5 +77,9 @@ fn route_label(path: &str) -> &'static str {
         "/readyz",
         "/metrics",
     ];
-    ROUTES.into_iter().find(|&route| route == path).unwrap_or("other")
+    match ROUTES.into_iter().find(|&route| route == path) {
+        Some(route) => route,
+        None if dashboard::has(path) => "dashboard",
+        None => "other",
+    }
 }

@@ -1,0 +1,228 @@
+// Series over time, drawn with uPlot.
+
+import uPlot from "./vendor/uPlot.esm.js";
+import { el, swatch } from "./dom.js";
+import { shownCompact, shownDuration, shownNumber, shownTime, zonedDate } from "./time.js";
+
+const HEIGHT_MIN = 220;
+const HEIGHT_MAX = 440;
+
+/** Single points are seen only with a dot. */
+const DOTS_BELOW = 50;
+
+const SELECTION_PX_MIN = 6;
+
+/** Lines in one tooltip: more cover the graph. */
+const TOLD_MAX = 12;
+
+export function colors() {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name) => style.getPropertyValue(name).trim();
+  return {
+    series: Array.from({ length: 8 }, (_, at) => of(`--series-${at + 1}`)),
+    text: of("--muted"), grid: of("--grid"), partial: of("--partial"), mark: of("--mark"), accent: of("--accent"),
+  };
+}
+
+export function axis(palette, more) {
+  return {
+    stroke: palette.text, font: "12px system-ui, sans-serif",
+    grid: { stroke: palette.grid, width: 1 }, ticks: { stroke: palette.grid, width: 1 }, ...more,
+  };
+}
+
+export function sizeOf(root) {
+  const height = Math.min(HEIGHT_MAX, Math.max(HEIGHT_MIN, Math.round(window.innerHeight * 0.5)));
+  return { width: Math.max(280, root.clientWidth), height };
+}
+
+export class Chart {
+  /** `onZoom(fromS, untilS)` gets a range that was dragged over, `onFocus(at)` the line nearest to the pointer. */
+  constructor(root, { onZoom }) {
+    this.root = root;
+    this.onZoom = onZoom;
+    this.tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
+    this.spoken = el("p", { class: "unseen", "aria-live": "polite" });
+    root.tabIndex = 0;
+    root.setAttribute("role", "img");
+    root.addEventListener("keydown", (event) => this.#key(event));
+    root.addEventListener("blur", () => this.#leave());
+    new ResizeObserver(() => this.plot?.setSize(sizeOf(root))).observe(root);
+  }
+
+  /**
+   * Draws `model`: `{from, until, step, completeUntil, times, lines: [{label, color, dash, values, drawn, fill}], marks}`.
+   * The same lines with other values keep the plot, so that a live graph does not flicker.
+   */
+  show(model) {
+    const before = this.model;
+    this.model = model;
+    const data = [model.times, ...model.lines.map((line) => line.drawn)];
+    const same = this.plot && before && shape(before) === shape(model);
+    if (same) {
+      this.plot.batch(() => {
+        this.plot.setData(data, false);
+        this.plot.setScale("x", { min: model.from, max: model.until });
+      });
+    } else {
+      this.plot?.destroy();
+      this.plot = new uPlot(this.#options(), data, this.root);
+      this.root.append(this.tip, this.spoken);
+    }
+    this.root.setAttribute("aria-label", summary(model));
+  }
+
+  clear() {
+    this.plot?.destroy();
+    this.plot = null;
+    this.model = null;
+  }
+
+  /** Shows or hides the line `at`. */
+  toggle(at, show) {
+    this.plot?.setSeries(at + 1, { show });
+  }
+
+  #options() {
+    const palette = colors();
+    const { lines, times } = this.model;
+    return {
+      ...sizeOf(this.root),
+      tzDate: zonedDate,
+      legend: { show: false },
+      padding: [12, 12, 0, 0],
+      cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 7 }, focus: { prox: 24 } },
+      focus: { alpha: 0.35 },
+      scales: {
+        x: { time: true, range: () => [this.model.from, this.model.until] },
+        y: { range: (_, min, max) => [Math.min(0, min ?? 0), max > 0 ? max * 1.06 : 1] },
+      },
+      axes: [
+        axis(palette, { values: timeLabels }),
+        axis(palette, { size: 64, values: (_, splits) => splits.map(shownCompact) }),
+      ],
+      series: [{}, ...lines.map((line) => ({
+        label: line.label, stroke: line.color, width: 1.75, dash: line.dash, fill: line.fill,
+        points: { show: times.length < DOTS_BELOW, size: 5, fill: line.color },
+      }))],
+      bands: lines.flatMap((line, at) => (line.above === undefined ? [] : [{ series: [at + 1, line.above + 1] }])),
+      hooks: {
+        drawClear: [(plot) => this.#shade(plot, palette)],
+        draw: [(plot) => this.#mark(plot, palette)],
+        setSelect: [(plot) => this.#selected(plot)],
+        setCursor: [(plot) => this.#tell(plot)],
+      },
+    };
+  }
+
+  /** What may still grow lies under a shade. */
+  #shade(plot, palette) {
+    const { completeUntil, from, until } = this.model;
+    const begin = Math.max(from, completeUntil ?? from);
+    if (begin >= until) return;
+    const { ctx, bbox } = plot;
+    const left = plot.valToPos(begin, "x", true);
+    ctx.save();
+    ctx.fillStyle = palette.partial;
+    ctx.fillRect(left, bbox.top, bbox.left + bbox.width - left, bbox.height);
+    ctx.restore();
+  }
+
+  #mark(plot, palette) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = ctx.fillStyle = palette.mark;
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    let free = -Infinity;
+    for (const { when, what } of this.model.marks) {
+      const x = plot.valToPos(when, "x", true);
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      // A label that another one covers would be read by nobody: the list of marks has them all.
+      const width = ctx.measureText(what).width;
+      const right = x + width + 8 * devicePixelRatio < bbox.left + bbox.width;
+      if (x > free) {
+        ctx.textAlign = right ? "left" : "right";
+        ctx.fillText(what, x + (right ? 4 : -4) * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+        free = right ? x + width + 12 * devicePixelRatio : x;
+      }
+    }
+    ctx.restore();
+  }
+
+  #selected(plot) {
+    const { left, width } = plot.select;
+    if (width < SELECTION_PX_MIN) return;
+    const range = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.onZoom(...range);
+  }
+
+  #tell(plot) {
+    const { idx, left, top } = plot.cursor;
+    if (idx === null || idx === undefined || left < 0) {
+      this.tip.hidden = true;
+      return;
+    }
+    const { times, lines, completeUntil, step } = this.model;
+    const told = lines
+      .map((line, at) => ({ line, value: line.values[idx], shown: plot.series[at + 1].show }))
+      .filter(({ shown }) => shown)
+      .sort((a, b) => (b.value ?? -1) - (a.value ?? -1));
+    const partial = completeUntil === null || times[idx] + step > completeUntil;
+    this.tip.replaceChildren(
+      el("strong", {}, shownTime(times[idx]), partial ? " · not complete" : ""),
+      ...told.slice(0, TOLD_MAX).map(({ line, value }) =>
+        el("div", {}, swatch(line.color), el("span", {}, line.label), el("b", {}, shownNumber(value)))),
+      told.length > TOLD_MAX ? el("div", {}, `and ${told.length - TOLD_MAX} more`) : "",
+    );
+    this.tip.hidden = false;
+    const { offsetLeft, offsetTop, clientWidth } = plot.over;
+    const room = clientWidth - left > this.tip.offsetWidth + 24;
+    const x = offsetLeft + (room ? left + 16 : Math.max(0, left - this.tip.offsetWidth - 16));
+    this.tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(offsetTop + Math.max(0, top - 20))}px)`;
+  }
+
+  #key(event) {
+    if (!this.plot || event.shiftKey || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    const { times, lines } = this.model;
+    const last = times.length - 1;
+    const at = this.plot.cursor.left >= 0 ? this.plot.cursor.idx ?? last : last + 1;
+    const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
+    const idx = Math.min(last, Math.max(0, next));
+    this.plot.setCursor({ left: this.plot.valToPos(times[idx], "x"), top: 20 });
+    const values = lines.map((line) => `${line.label} ${shownNumber(line.values[idx])}`).join(", ");
+    this.spoken.textContent = `${shownTime(times[idx])}: ${values}`;
+  }
+
+  #leave() {
+    this.plot?.setCursor({ left: -10, top: -10 });
+  }
+}
+
+/** Whether two models differ in more than their values. */
+function shape({ step, lines, times }) {
+  return JSON.stringify([step, times.length < DOTS_BELOW, lines.map(({ label, color, dash, above }) => [label, color, dash, above])]);
+}
+
+function timeLabels(plot, splits, _axis, _space, incrementS) {
+  return splits.map((at, index) => {
+    const text = shownTime(at);
+    const [day, clock] = [text.slice(0, 10), text.slice(11)];
+    const isNewDay = index === 0 || shownTime(splits[index - 1]).slice(0, 10) !== day;
+    if (incrementS >= 86_400) return day;
+    return isNewDay ? `${clock}\n${day}` : clock;
+  });
+}
+
+function summary({ lines, from, until, step }) {
+  const names = lines.map((line) => line.label).join(", ");
+  return `Graph of ${names || "nothing"}, ${shownTime(from)} to ${shownTime(until)}, a point for every ${shownDuration(step)}. `
+    + "Arrow keys read values; the same figures follow as a table.";
+}

@@ -1,0 +1,41 @@
+// The state of the regions, asked for once for all who show it.
+
+import { getJson } from "./api.js";
+
+const PAUSE_MS = 5_000;
+
+const listeners = new Set();
+
+let status = null;
+let failure = null;
+
+export function health() {
+  return { status, failure };
+}
+
+/** Regions that hold the clock back, with the reason. */
+export function blame() {
+  const late = (status?.regions ?? []).filter((region) => region.held_back);
+  return late.map(({ region, held_back: reason }) => ({ region, reason }));
+}
+
+export function whenHealthChanges(listener) {
+  listeners.add(listener);
+}
+
+export async function watch() {
+  for (;;) {
+    if (!document.hidden) await look();
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
+async function look() {
+  try {
+    status = await getJson("v1/status");
+    failure = null;
+  } catch (error) {
+    failure = error.message;
+  }
+  for (const listener of listeners) listener();
+}

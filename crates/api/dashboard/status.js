@@ -1,0 +1,150 @@
+// The data's way, region by region, as the centre knows it.
+
+import { byId, csvUrl, el, fillTable, setFile, showError } from "./dom.js";
+import { getJson } from "./api.js";
+import { health, whenHealthChanges } from "./health.js";
+import { nowS, shownDuration, shownNumber, shownTime } from "./time.js";
+
+/** What is older is not on its way, but stuck. */
+const LAG_S_MAX = 10;
+
+export class Status {
+  constructor() {
+    byId("audit-run").onclick = () => this.#audit();
+    byId("status-csv").addEventListener("click", () => this.#prepareCsv());
+    whenHealthChanges(() => this.#draw());
+  }
+
+  show() {
+    this.visible = true;
+    this.#draw();
+  }
+
+  hide() {
+    this.visible = false;
+  }
+
+  #draw() {
+    const { status, failure } = health();
+    if (!this.visible) return;
+    showError(failure);
+    if (!status) return;
+    byId("summary").replaceChildren(...summary(status));
+    byId("map").replaceChildren(map(status));
+    const alarms = status.alarms.map(({ region, kind, sentence, since }) =>
+      el("li", { class: "alarm" }, el("b", {}, `${region || "centre"} · ${kind}`), ` ${sentence} `, el("small", {}, `since ${shownTime(since)}`)));
+    byId("alarms").replaceChildren(...(alarms.length > 0 ? alarms : [el("li", {}, "None.")]));
+    byId("shards").replaceChildren(shards(status.shards));
+  }
+
+  async #audit() {
+    const node = byId("audit");
+    node.textContent = "Auditing…";
+    byId("audit-run").disabled = true;
+    try {
+      const audit = await getJson("v1/audit", [["from", "-24h"]]);
+      const table = el("table");
+      fillTable(table, ["Region", "Sum at the centre", "Verdict"],
+        audit.regions.map(({ region, sum, verdict, reason }) => [region, shownNumber(sum), reason ? `${verdict}: ${reason}` : verdict]));
+      node.replaceChildren(
+        el("p", { class: audit.equal ? "good" : "bad" }, audit.equal
+          ? `Equal: ${shownNumber(audit.compared)} minutes and packed days compared.`
+          : `${shownNumber(audit.gaps_total)} of ${shownNumber(audit.compared)} differ.`),
+        el("ul", { class: "plain" }, ...audit.gaps.map((gap) => el("li", {}, gap))), table);
+    } catch (error) {
+      node.replaceChildren(el("p", { class: "bad" }, error.message));
+    } finally {
+      byId("audit-run").disabled = false;
+    }
+  }
+
+  #prepareCsv() {
+    const regions = health().status?.regions ?? [];
+    const iso = (unixS) => (unixS === null ? null : new Date(unixS * 1000).toISOString());
+    const rows = regions.map(({ region, queue, replication, lag_s, clock, held_back }) =>
+      [region, queue?.ready, queue?.reserved, queue?.delayed, queue?.buried, queue?.oldest_job_age_s, replication?.running, lag_s, iso(clock), held_back]);
+    const head = ["region", "ready", "reserved", "delayed", "buried", "oldest_job_age_s", "replication_running", "lag_s", "complete_until", "held_back"];
+    setFile(byId("status-csv"), csvUrl(head, rows), "status.csv");
+  }
+}
+
+function summary({ complete_until: until, regions, alarms }) {
+  const late = regions.filter((region) => region.held_back);
+  if (until === null) return ["Until when the counts are complete is not known yet."];
+  const behind = shownDuration(Math.max(0, nowS() - until));
+  const text = late.length > 0
+    ? `${late.map(({ region }) => region).join(" and ")} ${late.length > 1 ? "hold" : "holds"} everything back.`
+    : "Every region is on time.";
+  const more = alarms.length > 0 ? ` ${alarms.length} ${alarms.length > 1 ? "alarms" : "alarm"}.` : "";
+  return [el("b", {}, `Complete until ${shownTime(until)}`), `, ${behind} ago. ${text}${more}`];
+}
+
+/** A row for each region, from its web servers to the centre that all of them share. */
+function map(status) {
+  const rows = status.regions.flatMap((region, at) => {
+    const cells = stations(region);
+    const row = [
+      el("h3", { class: "place" }, region.region), ...cells,
+      region.held_back ? el("p", { class: "reason" }, `Held back: ${region.held_back}`) : null,
+    ].filter(Boolean);
+    for (const cell of row) cell.style.gridRow = String(2 * at + (cell.classList.contains("reason") ? 2 : 1));
+    return row;
+  });
+  const centre = station("centre", status.complete_until === null ? "late" : "good", status.centre, [
+    ["complete until", status.complete_until === null ? "–" : shownTime(status.complete_until)],
+    ["minutes", shownNumber(total(status.shards, "rows"))],
+    ["packed days", shownNumber(total(status.shards, "packed_days"))],
+    ["on disk", shownBytes(total(status.shards, "bytes") + total(status.shards, "packed_bytes"))],
+    ...status.centres.filter(({ name }) => name !== status.centre).map(({ name, answers }) => [name, answers ? "answers" : "does not answer"]),
+  ]);
+  centre.style.gridRow = `1 / ${Math.max(2, 2 * status.regions.length + 1)}`;
+  return el("div", { class: "map" }, ...rows, centre);
+}
+
+function stations({ queue, replication, lag_s: lag, clock, held_back: reason, clock_ahead_s: ahead }) {
+  const clockLate = clock === null ? Infinity : nowS() - clock;
+  return [
+    station("collector", "", "web servers → collector", [["acknowledges", "what is on disk"]]),
+    station("queue", !queue ? "late" : queue.buried > 0 ? "bad" : (queue.oldest_job_age_s ?? 0) > LAG_S_MAX ? "late" : "good", "queue", !queue ? [["", "not heard of yet"]] : [
+      ["ready", shownNumber(queue.ready)], ["reserved", shownNumber(queue.reserved)],
+      queue.delayed > 0 ? ["delayed", shownNumber(queue.delayed)] : null,
+      ["buried", shownNumber(queue.buried)],
+      ["oldest job", queue.oldest_job_age_s === null ? "none" : shownDuration(queue.oldest_job_age_s)],
+    ]),
+    station("worker", clockLate > LAG_S_MAX ? "late" : "good", "workers", [
+      ["complete until", clock === null ? "–" : shownTime(clock)],
+      ["behind", clock === null ? "–" : shownDuration(Math.max(0, clockLate))],
+    ]),
+    station("link", !replication ? "late" : !replication.running ? "bad" : (lag ?? Infinity) > LAG_S_MAX ? "late" : "good", "replication", !replication ? [["", "not attached"]] : [
+      ["", replication.running ? "running" : "stopped"],
+      ["last heard", lag === null ? "–" : `${shownDuration(lag)} ago`],
+      ahead === null ? null : ["clock", `${ahead >= 0 ? "+" : "−"}${Math.abs(ahead).toFixed(1)} s`],
+    ]),
+  ].map((node) => { node.classList.toggle("held", Boolean(reason)); return node; });
+}
+
+const STATES = { good: "on time", late: "late", bad: "needs an operator" };
+
+function station(kind, state, title, facts) {
+  const words = STATES[state];
+  return el("div", { class: `station ${kind} ${state}` },
+    el("h4", {}, title, words ? el("span", { class: "state" }, words) : null),
+    el("dl", {}, ...facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
+}
+
+function shards(all) {
+  const table = el("table");
+  fillTable(table, ["Shard", "Minutes", "Packed days", "On disk"], all.map((shard) =>
+    [String(shard.shard), shownNumber(shard.rows), shownNumber(shard.packed_days), shownBytes(shard.bytes + shard.packed_bytes)]));
+  return el("details", {}, el("summary", {}, `${all.length} shards, ${shownNumber(total(all, "rows"))} minutes and ${shownNumber(total(all, "packed_days"))} packed days`), table);
+}
+
+function total(list, key) {
+  return list.reduce((sum, one) => sum + one[key], 0);
+}
+
+function shownBytes(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const at = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return `${(bytes / 1000 ** at).toFixed(at > 0 ? 1 : 0)} ${units[at]}`;
+}

@@ -1,0 +1,8 @@
+// Before anything is drawn, so that a page in dark colours does not begin in light ones. No module: modules wait.
+"use strict";
+{
+  const chosen = localStorage.getItem("theme");
+  if (chosen === "light" || chosen === "dark") {
+    document.documentElement.dataset.theme = chosen;
+  }
+}
