@@ -52,9 +52,15 @@ pub(crate) enum Refusal {
         "pattern reaches more than {NAMES_SCANNED_MAX} names: give it a longer beginning without wildcards"
     )]
     PatternTooBroad,
+    #[error("body is longer than {bytes_max} bytes, or was cut off")]
+    Body { bytes_max: usize },
+    #[error("Content-Type is not {wanted}")]
+    ContentType { wanted: &'static str },
+    #[error("the answer could not be written")]
+    Unwritable(#[source] serde_json::Error),
     #[error("no such path")]
     NoSuchPath,
-    #[error("this path does not take this method: use GET")]
+    #[error("this path does not take this method")]
     Method,
     #[error("too many large answers are being sent: try again, or use a larger step")]
     Busy,
@@ -80,6 +86,9 @@ impl Refusal {
         match self {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Body { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
