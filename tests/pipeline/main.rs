@@ -16,6 +16,7 @@ mod small_disk;
 mod under_load;
 
 mod access_log;
+mod annotations;
 mod audit;
 mod backup;
 mod bad_input;

@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::refusal::Refusal;
 
@@ -16,6 +16,14 @@ const BYTES_PER_PERMIT: usize = size_of::<u128>();
 
 /// What is handed to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// Room for the sums of so many points, until it is dropped.
+pub(crate) fn of_points(room: &Arc<Semaphore>, points: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    let permits = u32::try_from(points).map_err(|_| Refusal::Busy)?;
+    Arc::clone(room)
+        .try_acquire_many_owned(permits)
+        .map_err(|_| Refusal::Busy)
+}
 
 /// An answer in JSON, which takes its bytes of `room` until it is sent.
 pub(crate) fn json(room: &Arc<Semaphore>, answer: &impl Serialize) -> Result<Response, Refusal> {
@@ -28,10 +36,7 @@ pub(crate) fn held(
     text: Vec<u8>,
     content_type: &'static str,
 ) -> Result<Response, Refusal> {
-    let permits = u32::try_from(text.len().div_ceil(BYTES_PER_PERMIT)).map_err(|_| Refusal::Busy)?;
-    let permit = Arc::clone(room)
-        .try_acquire_many_owned(permits)
-        .map_err(|_| Refusal::Busy)?;
+    let permit = of_points(room, text.len().div_ceil(BYTES_PER_PERMIT))?;
     // In pieces, so that the permit is held until the client has taken nearly all.
     let mut left = Bytes::from(text);
     let pieces = std::iter::from_fn(move || {
