@@ -35,6 +35,7 @@ mod poison_job;
 mod queue_full;
 mod redelivery;
 mod regions;
+mod relation;
 mod restored_centre;
 mod roles_observed;
 mod second_centre;
