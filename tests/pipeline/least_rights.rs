@@ -65,6 +65,12 @@ async fn of_each_account() {
         refused(&reader, "STOP ALL SLAVES").await;
     }
 
+    let api = as_user(&description.central, "api");
+    refused(&api, "UPDATE eventtracker.Annotation SET what = ''").await;
+    refused(&api, "DELETE FROM eventtracker.Alarm").await;
+    let analyst = as_user(&description.central, "analyst");
+    refused(&analyst, "DELETE FROM eventtracker.Annotation").await;
+
     // Nobody is root over TCP, and nobody is nobody.
     for (user, database) in [
         ("root", regional),

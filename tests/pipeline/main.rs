@@ -16,6 +16,7 @@ mod small_disk;
 mod under_load;
 
 mod access_log;
+mod annotations;
 mod audit;
 mod backup;
 mod bad_input;
@@ -34,6 +35,7 @@ mod poison_job;
 mod queue_full;
 mod redelivery;
 mod regions;
+mod relation;
 mod restored_centre;
 mod roles_observed;
 mod second_centre;

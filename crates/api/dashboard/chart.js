@@ -57,7 +57,12 @@ export class Chart {
   show(model) {
     const before = this.model;
     this.model = model;
-    const data = [model.times, ...model.lines.map((line) => line.drawn)];
+    // What may still grow is drawn by hand, dotted: a minute that has just begun is no drop.
+    model.open = model.times.findIndex((at) => isOpen(model, at));
+    if (model.open < 0) model.open = model.times.length;
+    model.most = model.lines.reduce((most, { drawn }) => drawn.reduce((a, b) => Math.max(a, b ?? 0), most), 0);
+    const closed = ({ drawn, period }) => drawn.map((value, index) => (period || index < model.open ? value : null));
+    const data = [model.times, ...model.lines.map(closed)];
     const same = this.plot && before && shape(before) === shape(model);
     if (same) {
       this.plot.batch(() => {
@@ -95,7 +100,7 @@ export class Chart {
       focus: { alpha: 0.35 },
       scales: {
         x: { time: true, range: () => [this.model.from, this.model.until] },
-        y: { range: (_, min, max) => [Math.min(0, min ?? 0), max > 0 ? max * 1.06 : 1] },
+        y: { range: () => [0, this.model.most > 0 ? this.model.most * 1.06 : 1] },
       },
       axes: [
         axis(palette, { values: timeLabels }),
@@ -108,7 +113,7 @@ export class Chart {
       bands: lines.flatMap((line, at) => (line.above === undefined ? [] : [{ series: [at + 1, line.above + 1] }])),
       hooks: {
         drawClear: [(plot) => this.#shade(plot, palette)],
-        draw: [(plot) => this.#mark(plot, palette)],
+        draw: [(plot) => this.#dot(plot), (plot) => this.#mark(plot, palette)],
         setSelect: [(plot) => this.#selected(plot)],
         setCursor: [(plot) => this.#tell(plot)],
       },
@@ -125,6 +130,36 @@ export class Chart {
     ctx.save();
     ctx.fillStyle = palette.partial;
     ctx.fillRect(left, bbox.top, bbox.left + bbox.width - left, bbox.height);
+    ctx.restore();
+  }
+
+  /** From the last bucket that is complete on. */
+  #dot(plot) {
+    const { lines, times, open } = this.model;
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.lineWidth = 1.75 * devicePixelRatio;
+    ctx.setLineDash([1.5 * devicePixelRatio, 3 * devicePixelRatio]);
+    lines.forEach(({ drawn, color, period }, at) => {
+      if (period || !plot.series[at + 1].show) return;
+      ctx.strokeStyle = color;
+      ctx.beginPath();
+      let joined = false;
+      for (let index = Math.max(0, open - 1); index < times.length; index++) {
+        if (drawn[index] === null) {
+          joined = false;
+          continue;
+        }
+        const point = [plot.valToPos(times[index], "x", true), plot.valToPos(drawn[index], "y", true)];
+        if (joined) ctx.lineTo(...point);
+        else ctx.moveTo(...point);
+        joined = true;
+      }
+      ctx.stroke();
+    });
     ctx.restore();
   }
 
@@ -169,16 +204,15 @@ export class Chart {
       this.tip.hidden = true;
       return;
     }
-    const { times, lines, completeUntil, step } = this.model;
+    const { times, lines } = this.model;
     const told = lines
       .map((line, at) => ({ line, value: line.values[idx], shown: plot.series[at + 1].show }))
       .filter(({ shown }) => shown)
       .sort((a, b) => (b.value ?? -1) - (a.value ?? -1));
-    const partial = completeUntil === null || times[idx] + step > completeUntil;
     this.tip.replaceChildren(
-      el("strong", {}, shownTime(times[idx]), partial ? " · not complete" : ""),
+      el("strong", {}, shownTime(times[idx]), isOpen(this.model, times[idx]) ? " · not complete" : ""),
       ...told.slice(0, TOLD_MAX).map(({ line, value }) =>
-        el("div", {}, swatch(line.color), el("span", {}, line.label), el("b", {}, shownNumber(value)))),
+        el("div", {}, swatch(line), el("span", {}, line.label), el("b", {}, shownNumber(value)))),
       told.length > TOLD_MAX ? el("div", {}, `and ${told.length - TOLD_MAX} more`) : "",
     );
     this.tip.hidden = false;
@@ -204,6 +238,11 @@ export class Chart {
   #leave() {
     this.plot?.setCursor({ left: -10, top: -10 });
   }
+}
+
+/** Whether the bucket that begins `at` may still grow. */
+function isOpen({ completeUntil, step }, at) {
+  return completeUntil === null || at + step > completeUntil;
 }
 
 /** Whether two models differ in more than their values. */

@@ -16,9 +16,9 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A color chip. The page's policy allows no style in markup. */
-export function swatch(color) {
-  const node = el("span", { class: "swatch", "aria-hidden": "true" });
+/** A line's color, broken where the line is. The page's policy allows no style in markup. */
+export function swatch({ color, dash }) {
+  const node = el("span", { class: dash ? "swatch dashed" : "swatch", "aria-hidden": "true" });
   node.style.setProperty("--color", color);
   return node;
 }

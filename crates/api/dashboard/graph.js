@@ -162,9 +162,9 @@ export class Graph {
 
   #showChips() {
     const remove = (name) => this.go({ names: this.state.names.filter((other) => other !== name) });
-    const color = (name) => this.model?.lines.find((line) => line.label === name)?.color;
+    const line = (name) => this.model?.lines.find((line) => line.label === name);
     byId("chips").replaceChildren(...this.state.names.map((name) =>
-      el("li", {}, color(name) ? swatch(color(name)) : null, el("span", {}, name),
+      el("li", {}, line(name) ? swatch(line(name)) : null, el("span", {}, name),
         el("button", { type: "button", "aria-label": `Remove ${name}`, onclick: () => remove(name) }, "×"))));
   }
 
@@ -172,7 +172,7 @@ export class Graph {
     const { lines } = this.model;
     const name = (line, at) => el("label", {}, el("input", {
       type: "checkbox", checked: true, "aria-label": `Show ${line.label}`, onchange: (event) => this.chart.toggle(at, event.target.checked),
-    }), swatch(line.color), line.label);
+    }), swatch(line), line.label);
     const table = byId("lines");
     const known = lines.map((line) => line.label).join("\n");
     const cells = (line) => {
@@ -185,7 +185,7 @@ export class Graph {
       return;
     }
     table.dataset.lines = known;
-    fillTable(table, ["Name", "Total", `Mean`, "Most", "Last"], lines.map((line, at) => [name(line, at), ...cells(line)]));
+    fillTable(table, ["Name", "Total", "Mean", "Most", "Last"], lines.map((line, at) => [name(line, at), ...cells(line)]));
     if (lines.length === 0) {
       fillTable(table, ["Name"], [["Nothing was counted under this name. Names are exact: upper and lower case differ."]]);
     }

@@ -19,12 +19,12 @@ export async function showPopular(root, onPick) {
         el("p", {}, "Send an event to a collector: ", el("code", {}, "POST /v1/events {\"name\":\"shop.item.sold\"}")));
       return;
     }
-    const { series } = await getJson("v1/series", [...names.map(({ name }) => ["name", name]), ["from", "-1h"], ["until", "now"]]);
+    const { series, complete_until: until } = await getJson("v1/series", [...names.map(({ name }) => ["name", name]), ["from", "-1h"], ["until", "now"]]);
     const byName = new Map(series.map((one) => [one.name, one]));
     const card = ({ name, popularity }) => {
       const one = byName.get(name);
       return el("li", {}, el("button", { type: "button", onclick: () => onPick(name) },
-        el("b", {}, name), spark(one?.points ?? []),
+        el("b", {}, name), spark(one?.points ?? [], until),
         el("small", {}, `${shownNumber(one?.total ?? 0)} in the last hour · ${shownCompact(popularity)} in all`)));
     };
     root.replaceChildren(el("h1", {}, "Counted most"), el("ul", { class: "cards" }, ...names.map(card)));
@@ -33,9 +33,9 @@ export async function showPopular(root, onPick) {
   }
 }
 
-/** The last hour as a line; the minutes that are not known yet are left out. */
-function spark(points) {
-  const known = points.filter(([, value]) => value !== null);
+/** The last hour as a line; minutes that are not complete yet are left out. */
+function spark(points, until) {
+  const known = points.filter(([at, value]) => value !== null && until !== null && at + 60 <= until);
   const most = Math.max(1, ...known.map(([, value]) => value));
   const place = ([, value], at) =>
     `${((at / Math.max(1, points.length - 1)) * WIDTH).toFixed(1)},${(HEIGHT - 2 - (value / most) * (HEIGHT - 4)).toFixed(1)}`;

@@ -86,14 +86,14 @@ function valuesAt({ points }, times, shiftS) {
 function arranged(mode, present, past, periods) {
   if (mode === "lines") return [...present, ...past];
   const sums = periods.map((period) =>
-    sum(`sum, ${period.label}`, past.filter((line) => line.period === period), present[0]?.color, period.dash));
+    sum(`sum, ${period.label}`, past.filter((line) => line.period === period), present[0]?.color, period));
   if (mode === "sum") return [sum(`sum of ${present.length} names`, present, present[0]?.color), ...sums].filter(Boolean);
   return [...stacked(present), ...sums].filter(Boolean);
 }
 
-function sum(label, lines, color, dash) {
+function sum(label, lines, color, period) {
   if (lines.length === 0) return null;
-  return line(label, color, dash, lines[0].values.map((_, at) => total(lines.map((line) => line.values[at]))));
+  return line(label, color, period?.dash, lines[0].values.map((_, at) => total(lines.map((line) => line.values[at]))), period);
 }
 
 /** Nothing is known of a sum of which nothing is known. */

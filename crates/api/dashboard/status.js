@@ -3,10 +3,12 @@
 import { byId, csvUrl, el, fillTable, setFile, showError } from "./dom.js";
 import { getJson } from "./api.js";
 import { health, whenHealthChanges } from "./health.js";
-import { nowS, shownDuration, shownNumber, shownTime } from "./time.js";
+import { nowS, shownClock, shownDuration, shownNumber, shownTime } from "./time.js";
 
 /** What is older is not on its way, but stuck. */
 const LAG_S_MAX = 10;
+
+const CLOCK_ALONE_S = 12 * 3_600;
 
 export class Status {
   constructor() {
@@ -91,7 +93,7 @@ function map(status) {
     return row;
   });
   const centre = station("centre", status.complete_until === null ? "late" : "good", status.centre, [
-    ["complete until", status.complete_until === null ? "–" : shownTime(status.complete_until)],
+    ["complete until", shownInstant(status.complete_until)],
     ["minutes", shownNumber(total(status.shards, "rows"))],
     ["packed days", shownNumber(total(status.shards, "packed_days"))],
     ["on disk", shownBytes(total(status.shards, "bytes") + total(status.shards, "packed_bytes"))],
@@ -104,7 +106,7 @@ function map(status) {
 function stations({ queue, replication, lag_s: lag, clock, held_back: reason, clock_ahead_s: ahead }) {
   const clockLate = clock === null ? Infinity : nowS() - clock;
   return [
-    station("collector", "", "web servers → collector", [["acknowledges", "what is on disk"]]),
+    station("collector", "", "web servers → collectors", []),
     station("queue", !queue ? "late" : queue.buried > 0 ? "bad" : (queue.oldest_job_age_s ?? 0) > LAG_S_MAX ? "late" : "good", "queue", !queue ? [["", "not heard of yet"]] : [
       ["ready", shownNumber(queue.ready)], ["reserved", shownNumber(queue.reserved)],
       queue.delayed > 0 ? ["delayed", shownNumber(queue.delayed)] : null,
@@ -112,7 +114,7 @@ function stations({ queue, replication, lag_s: lag, clock, held_back: reason, cl
       ["oldest job", queue.oldest_job_age_s === null ? "none" : shownDuration(queue.oldest_job_age_s)],
     ]),
     station("worker", clockLate > LAG_S_MAX ? "late" : "good", "workers", [
-      ["complete until", clock === null ? "–" : shownTime(clock)],
+      ["complete until", shownInstant(clock)],
       ["behind", clock === null ? "–" : shownDuration(Math.max(0, clockLate))],
     ]),
     station("link", !replication ? "late" : !replication.running ? "bad" : (lag ?? Infinity) > LAG_S_MAX ? "late" : "good", "replication", !replication ? [["", "not attached"]] : [
@@ -123,13 +125,19 @@ function stations({ queue, replication, lag_s: lag, clock, held_back: reason, cl
   ].map((node) => { node.classList.toggle("held", Boolean(reason)); return node; });
 }
 
+/** The time alone, of an instant of the last hours. */
+function shownInstant(unixS) {
+  if (unixS === null) return "–";
+  return nowS() - unixS < CLOCK_ALONE_S ? shownClock(unixS) : shownTime(unixS);
+}
+
 const STATES = { good: "on time", late: "late", bad: "needs an operator" };
 
 function station(kind, state, title, facts) {
   const words = STATES[state];
   return el("div", { class: `station ${kind} ${state}` },
     el("h4", {}, title, words ? el("span", { class: "state" }, words) : null),
-    el("dl", {}, ...facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
+    facts.length === 0 ? null : el("dl", {}, ...facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
 }
 
 function shards(all) {

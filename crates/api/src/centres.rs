@@ -143,6 +143,14 @@ impl Centres {
         })
     }
 
+    /// The centres other than `done` that are believed to answer.
+    pub(crate) fn others(&self, done: usize) -> impl Iterator<Item = (&str, &Central)> {
+        let sites = self.0.all.iter().enumerate();
+        sites
+            .filter(move |&(at, site)| at != done && site.state().answers != Some(false))
+            .map(|(_, site)| (site.name.as_str(), &site.central))
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.all.len()
     }
@@ -251,6 +259,11 @@ impl Site {
 impl Visit {
     pub(crate) fn name(&self) -> &str {
         &self.site().name
+    }
+
+    /// Its place in the order in which centres are preferred.
+    pub(crate) fn number(&self) -> usize {
+        self.at
     }
 
     pub(crate) fn central(&self) -> &Central {

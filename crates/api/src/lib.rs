@@ -4,23 +4,29 @@
 //! Promises that the sums of one answer are exact and of one moment at one centre, that no series lacks what an earlier one
 //! had while a centre is left that can have it, and that an answer is refused with a remedy rather than cut short.
 
+mod annotations;
 mod answer;
 mod audit;
 mod buckets;
 mod centres;
 mod dashboard;
+mod events;
+mod form;
 mod names;
 mod parameters;
 mod readiness;
 mod refusal;
+mod relation;
+mod room;
 mod routes;
 mod series;
 mod status;
 mod time_expression;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use listener::{Health, Limits};
+use listener::{Health, Limits, TokenError, Tokens};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use store::Server;
@@ -36,6 +42,8 @@ pub struct Config {
     /// What the preferred centre, that of `[central]`, is called among others.
     #[serde(default = "default_centre")]
     pub centre: String,
+    /// A file with a line `name secret` for each client that may write annotations; without it anybody who reaches the address may.
+    pub tokens_file: Option<PathBuf>,
 }
 
 fn default_centre() -> String {
@@ -51,13 +59,15 @@ pub enum Error {
     )]
     SameName(String),
     #[error(transparent)]
+    Tokens(#[from] TokenError),
+    #[error(transparent)]
     Store(#[from] store::Error),
 }
 
 /// Serves until `shutdown`, then lets requests in progress finish. `others` are asked where `central` cannot answer, the first before the next.
 ///
 /// # Errors
-/// `Listen` where the address is taken, `SameName` for two centres of one name, `Store` where the password cannot be read. A database that is away is no error: requests are refused until it is back.
+/// `Listen` where the address is taken, `SameName` for two centres of one name, `Tokens` and `Store` where tokens or the password cannot be read. A database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
     central: Server,
@@ -70,9 +80,13 @@ pub async fn run(
         server: central,
     };
     let centres = Centres::new(std::iter::once(central).chain(others))?;
+    let writers = match &config.tokens_file {
+        Some(path) => Tokens::read(path)?,
+        None => Tokens::none(),
+    };
     let listener = listener::bind(config.listen).await?;
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
-    let routes = routes::all(centres.clone()).merge(health.clone().routes(metrics));
+    let routes = routes::all(centres.clone(), writers).merge(health.clone().routes(metrics));
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(

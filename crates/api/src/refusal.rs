@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{GlobError, StepError};
+use model::{AnnotationError, GlobError, StepError, TAGS_MAX};
 use store::NAMES_SCANNED_MAX;
 
+use crate::annotations::ANNOTATIONS_MAX;
 use crate::names::NAMES_MAX;
 use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
@@ -31,6 +32,11 @@ pub(crate) enum Refusal {
     EmptyRange,
     #[error("from and until are more than 8 days apart: 'eventtracker audit' takes any range")]
     AuditRange,
+    #[error(
+        "{0} is neither a name nor a ratio of two: give it as shop.item.sold or as web.load/web.load.samples, \
+         with blanks around the slash where names have slashes themselves"
+    )]
+    Side(&'static str),
     #[error("format is neither json nor csv")]
     Format,
     #[error("limit is not a number from 1 to {NAMES_MAX}")]
@@ -52,9 +58,31 @@ pub(crate) enum Refusal {
         "pattern reaches more than {NAMES_SCANNED_MAX} names: give it a longer beginning without wildcards"
     )]
     PatternTooBroad,
+    #[error("body is longer than {bytes_max} bytes, or was cut off")]
+    Body { bytes_max: usize },
+    #[error("Content-Type is not {wanted}")]
+    ContentType { wanted: &'static str },
+    #[error("the answer could not be written")]
+    Unwritable(#[source] serde_json::Error),
+    #[error("body is not an annotation: {0}")]
+    NoAnnotation(serde_json::Error),
+    #[error(transparent)]
+    Annotation(#[from] AnnotationError),
+    #[error("{0} is not a time: use a number of unix seconds, or RFC 3339 in quotes")]
+    JsonTime(&'static str),
+    #[error("no annotation has this id")]
+    NoSuchAnnotation,
+    #[error("more than {ANNOTATIONS_MAX} annotations: ask for a shorter range, or by tags")]
+    TooManyAnnotations,
+    #[error("more than {TAGS_MAX} tags: ask for fewer")]
+    TooManyTags,
+    #[error(
+        "a token is needed to write, and there is none or another one: send Authorization: Bearer SECRET"
+    )]
+    Unauthorized,
     #[error("no such path")]
     NoSuchPath,
-    #[error("this path does not take this method: use GET")]
+    #[error("this path does not take this method")]
     Method,
     #[error("too many large answers are being sent: try again, or use a larger step")]
     Busy,
@@ -78,8 +106,12 @@ fn listed(known: &[&str]) -> String {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::NoSuchPath | Self::NoSuchAnnotation => StatusCode::NOT_FOUND,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Body { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

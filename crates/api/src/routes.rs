@@ -7,12 +7,13 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
+use listener::Tokens;
 use tokio::sync::Semaphore;
 
 use crate::centres::Centres;
 use crate::refusal::Refusal;
-use crate::{audit, dashboard, names, series, status};
+use crate::{annotations, audit, dashboard, events, names, relation, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -24,21 +25,30 @@ pub(crate) struct Api {
     /// A permit for each point of a series held in memory, until its answer is sent.
     pub(crate) points: Arc<Semaphore>,
     pub(crate) audits: Arc<Semaphore>,
+    /// Who may write annotations.
+    pub(crate) writers: Arc<Tokens>,
 }
 
-pub(crate) fn all(centres: Centres) -> Router {
+pub(crate) fn all(centres: Centres, writers: Tokens) -> Router {
     let audits = Arc::new(Semaphore::new(1));
     let points = Arc::new(Semaphore::new(series::POINTS_HELD_MAX));
     Router::new()
         .route("/v1/series", get(series::get))
         .route("/v1/names", get(names::get))
+        .route("/v1/relation", get(relation::get))
         .route("/v1/status", get(status::get))
         .route("/v1/audit", get(audit::get))
+        .route("/v1/annotations", get(annotations::get).post(annotations::post))
+        .route("/v1/annotations/{id}", delete(annotations::delete))
+        .route("/events/get_data", get(events::get_data).post(events::get_data))
+        .route("/events", post(events::post))
+        .route("/events/", post(events::post))
         .merge(dashboard::routes())
         .with_state(Api {
             centres,
             points,
             audits,
+            writers: Arc::new(writers),
         })
 }
 

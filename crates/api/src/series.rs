@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use model::{Glob, Instant, Step};
-use store::{Extent, Found};
+use model::{EventId, Glob, Instant, Step};
+use store::{Extent, Found, Snapshot};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, Format, Series};
@@ -16,6 +16,7 @@ use crate::buckets::Buckets;
 use crate::centres::Visit;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
+use crate::room;
 use crate::routes::Api;
 use crate::time_expression;
 
@@ -42,17 +43,33 @@ const PARAMETERS: &[&str] = &["name", "from", "until", "step", "format"];
 #[derive(Debug)]
 struct Query {
     patterns: Vec<Glob>,
-    buckets: Buckets,
-    format: Format,
+    range: Range,
+}
+
+/// What time a request is about, and how it is to be answered.
+#[derive(Debug)]
+pub(crate) struct Range {
+    pub(crate) buckets: Buckets,
+    pub(crate) format: Format,
 }
 
 impl Query {
     fn parse(query: Option<&str>, headers: &HeaderMap, now: Instant) -> Result<Self, Refusal> {
         let parameters = Parameters::parse(query, PARAMETERS)?;
+        Ok(Self {
+            range: Range::parse(&parameters, headers, now)?,
+            patterns: patterns(&parameters)?,
+        })
+    }
+}
+
+impl Range {
+    /// From `from`, `until`, `step` and `format`.
+    pub(crate) fn parse(parameters: &Parameters, headers: &HeaderMap, now: Instant) -> Result<Self, Refusal> {
         let step = parameters.one("step")?.unwrap_or("1m").parse::<Step>()?;
         let (from, until) = (
-            time(&parameters, "from", "-1h", now)?,
-            time(&parameters, "until", "now", now)?,
+            time(parameters, "from", "-1h", now)?,
+            time(parameters, "until", "now", now)?,
         );
         if from >= until {
             return Err(Refusal::EmptyRange);
@@ -61,7 +78,6 @@ impl Query {
             .get(header::ACCEPT)
             .and_then(|accept| accept.to_str().ok());
         Ok(Self {
-            patterns: patterns(&parameters)?,
             buckets: Buckets::covering(from, until, step, POINTS_PER_SERIES_MAX)
                 .ok_or(Refusal::TooManyPointsPerSeries)?,
             format: Format::wanted(parameters.one("format")?, accept).ok_or(Refusal::Format)?,
@@ -69,7 +85,12 @@ impl Query {
     }
 }
 
-fn time(parameters: &Parameters, key: &'static str, default: &str, now: Instant) -> Result<Instant, Refusal> {
+pub(crate) fn time(
+    parameters: &Parameters,
+    key: &'static str,
+    default: &str,
+    now: Instant,
+) -> Result<Instant, Refusal> {
     let text = parameters.one(key)?.unwrap_or(default);
     time_expression::parse(text, now).ok_or(Refusal::Time(key))
 }
@@ -101,12 +122,12 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let query = Query::parse(uri.query(), &headers, Instant::from(SystemTime::now()))?;
     let read = api.centres.ask(|visit| read(&api.points, &query, visit)).await?;
     let answer = Answer {
-        buckets: query.buckets,
+        buckets: query.range.buckets,
         extent: read.extent,
         series: read.series,
         _room: read.room,
     };
-    Ok(answer.into_response(query.format))
+    Ok(answer.into_response(query.range.format))
 }
 
 /// What one centre has of an answer.
@@ -123,26 +144,32 @@ async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Rea
     let Found::Names(names) = found else {
         return Err(Refusal::TooManySeries);
     };
-    let buckets = &query.buckets;
+    let buckets = &query.range.buckets;
     let points = names.len() * buckets.len();
     if points > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
     }
-    let permits = u32::try_from(points).map_err(|_| Refusal::TooManyPoints)?;
-    let room = Arc::clone(rooms)
-        .try_acquire_many_owned(permits)
-        .map_err(|_| Refusal::Busy)?;
+    let room = room::of_points(rooms, points)?;
+    let ids: Vec<_> = names.iter().map(|name| name.id).collect();
+    let sums = sums(&mut snapshot, &ids, buckets).await?;
+    let extent = snapshot.finish().await?;
+    let series = names.into_iter().zip(sums);
+    Ok(Read {
+        extent,
+        series: series.map(|(name, sums)| Series { name, sums }).collect(),
+        room,
+    })
+}
 
-    let mut series: Vec<Series> = names
-        .into_iter()
-        .map(|name| Series {
-            name,
-            sums: vec![0; buckets.len()],
-        })
-        .collect();
+/// For each of `ids`, of which none comes twice, the sum of each bucket. For as many points the caller holds room.
+pub(crate) async fn sums(
+    snapshot: &mut Snapshot<'_>,
+    ids: &[EventId],
+    buckets: &Buckets,
+) -> Result<Vec<Vec<u128>>, Refusal> {
+    let mut sums = vec![vec![0_u128; buckets.len()]; ids.len()];
     if let Some(minutes) = buckets.minutes() {
-        let at: HashMap<_, _> = series.iter().enumerate().map(|(at, s)| (s.name.id, at)).collect();
-        let ids: Vec<_> = at.keys().copied().collect();
+        let at: HashMap<_, _> = ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         // Counts of one name come together.
         let mut current = None;
         let add = |id, unix_s, count| {
@@ -150,13 +177,12 @@ async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Rea
                 current = at.get(&id).map(|&at| (id, at));
             }
             if let (Some((_, at)), Some(bucket)) = (current, buckets.index_of(unix_s)) {
-                series[at].sums[bucket] += u128::from(count);
+                sums[at][bucket] += u128::from(count);
             }
         };
-        snapshot.counts(&ids, minutes, buckets.grain(), add).await?;
+        snapshot.counts(ids, minutes, buckets.grain(), add).await?;
     }
-    let extent = snapshot.finish().await?;
-    Ok(Read { extent, series, room })
+    Ok(sums)
 }
 
 #[cfg(test)]
@@ -174,12 +200,15 @@ mod tests {
     #[test]
     fn defaults_are_the_last_hour_by_the_minute() {
         let query = parse("name=a").unwrap();
-        assert_eq!(query.buckets.step, Step::Minute);
+        assert_eq!(query.range.buckets.step, Step::Minute);
         assert_eq!(
-            (query.buckets.first_unix_s(), query.buckets.end_unix_s()),
+            (
+                query.range.buckets.first_unix_s(),
+                query.range.buckets.end_unix_s()
+            ),
             (1_763_784_000, 1_763_787_660)
         );
-        assert_eq!(query.format, Format::Json);
+        assert_eq!(query.range.format, Format::Json);
     }
 
     #[test]

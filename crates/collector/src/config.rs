@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use listener::{TokenError, Tokens};
 use serde::Deserialize;
-
-use crate::tokens::{TokenError, Tokens};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use listener::{Share, Shares};
+use listener::{Sender, Share, Shares, Tokens};
 use model::{BatchId, Piece};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,6 @@ use crate::body::{self, Received, Room};
 use crate::combiner::{Combiner, KeyedBatch, NoRoom, Outcome, Ticket};
 use crate::events::{self, Item};
 use crate::request::Meaning;
-use crate::tokens::{Sender, Tokens};
 
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
 const STORE_LIMIT: Duration = Duration::from_secs(25);

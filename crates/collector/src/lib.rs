@@ -12,7 +12,6 @@ mod elements;
 mod events;
 mod handler;
 mod request;
-mod tokens;
 
 use std::sync::Arc;
 

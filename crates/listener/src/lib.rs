@@ -1,4 +1,4 @@
-//! HTTP as every role serves it: connections within limits, liveness, readiness with reasons, metrics.
+//! HTTP as every role serves it: connections within limits, who may send, liveness, readiness with reasons, metrics.
 //!
 //! Knows nothing of what the routes mean. Promises that a slow or silent client is cut off, that the number of
 //! connections is bounded, and that a shutdown lets requests in progress finish within a named limit.
@@ -6,7 +6,9 @@
 mod health;
 mod serve;
 mod shares;
+mod tokens;
 
 pub use health::Health;
 pub use serve::{Error, Limits, bind, serve};
 pub use shares::{Share, Shares};
+pub use tokens::{Sender, Token, TokenError, Tokens};

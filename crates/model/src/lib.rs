@@ -4,6 +4,7 @@
 //! Promises that a value which exists is valid, so that nothing which the central database could refuse
 //! can be written down in these types.
 
+mod annotation;
 mod batch;
 mod count;
 mod day;
@@ -16,6 +17,10 @@ mod step;
 mod time;
 mod tube;
 
+pub use annotation::{
+    Annotation, AnnotationError, AnnotationId, DATA_BYTES_MAX, SPAN_MS_MAX, TAG_CHARS_MAX, TAGS_MAX,
+    WHAT_CHARS_MAX,
+};
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
 pub use day::{Day, DayCounts, MINUTES_PER_DAY, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed};

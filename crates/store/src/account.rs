@@ -29,7 +29,7 @@ pub enum Role {
     Worker,
     /// In a region: reads the binlog for the centre.
     Replication,
-    /// At the centre: reads everything, and the state of replication.
+    /// At the centre: reads everything, and the state of replication; writes annotations.
     Api,
     /// At the centre: reads counts and names, and calls procedures, all within limits.
     Analyst,
@@ -136,41 +136,41 @@ impl Role {
                 .map(|shard| format!("GRANT {rights} ON {shard}.* TO {account}"))
                 .collect()
         };
+        let on_tables = |tables: &[(&str, &str)]| -> Vec<String> {
+            let grant = |(table, rights)| format!("GRANT {rights} ON eventtracker.{table} TO {account}");
+            tables.iter().copied().map(grant).collect()
+        };
         match self {
             Self::Worker => {
                 let mut grants = per_shard("INSERT, UPDATE, SELECT");
-                for (table, rights) in [
+                grants.extend(on_tables(&[
                     ("CountedBatch", "INSERT, SELECT, DELETE"),
                     ("CountedFlush", "INSERT, SELECT, DELETE"),
                     ("CountedTotal", "INSERT, UPDATE, SELECT"),
                     ("TubeMark", "INSERT, UPDATE, SELECT"),
                     ("RegionMoved", "SELECT"),
-                ] {
-                    grants.push(format!("GRANT {rights} ON eventtracker.{table} TO {account}"));
-                }
+                ]));
                 grants
             }
             Self::Replication => vec![format!("GRANT REPLICATION SLAVE ON *.* TO {account}")],
             Self::Api => {
                 let mut grants = per_shard("SELECT");
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
-                grants.push(format!("GRANT SELECT ON eventtracker.* TO {account}"));
+                grants.extend(on_tables(&[("*", "SELECT"), ("Annotation", "INSERT, DELETE")]));
                 grants
             }
             Self::RegionalKeeper => {
                 // The tables of the outbox hold nothing; without a right to them, they cannot be seen.
                 let mut grants = per_shard("SELECT");
                 grants.push(format!("GRANT BINLOG ADMIN, BINLOG MONITOR ON *.* TO {account}"));
-                grants.push(format!("GRANT SELECT ON eventtracker.* TO {account}"));
-                for (table, rights) in [
+                grants.extend(on_tables(&[
+                    ("*", "SELECT"),
                     ("CountedBatch", "INSERT"),
                     ("CountedFlush", "INSERT"),
                     ("CountedTotal", "INSERT, UPDATE"),
                     ("TubeMark", "INSERT, UPDATE"),
                     ("RegionMoved", "INSERT, UPDATE"),
-                ] {
-                    grants.push(format!("GRANT {rights} ON eventtracker.{table} TO {account}"));
-                }
+                ]));
                 grants
             }
             Self::CentralKeeper => {
@@ -183,20 +183,20 @@ impl Role {
                     ));
                 }
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
-                grants.push(format!(
-                    "GRANT INSERT, UPDATE, DELETE, SELECT ON eventtracker.* TO {account}"
-                ));
+                grants.extend(on_tables(&[("*", "INSERT, UPDATE, DELETE, SELECT")]));
                 grants
             }
             Self::Analyst => {
                 let mut grants = per_shard("SELECT");
-                for view in ["event_minutes", "event_days", "event_tags", "region_minutes"] {
-                    grants.push(format!(
-                        "GRANT SELECT, SHOW VIEW ON eventtracker.{view} TO {account}"
-                    ));
-                }
-                // What is not kept any more, for the procedures to refuse it.
-                grants.push(format!("GRANT SELECT ON eventtracker.DroppedDays TO {account}"));
+                grants.extend(on_tables(&[
+                    ("event_minutes", "SELECT, SHOW VIEW"),
+                    ("event_days", "SELECT, SHOW VIEW"),
+                    ("event_tags", "SELECT, SHOW VIEW"),
+                    ("region_minutes", "SELECT, SHOW VIEW"),
+                    // What is not kept any more, for the procedures to refuse it.
+                    ("DroppedDays", "SELECT"),
+                    ("Annotation", "SELECT"),
+                ]));
                 grants.push(format!("GRANT EXECUTE ON eventtracker.* TO {account}"));
                 grants
             }

@@ -1,5 +1,6 @@
 //! What is read at the centre: series, names, and the state of regions and shards.
 
+mod annotations;
 mod clock;
 mod counts;
 mod lease;
@@ -10,10 +11,11 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{EventId, Glob, Instant, Minute};
+use model::{Annotation, AnnotationId, EventId, Glob, Instant, Minute};
 use mysql_async::prelude::Queryable;
 use tokio::sync::SemaphorePermit;
 
+pub use self::annotations::Wanted;
 pub(crate) use self::clock::kept_since;
 pub use self::clock::{Extent, RegionClock, complete_until};
 pub use self::counts::Grain;
@@ -120,6 +122,47 @@ impl Central {
             .await?;
         lease.give_back();
         Ok(status)
+    }
+
+    /// Writes an annotation, unless there is one of its id; returns what is there now, and whether it is new.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn annotate(&self, annotation: &Annotation) -> Result<(Annotation, bool), Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let write = annotations::write(conn, annotation);
+        let (written, is_new) = server.limited("write an annotation", BRIEF_LIMIT, write).await?;
+        lease.give_back();
+        Ok((written.unwrap_or_else(|| annotation.clone()), is_new))
+    }
+
+    /// Removes an annotation; whether there was one.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn remove_annotation(&self, id: AnnotationId) -> Result<bool, Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let delete = annotations::delete(conn, id);
+        let was_there = server
+            .limited("remove an annotation", BRIEF_LIMIT, delete)
+            .await?;
+        lease.give_back();
+        Ok(was_there)
+    }
+
+    /// Annotations in the order of time.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn annotations(&self, wanted: &Wanted) -> Result<Vec<Annotation>, Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let read = annotations::read(conn, wanted);
+        let annotations = server.limited("read annotations", CALL_LIMIT, read).await?;
+        lease.give_back();
+        Ok(annotations)
     }
 
     /// What is broad waits here, without a connection, while others scan.

@@ -86,6 +86,7 @@ async fn analysts_read_counts_and_nothing_else() {
         "SELECT * FROM eventtracker.event_days WHERE eventId = 1",
         "SELECT * FROM eventtracker.event_tags",
         "SELECT * FROM eventtracker.region_minutes",
+        "SELECT * FROM eventtracker.Annotation",
         "EXPLAIN SELECT * FROM eventtracker.event_minutes WHERE eventId = 1",
         "SHOW CREATE VIEW eventtracker.event_days",
         "CALL eventtracker.top_names('2025-01-01', '2025-01-02', 3)",

@@ -28,16 +28,16 @@ pub enum TokenError {
     Empty { path: String },
 }
 
-/// The tokens of a collector; none of them means that anybody may send.
-pub(crate) struct Tokens(Vec<Token>);
+/// The tokens of a role; none of them means that anybody may send.
+pub struct Tokens(Vec<Token>);
 
-pub(crate) struct Token {
-    pub(crate) name: String,
-    pub(crate) secret: String,
+pub struct Token {
+    pub name: String,
+    pub secret: String,
 }
 
 /// Who sent a request: a token, or nobody in particular.
-pub(crate) enum Sender<'a> {
+pub enum Sender<'a> {
     Token(&'a Token),
     Anonymous,
 }
@@ -52,15 +52,21 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn none() -> Self {
+    #[must_use]
+    pub fn none() -> Self {
         Self(Vec::new())
     }
 
-    pub(crate) fn are_none(&self) -> bool {
+    #[must_use]
+    pub fn are_none(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
+    /// Reads a line `name secret` for each client.
+    ///
+    /// # Errors
+    /// A file that cannot be read, has no token, or has a line that is none or gives a name or a secret again.
+    pub fn read(path: &Path) -> Result<Self, TokenError> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| TokenError::Read {
             path: shown.clone(),
@@ -91,7 +97,8 @@ impl Tokens {
     }
 
     /// The sender by its `Authorization: Bearer` header; `None` where a token is needed and none fits.
-    pub(crate) fn sender(&self, headers: &HeaderMap) -> Option<Sender<'_>> {
+    #[must_use]
+    pub fn sender(&self, headers: &HeaderMap) -> Option<Sender<'_>> {
         if self.are_none() {
             return Some(Sender::Anonymous);
         }

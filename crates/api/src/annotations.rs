@@ -1,0 +1,263 @@
+//! `/v1/annotations`: deployments and other marks, drawn on every graph.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use model::{Annotation, AnnotationId, Instant, TAGS_MAX};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use store::Wanted;
+
+use crate::form::content_type;
+use crate::parameters::Parameters;
+use crate::refusal::Refusal;
+use crate::room;
+use crate::routes::Api;
+use crate::series::time;
+
+/// Annotations of one answer: more would cover a graph.
+pub(crate) const ANNOTATIONS_MAX: usize = 1_000;
+
+/// Bytes of one annotation as it is sent: its fields at their limits, every character escaped, with room to spare.
+pub(crate) const BODY_BYTES_MAX: usize = 32 * 1024;
+
+const PARAMETERS: &[&str] = &["from", "until", "tags"];
+
+const JSON: &str = "application/json";
+
+/// An annotation as it is sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    id: Option<String>,
+    what: String,
+    when: Option<When>,
+    until: Option<When>,
+    data: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum When {
+    UnixS(f64),
+    Text(String),
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    annotations: Vec<Listed>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Listed {
+    id: String,
+    when: f64,
+    until: Option<f64>,
+    what: String,
+    data: String,
+    tags: Vec<String>,
+}
+
+impl From<Annotation> for Listed {
+    fn from(annotation: Annotation) -> Self {
+        Self {
+            id: annotation.id.to_string(),
+            when: annotation.when.unix_s(),
+            until: annotation.until.map(Instant::unix_s),
+            what: annotation.what,
+            data: annotation.data,
+            tags: annotation.tags,
+        }
+    }
+}
+
+impl When {
+    pub(crate) fn instant(&self) -> Option<Instant> {
+        match self {
+            Self::UnixS(unix_s) => Instant::from_unix_s(*unix_s).ok(),
+            Self::Text(text) => Instant::from_rfc3339(text).ok(),
+        }
+    }
+}
+
+impl Sent {
+    fn annotation(self, now: Instant) -> Result<Annotation, Refusal> {
+        let instant = |when: Option<When>, key| {
+            when.map(|when| when.instant().ok_or(Refusal::JsonTime(key)))
+                .transpose()
+        };
+        let id = self.id.map(|id| id.parse::<AnnotationId>()).transpose()?;
+        let annotation = Annotation {
+            id: id.unwrap_or_else(AnnotationId::generate),
+            when: instant(self.when, "when")?.unwrap_or(now),
+            until: instant(self.until, "until")?,
+            what: self.what,
+            data: self.data.unwrap_or_default(),
+            tags: self.tags,
+        };
+        Ok(annotation.checked()?)
+    }
+}
+
+/// 201 for a new one, 200 where there is one of this id already; both with what is there.
+pub(crate) async fn post(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let sent: Sent = read_json(&api, &headers, body).await?;
+    let annotation = sent.annotation(Instant::from(SystemTime::now()))?;
+    let (written, is_new) = write(&api, &annotation).await?;
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(Listed::from(written))).into_response())
+}
+
+/// The body of a request that writes, if its sender may.
+///
+/// Its type has to be JSON: a page of a foreign site can make a browser inside the network post a form or plain text here without
+/// asking, but for JSON the browser asks first, and nobody here says yes.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    api: &Api,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Refusal> {
+    api.writers.sender(headers).ok_or(Refusal::Unauthorized)?;
+    if !content_type(headers).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
+        return Err(Refusal::ContentType { wanted: JSON });
+    }
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Refusal::Body {
+        bytes_max: BODY_BYTES_MAX,
+    })?;
+    serde_json::from_slice(&body).map_err(Refusal::NoAnnotation)
+}
+
+/// At the centre in charge; then under the same id at every other one that answers. One that does not will lack it.
+pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotation, bool), Refusal> {
+    let (at, (written, is_new)) = api
+        .centres
+        .ask(async |visit| Ok((visit.number(), visit.central().annotate(annotation).await?)))
+        .await?;
+    for (name, central) in api.centres.others(at) {
+        let copied = central.annotate(&written).await;
+        note_missed(name, copied.err());
+    }
+    Ok((written, is_new))
+}
+
+/// What is missing at another centre shows only when that one is in charge.
+fn note_missed(centre: &str, error: Option<store::Error>) {
+    if let Some(error) = error {
+        metrics::counter!("api_annotations_missed_total", "centre" => centre.to_owned()).increment(1);
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(
+            centre,
+            error,
+            "a change of annotations did not reach another centre"
+        );
+    }
+}
+
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    api.writers.sender(&headers).ok_or(Refusal::Unauthorized)?;
+    let id: AnnotationId = id.parse().map_err(|_| Refusal::NoSuchAnnotation)?;
+    let (at, was_there) = api
+        .centres
+        .ask(async |visit| Ok((visit.number(), visit.central().remove_annotation(id).await?)))
+        .await?;
+    for (name, central) in api.centres.others(at) {
+        note_missed(name, central.remove_annotation(id).await.err());
+    }
+    if was_there {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Refusal::NoSuchAnnotation)
+    }
+}
+
+pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Refusal> {
+    let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
+    let now = Instant::from(SystemTime::now());
+    let wanted = Wanted {
+        from: time(&parameters, "from", "-24h", now)?,
+        until: time(&parameters, "until", "now", now)?,
+        tags: parameters.all("tags").map(str::to_owned).collect(),
+        any_tag: false,
+        limit: ANNOTATIONS_MAX + 1,
+    };
+    if wanted.from >= wanted.until {
+        return Err(Refusal::EmptyRange);
+    }
+    let annotations = read(&api, &wanted).await?.into_iter().map(Listed::from).collect();
+    room::json(&api.points, &Answer { annotations })
+}
+
+pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<Vec<Annotation>, Refusal> {
+    if wanted.tags.len() > TAGS_MAX {
+        return Err(Refusal::TooManyTags);
+    }
+    let found = api
+        .centres
+        .ask(async |visit| Ok(visit.central().annotations(wanted).await?))
+        .await?;
+    if found.len() > ANNOTATIONS_MAX {
+        return Err(Refusal::TooManyAnnotations);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Annotation, Refusal> {
+        let sent: Sent = serde_json::from_str(text).map_err(Refusal::NoAnnotation)?;
+        sent.annotation(Instant::from_unix_ms(1_763_787_600_500))
+    }
+
+    #[test]
+    fn only_what_happened_is_needed() {
+        let annotation = parse(r#"{"what":"deploy"}"#).unwrap();
+        assert_eq!(annotation.when.unix_ms(), 1_763_787_600_500);
+        assert_eq!((annotation.until, &*annotation.data), (None, ""));
+        let id = "0199AA55-0000-7000-8000-000000000001";
+        let whole = format!(
+            r#"{{"id":"{id}","what":"d","when":1763787600.25,"until":"2025-11-22T06:01:00+01:00","data":"v","tags":["a"]}}"#
+        );
+        let whole = parse(&whole).unwrap();
+        assert_eq!(whole.id.to_string(), id.to_ascii_lowercase());
+        assert_eq!(whole.until.unwrap().ms_since(whole.when), 59_750);
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        for (text, sentence) in [
+            ("", "body is not an annotation: EOF while parsing"),
+            ("[]", "body is not an annotation: "),
+            (r#"{"what":"a","wann":1}"#, "unknown field `wann`"),
+            (r#"{"what":7}"#, "invalid type"),
+            (r#"{"what":"a","when":"soon"}"#, "when is not a time"),
+            (r#"{"what":"a","when":[]}"#, "body is not an annotation: "),
+            (r#"{"what":"a","until":1e300}"#, "until is not a time"),
+            (r#"{"what":"a","id":"1"}"#, "id is not a UUID"),
+            (r#"{"what":""}"#, "what is empty"),
+            (r#"{"what":"a","tags":"a b"}"#, "body is not an annotation: "),
+        ] {
+            let refusal = parse(text).unwrap_err().to_string();
+            assert!(refusal.contains(sentence), "{text}: {refusal}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `/events/get_data` and `POST /events/`: annotations as Graphite has them.
+
+use std::time::SystemTime;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use model::{Annotation, AnnotationId, Instant};
+use serde::{Deserialize, Serialize};
+use store::Wanted;
+
+use crate::annotations::{When, read, read_json, write};
+use crate::form::Form;
+use crate::refusal::Refusal;
+use crate::room;
+use crate::routes::Api;
+use crate::time_expression;
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    id: String,
+    /// Unix seconds.
+    when: i64,
+    what: String,
+    data: String,
+    tags: Vec<String>,
+}
+
+/// What Graphite's own clients send: other fields are ignored there, too.
+#[derive(Debug, Deserialize)]
+struct Sent {
+    what: String,
+    when: Option<When>,
+    data: Option<String>,
+    tags: Option<Tags>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Tags {
+    List(Vec<String>),
+    /// Separated by blanks.
+    Text(String),
+}
+
+/// `until` is included. Without `set` an annotation needs all tags; with `set=union` one of them is enough.
+pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+    let now = Instant::from(SystemTime::now());
+    let time = |key: &'static str, default| match form.one(key) {
+        None | Some("") => Ok(default),
+        Some(text) => time_expression::parse(text, now).ok_or(Refusal::Time(key)),
+    };
+    let wanted = Wanted {
+        from: time("from", Instant::from_unix_ms(0))?,
+        until: time("until", now)?.plus_ms(1),
+        tags: words(form.one("tags").unwrap_or_default()),
+        any_tag: form.one("set") == Some("union"),
+        limit: crate::annotations::ANNOTATIONS_MAX + 1,
+    };
+    let found = read(&api, &wanted).await?;
+    let events: Vec<Listed> = found.into_iter().map(Listed::from).collect();
+    room::json(&api.points, &events)
+}
+
+impl From<Annotation> for Listed {
+    fn from(annotation: Annotation) -> Self {
+        Self {
+            id: annotation.id.to_string(),
+            when: annotation.when.unix_ms().div_euclid(1000),
+            what: annotation.what,
+            data: annotation.data,
+            tags: annotation.tags,
+        }
+    }
+}
+
+/// An empty 200, as Graphite answers.
+pub(crate) async fn post(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let sent: Sent = read_json(&api, &headers, body).await?;
+    let when = match sent.when {
+        None => Instant::from(SystemTime::now()),
+        Some(when) => when.instant().ok_or(Refusal::JsonTime("when"))?,
+    };
+    let annotation = Annotation {
+        id: AnnotationId::generate(),
+        when,
+        until: None,
+        what: sent.what,
+        data: sent.data.unwrap_or_default(),
+        tags: match sent.tags {
+            None => Vec::new(),
+            Some(Tags::List(tags)) => tags,
+            Some(Tags::Text(text)) => words(&text),
+        },
+    };
+    write(&api, &annotation.checked()?).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}

@@ -1,0 +1,183 @@
+//! `GET /v1/relation`: how one thing depends on another, bucket by bucket.
+
+mod line;
+mod sides;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use chrono::{DateTime, SecondsFormat, Utc};
+use model::{EventId, Glob, Instant};
+use serde::Serialize;
+use store::{Extent, Found};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::line::{Line, Sums};
+use self::sides::{Asked, Side};
+use crate::answer::Format;
+use crate::buckets::{Buckets, shown};
+use crate::centres::Visit;
+use crate::parameters::Parameters;
+use crate::refusal::Refusal;
+use crate::room;
+use crate::routes::Api;
+use crate::series::{POINTS_MAX, Range, sums};
+
+const PARAMETERS: &[&str] = &["x", "y", "from", "until", "step", "format"];
+
+/// What a pair takes while an answer is made, in points: its two values and its time.
+const POINTS_PER_PAIR: usize = size_of::<(Value, Value, i64)>().div_ceil(size_of::<u128>());
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    from: i64,
+    until: i64,
+    step: i64,
+    complete_until: Option<f64>,
+    n: usize,
+    correlation: Option<f64>,
+    fit: Option<Fit>,
+    /// x, y, and the start of the bucket that both are of.
+    pairs: Vec<(Value, Value, i64)>,
+}
+
+/// y = slope × x + intercept, by least squares.
+#[derive(Debug, Serialize)]
+struct Fit {
+    slope: f64,
+    intercept: f64,
+}
+
+/// A sum as the integer that it is, or a ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Value {
+    Sum(u128),
+    Ratio(f64),
+}
+
+pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+    let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
+    let range = Range::parse(&parameters, &headers, Instant::from(SystemTime::now()))?;
+    let side = |key| Asked::parse(parameters.one(key)?.unwrap_or_default()).ok_or(Refusal::Side(key));
+    let asked = [side("x")?, side("y")?];
+    let read = api
+        .centres
+        .ask(|visit| read(&api.points, &asked, &range.buckets, visit))
+        .await?;
+    let answer = read.answer(&range.buckets);
+    match range.format {
+        Format::Json => room::json(&api.points, &answer),
+        Format::Csv => room::held(&api.points, answer.csv().into_bytes(), "text/csv; charset=utf-8"),
+    }
+}
+
+/// What one centre has of an answer.
+struct Read {
+    extent: Extent,
+    /// `None` where a side has no name: no pair exists.
+    sides: Option<[Side<usize>; 2]>,
+    /// Of each name, by bucket.
+    sums: Vec<Vec<u128>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// All names of both sides out of one snapshot.
+async fn read(
+    rooms: &Arc<Semaphore>,
+    asked: &[Asked; 2],
+    buckets: &Buckets,
+    visit: Visit,
+) -> Result<Read, Refusal> {
+    let mut texts: Vec<&str> = asked.iter().flat_map(Asked::names).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let patterns = texts.into_iter().map(Glob::new).collect::<Result<Vec<_>, _>>()?;
+    let (mut snapshot, found) = visit.snapshot(&patterns, patterns.len()).await?;
+    let Found::Names(names) = found else {
+        return Err(Refusal::TooManySeries);
+    };
+    let known = |text: &str| names.iter().find(|name| name.name == text).map(|name| name.id);
+    let [x, y] = asked.each_ref().map(|asked| asked.resolve(known));
+    let sides = x.zip(y).map(|(x, y)| [x, y]);
+    let mut ids: Vec<EventId> = sides.iter().flatten().flat_map(Side::parts).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() * buckets.len() > POINTS_MAX {
+        return Err(Refusal::TooManyPoints);
+    }
+    let room = room::of_points(rooms, (ids.len() + POINTS_PER_PAIR) * buckets.len())?;
+    let sums = sums(&mut snapshot, &ids, buckets).await?;
+    let extent = snapshot.finish().await?;
+    let place = |id| ids.binary_search(&id).unwrap_or_default();
+    Ok(Read {
+        extent,
+        sides: sides.map(|sides| sides.map(|side| side.map(place))),
+        sums,
+        _room: room,
+    })
+}
+
+impl Read {
+    fn answer(&self, buckets: &Buckets) -> Answer {
+        let mut pairs = Vec::new();
+        let mut line = Line::default();
+        if let Some([x, y]) = &self.sides {
+            for index in 0..buckets.len() {
+                let edges = buckets.edges(index);
+                // A bucket that may still grow on one side would bend the line.
+                if shown(0, edges, &self.extent).is_none() {
+                    continue;
+                }
+                if let Some((x, y)) = self.value(x, index).zip(self.value(y, index)) {
+                    line.add(x, y);
+                    pairs.push((x, y, edges.0));
+                }
+            }
+        }
+        let Sums { correlation, fit } = line.sums();
+        Answer {
+            from: buckets.first_unix_s(),
+            until: buckets.end_unix_s(),
+            step: buckets.step.seconds(),
+            complete_until: self.extent.complete_until.map(Instant::unix_s),
+            n: pairs.len(),
+            correlation,
+            fit: fit.map(|(slope, intercept)| Fit { slope, intercept }),
+            pairs,
+        }
+    }
+
+    /// `None` for a ratio to nothing.
+    fn value(&self, side: &Side<usize>, index: usize) -> Option<Value> {
+        match side.map(|name| self.sums[name][index]) {
+            Side::Name(sum) => Some(Value::Sum(sum)),
+            Side::Ratio(_, 0) => None,
+            Side::Ratio(above, below) => Some(Value::Ratio(line::float(above) / line::float(below))),
+        }
+    }
+}
+
+impl Answer {
+    fn csv(&self) -> String {
+        let mut text = "time,x,y\n".to_owned();
+        for (x, y, unix_s) in &self.pairs {
+            let time = DateTime::<Utc>::from_timestamp(*unix_s, 0).unwrap_or_default();
+            let time = time.to_rfc3339_opts(SecondsFormat::Secs, true);
+            text += &format!("{time},{x},{y}\n");
+        }
+        text
+    }
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sum(sum) => sum.fmt(f),
+            Self::Ratio(ratio) => ratio.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What stands for x or y: a name, or the ratio of two.
+
+use model::{EventId, EventName};
+
+/// Slashes of one side: each is a ratio that may be meant, and two names to look up.
+const SLASHES_MAX: usize = 16;
+
+/// The readings of one side, in the order in which they are tried.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Asked(Vec<Side<String>>);
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Side<T> {
+    Name(T),
+    /// The first divided by the second.
+    Ratio(T, T),
+}
+
+impl Asked {
+    /// `a/b` is the name `a/b` if it was ever counted, else the ratio of the first `a` and `b`, from the left, that both were; with
+    /// blanks around its slash it is that ratio. `None` where no reading has names only, or there are too many slashes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let name = |text: &str| EventName::new(text).ok().map(|name| name.as_str().to_owned());
+        let ratio = |above, below| Some(Side::Ratio(name(above)?, name(below)?));
+        if let Some((above, below)) = text.split_once(" / ") {
+            return Some(Self(vec![ratio(above, below)?]));
+        }
+        let slashes = text.match_indices('/');
+        if slashes.clone().count() > SLASHES_MAX {
+            return None;
+        }
+        let splits = slashes.filter_map(|(at, _)| ratio(&text[..at], &text[at + 1..]));
+        let readings: Vec<_> = name(text).map(Side::Name).into_iter().chain(splits).collect();
+        (!readings.is_empty()).then_some(Self(readings))
+    }
+
+    /// Every name that may be meant.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|side| side.each().map(String::as_str))
+    }
+
+    /// The first reading of which `known` has every name.
+    pub(crate) fn resolve(&self, known: impl Fn(&str) -> Option<EventId>) -> Option<Side<EventId>> {
+        self.0.iter().find_map(|side| match side {
+            Side::Name(name) => known(name).map(Side::Name),
+            Side::Ratio(above, below) => Some(Side::Ratio(known(above)?, known(below)?)),
+        })
+    }
+}
+
+impl<T> Side<T> {
+    fn each(&self) -> impl Iterator<Item = &T> {
+        let (first, second) = match self {
+            Self::Name(name) => (name, None),
+            Self::Ratio(above, below) => (above, Some(below)),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    pub(crate) fn map<U>(self, each: impl Fn(T) -> U) -> Side<U> {
+        match self {
+            Self::Name(name) => Side::Name(each(name)),
+            Self::Ratio(above, below) => Side::Ratio(each(above), each(below)),
+        }
+    }
+}
+
+impl<T: Copy> Side<T> {
+    pub(crate) fn parts(&self) -> Vec<T> {
+        self.each().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str, known: &[&str]) -> Option<Side<EventId>> {
+        Asked::parse(text)?.resolve(|name| known.contains(&name).then(|| EventId::of(name)))
+    }
+
+    #[test]
+    fn a_name_goes_before_a_ratio_and_a_ratio_from_the_left() {
+        let id = EventId::of;
+        let ratio = |above, below| Some(Side::Ratio(id(above), id(below)));
+        assert_eq!(resolved("a/b", &["a/b", "a", "b"]), Some(Side::Name(id("a/b"))));
+        assert_eq!(resolved("a/b", &["a", "b"]), ratio("a", "b"));
+        assert_eq!(resolved("a / b", &["a/b", "a", "b"]), ratio("a", "b"));
+        assert_eq!(resolved("a/b/c", &["a", "b/c", "a/b", "c"]), ratio("a", "b/c"));
+        assert_eq!(resolved("a/b/c", &["a", "a/b", "c"]), ratio("a/b", "c"));
+        assert_eq!(resolved("a/a", &["a"]), ratio("a", "a"));
+        assert_eq!(resolved("a/b", &["a"]), None);
+        let long = "x".repeat(255);
+        assert_eq!(resolved(&format!("{long}/{long}"), &[&long]), ratio(&long, &long));
+    }
+
+    #[test]
+    fn what_has_no_names_is_no_side() {
+        for text in ["", "a*", "a / ", "é/b", &"x".repeat(256), &"/a".repeat(17)] {
+            assert_eq!(Asked::parse(text), None, "{text}");
+        }
+        assert!(Asked::parse("/").is_some(), "it is a name");
+    }
+}

@@ -1,0 +1,186 @@
+//! Marks on every graph: a deployment, an incident, a campaign.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::{Instant, Minute};
+
+/// Characters of what happened: a word or a line.
+pub const WHAT_CHARS_MAX: usize = 255;
+
+/// Bytes of what else there is to say: a version, a link, a few lines.
+pub const DATA_BYTES_MAX: usize = 2_000;
+
+pub const TAGS_MAX: usize = 20;
+
+pub const TAG_CHARS_MAX: usize = 50;
+
+/// Longest time that an annotation covers: those of a range are found by their beginnings, from this long before.
+pub const SPAN_MS_MAX: i64 = 366 * 86_400_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AnnotationError {
+    #[error("what is empty, or longer than {WHAT_CHARS_MAX} characters")]
+    What,
+    #[error("data is longer than {DATA_BYTES_MAX} bytes")]
+    Data,
+    #[error("{0} has a control character")]
+    Control(&'static str),
+    #[error(
+        "more than {TAGS_MAX} tags, or one that is empty, has a blank or is longer than {TAG_CHARS_MAX} characters"
+    )]
+    Tags,
+    #[error("when or until is not between 2000-01-01 and 2038-01-19")]
+    Time,
+    #[error("until is before when, or more than 366 days after it")]
+    Span,
+    #[error("id is not a UUID")]
+    Id,
+}
+
+/// Identity of an annotation: what is written again under its id is written once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AnnotationId(Uuid);
+
+impl AnnotationId {
+    /// A new one, later than those made before.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl FromStr for AnnotationId {
+    type Err = AnnotationError;
+
+    fn from_str(text: &str) -> Result<Self, AnnotationError> {
+        Uuid::try_parse(text).map(Self).map_err(|_| AnnotationError::Id)
+    }
+}
+
+impl fmt::Display for AnnotationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// Something that happened at an instant or over a time. Its text is kept as it came: whoever shows it has to escape it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    pub id: AnnotationId,
+    pub when: Instant,
+    pub until: Option<Instant>,
+    pub what: String,
+    pub data: String,
+    /// Each once, in their order.
+    pub tags: Vec<String>,
+}
+
+impl Annotation {
+    /// # Errors
+    /// The first reason why it cannot be kept.
+    pub fn checked(mut self) -> Result<Self, AnnotationError> {
+        if self.what.is_empty() || self.what.chars().count() > WHAT_CHARS_MAX {
+            return Err(AnnotationError::What);
+        }
+        if self.data.len() > DATA_BYTES_MAX {
+            return Err(AnnotationError::Data);
+        }
+        if self.what.chars().any(char::is_control) {
+            return Err(AnnotationError::Control("what"));
+        }
+        if self
+            .data
+            .chars()
+            .any(|c| c.is_control() && c != '\n' && c != '\t')
+        {
+            return Err(AnnotationError::Control("data"));
+        }
+        let fits = |tag: &String| {
+            (1..=TAG_CHARS_MAX).contains(&tag.chars().count())
+                && !tag.chars().any(|c| c.is_whitespace() || c.is_control())
+        };
+        if self.tags.len() > TAGS_MAX || !self.tags.iter().all(fits) {
+            return Err(AnnotationError::Tags);
+        }
+        let until = self.until.unwrap_or(self.when);
+        if Minute::containing(self.when).is_err() || Minute::containing(until).is_err() {
+            return Err(AnnotationError::Time);
+        }
+        if !(0..=SPAN_MS_MAX).contains(&until.ms_since(self.when)) {
+            return Err(AnnotationError::Span);
+        }
+        let mut seen = std::collections::HashSet::new();
+        self.tags.retain(|tag| seen.insert(tag.clone()));
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_MS: i64 = 1_763_787_600_000;
+
+    fn annotation() -> Annotation {
+        Annotation {
+            id: "0199aa55-0000-7000-8000-000000000001".parse().unwrap(),
+            when: Instant::from_unix_ms(NOON_MS),
+            until: None,
+            what: "deploy".to_owned(),
+            data: "v12\nby hand".to_owned(),
+            tags: vec!["web".to_owned(), "ü".to_owned(), "web".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_tag_given_twice_is_one() {
+        assert_eq!(annotation().checked().unwrap().tags, ["web", "ü"]);
+    }
+
+    #[test]
+    fn each_field_has_its_limit() {
+        let refused = |change: fn(&mut Annotation)| {
+            let mut changed = annotation();
+            change(&mut changed);
+            changed.checked().map(drop)
+        };
+        for (change, error) in [
+            ((|a| a.what.clear()) as fn(&mut Annotation), AnnotationError::What),
+            (|a| a.what = "ä".repeat(256), AnnotationError::What),
+            (|a| a.what = "a\0".to_owned(), AnnotationError::Control("what")),
+            (
+                |a| a.data = "a\x1b[2J".to_owned(),
+                AnnotationError::Control("data"),
+            ),
+            (|a| a.data = "a".repeat(2_001), AnnotationError::Data),
+            (|a| a.tags = vec!["a b".to_owned()], AnnotationError::Tags),
+            (|a| a.tags = vec![String::new()], AnnotationError::Tags),
+            (
+                |a| a.tags = (0..21).map(|n| n.to_string()).collect(),
+                AnnotationError::Tags,
+            ),
+            (|a| a.when = Instant::from_unix_ms(0), AnnotationError::Time),
+            (
+                |a| a.until = Some(Instant::from_unix_ms(2_200_000_000_000)),
+                AnnotationError::Time,
+            ),
+            (|a| a.until = Some(a.when.plus_ms(-1)), AnnotationError::Span),
+            (
+                |a| a.until = Some(a.when.plus_ms(SPAN_MS_MAX + 1)),
+                AnnotationError::Span,
+            ),
+        ] {
+            assert_eq!(refused(change), Err(error));
+        }
+        let longest = Annotation {
+            what: "ä".repeat(255),
+            until: Some(Instant::from_unix_ms(NOON_MS + SPAN_MS_MAX)),
+            ..annotation()
+        };
+        assert!(longest.checked().is_ok());
+        assert_eq!("deploy".parse::<AnnotationId>(), Err(AnnotationError::Id));
+    }
+}

@@ -1,0 +1,108 @@
+//! Marks on every graph, as a centre has them.
+
+use model::{Annotation, AnnotationId, Instant, SPAN_MS_MAX};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Value};
+
+/// Which annotations are asked for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Those that begin in the half-open range, or last into it.
+    pub from: Instant,
+    pub until: Instant,
+    pub tags: Vec<String>,
+    /// Whether one of the tags is enough; else all are needed.
+    pub any_tag: bool,
+    pub limit: usize,
+}
+
+/// The last instant that MariaDB 10.11's TIMESTAMP can hold.
+const LATEST_MS: i64 = 2_147_483_647_000;
+
+/// id, when, until (ms), what, data, tags
+type Row = (String, i64, Option<i64>, String, String, String);
+
+const COLUMNS: &str = "CAST(id AS CHAR), CAST(UNIX_TIMESTAMP(happened) * 1000 AS SIGNED), \
+                       CAST(UNIX_TIMESTAMP(ended) * 1000 AS SIGNED), what, data, tags";
+
+/// Writes it unless there is one of its id; and returns what is there now, with whether it is new.
+pub(super) async fn write(
+    conn: &mut Conn,
+    annotation: &Annotation,
+) -> Result<(Option<Annotation>, bool), mysql_async::Error> {
+    const SQL: &str = "INSERT IGNORE INTO eventtracker.Annotation \
+                       VALUES (?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?, ?)";
+    let id = annotation.id.to_string();
+    conn.exec_drop(
+        SQL,
+        (
+            &id,
+            annotation.when.unix_ms(),
+            annotation.until.map(Instant::unix_ms),
+            &annotation.what,
+            &annotation.data,
+            annotation.tags.join(" "),
+        ),
+    )
+    .await?;
+    let is_new = conn.affected_rows() == 1;
+    let sql = format!("SELECT {COLUMNS} FROM eventtracker.Annotation WHERE id = ?");
+    let row: Option<Row> = conn.exec_first(sql, (id,)).await?;
+    Ok((row.and_then(annotation_of), is_new))
+}
+
+/// Whether there was one.
+pub(super) async fn delete(conn: &mut Conn, id: AnnotationId) -> Result<bool, mysql_async::Error> {
+    conn.exec_drop(
+        "DELETE FROM eventtracker.Annotation WHERE id = ?",
+        (id.to_string(),),
+    )
+    .await?;
+    Ok(conn.affected_rows() > 0)
+}
+
+/// In the order of time; at most `limit`.
+pub(super) async fn read(conn: &mut Conn, wanted: &Wanted) -> Result<Vec<Annotation>, mysql_async::Error> {
+    // Beyond what a TIMESTAMP can hold, FROM_UNIXTIME() is NULL.
+    let within = |at: Instant| at.unix_ms().clamp(0, LATEST_MS);
+    let (from_ms, until_ms) = (within(wanted.from), within(wanted.until));
+    // What lasts into the range began this long before it at most.
+    let mut sql = format!(
+        "SELECT {COLUMNS} FROM eventtracker.Annotation \
+         WHERE happened >= FROM_UNIXTIME(? / 1000) AND happened < FROM_UNIXTIME(? / 1000) \
+         AND (happened >= FROM_UNIXTIME(? / 1000) OR ended > FROM_UNIXTIME(? / 1000))"
+    );
+    let mut parameters: Vec<Value> = vec![
+        from_ms.saturating_sub(SPAN_MS_MAX).max(0).into(),
+        until_ms.into(),
+        from_ms.into(),
+        from_ms.into(),
+    ];
+    if !wanted.tags.is_empty() {
+        // No tag has a blank.
+        let each = vec!["LOCATE(CONCAT(' ', ?, ' '), CONCAT(' ', tags, ' ')) > 0"; wanted.tags.len()];
+        let joined = each.join(if wanted.any_tag { " OR " } else { " AND " });
+        sql += &format!(" AND ({joined})");
+        parameters.extend(wanted.tags.iter().map(Value::from));
+    }
+    sql += " ORDER BY happened, id LIMIT ?";
+    parameters.push(wanted.limit.into());
+    let rows: Vec<Row> = conn.exec(sql, parameters).await?;
+    Ok(rows.into_iter().filter_map(annotation_of).collect())
+}
+
+/// `None` for an id that is none, which the column does not hold.
+fn annotation_of((id, when_ms, until_ms, what, data, tags): Row) -> Option<Annotation> {
+    Some(Annotation {
+        id: id.parse().ok()?,
+        when: Instant::from_unix_ms(when_ms),
+        until: until_ms.map(Instant::from_unix_ms),
+        what,
+        data,
+        tags: tags
+            .split(' ')
+            .filter(|tag| !tag.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
+}

@@ -1,0 +1,13 @@
+-- Deployments and other marks on every graph. Written by the api, read by it and by analysts; tags are separated by blanks. No part of
+-- the counts: it is at each centre what the api wrote there. InnoDB, since a mark that was acknowledged must not be lost; by its id, so
+-- that a mark written again is there once; the key finds those of a time.
+CREATE TABLE IF NOT EXISTS eventtracker.Annotation (
+    id       UUID         NOT NULL,
+    happened TIMESTAMP(3) NOT NULL,
+    ended    TIMESTAMP(3) NULL,
+    what     VARCHAR(255)  CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    data     VARCHAR(2000) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    tags     VARCHAR(1020) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    PRIMARY KEY (id),
+    KEY happened (happened)
+) ENGINE=InnoDB
