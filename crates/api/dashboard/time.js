@@ -81,7 +81,7 @@ export function shownClock(unixS) {
 
 /** `12 s`, `3 min`, `2.5 h`, `4 days`. */
 export function shownDuration(seconds) {
-  if (seconds < 0.95) return "under a second";
+  if (seconds < 0.95) return "< 1 s";
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172_800) return `${(seconds / 3_600).toFixed(1)} h`;

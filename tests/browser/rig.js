@@ -1,0 +1,164 @@
+// A playground with demo traffic and a browser, for all tests of one file.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+const PROGRAM = process.env.EVENTTRACKER ?? path.join(ROOT, "target/debug/eventtracker");
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+/** Kept after the tests, to be looked at. */
+const SCREENSHOTS = path.join(ROOT, "target/screenshots");
+
+/** Servers start and events arrive within it, also on a busy machine. */
+const LIMIT_MS = 60_000;
+
+const POLL_MS = 50;
+
+const PORT_TRIES_MAX = 100;
+
+/** Waits until `look` gives something true, and returns it; else fails with the last thing seen. */
+export async function until(what, look) {
+  const end = Date.now() + LIMIT_MS;
+  let seen;
+  while (Date.now() < end) {
+    seen = await look();
+    if (seen) return seen;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  assert.fail(`${what}: not within ${LIMIT_MS / 1000} s; last seen: ${JSON.stringify(seen)}`);
+}
+
+export class Rig {
+  static async start() {
+    const rig = new Rig();
+    rig.directory = await mkdtemp(path.join(tmpdir(), "eventtracker-browser-"));
+    rig.port = await freePort();
+    rig.playground = spawn(PROGRAM, ["playground", "--regions", "eu,us", "--demo", "--port", rig.port, "--data-dir", rig.directory],
+      { stdio: ["ignore", "pipe", "inherit"] });
+    const lines = createInterface({ input: rig.playground.stdout });
+    await new Promise((resolve, reject) => {
+      lines.on("line", (line) => line.includes("EventTracker is ready") && resolve());
+      rig.playground.on("exit", (code) => reject(new Error(`the playground ended with ${code} before it was ready`)));
+      rig.playground.on("error", reject);
+    });
+    await mkdir(SCREENSHOTS, { recursive: true });
+    rig.browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      // The browser's own sandbox needs what root may not do.
+      args: process.getuid() === 0 ? ["--no-sandbox"] : [],
+    });
+    return rig;
+  }
+
+  async stop() {
+    await this.browser?.close();
+    const ended = new Promise((resolve) => this.playground.on("exit", resolve));
+    this.playground.kill("SIGINT");
+    await ended;
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  get api() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async description() {
+    return JSON.parse(await readFile(path.join(this.directory, "playground.json"), "utf8"));
+  }
+
+  async json(address) {
+    const response = await fetch(this.api + address);
+    assert.equal(response.status, 200, address);
+    return response.json();
+  }
+
+  /** Counts `events` in region eu, and waits until all of `names` are complete at the centre. */
+  async count(events) {
+    const { regions } = await this.description();
+    for (let at = 0; at < events.length; at += 5_000) {
+      const response = await fetch(`${regions.eu.collector}/v1/events`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(events.slice(at, at + 5_000)),
+      });
+      assert.equal(response.status, 202, await response.text());
+    }
+    const sent = Date.now() / 1000;
+    await until("what was sent is complete", async () => (await this.json("/v1/status")).complete_until > sent);
+    const names = new Set(events.map(({ name }) => name));
+    await until("all names are listed", async () => {
+      const { names: listed } = await this.json(`/v1/names?limit=1000&query=${encodeURIComponent(commonBeginning(names))}*`);
+      return [...names].every((name) => listed.some((one) => one.name === name));
+    });
+  }
+
+  /** A new page; whatever it complains about fails the test that ends with `done`. */
+  async page(address, options = {}) {
+    const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+    const page = await context.newPage();
+    page.setDefaultTimeout(LIMIT_MS);
+    page.complaints = [];
+    page.on("pageerror", (error) => page.complaints.push(error.stack));
+    page.on("console", (message) => {
+      if (message.type() === "error") page.complaints.push(`${message.text()} ${message.location().url}`);
+    });
+    await page.goto(this.api + address);
+    return page;
+  }
+
+  async screenshot(page, name) {
+    await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`) });
+  }
+}
+
+/** Ends a page; nothing may have gone wrong in it but what `expected` says, such as refused requests. */
+export async function done(page, expected = /^$/) {
+  const complaints = page.complaints.filter((complaint) => !expected.test(complaint));
+  await page.context().close();
+  assert.deepEqual(complaints, []);
+}
+
+/** What `address` of the page says now. */
+export function address(page) {
+  return new URL(page.url()).searchParams;
+}
+
+/** The cells of the row of the table of lines that begins with `label`. */
+export async function row(page, label) {
+  const rows = await page.locator("#lines tbody tr").evaluateAll((rows) =>
+    rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
+  return rows.find(([first]) => first === label);
+}
+
+function commonBeginning(names) {
+  const [first, ...rest] = [...names].sort();
+  const last = rest.at(-1) ?? first;
+  let length = 0;
+  while (length < first.length && first[length] === last[length]) length++;
+  return first.slice(0, length);
+}
+
+async function freePort() {
+  for (let tries = 0; tries < PORT_TRIES_MAX; tries++) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const wanted = Array.from({ length: 30 }, (_, at) => port + at);
+    if ((await Promise.all(wanted.map(isFree))).every(Boolean)) return port;
+  }
+  throw new Error("found no free ports");
+}
+
+function isFree(port) {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
