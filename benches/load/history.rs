@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::pipeline::Pipeline;
 
 /// Measures a centre without roles, which has the memory of a deployed one.
-async fn on_bare_servers(measure: impl AsyncFnOnce(&Pipeline) -> Result<()>) -> Result<bool> {
+pub(crate) async fn on_bare_servers(measure: impl AsyncFnOnce(&Pipeline) -> Result<()>) -> Result<bool> {
     let pipeline = Pipeline::start_bare_servers().await?;
     pipeline.enlarge_centre().await?;
     let measured = measure(&pipeline).await;

@@ -3,7 +3,7 @@
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
 //! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- reads`, `-- ingest` and `-- packing` are
-//! about years of counts at the centre. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
+//! about years of counts at the centre, `-- names` is about a million names. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
 //! times never do, since machines differ: they are shown beside references from the same run.
 
 mod centre;
@@ -13,6 +13,7 @@ mod figures;
 mod history;
 mod latency;
 mod ledger;
+mod names;
 mod pipeline;
 mod processes;
 mod reference;
@@ -50,6 +51,8 @@ enum Command {
     Ingest(history::ingest::Ingest),
     /// Measure how fast closed days are packed, and what replication feels of it
     Packing(history::packing::Packing),
+    /// Measure how soon names are found among a million
+    Names(names::Names),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -76,6 +79,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Reads(reads) => reads.run().await,
             Command::Ingest(ingest) => ingest.run().await,
             Command::Packing(packing) => packing.run().await,
+            Command::Names(names) => names.run().await,
         }
     })?;
     Ok(if good {

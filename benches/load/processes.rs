@@ -165,7 +165,7 @@ pub(crate) fn processor(pid: u32) -> Result<Duration> {
     Ok(TICK * (user + system))
 }
 
-fn peak_mib(pid: u32) -> Result<u64> {
+pub(crate) fn peak_mib(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));

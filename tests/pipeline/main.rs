@@ -29,6 +29,7 @@ mod keyed_retry;
 mod killed;
 mod least_rights;
 mod links;
+mod names;
 mod packing;
 mod playground_command;
 mod poison_job;

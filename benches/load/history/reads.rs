@@ -207,7 +207,7 @@ impl Reads {
 }
 
 /// The api alone: a keeper would pack the rows.
-async fn start_api(pipeline: &Pipeline, client: &reqwest::Client) -> Result<(Child, String)> {
+pub(crate) async fn start_api(pipeline: &Pipeline, client: &reqwest::Client) -> Result<(Child, String)> {
     let socket = &pipeline.description.central.socket;
     let dir = socket
         .parent()

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::centres::Centres;
 pub use crate::centres::{BEHIND_MS_MAX, Centre};
+use crate::names::Loader;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,12 +86,14 @@ pub async fn run(
         None => Tokens::none(),
     };
     let listener = listener::bind(config.listen).await?;
+    let (loader, names) = Loader::new();
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
-    let routes = routes::all(centres.clone(), writers).merge(health.clone().routes(metrics));
+    let routes = routes::all(centres.clone(), names, writers).merge(health.clone().routes(metrics));
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(
         listener::serve(listener, routes, Limits::default(), shutdown.clone()),
+        loader.run(centres.clone(), shutdown.clone()),
         readiness::watch(centres, health, shutdown),
     );
     Ok(())

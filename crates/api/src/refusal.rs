@@ -7,7 +7,7 @@ use model::{AnnotationError, GlobError, StepError, TAGS_MAX};
 use store::NAMES_SCANNED_MAX;
 
 use crate::annotations::ANNOTATIONS_MAX;
-use crate::names::NAMES_MAX;
+use crate::names::{NAMES_MAX, NODES_MAX, QUERIES_MAX, VALUES_MAX};
 use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
 /// Causes go to the log; the client gets the variant's sentence.
@@ -80,6 +80,20 @@ pub(crate) enum Refusal {
         "a token is needed to write, and there is none or another one: send Authorization: Bearer SECRET"
     )]
     Unauthorized,
+    #[error("query is missing: give a path with or without wildcards, such as query=shop.*")]
+    NoQuery,
+    #[error("format is neither treejson nor completer")]
+    FindFormat,
+    #[error("more than {QUERIES_MAX} queries: ask for fewer")]
+    TooManyQueries,
+    #[error("more than {NODES_MAX} nodes: give the query a longer beginning, or narrower wildcards")]
+    TooManyNodes,
+    #[error("tag is missing: give tag=name")]
+    NoTag,
+    #[error("limit is not a number from 1 to {VALUES_MAX}")]
+    ValuesLimit,
+    #[error("a search ended without an answer")]
+    Died(#[source] tokio::task::JoinError),
     #[error("no such path")]
     NoSuchPath,
     #[error("this path does not take this method")]
@@ -111,7 +125,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unwritable(_) | Self::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

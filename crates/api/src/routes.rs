@@ -12,6 +12,7 @@ use listener::Tokens;
 use tokio::sync::Semaphore;
 
 use crate::centres::Centres;
+use crate::names::Names;
 use crate::refusal::Refusal;
 use crate::{annotations, audit, dashboard, events, names, relation, series, status};
 
@@ -25,16 +26,57 @@ pub(crate) struct Api {
     /// A permit for each point of a series held in memory, until its answer is sent.
     pub(crate) points: Arc<Semaphore>,
     pub(crate) audits: Arc<Semaphore>,
+    pub(crate) names: Names,
+    /// A permit for each search in progress.
+    searches: Arc<Semaphore>,
     /// Who may write annotations.
     pub(crate) writers: Arc<Tokens>,
 }
 
-pub(crate) fn all(centres: Centres, writers: Tokens) -> Router {
+/// Searches through names at once: each keeps a core busy, mostly for some milliseconds.
+const SEARCHES_MAX: usize = 2;
+
+/// Longest wait for a turn to search.
+const SEARCH_WAIT_LIMIT: Duration = Duration::from_secs(5);
+
+impl Api {
+    /// Does what takes a core a while, in turn, where it holds nobody else up.
+    pub(crate) async fn searching<T: Send + 'static>(
+        &self,
+        search: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let turn = Arc::clone(&self.searches).acquire_owned();
+        let Ok(Ok(turn)) = tokio::time::timeout(SEARCH_WAIT_LIMIT, turn).await else {
+            return Err(Refusal::TookTooLong);
+        };
+        let search = tokio::task::spawn_blocking(move || {
+            let found = search();
+            drop(turn);
+            found
+        });
+        search.await.map_err(Refusal::Died)
+    }
+}
+
+pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
     let audits = Arc::new(Semaphore::new(1));
     let points = Arc::new(Semaphore::new(series::POINTS_HELD_MAX));
     Router::new()
         .route("/v1/series", get(series::get))
         .route("/v1/names", get(names::get))
+        .route("/metrics/find", get(names::find).post(names::find))
+        .route("/metrics/find/", get(names::find).post(names::find))
+        .route("/metrics/expand", get(names::expand).post(names::expand))
+        .route("/metrics/expand/", get(names::expand).post(names::expand))
+        .route("/tags", get(names::tags))
+        .route(
+            "/tags/autoComplete/tags",
+            get(names::complete_tags).post(names::complete_tags),
+        )
+        .route(
+            "/tags/autoComplete/values",
+            get(names::complete_values).post(names::complete_values),
+        )
         .route("/v1/relation", get(relation::get))
         .route("/v1/status", get(status::get))
         .route("/v1/audit", get(audit::get))
@@ -48,6 +90,8 @@ pub(crate) fn all(centres: Centres, writers: Tokens) -> Router {
             centres,
             points,
             audits,
+            names,
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             writers: Arc::new(writers),
         })
 }

@@ -129,6 +129,36 @@ impl Glob {
         first[..shared].to_owned()
     }
 
+    /// For each alternative the longest piece that all its names have, where each name stands between two of `separator`: a piece
+    /// at an end has the separator, too. `None` where an alternative has no piece, so that any name may match.
+    #[must_use]
+    pub fn needles(&self, separator: char) -> Option<Vec<String>> {
+        let mut needles = Vec::new();
+        let (mut longest, mut piece) = (String::new(), String::from(separator));
+        for &token in &self.tokens {
+            match token {
+                Token::Literal(byte) => piece.push(char::from(byte)),
+                Token::End => piece.push(separator),
+                Token::One | Token::Set(_) | Token::Run { .. } => {}
+            }
+            if matches!(token, Token::Literal(_)) {
+                continue;
+            }
+            let found = std::mem::take(&mut piece);
+            if found.len() > longest.len() && !found.trim_matches(separator).is_empty() {
+                longest = found;
+            }
+            if token == Token::End {
+                if longest.is_empty() {
+                    return None;
+                }
+                needles.push(std::mem::take(&mut longest));
+                piece.push(separator);
+            }
+        }
+        Some(needles)
+    }
+
     /// To match many names with.
     #[must_use]
     pub fn matcher(&self) -> Matcher {
@@ -151,6 +181,26 @@ mod tests {
             ("*", ""),
         ] {
             assert_eq!(Glob::new(pattern).unwrap().prefix(), prefix, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn needles_are_the_longest_pieces() {
+        for (pattern, needles) in [
+            ("shop.*", Some(vec!["|shop."])),
+            ("*.item.s*", Some(vec![".item.s"])),
+            ("*sold", Some(vec!["sold|"])),
+            ("a", Some(vec!["|a|"])),
+            ("a?bcd*", Some(vec!["bcd"])),
+            ("{web,shop}.*", Some(vec!["|shop.", "|web."])),
+            ("{*,shop}", None),
+            ("**", None),
+            ("?[ab]*", None),
+            ("{,}", Some(vec![])),
+        ] {
+            let found = Glob::new(pattern).unwrap().needles('|');
+            let needles = needles.map(|all| all.into_iter().map(str::to_owned).collect());
+            assert_eq!(found, needles, "{pattern}");
         }
     }
 

@@ -8,6 +8,7 @@ mod names;
 mod position;
 mod status;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,6 +111,36 @@ impl Central {
             .await?;
         lease.give_back();
         Ok(found)
+    }
+
+    /// At most `limit` of the names that begin with `prefix`, in no order.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn names_beginning(&self, prefix: &str, limit: usize) -> Result<Vec<Name>, Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let read = names::beginning(conn, prefix, limit);
+        let names = server.limited("find names", CALL_LIMIT, read).await?;
+        lease.give_back();
+        Ok(names)
+    }
+
+    /// Hands over each name whose id is one of `ids`, with its popularity, in no order.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
+    pub async fn names_with_ids(
+        &self,
+        ids: &RangeInclusive<EventId>,
+        each: impl FnMut(&str, u64) + Send,
+    ) -> Result<(), Error> {
+        let mut lease = self.0.lease().await?;
+        let (server, conn) = lease.parts();
+        let read = names::with_ids(conn, ids, each);
+        server.limited("read all names", CALL_LIMIT, read).await?;
+        lease.give_back();
+        Ok(())
     }
 
     /// # Errors

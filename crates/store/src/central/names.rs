@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use model::{EventId, EventName, Glob};
 use mysql_async::Conn;
@@ -151,6 +152,34 @@ async fn scan(
     })
     .await?;
     Ok(seen <= NAMES_SCANNED_MAX)
+}
+
+/// At most `limit` of the names that begin with `prefix`, in no order.
+pub(super) async fn beginning(
+    conn: &mut Conn,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<Name>, mysql_async::Error> {
+    const SQL: &str =
+        "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE tagName LIKE ? LIMIT ?";
+    let like = format!("{}%", escaped_for_like(prefix));
+    let mut names = Vec::new();
+    for_each_row(conn, SQL, (like, limit), |row| names.push(name(row))).await?;
+    Ok(names)
+}
+
+/// Hands over each name whose id is one of `ids`, with its popularity, in no order.
+pub(super) async fn with_ids(
+    conn: &mut Conn,
+    ids: &RangeInclusive<EventId>,
+    mut each: impl FnMut(&str, u64) + Send,
+) -> Result<(), mysql_async::Error> {
+    const SQL: &str = "SELECT tagName, popularity FROM bigdata_0.EventTags WHERE eventId BETWEEN ? AND ?";
+    let ids = (ids.start().0, ids.end().0);
+    for_each_row(conn, SQL, ids, |(name, popularity): (String, u64)| {
+        each(&name, popularity)
+    })
+    .await
 }
 
 async fn most_popular(conn: &mut Conn, part: &str, limit: usize) -> Result<Found, mysql_async::Error> {

@@ -1,0 +1,169 @@
+//! `/metrics/find` and `/metrics/expand`: the tree of names, as Graphite answers for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::NAMES_SCANNED_MAX;
+
+use super::index::{Index, Unsorted};
+use super::tree::{self, Node, Path, TooMany};
+use crate::form::Form;
+use crate::refusal::Refusal;
+use crate::room;
+use crate::routes::Api;
+
+/// Nodes of one answer: more than anybody scrolls through.
+pub(crate) const NODES_MAX: usize = 10_000;
+
+/// Queries of one request.
+pub(crate) const QUERIES_MAX: usize = 100;
+
+/// An entry as Graphite has it, and what lies below.
+#[derive(Debug, Serialize)]
+struct Entry {
+    text: String,
+    id: String,
+    leaf: u8,
+    expandable: u8,
+    #[serde(rename = "allowChildren")]
+    allow_children: u8,
+    names: usize,
+    popularity: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Completion {
+    path: String,
+    name: String,
+    is_leaf: &'static str,
+}
+
+/// `query`; `format` is `treejson` or `completer`. The rest of what Graphite's clients send, as `from` and `until`, is ignored.
+pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+    let query = form
+        .one("query")
+        .filter(|query| !query.is_empty())
+        .ok_or(Refusal::NoQuery)?;
+    match form.one("format").unwrap_or("treejson") {
+        "treejson" => {
+            let mut nodes = nodes(&api, &[query]).await?.remove(0);
+            if is_set(&form, "leavesOnly") {
+                nodes.retain(|node| node.is_leaf);
+            }
+            room::json(&api.points, &tree_json(query, &nodes))
+        }
+        "completer" => {
+            let mut query = query.replace("..", "*.");
+            if !query.ends_with('*') {
+                query.push('*');
+            }
+            let nodes = nodes(&api, &[&query]).await?.remove(0);
+            let metrics: Vec<_> = nodes.into_iter().map(completion).collect();
+            room::json(&api.points, &json!({ "metrics": metrics }))
+        }
+        _ => Err(Refusal::FindFormat),
+    }
+}
+
+/// Paths that each `query` matches, of all together or, with `groupByExpr=1`, of each.
+pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+    let queries: Vec<&str> = form.all("query").collect::<BTreeSet<_>>().into_iter().collect();
+    if queries.is_empty() {
+        return Err(Refusal::NoQuery);
+    }
+    let leaves_only = is_set(&form, "leavesOnly");
+    let paths = |nodes: Vec<Node>| -> BTreeSet<String> {
+        let wanted = nodes.into_iter().filter(|node| node.is_leaf || !leaves_only);
+        wanted.map(|node| node.path).collect()
+    };
+    let found = nodes(&api, &queries).await?.into_iter().map(paths);
+    let results: Value = if is_set(&form, "groupByExpr") {
+        json!(queries.iter().zip(found).collect::<BTreeMap<_, _>>())
+    } else {
+        json!(found.flatten().collect::<BTreeSet<_>>())
+    };
+    room::json(&api.points, &json!({ "results": results }))
+}
+
+/// As Graphite, which takes any number but 0.
+fn is_set(form: &Form, key: &str) -> bool {
+    form.one(key).is_some_and(|value| value != "0")
+}
+
+/// The nodes of each query.
+async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
+    if queries.len() > QUERIES_MAX {
+        return Err(Refusal::TooManyQueries);
+    }
+    let mut all = Vec::with_capacity(queries.len());
+    let mut left = NODES_MAX;
+    for query in queries {
+        let path = Path::parse(query)?;
+        let index = match api.names.index() {
+            Some(index) => index,
+            None => Arc::new(read_below(api, &path.prefix()).await?),
+        };
+        let found = api
+            .searching(move || tree::find(&index, &path, left))
+            .await?
+            .map_err(|TooMany| Refusal::TooManyNodes)?;
+        left -= found.len();
+        all.push(found);
+    }
+    Ok(all)
+}
+
+/// What there is to walk through as long as there is no index of all names.
+async fn read_below(api: &Api, prefix: &str) -> Result<Index, Refusal> {
+    let read = api.centres.ask(async |visit| {
+        Ok(visit
+            .central()
+            .names_beginning(prefix, NAMES_SCANNED_MAX + 1)
+            .await?)
+    });
+    let names = read.await?;
+    let mut unsorted = Unsorted::default();
+    if names.len() > NAMES_SCANNED_MAX
+        || !names
+            .iter()
+            .all(|name| unsorted.push(&name.name, name.popularity))
+    {
+        return Err(Refusal::PatternTooBroad);
+    }
+    api.searching(move || Index::from(unsorted)).await
+}
+
+/// One entry for each last part, as the query's path stands before it, whatever it matched: branches, then leaves. A part that is both
+/// has one of each; Graphite would show one, and hide the other.
+fn tree_json(query: &str, nodes: &[Node]) -> Vec<Entry> {
+    let base = query.rfind('.').map_or("", |dot| &query[..=dot]);
+    let mut entries = BTreeMap::<(bool, &str), Entry>::new();
+    for node in nodes {
+        let text = &node.path[node.text_at..];
+        let entry = entries.entry((node.is_leaf, text)).or_insert_with(|| Entry {
+            text: text.to_owned(),
+            id: format!("{base}{text}"),
+            leaf: node.is_leaf.into(),
+            expandable: (!node.is_leaf).into(),
+            allow_children: (!node.is_leaf).into(),
+            names: 0,
+            popularity: 0,
+        });
+        entry.names += node.names;
+        entry.popularity = entry.popularity.saturating_add(node.popularity);
+    }
+    entries.into_values().collect()
+}
+
+fn completion(node: Node) -> Completion {
+    let name = node.path[node.text_at..].to_owned();
+    Completion {
+        path: if node.is_leaf { node.path } else { node.path + "." },
+        name,
+        is_leaf: if node.is_leaf { "1" } else { "0" },
+    }
+}

@@ -1,0 +1,326 @@
+//! All names in memory, to be searched in milliseconds and walked as a tree.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use memchr::memmem;
+use model::Glob;
+
+/// Names that the index takes: beyond, searches go to the database.
+pub(crate) const NAMES_MAX: usize = 5_000_000;
+
+/// Bytes of all names, each with its separator: with the rest of the index, and a new one beside the old, this is a gigabyte.
+pub(crate) const TEXT_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of names that one search may match with a pattern, for each 64 of the pattern's tokens: about a second of a core.
+const MATCHED_BYTES_MAX: usize = 500_000_000;
+
+/// No name has it.
+const SEPARATOR: char = '\n';
+
+/// Names as they are read, in no order.
+#[derive(Debug, Default)]
+pub(crate) struct Unsorted {
+    text: String,
+    rows: Vec<(Range<u32>, u64)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// A separator, then the names, each with one behind it: the most popular first, equally popular ones by name.
+    text: String,
+    /// Where in the text each name begins, and where one more would.
+    starts: Vec<u32>,
+    popularity: Vec<u64>,
+    /// Places in the order of names.
+    by_name: Vec<u32>,
+    /// Popularity of all names that go before one, in the order of names, modulo 2^64; and that of all.
+    popularity_before: Vec<u64>,
+}
+
+/// The pattern costs more than a search may.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TooBroad;
+
+impl Unsorted {
+    /// False where there is no room for it.
+    pub(crate) fn push(&mut self, name: &str, popularity: u64) -> bool {
+        if self.rows.len() >= NAMES_MAX || self.text.len() + name.len() + 1 > TEXT_BYTES_MAX {
+            return false;
+        }
+        let start = offset(self.text.len());
+        self.text.push_str(name);
+        self.rows.push((start..offset(self.text.len()), popularity));
+        true
+    }
+
+    /// False where there is no room for all.
+    pub(crate) fn append(&mut self, other: &Self) -> bool {
+        other
+            .rows
+            .iter()
+            .all(|(range, popularity)| self.push(slice(&other.text, range), *popularity))
+    }
+}
+
+impl From<Unsorted> for Index {
+    fn from(Unsorted { text, mut rows }: Unsorted) -> Self {
+        rows.sort_unstable_by(|(a, _), (b, _)| slice(&text, a).cmp(slice(&text, b)));
+        let mut before = 0_u64;
+        let popularities = rows.iter().map(|&(_, popularity)| popularity);
+        let sums = popularities.map(|popularity| {
+            before = before.wrapping_add(popularity);
+            before
+        });
+        let popularity_before = std::iter::once(0).chain(sums).collect();
+        let mut by_popularity: Vec<u32> = (0..offset(rows.len())).collect();
+        // Stable: the order of names stays among equals.
+        by_popularity.sort_by_key(|&at| Reverse(rows[place(at)].1));
+
+        let mut ordered = String::with_capacity(text.len() + rows.len() + 1);
+        ordered.push(SEPARATOR);
+        let (mut starts, mut by_name) = (Vec::with_capacity(rows.len() + 1), vec![0; rows.len()]);
+        let mut popularity = Vec::with_capacity(rows.len());
+        for (at, &in_names) in (0..).zip(&by_popularity) {
+            let (range, times) = &rows[place(in_names)];
+            starts.push(offset(ordered.len()));
+            popularity.push(*times);
+            by_name[place(in_names)] = at;
+            ordered.push_str(slice(&text, range));
+            ordered.push(SEPARATOR);
+        }
+        starts.push(offset(ordered.len()));
+        Self {
+            text: ordered,
+            starts,
+            popularity,
+            by_name,
+            popularity_before,
+        }
+    }
+}
+
+impl Index {
+    pub(crate) fn len(&self) -> usize {
+        self.popularity.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+            + size_of::<u32>() * (self.starts.len() + self.by_name.len())
+            + size_of::<u64>() * (self.popularity.len() + self.popularity_before.len())
+    }
+
+    /// The name at a place in the order of popularity, and how often it was counted.
+    pub(crate) fn entry(&self, at: usize) -> (&str, u64) {
+        let range = self.starts[at]..self.starts[at + 1] - 1;
+        (slice(&self.text, &range), self.popularity[at])
+    }
+
+    /// The name at a place in the order of names.
+    pub(crate) fn name(&self, at: usize) -> &str {
+        self.entry(place(self.by_name[at])).0
+    }
+
+    /// Popularity of a range in the order of names.
+    pub(crate) fn popularity(&self, range: &Range<usize>) -> u64 {
+        self.popularity_before[range.end].wrapping_sub(self.popularity_before[range.start])
+    }
+
+    /// Those of a range in the order of names that begin with `prefix`.
+    pub(crate) fn beginning(&self, within: Range<usize>, prefix: &str) -> Range<usize> {
+        let places = &self.by_name[within.clone()];
+        let name = |&at: &u32| self.entry(place(at)).0;
+        let first = places.partition_point(|at| name(at) < prefix);
+        let count = places[first..].partition_point(|at| name(at).starts_with(prefix));
+        within.start + first..within.start + first + count
+    }
+
+    /// The `limit` most popular names that match: all without a pattern, those that contain it where it has no wildcard, else whole
+    /// names. By their places in the order of popularity.
+    pub(crate) fn search(&self, pattern: Option<&Glob>, limit: usize) -> Result<Vec<usize>, TooBroad> {
+        let Some(pattern) = pattern else {
+            return Ok((0..self.len().min(limit)).collect());
+        };
+        if let Some(part) = pattern.literal() {
+            return Ok(self.with_one_of(vec![part.to_owned()]).take(limit).collect());
+        }
+        let mut matcher = pattern.matcher();
+        let words = pattern.token_count().div_ceil(64);
+        let mut budget = MATCHED_BYTES_MAX;
+        let candidates: Box<dyn Iterator<Item = usize>> = match pattern.needles(SEPARATOR) {
+            Some(needles) => Box::new(self.with_one_of(needles)),
+            None => Box::new(0..self.len()),
+        };
+        let mut found = Vec::new();
+        for at in candidates {
+            let (name, _) = self.entry(at);
+            budget = budget.checked_sub(name.len() * words).ok_or(TooBroad)?;
+            if matcher.matches(name) {
+                found.push(at);
+                if found.len() == limit {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Names in whose text, with the separators around it, one of `needles` stands.
+    fn with_one_of(&self, needles: Vec<String>) -> impl Iterator<Item = usize> + use<'_> {
+        let mut needles = Needles::new(self.text.as_bytes(), needles);
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let inside = offset(needles.next(from)?);
+            let at = self.starts.partition_point(|&start| start <= inside) - 1;
+            from = place(self.starts[at + 1]) - 1;
+            Some(at)
+        })
+    }
+}
+
+/// Where the next of several needles stands. Each looks for itself, at several gigabytes a second: patterns with many alternatives
+/// are rare.
+struct Needles<'a> {
+    text: &'a [u8],
+    /// Each with where it was found last; the text's length for nowhere.
+    finders: Vec<(memmem::Finder<'static>, usize)>,
+}
+
+impl<'a> Needles<'a> {
+    fn new(text: &'a [u8], mut needles: Vec<String>) -> Self {
+        needles.sort_unstable();
+        needles.dedup();
+        let finder = |needle: String| {
+            let finder = memmem::Finder::new(&needle).into_owned();
+            let first = finder.find(text).unwrap_or(text.len());
+            (finder, first)
+        };
+        Self {
+            text,
+            finders: needles.into_iter().map(finder).collect(),
+        }
+    }
+
+    /// The first byte, from `from` on, that a needle begins with and that is no separator.
+    fn next(&mut self, from: usize) -> Option<usize> {
+        let mut first = self.text.len();
+        for (finder, at) in &mut self.finders {
+            if *at < from {
+                *at = finder
+                    .find(&self.text[from..])
+                    .map_or(self.text.len(), |hit| from + hit);
+            }
+            first = first.min(*at);
+        }
+        let byte = char::from(*self.text.get(first)?);
+        Some(if byte == SEPARATOR { first + 1 } else { first })
+    }
+}
+
+fn slice<'a>(text: &'a str, range: &Range<u32>) -> &'a str {
+    &text[place(range.start)..place(range.end)]
+}
+
+/// All texts are far below 4 GiB.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn place(at: u32) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn index(names: &[(&str, u64)]) -> Index {
+        let mut unsorted = Unsorted::default();
+        for (name, popularity) in names {
+            assert!(unsorted.push(name, *popularity));
+        }
+        Index::from(unsorted)
+    }
+
+    fn found<'a>(index: &'a Index, pattern: &str, limit: usize) -> Vec<&'a str> {
+        let glob = Glob::for_search(pattern).unwrap();
+        let places = index.search(Some(&glob), limit).unwrap();
+        places.into_iter().map(|at| index.entry(at).0).collect()
+    }
+
+    #[test]
+    fn the_most_popular_come_first_and_equals_by_name() {
+        let index = index(&[
+            ("web.b", 2),
+            ("shop.item.sold", 9),
+            ("web.a", 2),
+            ("shop.sold", 3),
+        ]);
+        let all: Vec<_> = index
+            .search(None, 3)
+            .unwrap()
+            .into_iter()
+            .map(|at| index.entry(at))
+            .collect();
+        assert_eq!(all, [("shop.item.sold", 9), ("shop.sold", 3), ("web.a", 2)]);
+        assert_eq!(found(&index, "sold", 10), ["shop.item.sold", "shop.sold"]);
+        assert_eq!(found(&index, "sold", 1), ["shop.item.sold"]);
+        assert_eq!(found(&index, "shop.*", 10), ["shop.item.sold", "shop.sold"]);
+        assert_eq!(found(&index, "*.item.s*", 10), ["shop.item.sold"]);
+        assert_eq!(found(&index, "{web,shop}.?*", 10).len(), 4);
+        assert_eq!(found(&index, "op.*", 10), [""; 0]);
+        assert_eq!(found(&index, "*.sol", 10), [""; 0]);
+        assert_eq!(found(&index, "{,}", 10), [""; 0]);
+        assert_eq!(found(&index, "[sw]*b", 10), ["web.b"]);
+    }
+
+    #[test]
+    fn a_range_of_names_has_the_sum_of_its_popularity() {
+        let index = index(&[("a.b", 1), ("a.c", u64::MAX), ("a", 4), ("b", 5), ("a-b", 7)]);
+        let below_a = index.beginning(0..index.len(), "a.");
+        assert_eq!((index.name(below_a.start), below_a.len()), ("a.b", 2));
+        assert_eq!(index.popularity(&index.beginning(0..5, "b")), 5);
+        assert_eq!(index.beginning(0..5, "c").len(), 0);
+    }
+
+    #[test]
+    fn a_pattern_that_costs_too_much_is_refused() {
+        let mut unsorted = Unsorted::default();
+        for n in 0..100_000 {
+            assert!(unsorted.push(&format!("{}{n}", "a".repeat(200)), 1));
+        }
+        let index = Index::from(unsorted);
+        let costly = format!("*{}*{{x,y,z,w}}{{x,y,z}}", "a".repeat(150));
+        let costly = Glob::for_search(&costly).unwrap();
+        assert_eq!(index.search(Some(&costly), 10), Err(TooBroad));
+        let cheap = Glob::for_search("*a*x").unwrap();
+        assert_eq!(index.search(Some(&cheap), 10), Ok(Vec::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_matcher_finds_one_by_one(
+            names in prop::collection::hash_map("[abc.]{1,8}", 0u64..4, 0..40),
+            pattern in "([abc.?*]|\\[ab\\]|\\{[ab*]{0,2},[bc.]{0,2}\\}){1,6}",
+            limit in 1usize..6,
+        ) {
+            let Ok(glob) = Glob::for_search(&pattern) else { return Ok(()) };
+            let rows: Vec<_> = names.iter().map(|(name, &popularity)| (name.as_str(), popularity)).collect();
+            let index = index(&rows);
+            let mut expected: Vec<_> = rows
+                .into_iter()
+                .filter(|(name, _)| match glob.literal() {
+                    Some(part) => name.contains(part),
+                    None => glob.matcher().matches(name),
+                })
+                .collect();
+            expected.sort_by_key(|&(name, popularity)| (Reverse(popularity), name));
+            expected.truncate(limit);
+            let found: Vec<_> = index.search(Some(&glob), limit).unwrap().into_iter().map(|at| index.entry(at)).collect();
+            prop_assert_eq!(found, expected, "{}", pattern);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Keeps the index of names up to date.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::EventId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::index::{Index, NAMES_MAX, TEXT_BYTES_MAX, Unsorted};
+use crate::centres::{Centres, Visit};
+use crate::refusal::Refusal;
+
+/// Least pause between two loads.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// A pause is this many times as long as the load before it, so that loads take at most 5 % of a core.
+const PAUSES_PER_LOAD: u32 = 19;
+
+/// Names of one statement, about: a few hundredths of a second each, so that a load neither holds a connection nor the server's
+/// purge for long.
+const NAMES_PER_STATEMENT: usize = 30_000;
+
+/// Statements of the first load, which does not know how many names there are.
+const FIRST_STATEMENTS: usize = 32;
+
+/// The newest index, if there is one.
+#[derive(Clone)]
+pub(crate) struct Names(watch::Receiver<Option<Arc<Index>>>);
+
+pub(crate) struct Loader {
+    sender: watch::Sender<Option<Arc<Index>>>,
+    statements: usize,
+}
+
+impl Names {
+    /// `None` before the first load, and for more names than the index takes.
+    pub(crate) fn index(&self) -> Option<Arc<Index>> {
+        self.0.borrow().clone()
+    }
+}
+
+impl Loader {
+    pub(crate) fn new() -> (Self, Names) {
+        let (sender, receiver) = watch::channel(None);
+        let loader = Self {
+            sender,
+            statements: FIRST_STATEMENTS,
+        };
+        (loader, Names(receiver))
+    }
+
+    /// Loads all names again and again, until `shutdown`.
+    pub(crate) async fn run(mut self, centres: Centres, shutdown: CancellationToken) {
+        let mut fails = false;
+        let forever = async {
+            loop {
+                let begun = Instant::now();
+                let outcome = self.load(&centres).await;
+                let took = begun.elapsed();
+                match &outcome {
+                    Ok(()) => metrics::histogram!("api_names_load_seconds").record(took.as_secs_f64()),
+                    Err(_) => metrics::counter!("api_names_load_failures_total").increment(1),
+                }
+                if let Err(error) = &outcome
+                    && !fails
+                {
+                    let error: &dyn std::error::Error = error;
+                    tracing::warn!(
+                        error,
+                        "names could not be read: searches go on with those of before"
+                    );
+                }
+                fails = outcome.is_err();
+                tokio::time::sleep(PAUSE_MIN.max(took * PAUSES_PER_LOAD)).await;
+            }
+        };
+        shutdown.run_until_cancelled(forever).await;
+    }
+
+    async fn load(&mut self, centres: &Centres) -> Result<(), Refusal> {
+        let mut all = Unsorted::default();
+        for ids in parts(self.statements) {
+            let part = centres.ask(|visit| read(visit, ids.clone())).await?;
+            if part.is_none_or(|part| !all.append(&part)) {
+                if self.sender.send_replace(None).is_some() {
+                    tracing::warn!(
+                        "more than {NAMES_MAX} names, or {TEXT_BYTES_MAX} bytes of them: searches go to the database"
+                    );
+                }
+                return Ok(());
+            }
+        }
+        // A second of work for a million names.
+        let index = tokio::task::spawn_blocking(move || Index::from(all));
+        let index = index.await.map_err(Refusal::Died)?;
+        self.statements = index.len().div_ceil(NAMES_PER_STATEMENT).max(1);
+        gauge("api_names", index.len());
+        gauge("api_names_index_bytes", index.bytes());
+        self.sender.send_replace(Some(Arc::new(index)));
+        Ok(())
+    }
+}
+
+/// `None` where there is no room for all.
+async fn read(visit: Visit, ids: RangeInclusive<EventId>) -> Result<Option<Unsorted>, Refusal> {
+    let mut part = Unsorted::default();
+    let mut is_room = true;
+    let each = |name: &str, popularity| is_room &= part.push(name, popularity);
+    visit.central().names_with_ids(&ids, each).await?;
+    Ok(is_room.then_some(part))
+}
+
+/// All ids in so many ranges of about the same length.
+fn parts(count: usize) -> impl Iterator<Item = RangeInclusive<EventId>> {
+    let count = u64::try_from(count).unwrap_or(1).max(1);
+    let length = u64::MAX / count;
+    (0..count).map(move |n| {
+        let last = if n + 1 == count {
+            u64::MAX
+        } else {
+            (n + 1) * length - 1
+        };
+        EventId(n * length)..=EventId(last)
+    })
+}
+
+fn gauge(name: &'static str, value: usize) {
+    // Both are far below 2^32.
+    metrics::gauge!(name).set(u32::try_from(value).map_or(f64::INFINITY, f64::from));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_all_ids() {
+        for count in [1, 2, 3, 32, 167] {
+            let parts: Vec<_> = parts(count).collect();
+            assert_eq!(parts.len(), count);
+            assert_eq!((parts[0].start().0, parts[count - 1].end().0), (0, u64::MAX));
+            for pair in parts.windows(2) {
+                assert_eq!(pair[0].end().0 + 1, pair[1].start().0);
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `GET /v1/names`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use model::{EventId, Glob};
+use serde::Serialize;
+use store::{Found, Name};
+
+use super::index::{Index, TooBroad};
+use crate::centres::Visit;
+use crate::parameters::Parameters;
+use crate::refusal::Refusal;
+use crate::routes::Api;
+
+/// Names of one answer: a search shows the best, it is no listing.
+pub(crate) const NAMES_MAX: usize = 1_000;
+
+/// Up to so many names the database is asked, which knows every name as soon as it is counted and finds these within milliseconds.
+const NAMES_DIRECT_MAX: usize = 5_000;
+
+/// Names that the database is asked for beside the index: a few milliseconds.
+const FRESH_ROWS_MAX: usize = 2_000;
+
+/// Shorter beginnings are those of most names.
+const FRESH_PREFIX_BYTES_MIN: usize = 3;
+
+/// Bytes of a name in the key of `EventTags`.
+const KEY_BYTES: usize = 25;
+
+const LIMIT_DEFAULT: usize = 50;
+
+const PARAMETERS: &[&str] = &["query", "limit"];
+
+#[derive(Serialize)]
+pub(crate) struct Answer {
+    names: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    event_id: String,
+    popularity: u64,
+}
+
+impl From<Name> for Listed {
+    fn from(Name { name, id, popularity }: Name) -> Self {
+        Self {
+            name,
+            event_id: id.to_string(),
+            popularity,
+        }
+    }
+}
+
+pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>, Refusal> {
+    let (pattern, limit) = parse(uri.query())?;
+    let names = match api.names.index().filter(|index| index.len() > NAMES_DIRECT_MAX) {
+        Some(index) => search(&api, &index, pattern, limit).await?,
+        None => {
+            let pattern = pattern.as_ref();
+            let search = async |visit: Visit| Ok(visit.central().names(pattern, limit).await?);
+            match api.centres.ask(search).await? {
+                Found::Names(names) => names,
+                Found::TooMany => return Err(Refusal::PatternTooBroad),
+            }
+        }
+    };
+    Ok(Json(Answer {
+        names: names.into_iter().map(Listed::from).collect(),
+    }))
+}
+
+/// Out of the index; where that has fewer than `limit`, also what was counted since it was made, if the database has that at hand.
+async fn search(
+    api: &Api,
+    index: &Arc<Index>,
+    pattern: Option<Glob>,
+    limit: usize,
+) -> Result<Vec<Name>, Refusal> {
+    let (all, asked) = (Arc::clone(index), pattern.clone());
+    let find = move || {
+        all.search(asked.as_ref(), limit)
+            .map(|places| entries(&all, places))
+    };
+    let names = api
+        .searching(find)
+        .await?
+        .map_err(|TooBroad| Refusal::PatternTooBroad)?;
+    let fresh = match pattern {
+        Some(pattern) if names.len() < limit => just_counted(api, index, &pattern).await?,
+        _ => Vec::new(),
+    };
+    Ok(merged(names, fresh, limit))
+}
+
+fn entries(index: &Index, places: Vec<usize>) -> Vec<Name> {
+    let entry = |at| {
+        let (name, popularity) = index.entry(at);
+        Name {
+            name: name.to_owned(),
+            id: EventId::of(name),
+            popularity,
+        }
+    };
+    places.into_iter().map(entry).collect()
+}
+
+/// What the database has by the pattern's literal beginning, where these are few names.
+async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Name>, Refusal> {
+    let prefix = pattern.prefix();
+    // No further does the database's index reach.
+    let head = &prefix[..prefix.len().min(KEY_BYTES)];
+    if head.len() < FRESH_PREFIX_BYTES_MIN || index.beginning(0..index.len(), head).len() > FRESH_ROWS_MAX {
+        return Ok(Vec::new());
+    }
+    let read = async |visit: Visit| {
+        Ok(visit
+            .central()
+            .names_beginning(&prefix, 2 * FRESH_ROWS_MAX)
+            .await?)
+    };
+    let mut names = api.centres.ask(read).await?;
+    if pattern.literal().is_none() {
+        let mut matcher = pattern.matcher();
+        names.retain(|name| matcher.matches(&name.name));
+    }
+    Ok(names)
+}
+
+/// The `limit` most popular of both, equally popular ones by name; `fresh` knows better how popular they are.
+fn merged(names: Vec<Name>, fresh: Vec<Name>, limit: usize) -> Vec<Name> {
+    let mut all: HashMap<String, Name> = HashMap::new();
+    for name in names.into_iter().chain(fresh) {
+        all.insert(name.name.clone(), name);
+    }
+    let mut all: Vec<Name> = all.into_values().collect();
+    all.sort_unstable_by(|a, b| b.popularity.cmp(&a.popularity).then_with(|| a.name.cmp(&b.name)));
+    all.truncate(limit);
+    all
+}
+
+/// The pattern, if there is one, and how many names to list.
+fn parse(query: Option<&str>) -> Result<(Option<Glob>, usize), Refusal> {
+    let parameters = Parameters::parse(query, PARAMETERS)?;
+    let limit = match parameters.one("limit")? {
+        None => LIMIT_DEFAULT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=NAMES_MAX).contains(limit))
+            .ok_or(Refusal::Limit)?,
+    };
+    let pattern = parameters.one("query")?.filter(|text| !text.is_empty());
+    Ok((pattern.map(Glob::for_search).transpose()?, limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_query_the_most_popular() {
+        assert_eq!(parse(None).unwrap(), (None, 50));
+        assert_eq!(parse(Some("query=&limit=1000")).unwrap(), (None, 1_000));
+    }
+
+    #[test]
+    fn what_was_just_counted_takes_its_place() {
+        let name = |text: &str, popularity| Name {
+            name: text.to_owned(),
+            id: EventId::of(text),
+            popularity,
+        };
+        let known = vec![name("a", 9), name("b", 5), name("c", 4)];
+        let fresh = vec![name("d", 5), name("c", 6)];
+        let expected = [name("a", 9), name("c", 6), name("b", 5)];
+        assert_eq!(merged(known, fresh, 3), expected);
+    }
+
+    #[test]
+    fn limits_are_from_1_to_1000() {
+        for limit in ["0", "1001", "-1", "ten", ""] {
+            assert!(
+                matches!(parse(Some(&format!("limit={limit}"))), Err(Refusal::Limit)),
+                "{limit}"
+            );
+        }
+    }
+}

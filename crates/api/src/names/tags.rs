@@ -1,0 +1,71 @@
+//! `/tags`: names have no tags but the one that Graphite gives to every series, its name.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::json;
+
+use crate::form::Form;
+use crate::refusal::Refusal;
+use crate::room;
+use crate::routes::Api;
+
+const TAG: &str = "name";
+
+/// Values of one answer where no limit is given, as Graphite has it.
+const VALUES_DEFAULT: usize = 100;
+
+pub(crate) const VALUES_MAX: usize = 10_000;
+
+pub(crate) async fn tags(State(api): State<Api>, _: Form) -> Result<Response, Refusal> {
+    room::json(&api.points, &json!([{ "tag": TAG }]))
+}
+
+/// The tag, unless an expression has it already or it does not begin with `tagPrefix`.
+pub(crate) async fn complete_tags(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+    let fits = TAG.starts_with(form.one("tagPrefix").unwrap_or_default());
+    let listed: &[&str] = if fits && expressions(&form).next().is_none() {
+        &[TAG]
+    } else {
+        &[]
+    };
+    room::json(&api.points, &listed)
+}
+
+/// The first names, in their order, that begin with `valuePrefix`; of other tags none.
+pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+    let tag = form
+        .one("tag")
+        .filter(|tag| !tag.is_empty())
+        .ok_or(Refusal::NoTag)?;
+    let limit = match form.one("limit") {
+        None => VALUES_DEFAULT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=VALUES_MAX).contains(limit))
+            .ok_or(Refusal::ValuesLimit)?,
+    };
+    // An expression would be about the one tag, whose value is looked for.
+    if tag != TAG || expressions(&form).next().is_some() {
+        return room::json(&api.points, &[""; 0]);
+    }
+    let prefix = form.one("valuePrefix").unwrap_or_default();
+    let values: Vec<String> = match api.names.index() {
+        Some(index) => {
+            let range = index.beginning(0..index.len(), prefix);
+            range.take(limit).map(|at| index.name(at).to_owned()).collect()
+        }
+        None => {
+            let read = async |visit: crate::centres::Visit| {
+                Ok(visit.central().names_beginning(prefix, limit).await?)
+            };
+            let names = api.centres.ask(read).await?;
+            names.into_iter().map(|name| name.name).collect()
+        }
+    };
+    room::json(&api.points, &values)
+}
+
+fn expressions(form: &Form) -> impl Iterator<Item = &str> {
+    form.all("expr").chain(form.all("expr[]"))
+}

@@ -1,0 +1,305 @@
+//! The tree that the dots of names make.
+
+use std::ops::Range;
+
+use model::{Glob, GlobError};
+
+use super::index::Index;
+
+/// Nodes that one query may look at: about a second of a core.
+const VISITS_MAX: usize = 1_000_000;
+
+/// A pattern over paths: one for each part between dots, as Graphite has it.
+#[derive(Debug)]
+pub(crate) struct Path(Vec<Part>);
+
+#[derive(Debug)]
+enum Part {
+    Literal(String),
+    Glob(Glob),
+}
+
+/// A name, or all names below a path; where a name is a path, too, there is one of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) path: String,
+    /// Where its last part begins.
+    pub(crate) text_at: usize,
+    pub(crate) is_leaf: bool,
+    /// A leaf's own, or those below.
+    pub(crate) names: usize,
+    pub(crate) popularity: u64,
+}
+
+/// More nodes than an answer may have, or a search may look at.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TooMany;
+
+impl Path {
+    /// # Errors
+    /// A part that is no pattern over names.
+    pub(crate) fn parse(text: &str) -> Result<Self, GlobError> {
+        let part = |text: &str| {
+            if text.is_empty() {
+                return Ok(Part::Literal(String::new()));
+            }
+            let glob = Glob::new(text)?;
+            Ok(match glob.literal() {
+                Some(literal) => Part::Literal(literal.to_owned()),
+                None => Part::Glob(glob),
+            })
+        };
+        Ok(Self(text.split('.').map(part).collect::<Result<_, _>>()?))
+    }
+
+    /// What every name of the tree below begins with.
+    pub(crate) fn prefix(&self) -> String {
+        let mut prefix = String::new();
+        for (at, part) in self.0.iter().enumerate() {
+            prefix.push_str(if at > 0 { "." } else { "" });
+            match part {
+                Part::Literal(text) => prefix.push_str(text),
+                Part::Glob(glob) => {
+                    prefix.push_str(&glob.prefix());
+                    break;
+                }
+            }
+        }
+        prefix
+    }
+}
+
+/// The nodes that `path` matches, in the order of names, a leaf before the branch of the same path.
+pub(crate) fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>, TooMany> {
+    let Some((last, parents)) = path.0.split_last() else {
+        return Ok(Vec::new());
+    };
+    let mut walk = Walk { index, visits: 0 };
+    // Each with the length of its path, whose dot included.
+    let mut branches = vec![(0..index.len(), 0)];
+    for part in parents {
+        let mut below = Vec::new();
+        for (range, depth) in branches {
+            for child in walk.children(range, depth, part)? {
+                if !child.is_leaf {
+                    below.push((child.range, child.end + 1));
+                }
+            }
+        }
+        branches = below;
+    }
+    let mut nodes = Vec::new();
+    for (range, depth) in branches {
+        for child in walk.children(range, depth, last)? {
+            if nodes.len() == limit {
+                return Err(TooMany);
+            }
+            nodes.push(Node {
+                path: index.name(child.range.start)[..child.end].to_owned(),
+                text_at: depth,
+                is_leaf: child.is_leaf,
+                names: child.range.len(),
+                popularity: index.popularity(&child.range),
+            });
+        }
+    }
+    Ok(nodes)
+}
+
+struct Walk<'a> {
+    index: &'a Index,
+    visits: usize,
+}
+
+/// A node by the names below it, as a range in the order of names, and by the length of its path.
+struct Child {
+    range: Range<usize>,
+    end: usize,
+    is_leaf: bool,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self) -> Result<(), TooMany> {
+        self.visits += 1;
+        if self.visits > VISITS_MAX {
+            Err(TooMany)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The nodes right below a branch, whose path has `depth` bytes, that `part` matches.
+    fn children(&mut self, range: Range<usize>, depth: usize, part: &Part) -> Result<Vec<Child>, TooMany> {
+        self.visit()?;
+        let (glob, beginning) = match part {
+            Part::Glob(glob) => (glob, glob.prefix()),
+            Part::Literal(text) => return Ok(self.child(range, depth, text)),
+        };
+        let mut matcher = glob.matcher();
+        let within = self.beginning(range, depth, &beginning);
+        let (mut at, mut children) = (within.start, Vec::new());
+        while at < within.end {
+            self.visit()?;
+            let name = self.index.name(at);
+            let child = match name[depth..].find('.') {
+                None => Child {
+                    range: at..at + 1,
+                    end: name.len(),
+                    is_leaf: true,
+                },
+                Some(length) => Child {
+                    range: at..self.end_of(at..within.end, &name[..=depth + length]),
+                    end: depth + length,
+                    is_leaf: false,
+                },
+            };
+            at = child.range.end;
+            if matcher.matches(&name[depth..child.end]) {
+                children.push(child);
+            }
+        }
+        Ok(children)
+    }
+
+    /// The one leaf and the one branch that `text` is.
+    fn child(&self, range: Range<usize>, depth: usize, text: &str) -> Vec<Child> {
+        let end = depth + text.len();
+        let within = self.beginning(range, depth, text);
+        let mut children = Vec::new();
+        // What is the whole name goes first among all that begin with it.
+        if within.start < within.end && self.index.name(within.start).len() == end {
+            children.push(Child {
+                range: within.start..within.start + 1,
+                end,
+                is_leaf: true,
+            });
+        }
+        let branch = self.beginning(within, depth, &format!("{text}."));
+        if !branch.is_empty() {
+            children.push(Child {
+                range: branch,
+                end,
+                is_leaf: false,
+            });
+        }
+        children
+    }
+
+    /// Those of a branch's names that go on with `text`.
+    fn beginning(&self, range: Range<usize>, depth: usize, text: &str) -> Range<usize> {
+        if range.is_empty() {
+            return range;
+        }
+        let path = &self.index.name(range.start)[..depth];
+        self.index.beginning(range, &format!("{path}{text}"))
+    }
+
+    /// Where the names end that begin with `prefix`, as the first of `range` does. In steps that double: most branches are small.
+    fn end_of(&self, range: Range<usize>, prefix: &str) -> usize {
+        let (mut inside, mut step) = (range.start, 1);
+        while inside + step < range.end && self.index.name(inside + step).starts_with(prefix) {
+            inside += step;
+            step *= 2;
+        }
+        let last = (inside + step).min(range.end);
+        self.index.beginning(inside..last, prefix).end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::super::index::tests::index;
+    use super::*;
+
+    const NAMES: [(&str, u64); 7] = [
+        ("web.load", 5),
+        ("web.load-x.a", 1),
+        ("web.load.samples", 7),
+        ("web.load.samples.a", 2),
+        ("shop.item.sold", 3),
+        ("shop.sold", 4),
+        ("a..b", 1),
+    ];
+
+    fn found(query: &str) -> Vec<(String, bool, usize, u64)> {
+        let nodes = find(&index(&NAMES), &Path::parse(query).unwrap(), 100).unwrap();
+        let shown = |node: Node| (node.path, node.is_leaf, node.names, node.popularity);
+        nodes.into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn a_name_can_be_a_leaf_and_a_branch() {
+        let leaf = |path: &str, popularity| (path.to_owned(), true, 1, popularity);
+        let branch = |path: &str, names, popularity| (path.to_owned(), false, names, popularity);
+        assert_eq!(
+            found("*"),
+            [branch("a", 1, 1), branch("shop", 2, 7), branch("web", 4, 15)]
+        );
+        let loads = [
+            leaf("web.load", 5),
+            branch("web.load-x", 1, 1),
+            branch("web.load", 2, 9),
+        ];
+        assert_eq!(found("web.*"), loads);
+        assert_eq!(found("w?b.load"), [leaf("web.load", 5), branch("web.load", 2, 9)]);
+        assert_eq!(found("*.sold"), [leaf("shop.sold", 4)]);
+        assert_eq!(found("{shop,web}.{sold,load}*").len(), 4);
+        assert_eq!(
+            found("shop.**"),
+            [branch("shop.item", 1, 3), leaf("shop.sold", 4)]
+        );
+        assert_eq!(found("a."), [branch("a.", 1, 1)]);
+        assert_eq!(found("a..b"), [leaf("a..b", 1)]);
+        assert_eq!(found("shop."), []);
+        assert_eq!(found("nothing.*"), []);
+    }
+
+    #[test]
+    fn too_many_nodes_are_refused() {
+        assert_eq!(find(&index(&NAMES), &Path::parse("*").unwrap(), 2), Err(TooMany));
+        assert!(find(&index(&NAMES), &Path::parse("*").unwrap(), 3).is_ok());
+        assert!(Path::parse("a.{b.c}").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_the_names_parts_say(
+            names in prop::collection::hash_map("[ab.-]{1,6}", 1u64..9, 1..30),
+            query in "([ab*?-]|\\.){1,6}",
+        ) {
+            let rows: Vec<_> = names.iter().map(|(name, &popularity)| (name.as_str(), popularity)).collect();
+            let parts: Vec<&str> = query.split('.').collect();
+            let mut expected = BTreeSet::new();
+            for (name, _) in &rows {
+                let given: Vec<&str> = name.split('.').collect();
+                let fits = given.len() >= parts.len() && parts.iter().zip(&given).all(|(pattern, part)| {
+                    pattern == part || Glob::new(pattern).is_ok_and(|glob| glob.matcher().matches(part))
+                });
+                if fits {
+                    let path = given[..parts.len()].join(".");
+                    let below = format!("{path}.");
+                    let is_leaf = given.len() == parts.len();
+                    let of_it: Vec<_> = rows
+                        .iter()
+                        .filter(|(other, _)| if is_leaf { *other == path } else { other.starts_with(&below) })
+                        .collect();
+                    expected.insert((path, is_leaf, of_it.len(), of_it.iter().map(|(_, times)| times).sum::<u64>()));
+                }
+            }
+            let nodes = find(&index(&rows), &Path::parse(&query).unwrap(), 100).unwrap();
+            let prefix = Path::parse(&query).unwrap().prefix();
+            for node in &nodes {
+                prop_assert!(node.path.starts_with(&prefix) || node.path == prefix.trim_end_matches('.'), "{:?} {}", node, prefix);
+            }
+            let count = nodes.len();
+            let found: BTreeSet<_> =
+                nodes.into_iter().map(|node| (node.path, node.is_leaf, node.names, node.popularity)).collect();
+            prop_assert_eq!(found.len(), count);
+            prop_assert_eq!(found, expected, "{}", query);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Names are found out of memory, by popularity and as a tree, however many there are, and soon after they are counted.
+
+use model::EventId;
+use mysql_async::prelude::Queryable;
+use serde_json::{Value, json};
+
+use crate::centre;
+use crate::rig::{Rig, answer, one_region, wait_until};
+
+/// Far more than are searched in the database.
+const NAMES: usize = 20_000;
+
+/// `many.a7.b123`, each as popular as its number.
+fn name(n: usize) -> String {
+    format!("many.a{}.b{n}", n % 10)
+}
+
+async fn fill(rig: &Rig) {
+    let mut conn = centre::connect(&rig.description().central).await;
+    for chunk in (1..=NAMES).collect::<Vec<_>>().chunks(1_000) {
+        let row = |&n: &usize| format!("({}, '{}', {n})", EventId::of(&name(n)), name(n));
+        let rows: Vec<String> = chunk.iter().map(row).collect();
+        let insert = format!("INSERT INTO bigdata_0.EventTags VALUES {}", rows.join(","));
+        conn.query_drop(insert).await.unwrap();
+    }
+}
+
+/// What `/v1/names` answers.
+async fn found(rig: &Rig, query: &str) -> Vec<String> {
+    let answer = rig.get(&format!("/v1/names?{query}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let names = answer.json["names"].as_array().unwrap().clone();
+    for name in &names {
+        let text = name["name"].as_str().unwrap();
+        assert_eq!(name["event_id"], EventId::of(text).to_string());
+    }
+    names
+        .iter()
+        .map(|name| name["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn tree(rig: &Rig, query: &str) -> Value {
+    let posted = rig.http.post(format!(
+        "{}/metrics/find?from=-1h&until=now",
+        rig.description().api
+    ));
+    let posted = posted.header("content-type", "application/x-www-form-urlencoded");
+    let by_form = answer(posted.body(format!("query={query}"))).await;
+    let by_get = rig.get(&format!("/metrics/find?query={query}")).await;
+    assert_eq!((by_form.status, &by_form.json), (200, &by_get.json), "{query}");
+    by_get.json
+}
+
+fn entry(id: &str, is_leaf: bool, names: usize, popularity: usize) -> Value {
+    let text = id.rsplit('.').next().unwrap();
+    let (leaf, branch) = (u8::from(is_leaf), u8::from(!is_leaf));
+    json!({
+        "text": text, "id": id, "leaf": leaf, "expandable": branch, "allowChildren": branch,
+        "names": names, "popularity": popularity
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn are_found_in_memory_and_soon() {
+    let rig = Rig::start(one_region()).await;
+    let begin = json!([{"name": "web.load", "count": 5}, {"name": "web.load.samples", "count": 7}, {"name": "web.a/b:c@d"}]);
+    rig.post_until_accepted("eu", &begin).await;
+    fill(&rig).await;
+    let api = rig.description().api;
+    let held = format!("api_names {}", NAMES + 3);
+    wait_until("all names in memory", async || {
+        let metrics = rig.metrics(&api).await;
+        metrics.contains(&held).then_some(()).ok_or(metrics)
+    })
+    .await;
+
+    let best: Vec<String> = (NAMES - 2..=NAMES).rev().map(name).collect();
+    assert_eq!(found(&rig, "limit=3").await, best);
+    assert_eq!(found(&rig, "query=any&limit=3").await, best);
+    assert_eq!(found(&rig, "query=many.*&limit=3").await, best);
+    assert_eq!(
+        found(&rig, "query=*.b1999[89]").await,
+        [name(19_999), name(19_998)]
+    );
+    assert_eq!(found(&rig, "query=load").await, ["web.load.samples", "web.load"]);
+    assert_eq!(found(&rig, "query=nothing.at.all").await, [""; 0]);
+    assert_eq!(found(&rig, "query=*&limit=1000").await.len(), 1_000);
+
+    // What is counted now is found by its beginning before the next load, and by any part after it.
+    rig.post_until_accepted("eu", &json!({"name": "web.just.now"}))
+        .await;
+    for query in [
+        "query=web.just.now",
+        "query=web.just.*",
+        "query=web.*w",
+        "query=ust.no",
+    ] {
+        wait_until("a name that is new", async || {
+            let found = found(&rig, query).await;
+            (found == ["web.just.now"])
+                .then_some(())
+                .ok_or(format!("{query}: {found:?}"))
+        })
+        .await;
+    }
+
+    in_the_tree(&rig).await;
+    as_tags(&rig).await;
+    refusals(&rig).await;
+    rig.stop().await;
+}
+
+async fn in_the_tree(rig: &Rig) {
+    let load = [entry("web.load", false, 1, 7), entry("web.load", true, 1, 5)];
+    assert_eq!(tree(rig, "web.load*").await, json!(load), "a leaf and a branch");
+    let below_web = tree(rig, "web.*").await;
+    let texts: Vec<_> = below_web
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["text"])
+        .collect();
+    assert_eq!(texts, ["just", "load", "a/b:c@d", "load"]);
+    let top = tree(rig, "*").await;
+    assert_eq!(top[0], entry("many", false, NAMES, NAMES * (NAMES + 1) / 2));
+    assert_eq!(top.as_array().unwrap().len(), 2);
+    assert_eq!(
+        tree(rig, "many.a[78].b19997").await,
+        json!([entry("many.a[78].b19997", true, 1, 19_997)])
+    );
+    assert_eq!(
+        tree(rig, "many.a7.b1999*").await,
+        json!([entry("many.a7.b19997", true, 1, 19_997)])
+    );
+    assert_eq!(tree(rig, "many.*.load").await, json!([]));
+    assert_eq!(
+        tree(rig, "many").await,
+        json!([entry("many", false, NAMES, NAMES * (NAMES + 1) / 2)])
+    );
+
+    let completer = rig.get("/metrics/find?query=web.lo&format=completer").await.json;
+    let expected = json!({"metrics": [
+        {"path": "web.load", "name": "load", "is_leaf": "1"},
+        {"path": "web.load.", "name": "load", "is_leaf": "0"},
+    ]});
+    assert_eq!(completer, expected);
+
+    let expand =
+        async |query: &str| rig.get(&format!("/metrics/expand?{query}")).await.json["results"].clone();
+    assert_eq!(
+        expand("query=web.load.*&query=web.l*").await,
+        json!(["web.load", "web.load.samples"])
+    );
+    assert_eq!(
+        expand("query=many.*&groupByExpr=1&query=nothing").await["many.*"]
+            .as_array()
+            .unwrap()
+            .len(),
+        10
+    );
+    assert_eq!(
+        expand("query=web.*&leavesOnly=1").await,
+        json!(["web.a/b:c@d", "web.load"])
+    );
+}
+
+async fn as_tags(rig: &Rig) {
+    let get = async |path: &str| rig.get(path).await.json;
+    assert_eq!(get("/tags").await, json!([{"tag": "name"}]));
+    assert_eq!(
+        get("/tags/autoComplete/tags?tagPrefix=na&limit=100").await,
+        json!(["name"])
+    );
+    assert_eq!(get("/tags/autoComplete/tags?tagPrefix=x").await, json!([]));
+    assert_eq!(get("/tags/autoComplete/tags?expr=name%3Da").await, json!([]));
+    let values = get("/tags/autoComplete/values?tag=name&valuePrefix=web.l").await;
+    assert_eq!(values, json!(["web.load", "web.load.samples"]));
+    let values = get("/tags/autoComplete/values?tag=name&limit=2").await;
+    assert_eq!(values, json!(["many.a0.b10", "many.a0.b100"]));
+    assert_eq!(get("/tags/autoComplete/values?tag=host").await, json!([]));
+}
+
+async fn refusals(rig: &Rig) {
+    for (path, sentence) in [
+        ("/metrics/find", "query is missing"),
+        ("/metrics/find?query=many.*.*", "more than 10000 nodes"),
+        ("/metrics/find?query=a'b", "pattern has a character"),
+        ("/metrics/find?query=a&format=pickle", "format is neither"),
+        ("/metrics/expand", "query is missing"),
+        ("/tags/autoComplete/values", "tag is missing"),
+        ("/tags/autoComplete/values?tag=name&limit=0", "limit is not"),
+    ] {
+        let refused = rig.get(path).await;
+        let error = refused.json["error"].as_str().unwrap_or_default();
+        assert!(
+            refused.status == 400 && error.contains(sentence),
+            "{path}: {refused:?}"
+        );
+    }
+    let queries = (0..101)
+        .map(|n| format!("query={n}"))
+        .collect::<Vec<_>>()
+        .join("&");
+    assert_eq!(rig.get(&format!("/metrics/expand?{queries}")).await.status, 400);
+}
