@@ -9,7 +9,7 @@ export const PERIODS = [
 ];
 
 /** Pixels that a point should have at least. */
-const PX_PER_POINT = 1.5;
+const PX_PER_POINT = 1.25;
 
 /** The steps that a graph of `width` pixels can show; what is chosen by hand may be finer. */
 export function chosenStep(state, width) {

@@ -30,11 +30,11 @@ export class Tree {
       const nodes = await getJson("metrics/find", [["query", query]]);
       list.replaceChildren(...merged(nodes).slice(0, SHOWN_MAX).map((node) => item(node, level)));
       const rest = merged(nodes).length - SHOWN_MAX;
-      if (rest > 0) list.append(el("li", { role: "none", class: "note" }, `${rest} more: type to find them`));
-      if (nodes.length === 0) list.append(el("li", { role: "none", class: "note" }, "No name was counted yet."));
+      if (rest > 0) list.append(note(`${rest} more: type to find them`));
+      if (nodes.length === 0) list.append(note("No name was counted yet."));
     } catch (error) {
       this.opened = level > 1;
-      list.replaceChildren(el("li", { role: "none", class: "note" }, error.message));
+      list.replaceChildren(note(error.message));
     }
   }
 
@@ -106,11 +106,15 @@ function merged(nodes) {
   return [...byId.values()].sort((a, b) => b.popularity - a.popularity || (a.text < b.text ? -1 : 1));
 }
 
+function note(sentence) {
+  return el("li", { role: "treeitem", tabindex: "-1", "aria-disabled": "true", class: "note" }, sentence);
+}
+
 function item({ id, text, leaf, expandable, popularity }, level) {
   const label = leaf ? el("span", { class: "pick", title: `Plot ${id}` }, text) : el("span", {}, text);
   const count = popularity > 0 ? el("span", { class: "count" }, shownCompact(popularity)) : null;
   return el("li", {
     role: "treeitem", tabindex: "-1", "aria-level": level, "data-id": id, "data-leaf": leaf ? "1" : null,
-    "aria-expanded": expandable ? "false" : null, "aria-label": popularity > 0 ? `${text}, ${popularity} counted` : text,
-  }, el("div", { class: "node" }, el("span", { class: "twist", "aria-hidden": "true" }), label, count));
+    "aria-expanded": expandable ? "false" : null, "aria-labelledby": `tree.${id}`,
+  }, el("div", { class: "node", id: `tree.${id}` }, el("span", { class: "twist", "aria-hidden": "true" }), label, count));
 }
