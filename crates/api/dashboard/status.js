@@ -86,7 +86,7 @@ function map(status) {
   const rows = status.regions.flatMap((region, at) => {
     const cells = stations(region);
     const row = [
-      el("h3", { class: "place" }, region.region), ...cells,
+      el("h2", { class: "place" }, region.region), ...cells,
       region.held_back ? el("p", { class: "reason" }, `Held back: ${region.held_back}`) : null,
     ].filter(Boolean);
     for (const cell of row) cell.style.gridRow = String(2 * at + (cell.classList.contains("reason") ? 2 : 1));
@@ -136,7 +136,7 @@ const STATES = { good: "on time", late: "late", bad: "needs an operator" };
 function station(kind, state, title, facts) {
   const words = STATES[state];
   return el("div", { class: `station ${kind} ${state}` },
-    el("h4", {}, title, words ? el("span", { class: "state" }, words) : null),
+    el("h3", {}, title, words ? el("span", { class: "state" }, words) : null),
     facts.length === 0 ? null : el("dl", {}, ...facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
 }
 
