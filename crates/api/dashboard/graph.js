@@ -5,7 +5,7 @@ import { isAbandoned, Turn } from "./api.js";
 import { Chart, colors } from "./chart.js";
 import { blame, whenHealthChanges } from "./health.js";
 import { comparable, csvAddress, figures, load, PERIODS } from "./series.js";
-import { nowS, rangeOf, RANGES, resolve, shownDuration, shownNumber, shownTime, STEPS } from "./time.js";
+import { isoTime, nowS, rangeOf, RANGES, resolve, shownDuration, shownNumber, shownTime, STEPS } from "./time.js";
 
 /** A live graph asks again after so long, or a thirtieth of its step where that is longer. */
 const LIVE_MS = 2_000;
@@ -136,9 +136,9 @@ export class Graph {
 
   #changed() {
     const { form } = this;
-    const until = form.until.value.trim() || "now";
+    const until = asAddressed(form.until.value, "now");
     this.go({
-      from: form.from.value.trim() || "-6h", until, step: form.step.value, mode: form.mode.value,
+      from: asAddressed(form.from.value, "-6h"), until, step: form.step.value, mode: form.mode.value,
       compare: PERIODS.map(({ key }) => key).filter((key) => form[`compare-${key}`].checked),
       live: form.live.checked && until === "now",
     });
@@ -146,7 +146,7 @@ export class Graph {
 
   #showControls() {
     const { form, state } = this;
-    const shown = (text) => (/^\d+(\.\d+)?$/.test(text) ? new Date(Number(text) * 1000).toISOString().replace(".000Z", "Z") : text);
+    const shown = (text) => (/^\d+(\.\d+)?$/.test(text) ? isoTime(Number(text)).replace(":00Z", "Z") : text);
     form.from.value = shown(state.from);
     form.until.value = shown(state.until);
     form.step.value = STEPS.some(([step]) => step === state.step) ? state.step : "auto";
@@ -169,12 +169,12 @@ export class Graph {
   }
 
   #showLines() {
-    const { lines } = this.model;
+    const { lines, stepName } = this.model;
     const name = (line, at) => el("label", {}, el("input", {
       type: "checkbox", checked: true, "aria-label": `Show ${line.label}`, onchange: (event) => this.chart.toggle(at, event.target.checked),
     }), swatch(line), line.label);
     const table = byId("lines");
-    const known = lines.map((line) => line.label).join("\n");
+    const known = [stepName, ...lines.map((line) => line.label)].join("\n");
     const cells = (line) => {
       const { total, mean, max, last } = figures(line);
       return [total, mean, max, last].map(shownNumber);
@@ -185,7 +185,7 @@ export class Graph {
       return;
     }
     table.dataset.lines = known;
-    fillTable(table, ["Name", "Total", "Mean", "Most", "Last"], lines.map((line, at) => [name(line, at), ...cells(line)]));
+    fillTable(table, ["Name", "Total", `Mean per ${stepName}`, "Most", "Last"], lines.map((line, at) => [name(line, at), ...cells(line)]));
     if (lines.length === 0) {
       fillTable(table, ["Name"], [["Nothing was counted under this name. Names are exact: upper and lower case differ."]]);
     }
@@ -245,7 +245,14 @@ export class Graph {
       return;
     }
     const rows = model.times.flatMap((at, index) =>
-      model.lines.map((line) => [line.label, new Date(at * 1000).toISOString().replace(".000Z", "Z"), line.values[index]]));
+      model.lines.map((line) => [line.label, isoTime(at), line.values[index]]));
     setFile(byId("csv"), csvUrl(["name", "time", "count"], rows), file);
   }
+}
+
+/** A time as the address has it: an instant in seconds, whatever way it was typed. What is no time is for the API to refuse. */
+function asAddressed(text, otherwise) {
+  const typed = text.trim() || otherwise;
+  const seconds = resolve(typed);
+  return /^(now|-.*)$/.test(typed) || !Number.isFinite(seconds) ? typed : String(Math.floor(seconds));
 }

@@ -153,6 +153,7 @@ byId("keys").checked = localStorage.getItem("keys") !== "off";
 byId("keys").onchange = (event) => localStorage.setItem("keys", event.target.checked ? "on" : "off");
 if (matchMedia("(max-width: 800px)").matches) byId("browse").open = false;
 whenHealthChanges(showComplete);
+whenHealthChanges(() => { if (state.view === "graph") tree.open(); });
 showTheme();
 show();
 watch();

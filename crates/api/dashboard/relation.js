@@ -5,7 +5,7 @@ import { byId, csvUrl, el, setFile, showError } from "./dom.js";
 import { getJson, isAbandoned, Turn } from "./api.js";
 import { axis, colors, sizeOf } from "./chart.js";
 import { Finder } from "./finder.js";
-import { RANGES, resolve, shownCompact, shownNumber, shownTime, stepFor, STEPS } from "./time.js";
+import { isoTime, RANGES, resolve, shownCompact, shownNumber, shownTime, stepFor, STEPS } from "./time.js";
 
 /** More points than these cover each other. */
 const PAIRS_MAX = 1_500;
@@ -105,7 +105,7 @@ export class Relation {
       showError(null);
       this.#tell(chosen);
       this.#draw();
-      const rows = answer.pairs.map(([x, y, at]) => [new Date(at * 1000).toISOString().replace(".000Z", "Z"), x, y]);
+      const rows = answer.pairs.map(([x, y, at]) => [isoTime(at), x, y]);
       setFile(byId("relation-csv"), csvUrl(["time", x, y], rows), "relation.csv");
     } catch (error) {
       if (!isAbandoned(error)) showError(error.message);

@@ -3,7 +3,7 @@
 import { byId, csvUrl, el, fillTable, setFile, showError } from "./dom.js";
 import { getJson } from "./api.js";
 import { health, whenHealthChanges } from "./health.js";
-import { nowS, shownClock, shownDuration, shownNumber, shownTime } from "./time.js";
+import { isoTime, nowS, shownClock, shownDuration, shownNumber, shownTime } from "./time.js";
 
 /** What is older is not on its way, but stuck. */
 const LAG_S_MAX = 10;
@@ -62,9 +62,8 @@ export class Status {
 
   #prepareCsv() {
     const regions = health().status?.regions ?? [];
-    const iso = (unixS) => (unixS === null ? null : new Date(unixS * 1000).toISOString());
     const rows = regions.map(({ region, queue, replication, lag_s, clock, held_back }) =>
-      [region, queue?.ready, queue?.reserved, queue?.delayed, queue?.buried, queue?.oldest_job_age_s, replication?.running, lag_s, iso(clock), held_back]);
+      [region, queue?.ready, queue?.reserved, queue?.delayed, queue?.buried, queue?.oldest_job_age_s, replication?.running, lag_s, clock === null ? null : isoTime(clock), held_back]);
     const head = ["region", "ready", "reserved", "delayed", "buried", "oldest_job_age_s", "replication_running", "lag_s", "complete_until", "held_back"];
     setFile(byId("status-csv"), csvUrl(head, rows), "status.csv");
   }

@@ -27,7 +27,9 @@ export function resolve(text, now = nowS()) {
   const before = /^-(\d+)([smhdw])$/.exec(text);
   if (before) return now - Number(before[1]) * UNITS[before[2]];
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
-  return Date.parse(text) / 1000;
+  // Without a zone, it is in the one that is shown.
+  const isZoneless = /\d[ T]\d{1,2}:\d{2}(:\d{2})?$/.test(text);
+  return Date.parse(isZoneless && zone === "utc" ? `${text}Z` : text) / 1000;
 }
 
 /** The finest step with which `rangeS` seconds have at most `pointsMax` points. */
@@ -73,6 +75,11 @@ function fields(unixS, ...names) {
 export function shownTime(unixS) {
   const seconds = Math.floor(unixS) % 60 > 0 ? `:${fields(unixS, "Seconds")[0]}` : "";
   return `${fields(unixS, "FullYear", "Month", "Date").join("-")} ${fields(unixS, "Hours", "Minutes").join(":")}${seconds}`;
+}
+
+/** `2026-11-24T10:05:00Z`, as files have it. */
+export function isoTime(unixS) {
+  return new Date(unixS * 1000).toISOString().replace(".000Z", "Z");
 }
 
 export function shownClock(unixS) {

@@ -16,15 +16,15 @@ export class Tree {
     root.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** Fills the first level, once. */
+  /** Fills the first level, until there is something in it. */
   async open() {
-    if (!this.opened) {
-      this.opened = true;
-      await this.#fill(this.root, "*", 1);
-      this.#items()[0]?.setAttribute("tabindex", "0");
-    }
+    if (this.opened) return;
+    this.opened = true;
+    this.opened = await this.#fill(this.root, "*", 1);
+    this.#items()[0]?.setAttribute("tabindex", "0");
   }
 
+  /** Whether there was something to show. */
   async #fill(list, query, level) {
     try {
       const nodes = await getJson("metrics/find", [["query", query]]);
@@ -32,9 +32,10 @@ export class Tree {
       const rest = merged(nodes).length - SHOWN_MAX;
       if (rest > 0) list.append(note(`${rest} more: type to find them`));
       if (nodes.length === 0) list.append(note("No name was counted yet."));
+      return nodes.length > 0;
     } catch (error) {
-      this.opened = level > 1;
       list.replaceChildren(note(error.message));
+      return false;
     }
   }
 
