@@ -90,6 +90,7 @@ fn welcome(description: &Description, data_dir: &std::path::Path) -> String {
         );
     }
     text += &format!("Read it back:\n  curl '{api}/v1/series?name=hello.world'\n");
+    text += &format!("Look at it:\n  {api}/?name=hello.world\n");
     text += "Ask SQL:\n";
     for centre in description.centres() {
         text += &format!("  mariadb --socket {} --user root\n", centre.socket.display());
