@@ -30,6 +30,7 @@ mod killed;
 mod least_rights;
 mod links;
 mod names;
+mod openapi;
 mod packing;
 mod playground_command;
 mod poison_job;

@@ -12,6 +12,7 @@ mod centres;
 mod events;
 mod form;
 mod names;
+mod openapi;
 mod parameters;
 mod readiness;
 mod refusal;
