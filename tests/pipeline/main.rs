@@ -23,6 +23,7 @@ mod bad_input;
 mod completeness;
 mod counts_are_exact;
 mod disk_full;
+mod graphite;
 mod import_history;
 mod keeper_watches;
 mod keyed_retry;

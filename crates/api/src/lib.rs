@@ -11,6 +11,7 @@ mod buckets;
 mod centres;
 mod events;
 mod form;
+mod graphite;
 mod names;
 mod openapi;
 mod parameters;

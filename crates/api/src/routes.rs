@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::centres::Centres;
 use crate::names::Names;
 use crate::refusal::Refusal;
-use crate::{annotations, audit, events, names, openapi, relation, series, status};
+use crate::{annotations, audit, events, graphite, names, openapi, relation, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -83,6 +83,7 @@ pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
         .route("/v1/annotations/{id}", delete(annotations::delete))
         .route("/events/get_data", get(events::get_data).post(events::get_data))
         .route("/events/", post(events::post))
+        .merge(graphite::routes())
         .with_state(Api {
             centres,
             points,
