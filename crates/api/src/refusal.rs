@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
          or a time before now such as -90m, -24h, -7d"
     )]
     Time(&'static str),
+    #[error("{0} is not a time: use unix seconds, now, or a time before now such as -90min, -24h, -7d")]
+    GraphiteTime(&'static str),
     #[error("from is not before until")]
     EmptyRange,
     #[error("from and until are more than 8 days apart: 'eventtracker audit' takes any range")]

@@ -60,7 +60,7 @@ impl Unit {
 
 /// The unix second that `text` means at `now`: unix seconds, or a reference (`now`, `midnight`, `noon_yesterday`, `20251122`, `11/22/25`,
 /// `nov22`, `monday`, `6pm_today`, `04:30_20251122`) and offsets from it (`-1h`, `now-1d`, `today+6h30min`). `None` for anything else.
-pub(super) fn parse(text: &str, now: i64) -> Option<i64> {
+pub(crate) fn parse(text: &str, now: i64) -> Option<i64> {
     let text: String = text
         .trim()
         .chars()
