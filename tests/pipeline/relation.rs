@@ -63,6 +63,25 @@ async fn the_line_through_what_was_counted() {
     assert_eq!(hours["n"], 2);
     assert_eq!(hours["pairs"][1], json!([0.6, 60, NOON + 3_600]));
 
+    slashes(&rig, &range).await;
+    not_yet_complete(&rig).await;
+    refusals(&rig).await;
+    let csv = rig.http.get(format!(
+        "{}/v1/relation?{range}&x=a/b&y=a&format=csv",
+        rig.description().api
+    ));
+    let csv = csv.send().await.unwrap().text().await.unwrap();
+    assert_eq!(csv.lines().nth(2), Some("2025-11-22T05:01:00Z,7,1"));
+    assert_eq!(csv.lines().next(), Some("time,x,y"));
+    rig.stop().await;
+}
+
+async fn slashes(rig: &Rig, range: &str) {
+    let relation = async |query: &str| {
+        let answer = rig.get(&format!("/v1/relation?{range}&{query}")).await;
+        assert_eq!(answer.status, 200, "{query}: {answer:?}");
+        answer.json
+    };
     // A name with a slash goes before the ratio, blanks make it the ratio.
     assert_eq!(relation("x=a/b&y=a").await["pairs"][1], json!([7, 1, NOON + 60]));
     let ratio = relation("x=a%20/%20b&y=a/b").await;
@@ -80,16 +99,6 @@ async fn the_line_through_what_was_counted() {
             "{query}"
         );
     }
-    not_yet_complete(&rig).await;
-    refusals(&rig).await;
-    let csv = rig.http.get(format!(
-        "{}/v1/relation?{range}&x=a/b&y=a&format=csv",
-        rig.description().api
-    ));
-    let csv = csv.send().await.unwrap().text().await.unwrap();
-    assert_eq!(csv.lines().nth(2), Some("2025-11-22T05:01:00Z,7,1"));
-    assert_eq!(csv.lines().next(), Some("time,x,y"));
-    rig.stop().await;
 }
 
 /// What may still grow is no pair.

@@ -3,7 +3,12 @@
 const LIMIT_MS = 35_000;
 
 /** An answer that is no answer, with the API's sentence. */
-export class Refused extends Error {}
+export class Refused extends Error {
+  constructor(sentence, status) {
+    super(sentence);
+    this.status = status;
+  }
+}
 
 /** The JSON at `path`; `parameters` are pairs. */
 export async function getJson(path, parameters, signal) {
@@ -11,10 +16,12 @@ export async function getJson(path, parameters, signal) {
   return askJson(query ? `${path}?${query}` : path, {}, signal);
 }
 
-export async function postJson(path, body) {
+/** Sends `body`, under a token where there is one. */
+export async function postJson(path, body, token) {
+  const authorization = token ? { Authorization: `Bearer ${token}` } : {};
   return askJson(path, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...authorization },
     body: JSON.stringify(body),
   });
 }
@@ -30,7 +37,7 @@ async function askJson(url, options, signal) {
   }
   if (response.ok) return response.json();
   const answer = await response.json().catch(() => ({}));
-  throw new Refused(answer.error ?? `The API answered with ${response.status}.`);
+  throw new Refused(answer.error ?? `The API answered with ${response.status}.`, response.status);
 }
 
 /** Whether `error` only says that nobody waits for the answer any more. */

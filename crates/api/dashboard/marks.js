@@ -4,6 +4,8 @@ import { byId } from "./dom.js";
 import { postJson } from "./api.js";
 import { resolve } from "./time.js";
 
+const UNAUTHORIZED = 401;
+
 /** Opens the dialog; `done` is called when the mark is stored. */
 export function askForMark(done) {
   const dialog = byId("mark-dialog");
@@ -21,11 +23,13 @@ export function askForMark(done) {
       await postJson("v1/annotations", {
         what: form.what.value.trim(), data: form.data.value.trim(), when,
         tags: form.tags.value.split(/[\s,]+/).filter(Boolean),
-      });
+      }, form.token.value);
       dialog.close();
       done();
     } catch (refused) {
       say(refused.message);
+      // Asked for only where the API asks for it.
+      if (refused.status === UNAUTHORIZED) form.token.parentElement.hidden = false;
     }
   };
   dialog.showModal();

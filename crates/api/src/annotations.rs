@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -169,10 +170,11 @@ fn note_missed(centre: &str, error: Option<store::Error>) {
 
 pub(crate) async fn delete(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     api.writers.sender(&headers).ok_or(Refusal::Unauthorized)?;
+    let Path(id) = id.map_err(|_| Refusal::NoSuchAnnotation)?;
     let id: AnnotationId = id.parse().map_err(|_| Refusal::NoSuchAnnotation)?;
     let (at, was_there) = api
         .centres

@@ -114,14 +114,13 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     })
 }
 
-/// Whether `path` is one of the page's.
-pub(crate) fn has(path: &str) -> bool {
-    FILES.iter().any(|(known, ..)| *known == path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn has(path: &str) -> bool {
+        FILES.iter().any(|(known, ..)| *known == path)
+    }
 
     fn text(path: &str) -> &'static str {
         let (.., content) = FILES.iter().find(|(known, ..)| *known == path).unwrap();

@@ -12,10 +12,10 @@ use store::Wanted;
 
 use crate::annotations::{When, read, read_json, write};
 use crate::form::Form;
+use crate::graphite;
 use crate::refusal::Refusal;
 use crate::room;
 use crate::routes::Api;
-use crate::time_expression;
 
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -47,9 +47,12 @@ enum Tags {
 /// `until` is included. Without `set` an annotation needs all tags; with `set=union` one of them is enough.
 pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let now = Instant::from(SystemTime::now());
+    let now_s = now.unix_ms().div_euclid(1000);
     let time = |key: &'static str, default| match form.one(key) {
         None | Some("") => Ok(default),
-        Some(text) => time_expression::parse(text, now).ok_or(Refusal::Time(key)),
+        Some(text) => graphite::unix_s(text, now_s)
+            .map(|unix_s| Instant::from_unix_ms(unix_s.saturating_mul(1000)))
+            .ok_or(Refusal::GraphiteTime(key)),
     };
     let wanted = Wanted {
         from: time("from", Instant::from_unix_ms(0))?,

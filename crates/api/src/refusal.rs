@@ -7,6 +7,7 @@ use model::{AnnotationError, GlobError, StepError, TAGS_MAX};
 use store::NAMES_SCANNED_MAX;
 
 use crate::annotations::ANNOTATIONS_MAX;
+use crate::graphite::{FORM_BYTES_MAX, Fault};
 use crate::names::{NAMES_MAX, NODES_MAX, QUERIES_MAX, VALUES_MAX};
 use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
@@ -28,6 +29,8 @@ pub(crate) enum Refusal {
          or a time before now such as -90m, -24h, -7d"
     )]
     Time(&'static str),
+    #[error("{0} is not a time: use unix seconds, now, or a time before now such as -90min, -24h, -7d")]
+    GraphiteTime(&'static str),
     #[error("from is not before until")]
     EmptyRange,
     #[error("from and until are more than 8 days apart: 'eventtracker audit' takes any range")]
@@ -94,6 +97,10 @@ pub(crate) enum Refusal {
     ValuesLimit,
     #[error("a search ended without an answer")]
     Died(#[source] tokio::task::JoinError),
+    #[error(transparent)]
+    Graphite(#[from] Fault),
+    #[error("form is longer than {FORM_BYTES_MAX} bytes: use patterns, or ask in several requests")]
+    FormTooLong,
     #[error("no such path")]
     NoSuchPath,
     #[error("this path does not take this method")]
@@ -126,6 +133,7 @@ impl Refusal {
             Self::Body { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unwritable(_) | Self::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::FormTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

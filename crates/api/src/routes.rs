@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::centres::Centres;
 use crate::names::Names;
 use crate::refusal::Refusal;
-use crate::{annotations, audit, dashboard, events, names, relation, series, status};
+use crate::{annotations, audit, dashboard, events, graphite, names, openapi, relation, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -65,9 +65,7 @@ pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
         .route("/v1/series", get(series::get))
         .route("/v1/names", get(names::get))
         .route("/metrics/find", get(names::find).post(names::find))
-        .route("/metrics/find/", get(names::find).post(names::find))
         .route("/metrics/expand", get(names::expand).post(names::expand))
-        .route("/metrics/expand/", get(names::expand).post(names::expand))
         .route("/tags", get(names::tags))
         .route(
             "/tags/autoComplete/tags",
@@ -77,15 +75,16 @@ pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
             "/tags/autoComplete/values",
             get(names::complete_values).post(names::complete_values),
         )
+        .route("/openapi.json", get(openapi::get))
         .route("/v1/relation", get(relation::get))
         .route("/v1/status", get(status::get))
         .route("/v1/audit", get(audit::get))
         .route("/v1/annotations", get(annotations::get).post(annotations::post))
         .route("/v1/annotations/{id}", delete(annotations::delete))
         .route("/events/get_data", get(events::get_data).post(events::get_data))
-        .route("/events", post(events::post))
         .route("/events/", post(events::post))
         .merge(dashboard::routes())
+        .merge(graphite::routes())
         .with_state(Api {
             centres,
             points,
@@ -105,35 +104,21 @@ pub(crate) fn refusing_the_rest(routes: Router) -> Router {
 }
 
 async fn measured_and_limited(request: Request, next: Next) -> Response {
-    let route = route_label(request.uri().path());
+    // Unknown paths share a label: a client must not be able to make metrics.
+    let route = match request.extensions().get::<MatchedPath>() {
+        Some(path) => path.as_str().to_owned(),
+        None => "other".to_owned(),
+    };
     let began = std::time::Instant::now();
     let response = match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            tracing::warn!(route, limit_s = REQUEST_LIMIT.as_secs(), "gave up on a request");
+            tracing::warn!(%route, limit_s = REQUEST_LIMIT.as_secs(), "gave up on a request");
             Refusal::TookTooLong.into_response()
         }
     };
     let status = response.status().as_u16().to_string();
-    metrics::counter!("api_requests_total", "route" => route, "status" => status).increment(1);
+    metrics::counter!("api_requests_total", "route" => route.clone(), "status" => status).increment(1);
     metrics::histogram!("api_request_seconds", "route" => route).record(began.elapsed().as_secs_f64());
     response
-}
-
-/// Unknown paths share a label: a client must not be able to make metrics.
-fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 7] = [
-        "/v1/series",
-        "/v1/names",
-        "/v1/status",
-        "/v1/audit",
-        "/healthz",
-        "/readyz",
-        "/metrics",
-    ];
-    match ROUTES.into_iter().find(|&route| route == path) {
-        Some(route) => route,
-        None if dashboard::has(path) => "dashboard",
-        None => "other",
-    }
 }
