@@ -22,7 +22,8 @@ use Body::{Form, Json, None as NoBody};
 /// Path of the document, request, body, status. `GET` without a body, `POST` with one, unless the path says otherwise.
 type Call = (&'static str, &'static str, Body, u16);
 
-const V1: [Call; 22] = [
+const V1: [Call; 23] = [
+    ("/", "/", NoBody, 200),
     (
         "/v1/series",
         "/v1/series?name=shop.*.sold&name=web.load",
