@@ -346,7 +346,7 @@ impl Bench {
     }
 }
 
-fn shown(durations: &Durations) -> String {
+pub(super) fn shown(durations: &Durations) -> String {
     let plain = |quantile| {
         ms(durations.quantile(quantile))
             .trim_end_matches(" ms")

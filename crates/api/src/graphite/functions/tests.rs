@@ -2,6 +2,7 @@
 
 mod pushed;
 mod refusals;
+mod times;
 
 use model::Instant;
 use store::Extent;
@@ -51,7 +52,7 @@ fn evaluated(target: &str) -> Result<Vec<Series>, String> {
     let expression = parse(target).map_err(|fault| fault.to_string())?;
     let targets = [expression];
     let plan = Plan::of(&targets, WINDOW, T + 330).map_err(|refusal| refusal.to_string())?;
-    let fetched = Fetched::of(&plan, MINUTE_S, &names(), extent());
+    let fetched = Fetched::of(&plan, MINUTE_S, &names(), extent()).map_err(|refusal| refusal.to_string())?;
     let mut evaluation = Evaluation::new(&fetched, T + 330, None);
     evaluation
         .target(&targets[0], WINDOW)
@@ -174,6 +175,22 @@ fn grouping() {
         (
             "aggregateWithWildcards(*.*.n,'count',1)",
             "a.n: 2 2 2 2 2 -; b.n: 1 1 1 1 1 1",
+        ),
+        (
+            "map(*.*.n,1)|aliasByNode(0,1)|limit(2)",
+            "a.x: 1 2 3 4 5 -; b.x: 0 0 0 0 0 7",
+        ),
+        (
+            "reduceSeries(mapSeries(*.*.n,0),'divideSeries',1,'y','x')",
+            "a.reduce.divideSeries: 10 0 10 0 10 -",
+        ),
+        (
+            "sumSeries(groupByNode(a.*.n,1,'avg'))",
+            "sumSeries(averageSeries(a.*.n)): 11 2 33 4 55 -",
+        ),
+        (
+            "powSeries(scale(a.x.n,0),a.x.n)",
+            "powSeries(scale(a.x.n,0),a.x.n): 0 0 0 0 0 -",
         ),
         (
             "groupByTags(a.*.n,'sum','name')",
@@ -303,95 +320,6 @@ fn deriving() {
         ("delay(a.x.n,-2)", "delay(a.x.n,-2): 3 4 5 - - -"),
         ("changed(a.x.n)", "changed(a.x.n): 0 1 1 1 1 0"),
     ]);
-}
-
-#[test]
-fn windows_before_each_value() {
-    expect(&[
-        ("movingSum(a.x.n,2)", "movingSum(a.x.n,2): 0 1 3 5 7 9"),
-        (
-            "movingAverage(a.x.n,'2min')",
-            "movingAverage(a.x.n,\"2min\"): 0 0.5 1.5 2.5 3.5 4.5",
-        ),
-        ("movingMin(a.x.n,2)", "movingMin(a.x.n,2): 0 0 1 2 3 4"),
-        ("movingMax(a.x.n,2)", "movingMax(a.x.n,2): 0 1 2 3 4 5"),
-        ("movingMedian(a.x.n,3)", "movingMedian(a.x.n,3): 0 0 1 2 3 4"),
-        (
-            "movingWindow(a.x.n,2,'range')",
-            "movingRange(a.x.n,2): 0 1 1 1 1 1",
-        ),
-        ("movingSum(a.x.n,60)", "movingSum(a.x.n,60): 100 1 3 6 10 15"),
-        (
-            "movingSum(movingSum(a.x.n,2),2)",
-            "movingSum(movingSum(a.x.n,2),2): 0 0 1 4 8 12",
-        ),
-        (
-            "exponentialMovingAverage(a.x.n,1)",
-            "exponentialMovingAverage(a.x.n,1): 0.0 1.0 2.0 3.0 4.0 5.0 -",
-        ),
-        ("stdev(a.x.n,2)", "stdev(a.x.n,2): 0.0 0.5 0.5 0.5 0.5 0.0"),
-    ]);
-}
-
-#[test]
-fn other_times() {
-    expect(&[
-        (
-            "timeShift(a.x.n,'1h')",
-            "timeShift(a.x.n, \"-1h\"): 100 0 0 0 0 0",
-        ),
-        (
-            "timeShift(a.x.n,'+1min')",
-            "timeShift(a.x.n, \"+1min\"): 2 3 4 5 - -",
-        ),
-        (
-            "timeStack(a.x.n,'1h',0,2)",
-            "timeShift(a.x.n, -1h, 0): 1 2 3 4 5 -; timeShift(a.x.n, -1h, 1): 100 0 0 0 0 0",
-        ),
-        (
-            "timeSlice(a.x.n,'midnight+1min','midnight+2min')",
-            "timeSlice(a.x.n, 1763769660, 1763769720): - 2 3 - - -",
-        ),
-        (
-            "round(linearRegression(a.x.n),3)",
-            "round(linearRegression(a.x.n, 1763769540, 1763769900),3): 1.0 2.0 3.0 4.0 5.0 6.0",
-        ),
-        (
-            "movingSum(timeShift(a.x.n,'1h'),2)",
-            "movingSum(timeShift(a.x.n, \"-1h\"),2): 0 100 100 0 0 0",
-        ),
-    ]);
-}
-
-#[test]
-fn putting_together() {
-    expect(&[
-        (
-            "summarize(a.x.n,'2min')",
-            "summarize(a.x.n, \"2min\", \"sum\"): 3 7 5 -",
-        ),
-        (
-            "summarize(a.x.n,'1h','max')",
-            "summarize(a.x.n, \"1h\", \"max\"): 5",
-        ),
-        (
-            "summarize(a.x.n,'4min','avg',true)",
-            "summarize(a.x.n, \"4min\", \"avg\", true): 2.5 5",
-        ),
-        (
-            "smartSummarize(a.x.n,'5min')",
-            "smartSummarize(a.x.n, \"5min\", \"sum\"): 15 -",
-        ),
-        (
-            "smartSummarize(a.x.n,'1d','sum','days')",
-            "smartSummarize(a.x.n, \"1d\", \"sum\"): 2301 14",
-        ),
-        ("hitcount(a.x.n,'2min')", "hitcount(a.x.n, \"2min\"): 180 420 300"),
-    ]);
-    assert_eq!(
-        evaluated("summarize(a.x.n,'2min')").unwrap()[0].grid(),
-        (T, T + 480, 120)
-    );
 }
 
 #[test]
