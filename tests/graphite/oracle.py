@@ -11,6 +11,7 @@ A body is JSON where it can be.
 """
 
 import json
+import math
 import os
 import sys
 import types
@@ -63,6 +64,19 @@ def write(directory, asked):
         whisper.update_many(path, [(minute, counts.get(str(minute), 0)) for minute in minutes])
 
 
+def finite(text):
+    """graphite-web writes infinity as 1e9999, which is no number."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def described(param):
+    description = param.toJSON()
+    if description.get("default") == math.inf:
+        description["default"] = "inf"
+    return description
+
+
 def main():
     asked = json.load(sys.stdin)
     directory = asked["directory"]
@@ -84,8 +98,7 @@ def main():
         answer = client.post("/render", body, content_type="application/x-www-form-urlencoded")
         text = answer.content.decode()
         try:
-            # Python writes infinity as 1e9999, which is no number for others.
-            text = json.loads(text, parse_float=lambda text: None if text == "1e9999" else float(text))
+            text = json.loads(text, parse_float=finite, parse_constant=lambda _: None)
         except ValueError:
             pass
         answers.append({"status": answer.status_code, "body": text})
@@ -93,7 +106,7 @@ def main():
     from graphite.functions import SeriesFunctions
 
     functions = {
-        name: {"group": function.group, "params": [param.toJSON() for param in function.params]}
+        name: {"group": function.group, "params": [described(param) for param in function.params]}
         for name, function in SeriesFunctions().items()
     }
     json.dump({"answers": answers, "functions": functions}, sys.stdout)

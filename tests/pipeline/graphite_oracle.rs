@@ -1,0 +1,149 @@
+//! `/render` says what the real graphite-web says of the same counts, except where it differs on purpose.
+
+mod compare;
+mod data;
+mod differences;
+mod oracle;
+mod targets;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::graphite_oracle::compare::{Answer, compare};
+use crate::graphite_oracle::data::{Data, MINUTE_S, MINUTES};
+use crate::graphite_oracle::differences::{DIFFERENCES, NOT_TAKEN, table};
+use crate::graphite_oracle::targets::Request;
+use crate::rig::{Rig, one_region};
+
+const README: &str = include_str!("../../README.md");
+
+/// Fewer equal points than this would mean that hardly anything was compared.
+const POINTS_MIN: usize = 100_000;
+
+/// Targets that call a function, with different arguments.
+const CALLS_MIN: usize = 2;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renders_as_graphite_web_does() {
+    let rig = Rig::start(one_region()).await;
+    let data = Data::before(now_unix());
+    data.send(&rig).await;
+    let requests = targets::all(&data);
+    let mut ours = Vec::new();
+    let mut asked = Vec::new();
+    for request in &requests {
+        let (answer, now) = render(&rig, request).await;
+        ours.push(answer);
+        let now = ("now".to_owned(), now.to_string());
+        asked.push([request.parameters.clone(), vec![now]].concat());
+    }
+    let until = data.first + MINUTES * MINUTE_S;
+    let theirs = oracle::ask(&data, until, &asked).await;
+    expect_no_other_differences(&requests, &theirs.answers, &ours);
+    expect_functions(&rig, &theirs).await;
+    assert!(
+        README.contains(&table()),
+        "the README's table should be:\n{}",
+        table()
+    );
+    rig.stop().await;
+}
+
+/// Our answer, and when it was asked for: within one minute, as relative times need.
+async fn render(rig: &Rig, request: &Request) -> (Answer, i64) {
+    loop {
+        let now = now_unix();
+        let url = format!("{}/render", rig.description().api);
+        let mut form = request.parameters.clone();
+        form.push(("format".to_owned(), "json".to_owned()));
+        let form = reqwest::Url::parse_with_params(&url, &form).unwrap();
+        let body = form.query().unwrap_or_default().to_owned();
+        let posted = rig.http.post(url).body(body);
+        let form_type = "application/x-www-form-urlencoded";
+        let response = posted.header("Content-Type", form_type).send().await.unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        if now_unix() / MINUTE_S == now / MINUTE_S || !request.is_relative() {
+            return (Answer { status, body }, now);
+        }
+    }
+}
+
+fn expect_no_other_differences(requests: &[Request], theirs: &[Answer], ours: &[Answer]) {
+    assert_eq!((requests.len(), requests.len()), (theirs.len(), ours.len()));
+    let mut points = 0;
+    let mut unlisted = Vec::new();
+    let mut seen = BTreeSet::new();
+    for ((request, theirs), ours) in requests.iter().zip(theirs).zip(ours) {
+        match compare(theirs, ours) {
+            Ok(equal) => points += equal,
+            Err(sentence) => match listed(request) {
+                Some(case) => {
+                    seen.insert(case);
+                }
+                None => unlisted.push(format!("{} @ {}\n    {sentence}", request.target, request.window)),
+            },
+        }
+    }
+    let gone: Vec<_> = cases().filter(|case| !seen.contains(case)).collect();
+    assert!(
+        unlisted.is_empty() && gone.is_empty(),
+        "{} of {} requests differ:\n{}\nlisted, but equal: {gone:#?}",
+        unlisted.len(),
+        requests.len(),
+        unlisted.join("\n")
+    );
+    assert!(points > POINTS_MIN, "only {points} points were compared");
+}
+
+fn cases() -> impl Iterator<Item = &'static str> {
+    DIFFERENCES
+        .iter()
+        .flat_map(|difference| difference.shown_by)
+        .copied()
+}
+
+/// The listed case that a request belongs to.
+fn listed(request: &Request) -> Option<&'static str> {
+    cases().find(|case| match case.split_once(" @ ") {
+        Some((target, window)) => target == request.target && request.window.contains(window),
+        None => *case == request.target,
+    })
+}
+
+/// Ours has every function of theirs that is not left out on purpose, described as theirs is, and each is compared.
+async fn expect_functions(rig: &Rig, theirs: &oracle::Oracle) {
+    let ours = rig.get("/functions").await;
+    assert_eq!(ours.status, 200);
+    let ours = ours.json.as_object().unwrap().clone();
+    let mut wrong = Vec::new();
+    for (name, theirs) in &theirs.functions {
+        let not_taken = NOT_TAKEN.iter().any(|(left_out, _)| left_out == name);
+        match ours.get(name) {
+            None if !not_taken => wrong.push(format!("{name} is missing")),
+            Some(_) if not_taken => wrong.push(format!("{name} is said to be left out")),
+            Some(ours) if ours["group"] != theirs["group"] || ours["params"] != theirs["params"] => {
+                wrong.push(format!(
+                    "{name} is {} {}\n    ours {} {}",
+                    theirs["group"], theirs["params"], ours["group"], ours["params"]
+                ));
+            }
+            _ => {}
+        }
+    }
+    for name in ours.keys() {
+        if !theirs.functions.contains_key(name) {
+            wrong.push(format!("{name} is not graphite-web's"));
+        } else if targets::calls(name) < CALLS_MIN {
+            wrong.push(format!("{name} is called by fewer than {CALLS_MIN} targets"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn now_unix() -> i64 {
+    let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(since_epoch.as_secs()).unwrap()
+}
