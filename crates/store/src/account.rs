@@ -21,6 +21,18 @@ const ANALYST_SESSIONS_MAX: u32 = 20;
 /// `deploy/mariadb-central.cnf`.
 const ANALYSTS: &str = "eventtracker_analysts";
 
+const ANALYSTS_VIEWS: [&str; 6] = [
+    "event_minutes",
+    "event_days",
+    "event_tags",
+    "region_minutes",
+    "alarms",
+    "region_health",
+];
+
+/// What is not kept any more, for the procedures to refuse it; and what the views of health show.
+const ANALYSTS_TABLES: [&str; 3] = ["DroppedDays", "Alarm", "ClockOffset"];
+
 const GRANT_ROLE: &str = "grant role eventtracker_analysts (its creator can; where that account is gone, drop the role and repeat)";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,13 +202,14 @@ impl Role {
             }
             Self::Analyst => {
                 let mut grants = per_shard("SELECT");
-                for view in ["event_minutes", "event_days", "event_tags", "region_minutes"] {
+                for view in ANALYSTS_VIEWS {
                     grants.push(format!(
                         "GRANT SELECT, SHOW VIEW ON eventtracker.{view} TO {account}"
                     ));
                 }
-                // What is not kept any more, for the procedures to refuse it.
-                grants.push(format!("GRANT SELECT ON eventtracker.DroppedDays TO {account}"));
+                for table in ANALYSTS_TABLES {
+                    grants.push(format!("GRANT SELECT ON eventtracker.{table} TO {account}"));
+                }
                 grants.push(format!("GRANT EXECUTE ON eventtracker.* TO {account}"));
                 grants
             }
