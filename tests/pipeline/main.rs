@@ -22,6 +22,7 @@ mod bad_input;
 mod completeness;
 mod counts_are_exact;
 mod disk_full;
+mod grafana;
 mod graphite_oracle;
 mod import_history;
 mod keeper_watches;
