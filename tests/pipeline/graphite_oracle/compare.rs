@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::consolidate::Consolidation;
+
 /// Both compute with doubles in places, in an order of their own.
 const RELATIVE_ERROR_MAX: f64 = 1e-9;
 
@@ -13,7 +15,11 @@ pub(super) struct Answer {
 }
 
 /// Points that were equal, or a sentence on the first thing that is not.
-pub(super) fn compare(theirs: &Answer, ours: &Answer) -> Result<usize, String> {
+pub(super) fn compare(
+    theirs: &Answer,
+    ours: &Answer,
+    consolidation: Option<&Consolidation>,
+) -> Result<usize, String> {
     if theirs.status != ours.status {
         let said = |body: &Value| body.to_string().chars().take(200).collect::<String>();
         return Err(format!(
@@ -34,6 +40,9 @@ pub(super) fn compare(theirs: &Answer, ours: &Answer) -> Result<usize, String> {
     }
     let mut points = 0;
     for ((name, theirs), (_, ours)) in theirs.iter().zip(&ours) {
+        let consolidated = consolidation.map(|consolidation| consolidation.apply(theirs, ours));
+        let consolidated = consolidated.transpose().map_err(|e| format!("'{name}': {e}"))?;
+        let theirs = consolidated.as_ref().unwrap_or(theirs);
         let times = |of: &[Point]| of.iter().map(|point| point.1).collect::<Vec<_>>();
         if times(theirs) != times(ours) {
             let said = |of: &[i64]| format!("{} points, {:?} to {:?}", of.len(), of.first(), of.last());
@@ -61,7 +70,7 @@ pub(super) fn compare(theirs: &Answer, ours: &Answer) -> Result<usize, String> {
 }
 
 /// Value and unix seconds.
-type Point = (Option<f64>, i64);
+pub(super) type Point = (Option<f64>, i64);
 
 fn series(body: &Value) -> Result<Vec<(String, Vec<Point>)>, String> {
     let one = |series: &Value| {
