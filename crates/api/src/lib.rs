@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod buckets;
 mod centres;
+mod graphite;
 mod names;
 mod parameters;
 mod readiness;

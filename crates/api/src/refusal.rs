@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use model::{GlobError, StepError};
 use store::NAMES_SCANNED_MAX;
 
+use crate::graphite::{FORM_BYTES_MAX, Fault};
 use crate::names::NAMES_MAX;
 use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
@@ -52,6 +53,10 @@ pub(crate) enum Refusal {
         "pattern reaches more than {NAMES_SCANNED_MAX} names: give it a longer beginning without wildcards"
     )]
     PatternTooBroad,
+    #[error(transparent)]
+    Graphite(#[from] Fault),
+    #[error("form is longer than {FORM_BYTES_MAX} bytes: use patterns, or ask in several requests")]
+    FormTooLong,
     #[error("no such path")]
     NoSuchPath,
     #[error("this path does not take this method: use GET")]
@@ -80,6 +85,7 @@ impl Refusal {
         match self {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::FormTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::centres::Centres;
 use crate::refusal::Refusal;
-use crate::{audit, names, series, status};
+use crate::{audit, graphite, names, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -34,6 +34,7 @@ pub(crate) fn all(centres: Centres) -> Router {
         .route("/v1/names", get(names::get))
         .route("/v1/status", get(status::get))
         .route("/v1/audit", get(audit::get))
+        .merge(graphite::routes())
         .with_state(Api {
             centres,
             points,
@@ -67,11 +68,14 @@ async fn measured_and_limited(request: Request, next: Next) -> Response {
 
 /// Unknown paths share a label: a client must not be able to make metrics.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 7] = [
+    const ROUTES: [&str; 10] = [
         "/v1/series",
         "/v1/names",
         "/v1/status",
         "/v1/audit",
+        "/render",
+        "/functions",
+        "/version",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -1,0 +1,117 @@
+//! The Graphite dialect: what Grafana's built-in Graphite data source asks, answered from the same counts.
+//!
+//! As graphite-web 1.1.8 with a store of one value per minute, except where counts ask for more: integers stay exact; more values than
+//! `maxDataPoints` become sums of buckets that begin at the same instants whatever the range; a complete minute without events is 0,
+//! and null is only what is not known. A minute is stamped with its first second.
+//!
+//! A request's way: [`request`] reads the form, [`parse`] its targets; [`plan`] finds which names are wanted when; [`fetch`] reads them in
+//! one snapshot; [`evaluate`] applies the functions; [`output`] writes what is left.
+
+mod aggregate;
+mod buckets;
+mod catalogue;
+mod evaluate;
+mod fetch;
+mod function;
+mod functions;
+mod number;
+mod output;
+mod parse;
+mod plan;
+mod regex;
+mod render;
+mod request;
+mod series;
+mod time;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+
+use self::parse::{DEPTH_MAX, TARGET_BYTES_MAX};
+pub(crate) use self::request::FORM_BYTES_MAX;
+use self::request::TARGETS_MAX;
+use crate::routes::Api;
+
+/// What Grafana asks to know which functions there are; its newest question is of 1.1.
+const VERSION: &str = "1.1.10";
+
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/render", get(render::by_query).post(render::by_form))
+        .route("/functions", get(catalogue::functions))
+        .route("/functions/{name}", get(catalogue::function))
+        .route("/version", get(async || axum::Json(VERSION)))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+}
+
+/// What is wrong with a request, as its sender reads it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("target is longer than {TARGET_BYTES_MAX} bytes: use a pattern instead of many names")]
+    TargetTooLong,
+    #[error("more than {TARGETS_MAX} targets: ask in several requests")]
+    TooManyTargets,
+    #[error("more than {DEPTH_MAX} calls within calls: use fewer")]
+    TooDeep,
+    #[error("target is not an expression: {what} is missing at character {at}")]
+    Syntax { what: &'static str, at: usize },
+    #[error("template() is not taken: write the target out")]
+    Template,
+    #[error("unknown function '{0}': GET /functions lists those that are known")]
+    UnknownFunction(String),
+    #[error("too many parameters specified for function '{0}'")]
+    TooManyParameters(String),
+    #[error("missing required parameter '{parameter}' for function '{function}'")]
+    MissingParameter {
+        function: String,
+        parameter: &'static str,
+    },
+    #[error("invalid '{kind}' value specified for function '{function}' parameter '{parameter}': {value}")]
+    InvalidValue {
+        kind: &'static str,
+        function: String,
+        parameter: &'static str,
+        value: String,
+    },
+    #[error("function '{0}' has no parameter '{1}'")]
+    UnknownKeyword(String, String),
+    #[error("target is no series: give a name, a pattern or a function")]
+    NoSeries,
+    #[error("'{0}' is not an interval of at least a second, such as 5min, 1h or 7d")]
+    NoInterval(String),
+    #[error("'{0}' is shorter than the {1} seconds between the values: use a longer interval")]
+    ShortInterval(String, i64),
+    #[error("'{0}' is not a time, such as -1h, midnight or 20151117")]
+    NoTime(String),
+    #[error(
+        "'{0}' is not a regular expression, or too large a one; look-around and back-references in it are not taken"
+    )]
+    Regex(String),
+    #[error("the steps of the series have no common multiple: summarize them to the same interval")]
+    Steps,
+    #[error("function '{function}' {problem}")]
+    Function {
+        function: &'static str,
+        problem: &'static str,
+    },
+    #[error("{0} is not a whole number from 1")]
+    MaxDataPoints(&'static str),
+    #[error("xFilesFactor is not a number from 0 to 1")]
+    XFilesFactor,
+    #[error("format is not one of json, csv and raw")]
+    Format,
+    #[error("{0} is not a time, such as unix seconds, -1h, now, midnight or 20151117")]
+    Time(&'static str),
+    #[error("from is not before until")]
+    EmptyRange,
+    #[error(
+        "more than {} evaluations of names: use fewer functions that shift or repeat time",
+        plan::VISITS_MAX
+    )]
+    TooManyVisits,
+    #[error("a moving window over this many values takes too long: use a shorter window, or summarize first")]
+    TooMuchWork,
+    #[error("seriesByTag takes conditions on the tag name only, such as 'name=shop.item.sold'")]
+    Tag,
+}

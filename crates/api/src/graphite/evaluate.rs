@@ -1,0 +1,81 @@
+//! Expressions become series: arguments first, then the function.
+
+use super::Fault;
+use super::catalogue::find;
+use super::fetch::Fetched;
+use super::function::{Arguments, Frame, Value, Window};
+use super::parse::{Call, Expression};
+use super::plan::{self, SERIES_BY_TAG};
+use super::series::Series;
+
+pub(super) struct Evaluation<'a> {
+    pub(super) fetched: &'a Fetched,
+    pub(super) now: i64,
+    /// Of the request; `setXFilesFactor` changes it for what comes after, as in Graphite.
+    pub(super) x_files_factor: Option<f64>,
+}
+
+impl Evaluation<'_> {
+    /// # Errors
+    /// What a function cannot do; `NoSeries` for a literal.
+    pub(super) fn target(&mut self, target: &Expression, window: Window) -> Result<Vec<Series>, Fault> {
+        match self.value(target, window)? {
+            Value::Series(list) => Ok(list),
+            _ => Err(Fault::NoSeries),
+        }
+    }
+
+    fn value(&mut self, expression: &Expression, window: Window) -> Result<Value, Fault> {
+        match expression {
+            Expression::Path(path) => Ok(Value::Series(self.read(path, window))),
+            Expression::Call(call) if call.function == SERIES_BY_TAG => {
+                Ok(Value::Series(self.read(&call.raw, window)))
+            }
+            Expression::Call(call) => self.call(call, window).map(Value::Series),
+            literal => plan::literal(literal).ok_or(Fault::NoSeries),
+        }
+    }
+
+    fn read(&self, path: &str, window: Window) -> Vec<Series> {
+        let mut list = self.fetched.series(path, window);
+        if let Some(factor) = self.x_files_factor {
+            list.iter_mut().for_each(|series| series.x_files_factor = factor);
+        }
+        list
+    }
+
+    fn call(&mut self, call: &Call, window: Window) -> Result<Vec<Series>, Fault> {
+        let function = find(&call.function)?;
+        let (mut elsewhere, mut as_it_is) = (Vec::new(), true);
+        if let Some(first) = call.arguments.first()
+            && function.windows.is_some()
+        {
+            let literals = plan::literals(function, call)?;
+            for window in plan::windows(function, &literals, first, window, self.now)? {
+                elsewhere.push(self.target(first, window)?);
+            }
+            as_it_is = plan::is_wanted_as_it_is(function, &literals, first, window, self.now)?;
+        }
+        let mut positional = Vec::with_capacity(call.arguments.len());
+        for (at, argument) in call.arguments.iter().enumerate() {
+            positional.push(match argument {
+                _ if at == 0 && !as_it_is => Value::Series(Vec::new()),
+                argument => self.value(argument, window)?,
+            });
+        }
+        let mut keywords = Vec::with_capacity(call.keywords.len());
+        for (key, argument) in &call.keywords {
+            keywords.push((key.clone(), self.value(argument, window)?));
+        }
+        let arguments = Arguments::bind(&call.function, function.parameters, positional, keywords)?;
+        let mut frame = Frame {
+            window,
+            now: self.now,
+            x_files_factor: self.x_files_factor,
+            elsewhere,
+        };
+        let outcome = (function.run)(&mut frame, arguments)?;
+        self.x_files_factor = frame.x_files_factor;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,269 @@
+//! The counts that a plan wants, out of one snapshot.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::{Day, EventId, Glob, Minute};
+use store::{Extent, Found, Grain, Name};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::function::Window;
+use super::number::{Number, Point};
+use super::plan::{MINUTE_S, Plan, minutes};
+use super::series::Series;
+use crate::centres::Visit;
+use crate::refusal::Refusal;
+use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
+
+const DAY_S: i64 = 86_400;
+
+/// A value on its way through the functions takes the room of two sums.
+const ROOM_PER_VALUE: usize = 2;
+
+/// A run of minutes, summed into buckets of `bucket_s`, which divides a day, aligned since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    first: i64,
+    end: i64,
+    bucket_s: i64,
+}
+
+impl Span {
+    fn of(window: Window, bucket_s: i64) -> Self {
+        let (first, end) = minutes(window);
+        Self { first, end, bucket_s }
+    }
+
+    fn start(self) -> i64 {
+        self.first - self.first.rem_euclid(self.bucket_s)
+    }
+
+    /// End of the last bucket.
+    fn stop(self) -> i64 {
+        self.start() + self.bucket_s * ((self.end - self.start() + self.bucket_s - 1) / self.bucket_s)
+    }
+
+    fn len(self) -> usize {
+        usize::try_from((self.stop() - self.start()) / self.bucket_s).unwrap_or(usize::MAX)
+    }
+
+    fn index_of(self, unix_s: i64) -> Option<usize> {
+        if !(self.first..self.end).contains(&unix_s) {
+            return None;
+        }
+        usize::try_from((unix_s - self.start()) / self.bucket_s).ok()
+    }
+
+    fn covers(self, other: Self) -> bool {
+        self.first <= other.first && other.end <= self.end
+    }
+
+    /// What to ask for: whole days may come as sums where the buckets are days.
+    fn parts(self) -> Vec<((Minute, Minute), Grain)> {
+        let clamp = |unix_s: i64| unix_s.clamp(Minute::FIRST.unix_s(), Minute::LAST.unix_s() + MINUTE_S);
+        let (first, end) = (clamp(self.first), clamp(self.end));
+        let mut parts = Vec::new();
+        let mut add = |first: i64, end: i64, grain| {
+            let minute = |unix_s| Minute::from_unix_s(unix_s).ok();
+            if first < end
+                && let Some(minutes) = minute(first).zip(minute(end - MINUTE_S))
+            {
+                parts.push((minutes, grain));
+            }
+        };
+        let (head, tail) = (first + (-first).rem_euclid(DAY_S), end - end.rem_euclid(DAY_S));
+        if self.bucket_s == DAY_S && head < tail {
+            add(first, head, Grain::Minute);
+            add(head, tail, Grain::Day);
+            add(tail, end, Grain::Minute);
+        } else {
+            add(first, end, Grain::Minute);
+        }
+        parts
+    }
+
+    /// What bucket `index` shows of its `sum`: of each of its minutes what a series of minutes shows, summed.
+    fn shown(self, index: usize, sum: u128, extent: &Extent) -> Point {
+        let start = self.start() + self.bucket_s * i64::try_from(index).ok()?;
+        let kept = extent.kept_since.map_or(i64::MIN, Day::unix_s);
+        let first = start.max(self.first).max(kept);
+        let is_there = first < (start + self.bucket_s).min(self.end);
+        let is_complete = extent
+            .complete_until
+            .is_some_and(|until| until.unix_ms() >= (first + MINUTE_S).saturating_mul(1000));
+        let value = i128::try_from(sum).map_or(Number::Real(f64::INFINITY), Number::Exact);
+        (is_there && (sum > 0 || is_complete)).then_some(value)
+    }
+}
+
+/// What was read for all targets of a request.
+pub(super) struct Fetched {
+    bucket_s: i64,
+    extent: Extent,
+    /// The names that each text matches, in the order of names.
+    matched: HashMap<String, Vec<Name>>,
+    sums: HashMap<EventId, Vec<(Span, Vec<u128>)>>,
+    /// For the values held here and made of these, until the answer is sent.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+    /// How many values the targets begin with.
+    pub(super) values: usize,
+}
+
+impl Fetched {
+    /// For targets that name no series.
+    pub(super) fn nothing() -> Self {
+        Self {
+            bucket_s: MINUTE_S,
+            extent: Extent::default(),
+            matched: HashMap::new(),
+            sums: HashMap::new(),
+            room: None,
+            values: 0,
+        }
+    }
+
+    /// The series that `path` stands for, of a window that was planned.
+    pub(super) fn series(&self, path: &str, window: Window) -> Vec<Series> {
+        let span = Span::of(window, self.bucket_s);
+        let names = self.matched.get(path).map(Vec::as_slice).unwrap_or_default();
+        let series = names.iter().map(|name| {
+            let values = self.values_of(name.id, span);
+            let mut series = Series::new(
+                name.name.clone(),
+                (span.start(), span.stop(), self.bucket_s),
+                values,
+            );
+            path.clone_into(&mut series.path);
+            series
+        });
+        series.collect()
+    }
+
+    fn values_of(&self, id: EventId, span: Span) -> Vec<Point> {
+        let held = self
+            .sums
+            .get(&id)
+            .and_then(|held| held.iter().find(|(held, _)| held.covers(span)));
+        let Some((held, sums)) = held else {
+            return vec![None; span.len()];
+        };
+        let skipped = usize::try_from((span.start() - held.start()) / self.bucket_s).unwrap_or(usize::MAX);
+        let sums = sums.iter().skip(skipped).take(span.len()).enumerate();
+        sums.map(|(index, sum)| span.shown(index, *sum, &self.extent))
+            .collect()
+    }
+}
+
+/// # Errors
+/// As a series' are refused: too many names, patterns or values, or a database that does not answer.
+pub(super) async fn fetch(
+    rooms: &Arc<Semaphore>,
+    plan: &Plan,
+    bucket_s: i64,
+    visit: Visit,
+) -> Result<Fetched, Refusal> {
+    let patterns = patterns(plan)?;
+    let (mut snapshot, found) = visit.snapshot(&patterns, SERIES_MAX).await?;
+    let Found::Names(names) = found else {
+        return Err(Refusal::TooManySeries);
+    };
+    let mut fetched = Fetched {
+        bucket_s,
+        matched: matched(plan, &names),
+        ..Fetched::nothing()
+    };
+    let wanted = wanted(plan, &mut fetched)?;
+    let held: usize = wanted
+        .iter()
+        .map(|(span, ids)| span.len().saturating_mul(ids.len()))
+        .sum();
+    if held > POINTS_MAX || fetched.values > POINTS_MAX {
+        return Err(Refusal::TooManyPoints);
+    }
+    let room = u32::try_from(held + ROOM_PER_VALUE * fetched.values).map_err(|_| Refusal::TooManyPoints)?;
+    let room = Arc::clone(rooms).try_acquire_many_owned(room);
+    fetched.room = Some(room.map_err(|_| Refusal::Busy)?);
+    for (span, ids) in wanted {
+        let at: HashMap<EventId, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+        let mut sums = vec![vec![0u128; span.len()]; ids.len()];
+        // Counts of one name come together.
+        let mut current = None;
+        for (minutes, grain) in span.parts() {
+            let add = |id, unix_s, count| {
+                if current.is_none_or(|(of, _)| of != id) {
+                    current = at.get(&id).map(|at| (id, *at));
+                }
+                if let (Some((_, at)), Some(index)) = (current, span.index_of(unix_s)) {
+                    sums[at][index] += u128::from(count);
+                }
+            };
+            snapshot.counts(&ids, minutes, grain, add).await?;
+        }
+        for (id, sums) in ids.into_iter().zip(sums) {
+            fetched.sums.entry(id).or_default().push((span, sums));
+        }
+    }
+    fetched.extent = snapshot.finish().await?;
+    Ok(fetched)
+}
+
+fn patterns(plan: &Plan) -> Result<Vec<Glob>, Refusal> {
+    let patterns: Vec<Glob> = plan.0.values().map(|wanted| wanted.glob.clone()).collect();
+    if patterns.len() > PATTERNS_MAX {
+        return Err(Refusal::TooManyPatterns);
+    }
+    if patterns.iter().map(Glob::token_count).sum::<usize>() > PATTERN_TOKENS_MAX {
+        return Err(Refusal::TooManyPatternTokens);
+    }
+    Ok(patterns)
+}
+
+fn matched(plan: &Plan, names: &[Name]) -> HashMap<String, Vec<Name>> {
+    let of = |glob: &Glob| {
+        let mut matcher = glob.matcher();
+        names
+            .iter()
+            .filter(|name| matcher.matches(&name.name))
+            .cloned()
+            .collect()
+    };
+    plan.0
+        .iter()
+        .map(|(path, wanted)| (path.clone(), of(&wanted.glob)))
+        .collect()
+}
+
+/// The ids to read of each span: what overlaps of one name is read once. Counts the values that are made of them.
+fn wanted(plan: &Plan, fetched: &mut Fetched) -> Result<BTreeMap<Span, Vec<EventId>>, Refusal> {
+    let mut spans = HashMap::<EventId, BTreeSet<Span>>::new();
+    let mut values = 0usize;
+    for (path, wanted) in &plan.0 {
+        for (window, visits) in &wanted.windows {
+            let span = Span::of(*window, fetched.bucket_s);
+            if span.len() > POINTS_PER_SERIES_MAX {
+                return Err(Refusal::TooManyPointsPerSeries);
+            }
+            let names = fetched.matched.get(path).map(Vec::as_slice).unwrap_or_default();
+            let made = names.len().saturating_mul(span.len()).saturating_mul(*visits);
+            values = values.saturating_add(made);
+            for name in names {
+                spans.entry(name.id).or_default().insert(span);
+            }
+        }
+    }
+    fetched.values = values;
+    let mut wanted = BTreeMap::<Span, Vec<EventId>>::new();
+    for (id, spans) in spans {
+        let mut hulls = Vec::<Span>::new();
+        for span in spans {
+            match hulls.last_mut() {
+                Some(last) if span.first <= last.end => last.end = last.end.max(span.end),
+                _ => hulls.push(span),
+            }
+        }
+        for hull in hulls {
+            wanted.entry(hull).or_default().push(id);
+        }
+    }
+    Ok(wanted)
+}

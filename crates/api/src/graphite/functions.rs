@@ -1,0 +1,35 @@
+//! The functions, by family.
+
+mod alias;
+mod combine;
+mod derive;
+mod filter;
+mod groups;
+mod moving;
+mod nulls;
+mod pairs;
+mod percent;
+mod shift;
+mod sort;
+mod special;
+mod summarize;
+mod transform;
+
+use super::function::Function;
+
+pub(super) const TABLES: &[&[Function]] = &[
+    alias::TABLE,
+    combine::TABLE,
+    derive::TABLE,
+    filter::TABLE,
+    groups::TABLE,
+    moving::TABLE,
+    nulls::TABLE,
+    pairs::TABLE,
+    percent::TABLE,
+    shift::TABLE,
+    sort::TABLE,
+    special::TABLE,
+    summarize::TABLE,
+    transform::TABLE,
+];

@@ -1,0 +1,227 @@
+//! Several series become one, row by row.
+
+use std::collections::BTreeMap;
+
+use crate::graphite::Fault;
+use crate::graphite::aggregate::{Aggregate, percentile};
+use crate::graphite::function::{
+    Arguments, Commutes, Default, Frame, Function, Kind, Parameter, SERIES, optional, required,
+};
+use crate::graphite::number::{Number, general};
+use crate::graphite::series::{Aligned, Series, is_enough, paths};
+
+const MANY: &[Parameter] = &[required("seriesLists", Kind::SeriesList).many()];
+
+const fn of_rows(
+    names: &'static [&'static str],
+    description: &'static str,
+    run: fn(&mut Frame, Arguments) -> Result<Vec<Series>, Fault>,
+    commutes: Commutes,
+) -> Function {
+    Function {
+        names,
+        group: "Combine",
+        description,
+        parameters: MANY,
+        run,
+        windows: None,
+        commutes,
+    }
+}
+
+pub(super) const TABLE: &[Function] = &[
+    of_rows(
+        &["sumSeries", "sum"],
+        "The sum of all series.",
+        |frame, args| one(frame, args, "sum"),
+        Commutes::Always,
+    ),
+    of_rows(
+        &["averageSeries", "avg"],
+        "The average of all series.",
+        |frame, args| one(frame, args, "average"),
+        Commutes::Never,
+    ),
+    of_rows(
+        &["minSeries"],
+        "The smallest value of all series.",
+        |frame, args| one(frame, args, "min"),
+        Commutes::Never,
+    ),
+    of_rows(
+        &["maxSeries"],
+        "The largest value of all series.",
+        |frame, args| one(frame, args, "max"),
+        Commutes::Never,
+    ),
+    of_rows(
+        &["diffSeries"],
+        "The first series less all others.",
+        |frame, args| one(frame, args, "diff"),
+        Commutes::Never,
+    ),
+    of_rows(
+        &["stddevSeries"],
+        "The standard deviation of all series.",
+        |frame, args| one(frame, args, "stddev"),
+        Commutes::Never,
+    ),
+    of_rows(
+        &["rangeOfSeries"],
+        "The largest value of all series less the smallest.",
+        |frame, args| one(frame, args, "rangeOf"),
+        Commutes::Never,
+    ),
+    of_rows(
+        &["multiplySeries"],
+        "The product of all series.",
+        |frame, args| {
+            let list = args.all_series();
+            if list.len() == 1 {
+                Ok(list)
+            } else {
+                Ok(combined(&list, "multiply", frame.x_files_factor)?
+                    .into_iter()
+                    .collect())
+            }
+        },
+        Commutes::Never,
+    ),
+    Function {
+        parameters: &[optional("seriesLists", Kind::SeriesList).many()],
+        ..of_rows(
+            &["countSeries"],
+            "How many series there are.",
+            count,
+            Commutes::Never,
+        )
+    },
+    Function {
+        parameters: &[optional("seriesLists", Kind::SeriesList).many()],
+        ..of_rows(
+            &["group"],
+            "All series of all lists, as one list.",
+            |_, args| Ok(args.all_series()),
+            Commutes::Always,
+        )
+    },
+    Function {
+        parameters: &[
+            SERIES,
+            required("func", Kind::Aggregate),
+            optional("xFilesFactor", Kind::Float),
+        ],
+        ..of_rows(
+            &["aggregate"],
+            "All series made one by the function: sum, average, max and so on.",
+            |frame, mut args| {
+                let factor = args.number(2).map(Number::real).or(frame.x_files_factor);
+                let list = args.series();
+                Ok(combined(&list, &args.text(1), factor)?.into_iter().collect())
+            },
+            Commutes::If(|args| args.aggregate(1) == Aggregate::Sum && !args.has(2)),
+        )
+    },
+    Function {
+        parameters: &[
+            SERIES,
+            required("n", Kind::Float),
+            optional("interpolate", Kind::Boolean).or(Default::Boolean(false)),
+        ],
+        ..of_rows(
+            &["percentileOfSeries"],
+            "The value below which n percent of the series are, at each time.",
+            percentile_of_series,
+            Commutes::Never,
+        )
+    },
+];
+
+fn one(frame: &mut Frame, args: Arguments, word: &str) -> Result<Vec<Series>, Fault> {
+    Ok(combined(&args.all_series(), word, frame.x_files_factor)?
+        .into_iter()
+        .collect())
+}
+
+/// One series of all of `list`; none of none. `word` is one of the aggregates', with or without `Series`.
+pub(super) fn combined(
+    list: &[Series],
+    word: &str,
+    x_files_factor: Option<f64>,
+) -> Result<Option<Series>, Fault> {
+    let word = word.strip_suffix("Series").unwrap_or(word);
+    let aggregate = Aggregate::named(word).unwrap_or(Aggregate::Sum);
+    let Some(aligned) = Aligned::new(&list.iter().collect::<Vec<_>>())? else {
+        return Ok(None);
+    };
+    let factor = x_files_factor.unwrap_or(0.0);
+    let values = aligned.rows(|row| {
+        let known = row.iter().flatten().count();
+        if is_enough(known, row.len(), factor) {
+            aggregate.of(row)
+        } else {
+            None
+        }
+    });
+    let mut series = Series::new(format!("{word}Series({})", paths(list)), aligned.grid(), values);
+    if let Some((first, others)) = list.split_first() {
+        let mut shared = first.tags.clone();
+        shared.retain(|key, value| others.iter().all(|other| other.tags.get(key) == Some(value)));
+        shared
+            .entry("name".to_owned())
+            .or_insert_with(|| series.name.clone());
+        series.tags = shared;
+        series.consolidation = first.consolidation;
+    }
+    series.tag("aggregatedBy", word);
+    series.x_files_factor = factor;
+    if matches!(aggregate, Aggregate::Count) {
+        series.consolidation = Aggregate::Average;
+    }
+    Ok(Some(series))
+}
+
+fn count(frame: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault> {
+    let list = args.all_series();
+    let Some(aligned) = Aligned::new(&list.iter().collect::<Vec<_>>())? else {
+        let mut series = super::special::constant(frame, Number::ZERO);
+        series.renamed("countSeries()".to_owned());
+        return Ok(vec![series]);
+    };
+    let values = aligned.rows(|row| Some(Number::of(row.len())));
+    let mut series = Series::new(format!("countSeries({})", paths(&list)), aligned.grid(), values);
+    series.consolidation = Aggregate::Average;
+    Ok(vec![series])
+}
+
+fn percentile_of_series(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
+    let (percent, interpolate) = (args.required_number(1), args.boolean(2));
+    if percent.real() <= 0.0 {
+        return Err(Fault::Function {
+            function: "percentileOfSeries",
+            problem: "wants a percentage above 0",
+        });
+    }
+    let list = args.series();
+    let (Some(first), Some(aligned)) = (list.first(), Aligned::new(&list.iter().collect::<Vec<_>>())?) else {
+        return Ok(list);
+    };
+    let name = format!("percentileOfSeries({},{})", first.path, general(percent));
+    let values = aligned.rows(|row| percentile(row, percent.real(), interpolate));
+    Ok(vec![Series::new(name, aligned.grid(), values)])
+}
+
+/// Series by a key of theirs, in the order in which the keys appear.
+pub(super) fn by_key(list: Vec<Series>, key: impl Fn(&Series) -> String) -> Vec<(String, Vec<Series>)> {
+    let mut places = BTreeMap::<String, usize>::new();
+    let mut groups = Vec::<(String, Vec<Series>)>::new();
+    for series in list {
+        let key = key(&series);
+        let place = *places.entry(key.clone()).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, group)) => group.push(series),
+            None => groups.push((key, vec![series])),
+        }
+    }
+    groups
+}

@@ -1,0 +1,264 @@
+//! Series of another time, or of a part of the time.
+
+use crate::graphite::Fault;
+use crate::graphite::function::{
+    Arguments, Clock, Commutes, Default, Frame, Function, Kind, SERIES, Window, Windows, optional, required,
+};
+use crate::graphite::number::{Number, Point};
+use crate::graphite::series::Series;
+use crate::graphite::time;
+
+/// Times that one `timeStack` repeats its series: more curves than anybody can tell apart.
+const STACKED_MAX: i64 = 100;
+
+pub(super) const TABLE: &[Function] = &[
+    Function {
+        names: &["timeShift"],
+        group: "Transform",
+        description: "The series as they were so long before, drawn in the present.",
+        parameters: &[
+            SERIES,
+            required("timeShift", Kind::Interval),
+            optional("resetEnd", Kind::Boolean).or(Default::Boolean(true)),
+            optional("alignDst", Kind::Boolean).or(Default::Boolean(false)),
+        ],
+        run: time_shift,
+        windows: Some(Windows {
+            of: |args, window, _| Ok(vec![window.moved(shift(args)?)]),
+            and_as_is: true,
+        }),
+        commutes: Commutes::Never,
+    },
+    Function {
+        names: &["timeStack"],
+        group: "Transform",
+        description: "The series as they were several such times before, from the start-th up to but without the end-th.",
+        parameters: &[
+            SERIES,
+            optional("timeShiftUnit", Kind::Interval).or(Default::Text("1d")),
+            optional("timeShiftStart", Kind::Integer).or(Default::Number(0)),
+            optional("timeShiftEnd", Kind::Integer).or(Default::Number(7)),
+        ],
+        run: time_stack,
+        windows: Some(Windows {
+            of: |args, window, _| {
+                let shift = shift(args)?;
+                let shifts = stacked(args)?.map(|times| window.moved(shift.saturating_mul(times)));
+                Ok(shifts.collect())
+            },
+            and_as_is: true,
+        }),
+        commutes: Commutes::Never,
+    },
+    Function {
+        names: &["timeSlice"],
+        group: "Transform",
+        description: "Nothing for values outside of these times.",
+        parameters: &[
+            SERIES,
+            required("startSliceAt", Kind::Date),
+            optional("endSliceAt", Kind::Date).or(Default::Text("now")),
+        ],
+        run: time_slice,
+        windows: None,
+        commutes: Commutes::Never,
+    },
+    Function {
+        names: &["linearRegression"],
+        group: "Calculate",
+        description: "The straight line that fits the series best; between these times, if they are given.",
+        parameters: &[
+            SERIES,
+            optional("startSourceAt", Kind::Date),
+            optional("endSourceAt", Kind::Date),
+        ],
+        run: linear_regression,
+        windows: Some(Windows {
+            of: |args, window, clock| Ok(vec![source(args, window, clock.now)?]),
+            and_as_is: true,
+        }),
+        commutes: Commutes::Never,
+    },
+];
+
+/// Seconds to move by; without a sign, into the past.
+fn shift(args: &Arguments) -> Result<i64, Fault> {
+    let text = args.text(1);
+    let seconds = time::interval(&text).ok_or_else(|| Fault::NoInterval(text.clone()))?;
+    Ok(if text.starts_with(|c: char| c.is_ascii_digit()) {
+        -seconds
+    } else {
+        seconds
+    })
+}
+
+/// The text of the shift as names show it.
+fn shown(args: &Arguments) -> String {
+    let text = args.text(1);
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("-{text}")
+    } else {
+        text
+    }
+}
+
+fn time_shift(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
+    let (shown, resets_end) = (shown(&args), args.boolean(2));
+    let Some(present) = args.series().into_iter().next() else {
+        return Ok(Vec::new());
+    };
+    let mut list: Vec<Series> = frame.elsewhere.drain(..).flatten().collect();
+    for series in &mut list {
+        series.tag("timeShift", &shown);
+        series.name = format!("timeShift({}, \"{shown}\")", series.name);
+        series.end = if resets_end {
+            present.end
+        } else {
+            series.end - series.start + present.start
+        };
+        series.start = present.start;
+        // What lies after the present's end is not drawn.
+        let count = usize::try_from((series.end - series.start) / series.step).unwrap_or(usize::MAX);
+        series.values.truncate(count);
+    }
+    Ok(list)
+}
+
+fn stacked(args: &Arguments) -> Result<impl Iterator<Item = i64> + use<>, Fault> {
+    let (start, end) = (args.integer(2), args.integer(3));
+    if end.saturating_sub(start) > STACKED_MAX {
+        return Err(Fault::Function {
+            function: "timeStack",
+            problem: "repeats at most 100 times: use a smaller timeShiftEnd",
+        });
+    }
+    Ok(start..end)
+}
+
+fn time_stack(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
+    let shown = shown(&args);
+    let shifts = stacked(&args)?;
+    let Some(present) = args.series().into_iter().next() else {
+        return Ok(Vec::new());
+    };
+    let mut made = Vec::new();
+    for (times, list) in shifts.zip(frame.elsewhere.drain(..)) {
+        for mut series in list {
+            series.tag("timeShiftUnit", &shown);
+            series.tag("timeShift", times);
+            series.renamed(format!("timeShift({}, {shown}, {times})", series.name));
+            (series.start, series.end) = (present.start, present.end);
+            made.push(series);
+        }
+    }
+    Ok(made)
+}
+
+fn instant(args: &Arguments, at: usize, now: i64) -> Result<i64, Fault> {
+    let text = args.text(at);
+    time::parse(&text, now).ok_or(Fault::NoTime(text))
+}
+
+fn time_slice(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
+    let (start, end) = (instant(&args, 1, frame.now)?, instant(&args, 2, frame.now)?);
+    let mut list = args.series();
+    for series in &mut list {
+        series.tag("timeSliceStart", start);
+        series.tag("timeSliceEnd", end);
+        series.name = format!("timeSlice({}, {start}, {end})", series.name);
+        let mut at = series.start;
+        for value in &mut series.values {
+            if at < start || at > end {
+                *value = None;
+            }
+            at += series.step;
+        }
+    }
+    Ok(list)
+}
+
+fn source(args: &Arguments, window: Window, now: i64) -> Result<Window, Fault> {
+    let or = |at, instant_s| {
+        if args.has(at) {
+            instant(args, at, now)
+        } else {
+            Ok(instant_s)
+        }
+    };
+    Ok(Window {
+        from: or(1, window.from)?,
+        until: or(2, window.until)?,
+    })
+}
+
+fn linear_regression(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
+    let Window { from, until } = source(&args, frame.window, frame.now)?;
+    let sources = frame.elsewhere.drain(..).flatten();
+    let mut made = Vec::new();
+    for (source, mut series) in sources.zip(args.series()) {
+        let Some((slope, intercept)) = fit(&source) else {
+            continue;
+        };
+        series.tag("linearRegressions", format!("{from}, {until}"));
+        series.renamed(format!("linearRegression({}, {from}, {until})", series.name));
+        let instants = (0i64..).map(|index| real(series.start + index * series.step));
+        let line: Vec<Point> = instants
+            .take(series.values.len())
+            .map(|instant| Some(Number::Real(intercept + instant * slope)))
+            .collect();
+        series.values = line;
+        made.push(series);
+    }
+    Ok(made)
+}
+
+fn real(integer: i64) -> f64 {
+    Number::Exact(i128::from(integer)).real()
+}
+
+/// Slope per second and value at 1970 of the line with the least squares; `None` for fewer than two values.
+fn fit(series: &Series) -> Option<(f64, f64)> {
+    let known = series
+        .values
+        .iter()
+        .enumerate()
+        .filter_map(|(at, value)| Some((Number::of(at).real(), value.as_ref()?.real())));
+    let (mut n, mut x, mut y, mut xx, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (at, value) in known {
+        n += 1.0;
+        x += at;
+        y += value;
+        xx += at * at;
+        xy += at * value;
+    }
+    let denominator = n * xx - x * x;
+    if denominator == 0.0 {
+        return None;
+    }
+    let slope = (n * xy - x * y) / denominator / real(series.step);
+    let intercept = (xx * y - xy * x) / denominator - slope * real(series.start);
+    Some((slope, intercept))
+}
+
+/// The window begun earlier by so many seconds.
+pub(super) fn preview(window: Window, seconds: i64) -> Vec<Window> {
+    vec![window.begun_at(window.from.saturating_sub(seconds))]
+}
+
+/// Seconds before the window that a moving function looks at: an interval, or so many values.
+pub(super) fn window_length(args: &Arguments, clock_step: i64) -> Result<i64, Fault> {
+    match args.number(1) {
+        Some(Number::Exact(count)) if count >= 1 => {
+            let count = i64::try_from(count).ok();
+            count
+                .and_then(|count| count.checked_mul(clock_step))
+                .ok_or_else(|| Fault::NoInterval(args.text(1)))
+        }
+        Some(_) => Err(Fault::NoInterval(args.text(1))),
+        None => args.length(1),
+    }
+}
+
+pub(super) fn moving_windows(args: &Arguments, window: Window, clock: Clock) -> Result<Vec<Window>, Fault> {
+    Ok(preview(window, window_length(args, clock.step)?))
+}

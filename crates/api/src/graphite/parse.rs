@@ -1,0 +1,265 @@
+//! Targets as text: calls, pipes, keyword arguments, literals and path expressions.
+//!
+//! As graphite-web's `grammar.py`, without `template()`. A path may hold every character of a name; what a target itself is
+//! written with (`( ) { } , ' " \ |`) is taken with a backslash before it. Two names cannot be written without one:
+//! as an argument, a name such as `a=b`, whose first `=` follows letters, digits and `_` only, is a keyword: write `a\=b`;
+//! and a name that reads as a number, `true`, `false`, `none` or `inf` is that value. Trailing text is refused, where Graphite ignores it.
+
+use std::ops::Range;
+
+use super::Fault;
+use super::number::Number;
+
+/// Bytes of one target: a hundred names of ordinary length, or all that a person would write.
+pub(super) const TARGET_BYTES_MAX: usize = 16_384;
+
+/// Calls within calls, where a pipe is a call around all before it: deeper than anything a query editor draws.
+pub(super) const DEPTH_MAX: usize = 32;
+
+/// Stands for `inf` in limits.
+const INFINITY: f64 = f64::INFINITY;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Expression {
+    Path(String),
+    Call(Call),
+    Number(Number),
+    /// What stands between the quotes, escapes included: patterns of regular expressions are written so.
+    Text(String),
+    Boolean(bool),
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Call {
+    pub(super) function: String,
+    pub(super) arguments: Vec<Expression>,
+    pub(super) keywords: Vec<(String, Expression)>,
+    /// As it was written, without what was piped into it.
+    pub(super) raw: String,
+}
+
+/// # Errors
+/// `Syntax` where `target` is no expression, `TargetTooLong` and `TooDeep` beyond the limits.
+pub(super) fn parse(target: &str) -> Result<Expression, Fault> {
+    if target.len() > TARGET_BYTES_MAX {
+        return Err(Fault::TargetTooLong);
+    }
+    let mut parser = Parser { text: target, at: 0 };
+    let expression = parser.expression(0)?.0;
+    parser.skip_space();
+    if parser.at < target.len() {
+        return Err(parser.wanted("the end of the target"));
+    }
+    Ok(expression)
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+fn is_path_character(c: char) -> bool {
+    c.is_ascii_graphic() && !r#"(){},'"\|"#.contains(c)
+}
+
+fn is_word_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+impl<'a> Parser<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_space(&mut self) {
+        self.at += self.rest().len() - self.rest().trim_start().len();
+    }
+
+    fn wanted(&self, what: &'static str) -> Fault {
+        Fault::Syntax {
+            what,
+            at: self
+                .text
+                .get(..self.at)
+                .map_or(self.at, |head| head.chars().count())
+                + 1,
+        }
+    }
+
+    /// Takes `symbol` if it comes next.
+    fn takes(&mut self, symbol: char) -> bool {
+        self.skip_space();
+        let comes = self.rest().starts_with(symbol);
+        if comes {
+            self.at += symbol.len_utf8();
+        }
+        comes
+    }
+
+    /// A call or path with all that it is piped into, and how deep its calls are. `above` is how deep it lies itself.
+    fn expression(&mut self, above: usize) -> Result<(Expression, usize), Fault> {
+        self.skip_space();
+        let (mut expression, mut depth) = match self.word_before('(') {
+            Some(word) => self.call(word, above)?,
+            None => (Expression::Path(self.path()?), 0),
+        };
+        while self.takes('|') {
+            self.skip_space();
+            let word = self
+                .word_before('(')
+                .ok_or_else(|| self.wanted("a function after '|'"))?;
+            let (Expression::Call(mut call), inner) = self.call(word, above)? else {
+                return Err(self.wanted("a function after '|'"));
+            };
+            call.arguments.insert(0, expression);
+            depth = inner.max(depth + 1);
+            if above + depth > DEPTH_MAX {
+                return Err(Fault::TooDeep);
+            }
+            expression = Expression::Call(call);
+        }
+        Ok((expression, depth))
+    }
+
+    /// The identifier that comes next if `symbol` follows it; nothing is taken.
+    fn word_before(&self, symbol: char) -> Option<Range<usize>> {
+        let rest = self.rest();
+        let end = rest.find(|c| !is_word_character(c)).unwrap_or(rest.len());
+        let is_word = rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let follows = rest
+            .get(end..)
+            .is_some_and(|tail| tail.trim_start().starts_with(symbol));
+        (is_word && follows).then_some(self.at..self.at + end)
+    }
+
+    fn call(&mut self, word: Range<usize>, above: usize) -> Result<(Expression, usize), Fault> {
+        if above >= DEPTH_MAX {
+            return Err(Fault::TooDeep);
+        }
+        let began = word.start;
+        let function = self.text.get(word.clone()).unwrap_or_default().to_owned();
+        if function == "template" {
+            return Err(Fault::Template);
+        }
+        self.at = word.end;
+        self.takes('(');
+        let (mut arguments, mut keywords, mut depth) = (Vec::new(), Vec::new(), 0);
+        while !self.takes(')') {
+            if !(arguments.is_empty() && keywords.is_empty()) && !self.takes(',') {
+                return Err(self.wanted("',' or ')'"));
+            }
+            self.skip_space();
+            let keyword = self.word_before('=');
+            if let Some(word) = &keyword {
+                self.at = word.end;
+                self.takes('=');
+            }
+            let (argument, inner) = self.argument(above + 1)?;
+            depth = depth.max(inner);
+            match keyword {
+                Some(word) => {
+                    let key = self.text.get(word).unwrap_or_default();
+                    keywords.push((key.to_owned(), argument));
+                }
+                None if keywords.is_empty() => arguments.push(argument),
+                None => return Err(self.wanted("a keyword, as before it,")),
+            }
+        }
+        let raw = self.text.get(began..self.at).unwrap_or_default().to_owned();
+        let call = Call {
+            function,
+            arguments,
+            keywords,
+            raw,
+        };
+        Ok((Expression::Call(call), depth + 1))
+    }
+
+    fn argument(&mut self, above: usize) -> Result<(Expression, usize), Fault> {
+        self.skip_space();
+        if self.rest().starts_with(['"', '\'']) {
+            return Ok((Expression::Text(self.quoted()?), 0));
+        }
+        if let Some(literal) = self.literal() {
+            return Ok((literal, 0));
+        }
+        self.expression(above)
+    }
+
+    fn quoted(&mut self) -> Result<String, Fault> {
+        let mut characters = self.rest().char_indices();
+        let quote = characters.next().map_or('"', |(_, quote)| quote);
+        while let Some((end, c)) = characters.next() {
+            if c == '\\' {
+                characters.next();
+            } else if c == quote {
+                let text = self.rest().get(1..end).unwrap_or_default().to_owned();
+                self.at += end + 1;
+                return Ok(text);
+            }
+        }
+        Err(self.wanted("a string with its closing quote"))
+    }
+
+    /// A number or word of the language that ends where an argument ends.
+    fn literal(&mut self) -> Option<Expression> {
+        let rest = self.rest();
+        let end = rest.find([',', ')', '|']).unwrap_or(rest.len());
+        let word = rest.get(..end)?.trim_end();
+        let literal = match word.to_ascii_lowercase().as_str() {
+            "true" => Expression::Boolean(true),
+            "false" => Expression::Boolean(false),
+            "none" => Expression::None,
+            "inf" => Expression::Number(Number::Real(INFINITY)),
+            _ => Expression::Number(number(word)?),
+        };
+        self.at += word.len();
+        Some(literal)
+    }
+
+    fn path(&mut self) -> Result<String, Fault> {
+        let mut path = String::new();
+        let mut is_enum = false;
+        let mut characters = self.rest().char_indices();
+        let end = loop {
+            let Some((at, c)) = characters.next() else {
+                break self.rest().len();
+            };
+            match c {
+                '\\' => match characters.next() {
+                    Some((_, escaped)) => path.push(escaped),
+                    None => return Err(self.wanted("a character after '\\'")),
+                },
+                '{' => is_enum = true,
+                '}' => is_enum = false,
+                ',' if is_enum => {}
+                c if is_path_character(c) => {}
+                _ => break at,
+            }
+            if c != '\\' {
+                path.push(c);
+            }
+        };
+        if path.is_empty() {
+            return Err(self.wanted("a name, a pattern or a function"));
+        }
+        self.at += end;
+        Ok(path)
+    }
+}
+
+/// `-?\d+`, with a fraction, an exponent or both.
+fn number(word: &str) -> Option<Number> {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    if !(is_plain(whole) && is_plain(fraction) && is_plain(exponent.strip_prefix('-').unwrap_or(exponent))) {
+        return None;
+    }
+    match word.parse::<i64>() {
+        Ok(exact) => Some(Number::Exact(i128::from(exact))),
+        Err(_) => word.parse().ok().map(Number::Real),
+    }
+}

@@ -1,0 +1,224 @@
+//! Which names the targets want, and of which windows: known before anything is read, so that all of it comes out of one snapshot
+//! and what it costs can be refused.
+
+use std::collections::BTreeMap;
+
+use model::Glob;
+
+use super::catalogue::find;
+use super::function::{Arguments, Clock, Commutes, Function, Value, Window};
+use super::parse::{Call, Expression};
+use super::{Fault, number::Number};
+use crate::refusal::Refusal;
+
+/// Names and patterns of one request times the windows that they are evaluated in: ten windows for each of a thousand.
+pub(super) const VISITS_MAX: usize = 10_000;
+
+/// Seconds from one value as it is read to the next.
+pub(super) const MINUTE_S: i64 = 60;
+
+/// By the text that names are asked for with.
+#[derive(Debug, Default)]
+pub(super) struct Plan(pub(super) BTreeMap<String, Wanted>);
+
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) glob: Glob,
+    /// How often each window is wanted.
+    pub(super) windows: BTreeMap<Window, usize>,
+}
+
+impl Plan {
+    /// # Errors
+    /// What is wrong with a function's name or arguments, or with a pattern; `TooManyVisits` beyond the limit.
+    pub(super) fn of(targets: &[Expression], window: Window, now: i64) -> Result<Self, Refusal> {
+        let mut planner = Planner {
+            wanted: BTreeMap::new(),
+            visits: 0,
+            now,
+        };
+        for target in targets {
+            planner.visit(target, window)?;
+        }
+        Ok(Self(planner.wanted))
+    }
+}
+
+struct Planner {
+    wanted: BTreeMap<String, Wanted>,
+    visits: usize,
+    now: i64,
+}
+
+impl Planner {
+    fn visit(&mut self, expression: &Expression, window: Window) -> Result<(), Refusal> {
+        self.visits += 1;
+        if self.visits > VISITS_MAX {
+            return Err(Fault::TooManyVisits.into());
+        }
+        match expression {
+            Expression::Path(path) => self.want(path, path, window),
+            Expression::Call(call) if call.function == SERIES_BY_TAG => {
+                self.want(&call.raw, name_by_tag(call)?, window)
+            }
+            Expression::Call(call) => self.call(call, window),
+            _ => Ok(()),
+        }
+    }
+
+    fn want(&mut self, key: &str, pattern: &str, window: Window) -> Result<(), Refusal> {
+        let wanted = match self.wanted.get_mut(key) {
+            Some(wanted) => wanted,
+            None => self.wanted.entry(key.to_owned()).or_insert(Wanted {
+                glob: Glob::new(pattern)?,
+                windows: BTreeMap::new(),
+            }),
+        };
+        *wanted.windows.entry(window).or_insert(0) += 1;
+        Ok(())
+    }
+
+    fn call(&mut self, call: &Call, window: Window) -> Result<(), Refusal> {
+        let function = find(&call.function)?;
+        let arguments = literals(function, call)?;
+        let (first, others) = match call.arguments.split_first() {
+            Some((first, others)) => (Some(first), others),
+            None => (None, &[] as &[_]),
+        };
+        if let Some(first) = first {
+            for window in windows(function, &arguments, first, window, self.now)? {
+                self.visit(first, window)?;
+            }
+            if is_wanted_as_it_is(function, &arguments, first, window, self.now)? {
+                self.visit(first, window)?;
+            }
+        }
+        let keywords = call.keywords.iter().map(|(_, value)| value);
+        for argument in others.iter().chain(keywords) {
+            self.visit(argument, window)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) const SERIES_BY_TAG: &str = "seriesByTag";
+
+/// The one name that `seriesByTag('name=…')` asks for.
+fn name_by_tag(call: &Call) -> Result<&str, Fault> {
+    match call.arguments.as_slice() {
+        [Expression::Text(condition)] if call.keywords.is_empty() => {
+            let name = condition
+                .strip_prefix("name=")
+                .filter(|name| !name.starts_with('~'));
+            name.filter(|name| !name.contains(['*', '?', '[', '{']))
+                .ok_or(Fault::Tag)
+        }
+        _ => Err(Fault::Tag),
+    }
+}
+
+/// The windows besides `window` that `first`, the first argument, is evaluated in.
+pub(super) fn windows(
+    function: &Function,
+    arguments: &Arguments,
+    first: &Expression,
+    window: Window,
+    now: i64,
+) -> Result<Vec<Window>, Fault> {
+    let Some(windows) = &function.windows else {
+        return Ok(Vec::new());
+    };
+    let clock = Clock {
+        now,
+        step: step(first),
+    };
+    (windows.of)(arguments, window, clock)
+}
+
+/// Whether `first` is evaluated in the request's own window.
+pub(super) fn is_wanted_as_it_is(
+    function: &Function,
+    arguments: &Arguments,
+    first: &Expression,
+    window: Window,
+    now: i64,
+) -> Result<bool, Fault> {
+    Ok(match &function.windows {
+        Some(needs) => needs.and_as_is || windows(function, arguments, first, window, now)?.is_empty(),
+        None => true,
+    })
+}
+
+/// A call's arguments before anything was read: its series are empty.
+pub(super) fn literals(function: &Function, call: &Call) -> Result<Arguments, Fault> {
+    let value = |expression: &Expression| literal(expression).unwrap_or(Value::Series(Vec::new()));
+    let keywords = call
+        .keywords
+        .iter()
+        .map(|(key, argument)| (key.clone(), value(argument)));
+    Arguments::bind(
+        &call.function,
+        function.parameters,
+        call.arguments.iter().map(value).collect(),
+        keywords.collect(),
+    )
+}
+
+pub(super) fn literal(expression: &Expression) -> Option<Value> {
+    Some(match expression {
+        Expression::Number(number) => Value::Number(*number),
+        Expression::Text(text) => Value::Text(text.clone()),
+        Expression::Boolean(boolean) => Value::Boolean(*boolean),
+        Expression::None => Value::None,
+        Expression::Path(_) | Expression::Call(_) => return None,
+    })
+}
+
+/// Seconds between the values of an expression: a minute, or the longest interval that is summed to on the way.
+fn step(expression: &Expression) -> i64 {
+    let Expression::Call(call) = expression else {
+        return MINUTE_S;
+    };
+    let own = match (call.function.as_str(), call.arguments.get(1)) {
+        ("summarize" | "smartSummarize" | "hitcount", Some(Expression::Text(interval))) => {
+            super::time::interval(interval)
+        }
+        _ => None,
+    };
+    own.map(i64::abs)
+        .or_else(|| call.arguments.iter().map(step).max())
+        .unwrap_or(MINUTE_S)
+        .max(MINUTE_S)
+}
+
+/// Whether every function of `expression` lets values be summed into buckets before it.
+pub(super) fn commutes(expression: &Expression) -> bool {
+    let Expression::Call(call) = expression else {
+        return true;
+    };
+    if call.function == SERIES_BY_TAG {
+        return true;
+    }
+    let Some(function) = find(&call.function).ok() else {
+        return false;
+    };
+    let itself = match function.commutes {
+        Commutes::Never => false,
+        Commutes::Always => true,
+        Commutes::If(condition) => literals(function, call).is_ok_and(|arguments| condition(&arguments)),
+    };
+    let keywords = call.keywords.iter().map(|(_, value)| value);
+    itself && call.arguments.iter().chain(keywords).all(commutes)
+}
+
+/// Whether a factor keeps sums exact: floats are rounded in another order.
+pub(super) fn is_exact(number: Option<Number>) -> bool {
+    matches!(number, Some(Number::Exact(_)))
+}
+
+/// First second of the minutes of `window`, and of the minute after them: as Whisper counts them, after `from` and up to `until`, at least one.
+pub(super) fn minutes(window: Window) -> (i64, i64) {
+    let next = |unix_s: i64| unix_s - unix_s.rem_euclid(MINUTE_S) + MINUTE_S;
+    let first = next(window.from);
+    (first, next(window.until).max(first + MINUTE_S))
+}

@@ -1,0 +1,117 @@
+//! Regular expressions as Python writes them, over names.
+
+use regex::{Regex, RegexBuilder};
+
+use super::Fault;
+
+/// Bytes of a compiled expression: a hundred times that of Grafana's own. Matching takes time in proportion to it and to the name.
+const COMPILED_BYTES_MAX: usize = 100_000;
+
+/// Bytes of a name that a replacement made: replacing again and again can make it ever longer.
+const NAME_BYTES_MAX: usize = 10_000;
+
+pub(super) struct Pattern(Regex);
+
+impl Pattern {
+    /// # Errors
+    /// `Regex` for what is no regular expression or too large a one, and for look-around and back-references.
+    pub(super) fn new(pattern: &str) -> Result<Self, Fault> {
+        let mut builder = RegexBuilder::new(pattern);
+        builder
+            .size_limit(COMPILED_BYTES_MAX)
+            .dfa_size_limit(COMPILED_BYTES_MAX);
+        builder
+            .build()
+            .map(Self)
+            .map_err(|_| Fault::Regex(pattern.chars().take(SHOWN_CHARS_MAX).collect()))
+    }
+
+    pub(super) fn is_in(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+
+    /// `name` with each match replaced; `replacement` refers to groups as `\1` or `\g<name>`.
+    pub(super) fn replaced(&self, name: &str, replacement: &str) -> String {
+        let mut name = self.0.replace_all(name, as_template(replacement)).into_owned();
+        if name.len() > NAME_BYTES_MAX {
+            let cut = (0..=NAME_BYTES_MAX)
+                .rev()
+                .find(|at| name.is_char_boundary(*at))
+                .unwrap_or(0);
+            name.truncate(cut);
+        }
+        name
+    }
+}
+
+/// How much of a refused expression the refusal repeats.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Python's `\1`, `\g<name>` and `\\` as `${1}`, `${name}` and `\`; a dollar is itself.
+fn as_template(replacement: &str) -> String {
+    let mut template = String::with_capacity(replacement.len() + 8);
+    let mut rest = replacement;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        if c == '$' {
+            template.push_str("$$");
+            continue;
+        }
+        let digits = rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
+        let named = rest.strip_prefix("g<").and_then(|name| name.split_once('>'));
+        if c == '\\' && digits > 0 {
+            template.push_str(&format!("${{{}}}", &rest[..digits]));
+            rest = &rest[digits..];
+        } else if let (true, Some((name, tail))) = (c == '\\', named) {
+            template.push_str(&format!("${{{name}}}"));
+            rest = tail;
+        } else {
+            if c == '\\' && rest.starts_with('\\') {
+                rest = &rest[1..];
+            }
+            template.push(c);
+        }
+    }
+    template
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn replaced(pattern: &str, replacement: &str, name: &str) -> String {
+        Pattern::new(pattern).unwrap().replaced(name, replacement)
+    }
+
+    #[test]
+    fn replacements_are_pythons() {
+        assert_eq!(replaced("(^.*$)", r"\1 A", "shop.item.sold"), "shop.item.sold A");
+        assert_eq!(
+            replaced(r"^.*\.(\w+)\.(\w+)$", r"\2-\g<1>", "shop.item.sold"),
+            "sold-item"
+        );
+        assert_eq!(
+            replaced("(?P<last>[a-z]+)$", r"$1 \\ \g<last>", "a.b"),
+            r"a.$1 \ b"
+        );
+        assert_eq!(replaced("o", "0", "foo"), "f00");
+    }
+
+    #[test]
+    fn what_cannot_be_matched_in_linear_time_is_refused() {
+        for pattern in ["(", r"(a)\1", "(?=a)", "(((a{100}){100}){100}){100}"] {
+            assert!(matches!(Pattern::new(pattern), Err(Fault::Regex(_))), "{pattern}");
+        }
+        let longer = replaced(".", &"x".repeat(200), &"a".repeat(200));
+        assert_eq!(longer.len(), NAME_BYTES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_replacement_panics(replacement in r"[\\$g<>{}0-9é]{0,12}") {
+            replaced("(a)", &replacement, "banana");
+        }
+    }
+}

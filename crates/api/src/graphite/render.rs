@@ -1,0 +1,95 @@
+//! `GET` and `POST /render`.
+
+use std::time::SystemTime;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::Uri;
+use model::Instant;
+
+use super::evaluate::Evaluation;
+use super::fetch::{Fetched, fetch};
+use super::output::Answer;
+use super::plan::{MINUTE_S, Plan, commutes, minutes};
+use super::request::{FORM_BYTES_MAX, Request};
+use super::series::Series;
+use super::{Fault, buckets};
+use crate::refusal::Refusal;
+use crate::routes::Api;
+
+/// Values that are evaluated where requests are served; more would hold up others, and go to a thread of their own.
+const VALUES_IN_PLACE_MAX: usize = 20_000;
+
+pub(super) async fn by_query(State(api): State<Api>, uri: Uri) -> Result<Answer, Refusal> {
+    render(&api, uri.query().unwrap_or_default().as_bytes()).await
+}
+
+/// A form in the body; parameters in the query come before it.
+pub(super) async fn by_form(
+    State(api): State<Api>,
+    uri: Uri,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Answer, Refusal> {
+    let body = body.map_err(|_| Refusal::FormTooLong)?;
+    let mut form = uri.query().unwrap_or_default().as_bytes().to_vec();
+    form.push(b'&');
+    form.extend_from_slice(&body);
+    render(&api, &form).await
+}
+
+async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
+    if form.len() > FORM_BYTES_MAX {
+        return Err(Refusal::FormTooLong);
+    }
+    let now = Instant::from(SystemTime::now()).unix_ms().div_euclid(1000);
+    let request = Request::parse(form, now)?;
+    let plan = Plan::of(&request.targets, request.window, now)?;
+    let bucket_s = bucket_s(&request);
+    let mut fetched = match plan.0.is_empty() {
+        true => Fetched::nothing(),
+        false => {
+            let read = |visit| fetch(&api.points, &plan, bucket_s, visit);
+            api.centres.ask(read).await?
+        }
+    };
+    let (format, drops_nulls, room) = (request.format, request.drops_nulls, fetched.room.take());
+    let series = if fetched.values > VALUES_IN_PLACE_MAX {
+        let evaluated = tokio::task::spawn_blocking(move || evaluate(&request, &fetched)).await;
+        evaluated.map_err(|_| Refusal::TookTooLong)??
+    } else {
+        evaluate(&request, &fetched)?
+    };
+    Ok(Answer {
+        series,
+        format,
+        drops_nulls,
+        _room: room,
+    })
+}
+
+/// What the counts are summed to as they are read: to minutes, unless it makes no difference to sum them to more at once.
+fn bucket_s(request: &Request) -> i64 {
+    match request.values_max {
+        Some(values_max) if request.x_files_factor.is_none() && request.targets.iter().all(commutes) => {
+            buckets::readable_s(buckets::size_s(minutes(request.window), MINUTE_S, values_max))
+        }
+        _ => MINUTE_S,
+    }
+}
+
+fn evaluate(request: &Request, fetched: &Fetched) -> Result<Vec<Series>, Fault> {
+    let mut evaluation = Evaluation {
+        fetched,
+        now: request.now,
+        x_files_factor: request.x_files_factor,
+    };
+    let mut list = Vec::new();
+    for target in &request.targets {
+        list.extend(evaluation.target(target, request.window)?);
+    }
+    if let Some(values_max) = request.values_max {
+        buckets::consolidate(&mut list, minutes(request.window), values_max);
+    }
+    Ok(list)
+}

@@ -1,0 +1,195 @@
+//! A series on its way through the functions, and several on one grid.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::Fault;
+use super::aggregate::Aggregate;
+use super::number::Point;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Series {
+    /// What a graph's legend shows.
+    pub(super) name: String,
+    /// The expression that it came of, for the names of what is made of it.
+    pub(super) path: String,
+    pub(super) tags: BTreeMap<String, String>,
+    /// Unix seconds of the first value.
+    pub(super) start: i64,
+    /// Where the value after the last would be.
+    pub(super) end: i64,
+    /// Seconds from one value to the next, at least 1.
+    pub(super) step: i64,
+    /// How several values become one where there are more than were asked for.
+    pub(super) consolidation: Aggregate,
+    /// How much of the values must be known for what is made of them to be known, from 0 to 1.
+    pub(super) x_files_factor: f64,
+    pub(super) values: Vec<Point>,
+}
+
+impl Series {
+    pub(super) fn new(name: String, (start, end, step): (i64, i64, i64), values: Vec<Point>) -> Self {
+        Self {
+            tags: BTreeMap::from([("name".to_owned(), name.clone())]),
+            path: name.clone(),
+            name,
+            start,
+            end,
+            step,
+            consolidation: Aggregate::Sum,
+            x_files_factor: 0.0,
+            values,
+        }
+    }
+
+    /// Renames, and lets what is made of it be named after the new name.
+    pub(super) fn renamed(&mut self, name: String) {
+        self.path.clone_from(&name);
+        self.name = name;
+    }
+
+    pub(super) fn tag(&mut self, key: &str, value: impl ToString) {
+        self.tags.insert(key.to_owned(), value.to_string());
+    }
+
+    pub(super) fn grid(&self) -> (i64, i64, i64) {
+        (self.start, self.end, self.step)
+    }
+
+    /// Replaces each known value.
+    pub(super) fn map(&mut self, change: impl Fn(super::number::Number) -> Point) {
+        for value in &mut self.values {
+            *value = value.and_then(&change);
+        }
+    }
+}
+
+/// The paths of `list`, each once, in order.
+pub(super) fn paths<'a>(list: impl IntoIterator<Item = &'a Series>) -> String {
+    let mut seen = std::collections::BTreeSet::new();
+    let paths = list.into_iter().map(|series| series.path.as_str());
+    paths
+        .filter(|path| seen.insert(*path))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Several series on the smallest step that all of theirs divide, as Graphite's `normalize`: each from its own first value.
+pub(super) struct Aligned<'a> {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) step: i64,
+    columns: Vec<Cow<'a, [Point]>>,
+}
+
+impl<'a> Aligned<'a> {
+    /// `None` without series.
+    ///
+    /// # Errors
+    /// `Steps` where no step is a multiple of all.
+    pub(super) fn new(list: &[&'a Series]) -> Result<Option<Self>, Fault> {
+        let Some(first) = list.first() else {
+            return Ok(None);
+        };
+        let mut step = first.step;
+        for series in list {
+            step = lowest_common_multiple(step, series.step).ok_or(Fault::Steps)?;
+        }
+        let (mut start, mut end) = (first.start, first.end);
+        for series in list {
+            (start, end) = (start.min(series.start), end.max(series.end));
+        }
+        let columns = list.iter().map(|series| consolidated(series, step / series.step));
+        Ok(Some(Self {
+            start,
+            end: end - (end - start) % step,
+            step,
+            columns: columns.collect(),
+        }))
+    }
+
+    pub(super) fn grid(&self) -> (i64, i64, i64) {
+        (self.start, self.end, self.step)
+    }
+
+    /// Makes a value of each row; what a shorter series lacks is not known.
+    pub(super) fn rows(&self, mut make: impl FnMut(&[Point]) -> Point) -> Vec<Point> {
+        let length = self.columns.iter().map(|column| column.len()).max().unwrap_or(0);
+        let mut row = vec![None; self.columns.len()];
+        let mut made = Vec::with_capacity(length);
+        for index in 0..length {
+            for (value, column) in row.iter_mut().zip(&self.columns) {
+                *value = column.get(index).copied().flatten();
+            }
+            made.push(make(&row));
+        }
+        made
+    }
+}
+
+fn consolidated(series: &Series, values_per_point: i64) -> Cow<'_, [Point]> {
+    match usize::try_from(values_per_point) {
+        Ok(0 | 1) => Cow::Borrowed(&series.values),
+        count => {
+            let count = count.unwrap_or(usize::MAX);
+            let chunks = series.values.chunks(count);
+            Cow::Owned(
+                chunks
+                    .map(|chunk| enough(chunk, count, series.x_files_factor, series.consolidation))
+                    .collect(),
+            )
+        }
+    }
+}
+
+/// What `aggregate` makes of `values`, which are `of` at most, if any is known and as many as `x_files_factor` asks for.
+pub(super) fn enough(values: &[Point], of: usize, x_files_factor: f64, aggregate: Aggregate) -> Point {
+    let known = values.iter().flatten().count();
+    if is_enough(known, of, x_files_factor) {
+        aggregate.of(values)
+    } else {
+        None
+    }
+}
+
+pub(super) fn is_enough(known: usize, of: usize, x_files_factor: f64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a share of at most millions")]
+    let share = known as f64 / of as f64;
+    known > 0 && share >= x_files_factor
+}
+
+fn lowest_common_multiple(a: i64, b: i64) -> Option<i64> {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    (a / x.max(1)).checked_mul(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graphite::number::Number;
+
+    fn series(step: i64, values: &[i128]) -> Series {
+        let end = step * i64::try_from(values.len()).unwrap();
+        let values = values.iter().map(|value| Some(Number::Exact(*value))).collect();
+        Series::new("a".to_owned(), (0, end, step), values)
+    }
+
+    #[test]
+    fn a_finer_series_is_summed_to_the_step_of_the_coarser() {
+        let (fine, coarse) = (series(60, &[1, 2, 3, 4]), series(120, &[10, 20]));
+        let aligned = Aligned::new(&[&fine, &coarse]).unwrap().unwrap();
+        assert_eq!(aligned.grid(), (0, 240, 120));
+        let sums = aligned.rows(|row| Aggregate::Sum.of(row));
+        assert_eq!(sums, [Some(Number::Exact(13)), Some(Number::Exact(27))]);
+    }
+
+    #[test]
+    fn no_common_step_is_a_fault() {
+        let (a, b) = (series(i64::MAX, &[]), series(i64::MAX - 1, &[]));
+        assert!(matches!(Aligned::new(&[&a, &b]), Err(Fault::Steps)));
+        assert!(Aligned::new(&[]).unwrap().is_none());
+    }
+}
