@@ -22,6 +22,7 @@ mod regex;
 mod render;
 mod request;
 mod series;
+mod tag;
 mod time;
 
 use axum::Router;
@@ -106,12 +107,17 @@ pub(crate) enum Fault {
     #[error("from is not before until")]
     EmptyRange,
     #[error(
-        "more than {} evaluations of names: use fewer functions that shift or repeat time",
+        "more than {} names, calls and values, times the windows that they are wanted in: ask for less in one request",
         plan::VISITS_MAX
     )]
     TooManyVisits,
-    #[error("a moving window over this many values takes too long: use a shorter window, or summarize first")]
+    #[error(
+        "the functions take too long over this many values: use shorter windows or a shorter range, or summarize first"
+    )]
     TooMuchWork,
-    #[error("seriesByTag takes conditions on the tag name only, such as 'name=shop.item.sold'")]
+    #[error(
+        "seriesByTag takes conditions on the tag name only, one of which says what it is or begins with, \
+             such as 'name=shop.item.sold' or 'name=~shop'"
+    )]
     Tag,
 }

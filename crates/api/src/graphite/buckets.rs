@@ -81,7 +81,6 @@ pub(super) fn consolidate(list: &mut [Series], range: (i64, i64), values_max: us
 }
 
 fn into_buckets(series: &mut Series, size: i64) {
-    let per_bucket = usize::try_from(size / series.step).unwrap_or(usize::MAX);
     let bucket_of = |index: usize| {
         let index = i64::try_from(index).unwrap_or(i64::MAX);
         (series.start + index * series.step).div_euclid(size)
@@ -97,7 +96,7 @@ fn into_buckets(series: &mut Series, size: i64) {
         let (bucket, tail) = rest.split_at(length);
         buckets.push(enough(
             bucket,
-            per_bucket,
+            bucket.len(),
             series.x_files_factor,
             series.consolidation,
         ));
@@ -131,7 +130,7 @@ mod tests {
     fn buckets_begin_at_multiples_of_their_size() {
         let mut list = [series(600 - 120, 60, 12)];
         consolidate(&mut list, RANGE, 4);
-        assert_eq!(list[0].grid(), (300, 1500, 300));
+        assert_eq!(list[0].grid(), (300, 1200, 300));
         let sums: Vec<f64> = list[0].values.iter().map(|sum| sum.unwrap().real()).collect();
         assert_eq!(sums, [1.0, 20.0, 45.0]);
     }

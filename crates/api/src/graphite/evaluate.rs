@@ -1,5 +1,7 @@
 //! Expressions become series: arguments first, then the function.
 
+use std::time::{Duration, Instant};
+
 use super::Fault;
 use super::catalogue::find;
 use super::fetch::Fetched;
@@ -8,14 +10,27 @@ use super::parse::{Call, Expression};
 use super::plan::{self, SERIES_BY_TAG};
 use super::series::Series;
 
+/// Longest work on one request's functions, looked at between two of them: ten times that of a large dashboard.
+const WORK_LIMIT: Duration = Duration::from_secs(5);
+
 pub(super) struct Evaluation<'a> {
-    pub(super) fetched: &'a Fetched,
-    pub(super) now: i64,
+    fetched: &'a Fetched,
+    now: i64,
     /// Of the request; `setXFilesFactor` changes it for what comes after, as in Graphite.
-    pub(super) x_files_factor: Option<f64>,
+    x_files_factor: Option<f64>,
+    begun: Instant,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
+    pub(super) fn new(fetched: &'a Fetched, now: i64, x_files_factor: Option<f64>) -> Self {
+        Self {
+            fetched,
+            now,
+            x_files_factor,
+            begun: Instant::now(),
+        }
+    }
+
     /// # Errors
     /// What a function cannot do; `NoSeries` for a literal.
     pub(super) fn target(&mut self, target: &Expression, window: Window) -> Result<Vec<Series>, Fault> {
@@ -74,6 +89,9 @@ impl Evaluation<'_> {
             x_files_factor: self.x_files_factor,
             elsewhere,
         };
+        if self.begun.elapsed() > WORK_LIMIT {
+            return Err(Fault::TooMuchWork);
+        }
         let outcome = (function.run)(&mut frame, arguments)?;
         self.x_files_factor = frame.x_files_factor;
         Ok(outcome)

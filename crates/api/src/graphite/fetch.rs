@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::function::Window;
 use super::number::{Number, Point};
-use super::plan::{MINUTE_S, Plan, minutes};
+use super::plan::{MINUTE_S, Plan, Wanted, minutes};
 use super::series::Series;
 use crate::centres::Visit;
 use crate::refusal::Refusal;
@@ -154,6 +154,41 @@ impl Fetched {
     }
 }
 
+#[cfg(test)]
+impl Fetched {
+    /// Of counts by name and minute, summed to buckets of `bucket_s` in `window`.
+    pub(super) fn of(plan: &Plan, bucket_s: i64, counts: &[(&str, Vec<(i64, u64)>)], extent: Extent) -> Self {
+        let name = |text: &str| Name {
+            name: text.to_owned(),
+            id: EventId::of(text),
+            popularity: 0,
+        };
+        let names: Vec<Name> = counts.iter().map(|(text, _)| name(text)).collect();
+        let mut fetched = Self {
+            bucket_s,
+            matched: matched(plan, &names),
+            extent,
+            ..Self::nothing()
+        };
+        for (span, ids) in wanted(plan, &mut fetched).unwrap() {
+            for (text, rows) in counts.iter().filter(|(text, _)| ids.contains(&EventId::of(text))) {
+                let mut sums = vec![0; span.len()];
+                for (unix_s, count) in rows {
+                    if let Some(index) = span.index_of(*unix_s) {
+                        sums[index] += u128::from(*count);
+                    }
+                }
+                fetched
+                    .sums
+                    .entry(EventId::of(text))
+                    .or_default()
+                    .push((span, sums));
+            }
+        }
+        fetched
+    }
+}
+
 /// # Errors
 /// As a series' are refused: too many names, patterns or values, or a database that does not answer.
 pub(super) async fn fetch(
@@ -208,7 +243,11 @@ pub(super) async fn fetch(
 }
 
 fn patterns(plan: &Plan) -> Result<Vec<Glob>, Refusal> {
-    let patterns: Vec<Glob> = plan.0.values().map(|wanted| wanted.glob.clone()).collect();
+    let patterns: Vec<Glob> = plan
+        .wanted
+        .values()
+        .map(|wanted| wanted.wish.glob().clone())
+        .collect();
     if patterns.len() > PATTERNS_MAX {
         return Err(Refusal::TooManyPatterns);
     }
@@ -219,17 +258,17 @@ fn patterns(plan: &Plan) -> Result<Vec<Glob>, Refusal> {
 }
 
 fn matched(plan: &Plan, names: &[Name]) -> HashMap<String, Vec<Name>> {
-    let of = |glob: &Glob| {
-        let mut matcher = glob.matcher();
-        names
-            .iter()
-            .filter(|name| matcher.matches(&name.name))
+    let of = |wanted: &Wanted| {
+        wanted
+            .wish
+            .kept(names, |name| &name.name)
+            .into_iter()
             .cloned()
             .collect()
     };
-    plan.0
+    plan.wanted
         .iter()
-        .map(|(path, wanted)| (path.clone(), of(&wanted.glob)))
+        .map(|(path, wanted)| (path.clone(), of(wanted)))
         .collect()
 }
 
@@ -237,7 +276,7 @@ fn matched(plan: &Plan, names: &[Name]) -> HashMap<String, Vec<Name>> {
 fn wanted(plan: &Plan, fetched: &mut Fetched) -> Result<BTreeMap<Span, Vec<EventId>>, Refusal> {
     let mut spans = HashMap::<EventId, BTreeSet<Span>>::new();
     let mut values = 0usize;
-    for (path, wanted) in &plan.0 {
+    for (path, wanted) in &plan.wanted {
         for (window, visits) in &wanted.windows {
             let span = Span::of(*window, fetched.bucket_s);
             if span.len() > POINTS_PER_SERIES_MAX {

@@ -15,6 +15,9 @@ mod special;
 mod summarize;
 mod transform;
 
+#[cfg(test)]
+mod tests;
+
 use super::function::Function;
 
 pub(super) const TABLES: &[&[Function]] = &[

@@ -132,6 +132,11 @@ impl Number {
     }
 }
 
+/// As Python's `str` of it as a float, which Graphite takes some parameters for.
+pub(super) fn float_text(number: Number) -> String {
+    Real(number.real()).to_string()
+}
+
 /// As Python's `str`.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,7 +178,7 @@ mod tests {
         let large = Exact((1 << 53) + 1);
         assert_eq!(large.plus(Number::ONE), Exact((1 << 53) + 2));
         assert_eq!(large.times(Exact(1_000)), Exact(((1 << 53) + 1) * 1_000));
-        assert_eq!(Exact(i128::MAX).plus(Number::ONE), Real(i128::MAX as f64));
+        assert_eq!(Exact(i128::MAX).plus(Number::ONE), Real(Exact(i128::MAX).real()));
         assert_eq!(large.over(Number::ONE), Some(large));
         assert_eq!(Exact(1).over(Exact(2)), Some(Real(0.5)));
         assert_eq!(Exact(1).over(Number::ZERO), None);

@@ -3,27 +3,28 @@
 
 use std::collections::BTreeMap;
 
-use model::Glob;
-
 use super::catalogue::find;
 use super::function::{Arguments, Clock, Commutes, Function, Value, Window};
 use super::parse::{Call, Expression};
+use super::tag::Wish;
 use super::{Fault, number::Number};
 use crate::refusal::Refusal;
 
-/// Names and patterns of one request times the windows that they are evaluated in: ten windows for each of a thousand.
+/// Names, calls and literals of one request, times the windows that they are evaluated in: a hundred for each target.
 pub(super) const VISITS_MAX: usize = 10_000;
 
 /// Seconds from one value as it is read to the next.
 pub(super) const MINUTE_S: i64 = 60;
 
-/// By the text that names are asked for with.
-#[derive(Debug, Default)]
-pub(super) struct Plan(pub(super) BTreeMap<String, Wanted>);
+pub(super) struct Plan {
+    /// By the text that names are asked for with.
+    pub(super) wanted: BTreeMap<String, Wanted>,
+    /// How many names, calls and literals are evaluated.
+    pub(super) visits: usize,
+}
 
-#[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) glob: Glob,
+    pub(super) wish: Wish,
     /// How often each window is wanted.
     pub(super) windows: BTreeMap<Window, usize>,
 }
@@ -40,7 +41,10 @@ impl Plan {
         for target in targets {
             planner.visit(target, window)?;
         }
-        Ok(Self(planner.wanted))
+        Ok(Self {
+            wanted: planner.wanted,
+            visits: planner.visits,
+        })
     }
 }
 
@@ -57,20 +61,25 @@ impl Planner {
             return Err(Fault::TooManyVisits.into());
         }
         match expression {
-            Expression::Path(path) => self.want(path, path, window),
+            Expression::Path(path) => self.want(path, window, || Wish::of_path(path)),
             Expression::Call(call) if call.function == SERIES_BY_TAG => {
-                self.want(&call.raw, name_by_tag(call)?, window)
+                self.want(&call.raw, window, || Wish::of_tags(call))
             }
             Expression::Call(call) => self.call(call, window),
             _ => Ok(()),
         }
     }
 
-    fn want(&mut self, key: &str, pattern: &str, window: Window) -> Result<(), Refusal> {
+    fn want(
+        &mut self,
+        key: &str,
+        window: Window,
+        wish: impl FnOnce() -> Result<Wish, Refusal>,
+    ) -> Result<(), Refusal> {
         let wanted = match self.wanted.get_mut(key) {
             Some(wanted) => wanted,
             None => self.wanted.entry(key.to_owned()).or_insert(Wanted {
-                glob: Glob::new(pattern)?,
+                wish: wish()?,
                 windows: BTreeMap::new(),
             }),
         };
@@ -102,20 +111,6 @@ impl Planner {
 }
 
 pub(super) const SERIES_BY_TAG: &str = "seriesByTag";
-
-/// The one name that `seriesByTag('name=…')` asks for.
-fn name_by_tag(call: &Call) -> Result<&str, Fault> {
-    match call.arguments.as_slice() {
-        [Expression::Text(condition)] if call.keywords.is_empty() => {
-            let name = condition
-                .strip_prefix("name=")
-                .filter(|name| !name.starts_with('~'));
-            name.filter(|name| !name.contains(['*', '?', '[', '{']))
-                .ok_or(Fault::Tag)
-        }
-        _ => Err(Fault::Tag),
-    }
-}
 
 /// The windows besides `window` that `first`, the first argument, is evaluated in.
 pub(super) fn windows(

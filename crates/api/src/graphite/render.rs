@@ -21,6 +21,9 @@ use crate::routes::Api;
 /// Values that are evaluated where requests are served; more would hold up others, and go to a thread of their own.
 const VALUES_IN_PLACE_MAX: usize = 20_000;
 
+/// Names, calls and literals that are evaluated where requests are served.
+const VISITS_IN_PLACE_MAX: usize = 100;
+
 pub(super) async fn by_query(State(api): State<Api>, uri: Uri) -> Result<Answer, Refusal> {
     render(&api, uri.query().unwrap_or_default().as_bytes()).await
 }
@@ -46,7 +49,7 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
     let request = Request::parse(form, now)?;
     let plan = Plan::of(&request.targets, request.window, now)?;
     let bucket_s = bucket_s(&request);
-    let mut fetched = match plan.0.is_empty() {
+    let mut fetched = match plan.wanted.is_empty() {
         true => Fetched::nothing(),
         false => {
             let read = |visit| fetch(&api.points, &plan, bucket_s, visit);
@@ -54,7 +57,7 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
         }
     };
     let (format, drops_nulls, room) = (request.format, request.drops_nulls, fetched.room.take());
-    let series = if fetched.values > VALUES_IN_PLACE_MAX {
+    let series = if fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX {
         let evaluated = tokio::task::spawn_blocking(move || evaluate(&request, &fetched)).await;
         evaluated.map_err(|_| Refusal::TookTooLong)??
     } else {
@@ -79,11 +82,7 @@ fn bucket_s(request: &Request) -> i64 {
 }
 
 fn evaluate(request: &Request, fetched: &Fetched) -> Result<Vec<Series>, Fault> {
-    let mut evaluation = Evaluation {
-        fetched,
-        now: request.now,
-        x_files_factor: request.x_files_factor,
-    };
+    let mut evaluation = Evaluation::new(fetched, request.now, request.x_files_factor);
     let mut list = Vec::new();
     for target in &request.targets {
         list.extend(evaluation.target(target, request.window)?);

@@ -185,7 +185,8 @@ fn count(frame: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault> {
     let list = args.all_series();
     let Some(aligned) = Aligned::new(&list.iter().collect::<Vec<_>>())? else {
         let mut series = super::special::constant(frame, Number::ZERO);
-        series.renamed("countSeries()".to_owned());
+        "0".clone_into(&mut series.name);
+        "countSeries()".clone_into(&mut series.path);
         return Ok(vec![series]);
     };
     let values = aligned.rows(|row| Some(Number::of(row.len())));

@@ -5,7 +5,7 @@ use crate::graphite::aggregate::{Aggregate, percentile};
 use crate::graphite::function::{
     Arguments, Commutes, Default, Frame, Function, Kind, Parameter, SERIES, optional, required,
 };
-use crate::graphite::number::{Number, Point, general};
+use crate::graphite::number::{Number, Point, float_text, general};
 use crate::graphite::series::{Aligned, Series};
 
 const LIMIT: &[Parameter] = &[
@@ -120,7 +120,7 @@ fn transform_null(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fau
         .map(|aligned| aligned.rows(|row| row.iter().any(Option::is_some).then_some(default)));
     let mut list = args.series();
     for series in &mut list {
-        series.tag("transformNull", default);
+        series.tag("transformNull", float_text(default));
         let shown = general(default);
         match &known {
             Some(known) => {

@@ -6,7 +6,7 @@ use crate::graphite::aggregate::{Aggregate, CONSOLIDATIONS, percentile};
 use crate::graphite::function::{
     Arguments, Commutes, Default, Frame, Function, Kind, Parameter, SERIES, optional, required,
 };
-use crate::graphite::number::{Number, Point, general};
+use crate::graphite::number::{Number, Point, float_text, general};
 use crate::graphite::series::Series;
 
 const fn special(
@@ -65,35 +65,41 @@ pub(super) const TABLE: &[Function] = &[
             let mut list = args.series();
             for series in &mut list {
                 series.x_files_factor = factor.real();
-                series.tag("xFilesFactor", factor);
+                series.tag("xFilesFactor", float_text(factor));
             }
             Ok(list)
         },
     ),
-    special(
-        &["constantLine"],
-        "Special",
-        "A line at this value.",
-        &[required("value", Kind::Float)],
-        |frame, args| Ok(vec![constant(frame, args.required_number(0))]),
-    ),
-    special(
-        &["threshold"],
-        "Graph",
-        "A line at this value, with a name of its own.",
-        &[
-            required("value", Kind::Float),
-            optional("label", Kind::Text),
-            optional("color", Kind::Text),
-        ],
-        |frame, args| {
-            let mut series = constant(frame, args.required_number(0));
-            if args.has(1) && !args.text(1).is_empty() {
-                series.name = args.text(1);
-            }
-            Ok(vec![series])
-        },
-    ),
+    Function {
+        commutes: Commutes::Always,
+        ..special(
+            &["constantLine"],
+            "Special",
+            "A line at this value.",
+            &[required("value", Kind::Float)],
+            |frame, args| Ok(vec![constant(frame, args.required_number(0))]),
+        )
+    },
+    Function {
+        commutes: Commutes::Always,
+        ..special(
+            &["threshold"],
+            "Graph",
+            "A line at this value, with a name of its own.",
+            &[
+                required("value", Kind::Float),
+                optional("label", Kind::Text),
+                optional("color", Kind::Text),
+            ],
+            |frame, args| {
+                let mut series = constant(frame, args.required_number(0));
+                if args.has(1) && !args.text(1).is_empty() {
+                    series.name = args.text(1);
+                }
+                Ok(vec![series])
+            },
+        )
+    },
     special(
         &["aggregateLine"],
         "Calculate",
@@ -190,8 +196,9 @@ fn consolidated(mut args: Arguments, word: &str) -> Vec<Series> {
 
 /// A line over the whole window, of its begin, middle and end.
 pub(super) fn constant(frame: &Frame, value: Number) -> Series {
-    let mut series = line(frame, value.to_string(), Some(value));
-    series.path = format!("constantLine({value})");
+    let shown = float_text(value);
+    let mut series = line(frame, shown.clone(), Some(value));
+    series.path = format!("constantLine({shown})");
     series
 }
 
@@ -232,7 +239,7 @@ fn n_percentile(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault
     for series in &mut list {
         let value = percentile(&series.values, n.real(), false);
         series.values.fill(value);
-        series.tag("nPercentile", n);
+        series.tag("nPercentile", float_text(n));
         series.renamed(format!("nPercentile({}, {})", series.name, general(n)));
     }
     Ok(of_shares(list))

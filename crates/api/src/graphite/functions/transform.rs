@@ -5,7 +5,7 @@ use crate::graphite::aggregate::Aggregate;
 use crate::graphite::function::{
     Arguments, Commutes, Default, Frame, Function, Kind, Parameter, SERIES, optional, required,
 };
-use crate::graphite::number::{Number, Point, general};
+use crate::graphite::number::{Number, Point, float_text, general};
 use crate::graphite::plan::is_exact;
 use crate::graphite::series::Series;
 
@@ -135,7 +135,7 @@ fn with_factor(
     let factor = args.required_number(1);
     let mut list = args.series();
     for series in &mut list {
-        series.tag(word, factor);
+        series.tag(word, float_text(factor));
         let shown = if word == "add" {
             format!("{:.0}", factor.real().trunc())
         } else {
@@ -225,7 +225,7 @@ fn scale_to_seconds(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, F
     let seconds = args.required_number(1);
     let mut list = args.series();
     for series in &mut list {
-        series.tag("scaleToSeconds", seconds);
+        series.tag("scaleToSeconds", float_text(seconds));
         series.renamed(format!(
             "scaleToSeconds({},{:.0})",
             series.name,

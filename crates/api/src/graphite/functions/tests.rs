@@ -1,0 +1,565 @@
+//! Each function on a few values, against what graphite-web makes of them.
+
+use model::Instant;
+use proptest::prelude::*;
+use store::Extent;
+
+use crate::graphite::buckets;
+use crate::graphite::evaluate::Evaluation;
+use crate::graphite::fetch::Fetched;
+use crate::graphite::function::Window;
+use crate::graphite::parse::parse;
+use crate::graphite::plan::{MINUTE_S, Plan, commutes, minutes};
+use crate::graphite::series::Series;
+
+/// A midnight.
+const T: i64 = 1_763_769_600;
+
+/// What is asked for: the six minutes from `T`, of which the last is not complete.
+const WINDOW: Window = Window {
+    from: T - 60,
+    until: T + 300,
+};
+
+fn extent() -> Extent {
+    Extent {
+        complete_until: Some(Instant::from_unix_ms((T + 300) * 1000)),
+        kept_since: None,
+    }
+}
+
+fn counts(values: &[u64], first: i64) -> Vec<(i64, u64)> {
+    values
+        .iter()
+        .zip(0i64..)
+        .map(|(count, index)| (first + 60 * index, *count))
+        .collect()
+}
+
+/// The values of `a.x.n` and so on; those before `T` are 100 each hour.
+fn names() -> Vec<(&'static str, Vec<(i64, u64)>)> {
+    let before = (1..50).map(|hour| (T - 3_600 * hour, 100));
+    vec![
+        ("a.x.n", before.chain(counts(&[1, 2, 3, 4, 5], T)).collect()),
+        ("a.y.n", counts(&[10, 0, 30, 0, 50], T)),
+        ("b.x.n", counts(&[0, 0, 0, 0, 0, 7], T)),
+    ]
+}
+
+fn evaluated(target: &str) -> Result<Vec<Series>, String> {
+    let expression = parse(target).map_err(|fault| fault.to_string())?;
+    let targets = [expression];
+    let plan = Plan::of(&targets, WINDOW, T + 330).map_err(|refusal| refusal.to_string())?;
+    let fetched = Fetched::of(&plan, MINUTE_S, &names(), extent());
+    let mut evaluation = Evaluation::new(&fetched, T + 330, None);
+    evaluation
+        .target(&targets[0], WINDOW)
+        .map_err(|fault| fault.to_string())
+}
+
+/// Name and values of each series, `-` for what is not known.
+fn shown(target: &str) -> String {
+    let list = evaluated(target).unwrap_or_else(|sentence| panic!("{target}: {sentence}"));
+    let series = list.iter().map(|series| {
+        let values = series
+            .values
+            .iter()
+            .map(|value| value.map_or("-".to_owned(), |value| value.to_string()));
+        format!("{}: {}", series.name, values.collect::<Vec<_>>().join(" "))
+    });
+    series.collect::<Vec<_>>().join("; ")
+}
+
+fn expect(table: &[(&str, &str)]) {
+    for (target, expected) in table {
+        assert_eq!(shown(target), *expected, "{target}");
+    }
+}
+
+#[test]
+fn combining() {
+    expect(&[
+        ("a.*.n", "a.x.n: 1 2 3 4 5 -; a.y.n: 10 0 30 0 50 -"),
+        ("none.*", ""),
+        ("sum(none.*)", ""),
+        (
+            "sumSeries(a.*.n, b.x.n)",
+            "sumSeries(a.*.n,b.x.n): 11 2 33 4 55 7",
+        ),
+        (
+            "a.*.n|averageSeries()",
+            "averageSeries(a.*.n): 5.5 1 16.5 2 27.5 -",
+        ),
+        ("minSeries(a.*.n)", "minSeries(a.*.n): 1 0 3 0 5 -"),
+        ("maxSeries(a.*.n)", "maxSeries(a.*.n): 10 2 30 4 50 -"),
+        (
+            "diffSeries(a.y.n,a.x.n)",
+            "diffSeries(a.y.n,a.x.n): 9 -2 27 -4 45 -",
+        ),
+        ("multiplySeries(a.*.n)", "multiplySeries(a.*.n): 10 0 90 0 250 -"),
+        ("rangeOfSeries(a.*.n)", "rangeOfSeries(a.*.n): 9 2 27 4 45 -"),
+        (
+            "stddevSeries(a.*.n)",
+            "stddevSeries(a.*.n): 4.5 1.0 13.5 2.0 22.5 -",
+        ),
+        ("countSeries(a.*.n)", "countSeries(a.*.n): 2 2 2 2 2 2"),
+        ("countSeries()", "0: 0 0 0"),
+        ("fallbackSeries(none.x,constantLine(0))", "0.0: 0 0 0"),
+        ("aggregate(a.*.n,'max')", "maxSeries(a.*.n): 10 2 30 4 50 -"),
+        (
+            "aggregate(a.*.n,'sum',xFilesFactor=1)",
+            "sumSeries(a.*.n): 11 2 33 4 55 -",
+        ),
+        (
+            "percentileOfSeries(a.*.n,50)",
+            "percentileOfSeries(a.*.n,50): 10 2 30 4 50 -",
+        ),
+        (
+            "divideSeries(a.y.n,a.x.n)",
+            "divideSeries(a.y.n,a.x.n): 10 0 10 0 10 -",
+        ),
+        (
+            "divideSeries(a.x.n,a.y.n)",
+            "divideSeries(a.x.n,a.y.n): 0.1 - 0.1 - 0.1 -",
+        ),
+        (
+            "divideSeries(a.x.n,none.x)",
+            "divideSeries(a.x.n,MISSING): - - - - - -",
+        ),
+        (
+            "sumSeriesLists(a.x.n,a.y.n)",
+            "sumSeries(a.x.n,a.y.n): 11 2 33 4 55 -",
+        ),
+        ("group(a.y.n,a.x.n)|limit(1)", "a.y.n: 10 0 30 0 50 -"),
+        ("fallbackSeries(none.x,b.x.n)", "b.x.n: 0 0 0 0 0 7"),
+        (
+            "weightedAverage(a.x.n,a.y.n,0)",
+            "weightedAverage(a.x.n, a.y.n, 0): 1 - 3 - 5 -",
+        ),
+        ("seriesByTag('name=b.x.n')", "b.x.n: 0 0 0 0 0 7"),
+        (
+            r"seriesByTag('name=~^[ab]\.x','name=~a\.','name!=b.x.n')",
+            "a.x.n: 1 2 3 4 5 -",
+        ),
+        (r"seriesByTag('name=~a\.','name!=~.*x')", "a.y.n: 10 0 30 0 50 -"),
+    ]);
+}
+
+#[test]
+fn grouping() {
+    expect(&[
+        ("groupByNode(*.*.n,0,'sum')", "a: 11 2 33 4 55 -; b: 0 0 0 0 0 7"),
+        (
+            "groupByNodes(*.*.n,'max',1,-1)",
+            "x.n: 1 2 3 4 5 7; y.n: 10 0 30 0 50 -",
+        ),
+        ("groupByNode(*.*.n,1)", "x: 0.5 1 1.5 2 2.5 7; y: 10 0 30 0 50 -"),
+        (
+            "sumSeriesWithWildcards(*.*.n,0,2)",
+            "x: 1 2 3 4 5 7; y: 10 0 30 0 50 -",
+        ),
+        (
+            "aggregateWithWildcards(*.*.n,'count',1)",
+            "a.n: 2 2 2 2 2 -; b.n: 1 1 1 1 1 1",
+        ),
+        (
+            "groupByTags(a.*.n,'sum','name')",
+            "a.x.n: 1 2 3 4 5 -; a.y.n: 10 0 30 0 50 -",
+        ),
+        (
+            "groupByNode(scale(a.*.n,2),1,'sum')",
+            "x: 2 4 6 8 10 -; y: 20 0 60 0 100 -",
+        ),
+    ]);
+}
+
+#[test]
+fn percent() {
+    expect(&[
+        (
+            "asPercent(a.*.n)",
+            "asPercent(a.x.n,sumSeries(a.*.n)): 9.090909090909092 100 9.090909090909092 100 9.090909090909092 -; \
+                              asPercent(a.y.n,sumSeries(a.*.n)): 90.9090909090909 0 90.9090909090909 0 90.9090909090909 -",
+        ),
+        (
+            "asPercent(a.x.n,200)",
+            "asPercent(a.x.n,200): 0.5 1.0 1.5 2.0 2.5 -",
+        ),
+        (
+            "asPercent(a.x.n,a.y.n)",
+            "asPercent(a.x.n,a.y.n): 10.0 - 10.0 - 10.0 -",
+        ),
+        (
+            "asPercent(a.*.n,a.*.n)",
+            "asPercent(a.x.n,a.x.n): 100 100 100 100 100 -; asPercent(a.y.n,a.y.n): 100 - 100 - 100 -",
+        ),
+        (
+            "asPercent(*.x.n,None,0)",
+            "asPercent(a.x.n,a.x.n): 100 100 100 100 100 -; asPercent(b.x.n,b.x.n): - - - - - 100",
+        ),
+        (
+            "asPercent(a.x.n,b.x.n,0)",
+            "asPercent(a.x.n,MISSING): - - - - - -; asPercent(MISSING,b.x.n): - - - - - -",
+        ),
+    ]);
+}
+
+#[test]
+fn transforming() {
+    expect(&[
+        ("scale(a.x.n,2)", "scale(a.x.n,2): 2 4 6 8 10 -"),
+        ("scale(a.x.n,0.5)", "scale(a.x.n,0.5): 0.5 1.0 1.5 2.0 2.5 -"),
+        ("offset(a.x.n,-1)", "offset(a.x.n,-1): 0 1 2 3 4 -"),
+        ("add(a.x.n,10)", "add(a.x.n,10): 11 12 13 14 15 -"),
+        (
+            "absolute(offset(a.x.n,-3))",
+            "absolute(offset(a.x.n,-3)): 2 1 0 1 2 -",
+        ),
+        ("pow(a.x.n,2)", "pow(a.x.n,2): 1 4 9 16 25 -"),
+        (
+            "invert(a.y.n)",
+            "invert(a.y.n): 0.1 - 0.03333333333333333 - 0.02 -",
+        ),
+        (
+            "squareRoot(a.x.n)",
+            "squareRoot(a.x.n): 1.0 1.4142135623730951 1.7320508075688772 2.0 2.23606797749979 -",
+        ),
+        (
+            "log(a.y.n)",
+            "log(a.y.n, 10): 1.0 - 1.4771212547196624 - 1.6989700043360185 -",
+        ),
+        (
+            "round(scale(a.x.n,1.26),1)",
+            "round(scale(a.x.n,1.26),1): 1.3 2.5 3.8 5.0 6.3 -",
+        ),
+        ("offsetToZero(a.x.n)", "offsetToZero(a.x.n): 0 1 2 3 4 -"),
+        ("minMax(a.x.n)", "minMax(a.x.n): 0 0.25 0.5 0.75 1 -"),
+        (
+            "scaleToSeconds(a.y.n,1)",
+            "scaleToSeconds(a.y.n,1): 0.166667 0 0.5 0 0.833333 -",
+        ),
+        ("transformNull(a.x.n,-1)", "transformNull(a.x.n,-1): 1 2 3 4 5 -1"),
+        (
+            "transformNull(a.x.n,9,b.x.n)",
+            "transformNull(a.x.n,9,referenceSeries): 1 2 3 4 5 9",
+        ),
+        ("isNonNull(a.x.n)", "isNonNull(a.x.n): 1 1 1 1 1 0"),
+        ("keepLastValue(a.x.n)", "keepLastValue(a.x.n): 1 2 3 4 5 5"),
+        (
+            "keepLastValue(removeBelowValue(a.y.n,1),1)",
+            "keepLastValue(removeBelowValue(a.y.n, 1)): 10 10 30 30 50 50",
+        ),
+        (
+            "interpolate(removeBelowValue(a.y.n,1))",
+            "interpolate(removeBelowValue(a.y.n, 1)): 10 20 30 40 50 -",
+        ),
+        (
+            "removeAboveValue(a.y.n,30)",
+            "removeAboveValue(a.y.n, 30): 10 0 30 0 - -",
+        ),
+        (
+            "removeAbovePercentile(a.x.n,60)",
+            "removeAbovePercentile(a.x.n, 60): 1 2 3 4 - -",
+        ),
+        (
+            "removeBelowPercentile(a.x.n,60)",
+            "removeBelowPercentile(a.x.n, 60): - - - 4 5 -",
+        ),
+    ]);
+}
+
+#[test]
+fn deriving() {
+    expect(&[
+        ("derivative(a.y.n)", "derivative(a.y.n): - -10 30 -30 50 -"),
+        (
+            "nonNegativeDerivative(a.y.n)",
+            "nonNegativeDerivative(a.y.n): - - 30 - 50 -",
+        ),
+        (
+            "nonNegativeDerivative(a.y.n,99)",
+            "nonNegativeDerivative(a.y.n): - 90 30 70 50 -",
+        ),
+        ("perSecond(a.y.n)", "perSecond(a.y.n): - - 0.5 - 0.833333 -"),
+        ("integral(a.x.n)", "integral(a.x.n): 1 3 6 10 15 -"),
+        (
+            "integralByInterval(a.x.n,'2min')",
+            "integralByInterval(a.x.n,'2min'): 1 2 5 4 9 0",
+        ),
+        ("delay(a.x.n,2)", "delay(a.x.n,2): - - 1 2 3 4"),
+        ("delay(a.x.n,-2)", "delay(a.x.n,-2): 3 4 5 - - -"),
+        ("changed(a.x.n)", "changed(a.x.n): 0 1 1 1 1 0"),
+    ]);
+}
+
+#[test]
+fn windows_before_each_value() {
+    expect(&[
+        ("movingSum(a.x.n,2)", "movingSum(a.x.n,2): 0 1 3 5 7 9"),
+        (
+            "movingAverage(a.x.n,'2min')",
+            "movingAverage(a.x.n,\"2min\"): 0 0.5 1.5 2.5 3.5 4.5",
+        ),
+        ("movingMin(a.x.n,2)", "movingMin(a.x.n,2): 0 0 1 2 3 4"),
+        ("movingMax(a.x.n,2)", "movingMax(a.x.n,2): 0 1 2 3 4 5"),
+        ("movingMedian(a.x.n,3)", "movingMedian(a.x.n,3): 0 0 1 2 3 4"),
+        (
+            "movingWindow(a.x.n,2,'range')",
+            "movingRange(a.x.n,2): 0 1 1 1 1 1",
+        ),
+        ("movingSum(a.x.n,60)", "movingSum(a.x.n,60): 100 1 3 6 10 15"),
+        (
+            "movingSum(movingSum(a.x.n,2),2)",
+            "movingSum(movingSum(a.x.n,2),2): 0 0 1 4 8 12",
+        ),
+        (
+            "exponentialMovingAverage(a.x.n,1)",
+            "exponentialMovingAverage(a.x.n,1): 0.0 1.0 2.0 3.0 4.0 5.0 -",
+        ),
+        ("stdev(a.x.n,2)", "stdev(a.x.n,2): 0.0 0.5 0.5 0.5 0.5 0.0"),
+    ]);
+}
+
+#[test]
+fn other_times() {
+    expect(&[
+        (
+            "timeShift(a.x.n,'1h')",
+            "timeShift(a.x.n, \"-1h\"): 100 0 0 0 0 0",
+        ),
+        (
+            "timeShift(a.x.n,'+1min')",
+            "timeShift(a.x.n, \"+1min\"): 2 3 4 5 - -",
+        ),
+        (
+            "timeStack(a.x.n,'1h',0,2)",
+            "timeShift(a.x.n, -1h, 0): 1 2 3 4 5 -; timeShift(a.x.n, -1h, 1): 100 0 0 0 0 0",
+        ),
+        (
+            "timeSlice(a.x.n,'midnight+1min','midnight+2min')",
+            "timeSlice(a.x.n, 1763769660, 1763769720): - 2 3 - - -",
+        ),
+        (
+            "round(linearRegression(a.x.n),3)",
+            "round(linearRegression(a.x.n, 1763769540, 1763769900),3): 1.0 2.0 3.0 4.0 5.0 6.0",
+        ),
+        (
+            "movingSum(timeShift(a.x.n,'1h'),2)",
+            "movingSum(timeShift(a.x.n, \"-1h\"),2): 0 100 100 0 0 0",
+        ),
+    ]);
+}
+
+#[test]
+fn putting_together() {
+    expect(&[
+        (
+            "summarize(a.x.n,'2min')",
+            "summarize(a.x.n, \"2min\", \"sum\"): 3 7 5 -",
+        ),
+        (
+            "summarize(a.x.n,'1h','max')",
+            "summarize(a.x.n, \"1h\", \"max\"): 5",
+        ),
+        (
+            "summarize(a.x.n,'4min','avg',true)",
+            "summarize(a.x.n, \"4min\", \"avg\", true): 2.5 5",
+        ),
+        (
+            "smartSummarize(a.x.n,'5min')",
+            "smartSummarize(a.x.n, \"5min\", \"sum\"): 15 -",
+        ),
+        (
+            "smartSummarize(a.x.n,'1d','sum','days')",
+            "smartSummarize(a.x.n, \"1d\", \"sum\"): 2301 14",
+        ),
+        ("hitcount(a.x.n,'2min')", "hitcount(a.x.n, \"2min\"): 180 420 300"),
+    ]);
+    assert_eq!(
+        evaluated("summarize(a.x.n,'2min')").unwrap()[0].grid(),
+        (T, T + 480, 120)
+    );
+}
+
+#[test]
+fn keeping_some() {
+    expect(&[
+        ("highest(*.*.n,1)", "a.y.n: 10 0 30 0 50 -"),
+        (
+            "highestCurrent(*.*.n,2)|aliasByNode(0,1)",
+            "a.y: 10 0 30 0 50 -; b.x: 0 0 0 0 0 7",
+        ),
+        ("lowestAverage(*.*.n,1)", "b.x.n: 0 0 0 0 0 7"),
+        ("highestMax(*.*.n,1)", "a.y.n: 10 0 30 0 50 -"),
+        ("maximumBelow(*.*.n,5)", "a.x.n: 1 2 3 4 5 -"),
+        (
+            "currentAbove(*.*.n,6)",
+            "a.y.n: 10 0 30 0 50 -; b.x.n: 0 0 0 0 0 7",
+        ),
+        (
+            "filterSeries(*.*.n,'sum','>=',15)|alias('f')",
+            "f: 1 2 3 4 5 -; f: 10 0 30 0 50 -",
+        ),
+        ("exclude(*.*.n,'^a')", "b.x.n: 0 0 0 0 0 7"),
+        ("grep(*.*.n,'y')", "a.y.n: 10 0 30 0 50 -"),
+        ("mostDeviant(*.*.n,1)", "a.y.n: 10 0 30 0 50 -"),
+        ("unique(a.x.n,a.*.n)|limit(1)", "a.x.n: 1 2 3 4 5 -"),
+        ("removeEmptySeries(removeAboveValue(group(a.x.n,b.x.n),-1))", ""),
+        (
+            "averageOutsidePercentile(*.*.n,60)|aliasByNode(0,1)",
+            "a.x: 1 2 3 4 5 -; a.y: 10 0 30 0 50 -; b.x: 0 0 0 0 0 7",
+        ),
+        (
+            "sortByTotal(*.*.n)|aliasByNode(0,1)|limit(2)",
+            "a.y: 10 0 30 0 50 -; a.x: 1 2 3 4 5 -",
+        ),
+        ("sortByName(*.*.n,reverse=true)|limit(1)", "b.x.n: 0 0 0 0 0 7"),
+        ("sortBy(*.*.n,'max')|limit(1)", "a.x.n: 1 2 3 4 5 -"),
+        ("sortByMinima(*.*.n)|limit(1)", "a.y.n: 10 0 30 0 50 -"),
+    ]);
+}
+
+#[test]
+fn naming() {
+    expect(&[
+        ("alias(a.x.n,'x y')", "x y: 1 2 3 4 5 -"),
+        (r#"aliasSub(a.x.n, "(^.*$)", "\1 A")"#, "a.x.n A: 1 2 3 4 5 -"),
+        ("aliasByNode(a.x.n,1,-1)", "x.n: 1 2 3 4 5 -"),
+        ("aliasByNode(scale(a.x.n,10),1)", "x: 10 20 30 40 50 -"),
+        ("aliasByTags(a.x.n,'name')", "a.x.n: 1 2 3 4 5 -"),
+        ("aliasByMetric(sumSeries(a.x.n))", "n: 1 2 3 4 5 -"),
+        ("substr(a.x.n,0,2)", "a.x: 1 2 3 4 5 -"),
+        ("legendValue(a.x.n,'max')", "a.x.n (max: 5): 1 2 3 4 5 -"),
+        (
+            "consolidateBy(a.x.n,'max')",
+            "consolidateBy(a.x.n,\"max\"): 1 2 3 4 5 -",
+        ),
+        (
+            "sumSeries(scale(a.*.n,2))",
+            "sumSeries(scale(a.x.n,2),scale(a.y.n,2)): 22 4 66 8 110 -",
+        ),
+        ("constantLine(100)", "100.0: 100 100 100"),
+        ("threshold(5.5,'most')", "most: 5.5 5.5 5.5"),
+        ("aggregateLine(a.x.n,'max')", "aggregateLine(a.x.n, 5): 5 5 5"),
+        ("nPercentile(a.x.n,50)", "nPercentile(a.x.n, 50): 3 3 3 3 3 3"),
+        ("dashed(color(a.x.n,'red'))", "dashed(a.x.n, 5): 1 2 3 4 5 -"),
+    ]);
+}
+
+#[test]
+fn refusals_say_what_is_wrong() {
+    for (target, sentence) in [
+        (
+            "nothing(a.x.n)",
+            "unknown function 'nothing': GET /functions lists those that are known",
+        ),
+        (
+            "scale(a.x.n)",
+            "missing required parameter 'factor' for function 'scale'",
+        ),
+        (
+            "scale(2,a.x.n)",
+            "invalid 'seriesList' value specified for function 'scale' parameter 'seriesList': 2",
+        ),
+        (
+            "scale(a.x.n,2,3)",
+            "too many parameters specified for function 'scale'",
+        ),
+        (
+            "scale(a.x.n,factr=3)",
+            "missing required parameter 'factor' for function 'scale'",
+        ),
+        ("limit(a.x.n,1,n=2)", "function 'limit' has no parameter 'n'"),
+        (
+            "summarize(a.x.n,'soon')",
+            "invalid 'interval' value specified for function 'summarize' parameter 'intervalString': 'soon'",
+        ),
+        (
+            "summarize(a.x.n,'1s')",
+            "'1s' is shorter than the 60 seconds between the values: use a longer interval",
+        ),
+        (
+            "summarize(a.x.n,'0d')",
+            "'0d' is not an interval of at least a second, such as 5min, 1h or 7d",
+        ),
+        (
+            "movingSum(a.x.n,0)",
+            "'0' is not an interval of at least a second, such as 5min, 1h or 7d",
+        ),
+        (
+            "consolidateBy(a.x.n,'p95')",
+            "invalid 'string' value specified for function 'consolidateBy' parameter 'consolidationFunc': 'p95'",
+        ),
+        (
+            "divideSeries(a.x.n,a.*.n)",
+            "function 'divideSeries' wants exactly one series as its second argument: sum them, or use divideSeriesLists",
+        ),
+        (
+            "grep(a.x.n,'(')",
+            "'(' is not a regular expression, or too large a one; look-around and back-references in it are not taken",
+        ),
+        (
+            "seriesByTag('dc=eu')",
+            "seriesByTag takes conditions on the tag name only, one of which says what it is or begins with, such as 'name=shop.item.sold' or 'name=~shop'",
+        ),
+        (
+            "timeSlice(a.x.n,'soon')",
+            "'soon' is not a time, such as -1h, midnight or 20151117",
+        ),
+        (
+            "timeStack(timeStack(timeStack(a.x.n,'1d',0,100),'1h',0,100),'1min',0,100)",
+            "more than 10000 names, calls and values, times the windows that they are wanted in: ask for less in one request",
+        ),
+    ] {
+        assert_eq!(evaluated(target).unwrap_err(), sentence, "{target}");
+    }
+}
+
+/// What a target makes of counts that are summed to buckets as they are read, and after the functions.
+fn both_ways(
+    target: &str,
+    window: Window,
+    values_max: usize,
+    counts: &[(&str, Vec<(i64, u64)>)],
+    extent: Extent,
+) -> [Vec<Series>; 2] {
+    let targets = [parse(target).unwrap()];
+    assert!(commutes(&targets[0]), "{target}");
+    let plan = Plan::of(&targets, window, T).unwrap();
+    let pushed = buckets::readable_s(buckets::size_s(minutes(window), MINUTE_S, values_max));
+    [pushed, MINUTE_S].map(|bucket_s| {
+        let fetched = Fetched::of(&plan, bucket_s, counts, extent);
+        let mut list = Evaluation::new(&fetched, T, None)
+            .target(&targets[0], window)
+            .unwrap();
+        buckets::consolidate(&mut list, minutes(window), values_max);
+        list
+    })
+}
+
+proptest! {
+    #[test]
+    fn sums_are_the_same_before_and_after_functions_that_say_so(
+        rows in prop::collection::vec((0usize..3, 0i64..4_000, 1u64..1_000), 0..60),
+        target in prop::sample::select(&[
+            "*.*.n", "sumSeries(*.*.n)", "scale(*.*.n,-3)", "sortByTotal(*.*.n)", "groupByNode(*.*.n,0,'sum')",
+            "sumSeriesWithWildcards(*.*.n,1)", "highest(*.*.n,2,'sum')", "removeEmptySeries(a.*.n)", "a.*.n|aggregate('sum')|alias('x')",
+            "consolidateBy(a.x.n,'sum')", "fallbackSeries(none.x,a.*.n)", r#"aliasSub(group(a.x.n,constantLine(3)), "(^.*$)", "\1 A")"#,
+        ]),
+        (from, minutes) in (0i64..3_000, 1i64..4_000),
+        (complete, kept) in (0i64..4_000, 0i64..4),
+        values_max in 1usize..300,
+    ) {
+        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, Vec::new())).into();
+        for (name, minute, count) in rows {
+            counts[name].1.push((T + 60 * minute, count));
+        }
+        let extent = Extent {
+            complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
+            kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
+        };
+        let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
+        let [before, after] = both_ways(target, window, values_max, &counts, extent);
+        prop_assert_eq!(before, after);
+    }
+}
