@@ -4,7 +4,6 @@
 //! buckets of them: a way to know what is right that shares no code with ours.
 
 use super::compare::Point;
-use super::targets::Request;
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Consolidation {
@@ -15,25 +14,21 @@ pub(super) struct Consolidation {
 }
 
 impl Consolidation {
-    /// As the target says; by sum where it says nothing.
-    pub(super) fn of(request: &Request) -> Option<Self> {
-        let (_, points_max) = request
-            .parameters
-            .iter()
-            .find(|(name, _)| name == "maxDataPoints")?;
-        let function = request.target.split_once("consolidateBy(").and_then(|(_, rest)| {
+    /// As the target says; by `otherwise` where it says nothing.
+    pub(super) fn of(target: &str, otherwise: &str, points_max: usize) -> Self {
+        let function = target.split_once("consolidateBy(").and_then(|(_, rest)| {
             let (_, rest) = rest.rsplit_once(",\"")?;
             Some(rest.split_once('"')?.0.to_owned())
         });
-        let x_files_factor = request.target.strip_prefix("setXFilesFactor(").and_then(|rest| {
+        let x_files_factor = target.strip_prefix("setXFilesFactor(").and_then(|rest| {
             let (_, factor) = rest.trim_end_matches(')').rsplit_once(',')?;
             factor.parse().ok()
         });
-        Some(Self {
-            function: function.unwrap_or_else(|| "sum".to_owned()),
+        Self {
+            function: function.unwrap_or_else(|| otherwise.to_owned()),
             x_files_factor: x_files_factor.unwrap_or(0.0),
-            points_max: points_max.parse().unwrap(),
-        })
+            points_max,
+        }
     }
 
     /// Theirs in the buckets that begin at the times of ours, which have to be as long as each other and to hold all of theirs.
@@ -41,6 +36,9 @@ impl Consolidation {
         let times: Vec<i64> = ours.iter().map(|point| point.1).collect();
         if times.len() > self.points_max {
             return Err(format!("{} points of at most {}", times.len(), self.points_max));
+        }
+        if theirs.iter().map(|point| point.1).eq(times.iter().copied()) {
+            return Ok(theirs.to_vec());
         }
         let (Some(first), Some(their_first)) = (times.first(), theirs.first()) else {
             return Ok(theirs.to_vec());

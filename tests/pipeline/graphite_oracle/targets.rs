@@ -1,5 +1,6 @@
 //! What both render: tests/graphite/targets.txt, read.
 
+use super::consolidate::Consolidation;
 use super::data::Data;
 
 const TARGETS: &str = include_str!("../../graphite/targets.txt");
@@ -13,6 +14,18 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// How the values of theirs become ours, unless both are to do that as they do.
+    pub(super) fn consolidation(&self) -> Option<Consolidation> {
+        let value = |of: &str| {
+            self.parameters
+                .iter()
+                .find_map(|(name, value)| (name == of).then_some(value))
+        };
+        let points_max = value("maxDataPoints").filter(|_| value("both").is_none())?;
+        let by = value("by").map_or("sum", String::as_str);
+        Some(Consolidation::of(&self.target, by, points_max.parse().unwrap()))
+    }
+
     /// Whether its times mean something else a minute later.
     pub(super) fn is_relative(&self) -> bool {
         let times = self.parameters.iter().filter(|(name, _)| name != "target");
