@@ -23,6 +23,7 @@ mod completeness;
 mod counts_are_exact;
 mod disk_full;
 mod grafana;
+mod graphite;
 mod graphite_oracle;
 mod import_history;
 mod keeper_watches;

@@ -8,6 +8,7 @@
 //! one snapshot; [`evaluate`] applies the functions; [`output`] writes what is left.
 
 mod aggregate;
+mod arguments;
 mod buckets;
 mod catalogue;
 mod evaluate;

@@ -103,7 +103,7 @@ pub(super) const TABLE: &[Function] = &[
         ..naming(
             &["legendValue"],
             "The name, followed by what each function makes of the values.",
-            &[SERIES, required("valuesTypes", Kind::Text).many()],
+            &[SERIES, optional("valuesTypes", Kind::Text).many()],
             legend_value,
         )
     },

@@ -76,8 +76,9 @@ pub(super) const TABLE: &[Function] = &[
         &["multiplySeries"],
         "The product of all series.",
         |frame, args| {
+            let is_one = args.many().len() == 1;
             let list = args.all_series();
-            if list.len() == 1 {
+            if is_one && list.len() == 1 {
                 Ok(list)
             } else {
                 Ok(combined(&list, "multiply", frame.x_files_factor)?
@@ -182,12 +183,15 @@ pub(super) fn combined(
 }
 
 fn count(frame: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault> {
-    let list = args.all_series();
-    let Some(aligned) = Aligned::new(&list.iter().collect::<Vec<_>>())? else {
+    if args.many().is_empty() {
         let mut series = super::special::constant(frame, Number::ZERO);
         "0".clone_into(&mut series.name);
         "countSeries()".clone_into(&mut series.path);
         return Ok(vec![series]);
+    }
+    let list = args.all_series();
+    let Some(aligned) = Aligned::new(&list.iter().collect::<Vec<_>>())? else {
+        return Ok(list);
     };
     let values = aligned.rows(|row| Some(Number::of(row.len())));
     let mut series = Series::new(format!("countSeries({})", paths(&list)), aligned.grid(), values);

@@ -93,7 +93,7 @@ pub(super) const TABLE: &[Function] = &[
         },
     ),
     Function {
-        parameters: &[SERIES, required("intervalUnit", Kind::Interval)],
+        parameters: &[SERIES, required("intervalUnit", Kind::Text)],
         ..of_runs(
             &["integralByInterval"],
             "The sum of all values up to each, beginning anew every interval from the range's start. Buckets show the last of theirs.",

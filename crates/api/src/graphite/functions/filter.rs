@@ -31,7 +31,7 @@ const BOUND: &[Parameter] = &[SERIES, required("n", Kind::Float)];
 const COUNT: &[Parameter] = &[SERIES, required("n", Kind::Integer)];
 const RANKED: &[Parameter] = &[
     SERIES,
-    optional("n", Kind::Integer).or(Default::Number(1)),
+    required("n", Kind::Integer),
     optional("func", Kind::Aggregate).or(Default::Text("average")),
 ];
 const OPERATORS: &[&str] = &["!=", "<", "<=", "=", ">", ">="];

@@ -99,7 +99,7 @@ pub(super) const TABLE: &[Function] = &[
         parameters: &[
             SERIES,
             required("callback", Kind::AggregateOrSeries),
-            required("tags", Kind::NodeOrTag).many(),
+            required("tags", Kind::Tag).many(),
         ],
         ..grouping(
             &["groupByTags"],

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::shift::moving_windows;
+use super::shift::{moving_windows, window_length};
 use crate::graphite::Fault;
 use crate::graphite::aggregate::{Aggregate, average};
 use crate::graphite::function::{
@@ -127,7 +127,7 @@ fn windows(frame: &mut Frame, args: &Arguments, word: &str, factor_at: usize) ->
         series.renamed(format!("{tag}({},{shown})", series.name));
         let factor = factor.unwrap_or(series.x_files_factor);
         series.values = slid(&series.values, count, factor, aggregate)?;
-        series.start = series.end - series.step * i64::try_from(series.values.len()).unwrap_or(0);
+        series.start += window_length(args, series.step)?;
         made.push(series);
     }
     Ok(made)
@@ -240,7 +240,7 @@ fn exponential(frame: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault>
                 rounded(mean)
             }));
         }
-        series.start += series.step * i64::try_from(count).unwrap_or(0);
+        series.start += window_length(&args, series.step)?;
         series.values = values;
         made.push(series);
     }

@@ -43,6 +43,9 @@ fn as_percent(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> 
     let nodes = args.many().to_vec();
     let list = args.series();
     let totals = args.take(1);
+    if list.is_empty() {
+        return Ok(list);
+    }
     if !nodes.is_empty() {
         return by_nodes(list, totals, args.value(1), &nodes);
     }

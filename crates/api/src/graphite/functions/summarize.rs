@@ -36,7 +36,7 @@ pub(super) const TABLE: &[Function] = &[
             SERIES,
             required("intervalString", Kind::Interval),
             optional("func", Kind::Aggregate).or(Default::Text("sum")),
-            optional("alignTo", Kind::Any)
+            optional("alignTo", Kind::Text)
                 .one_of(&["years", "months", "weeks", "days", "hours", "minutes", "seconds"]),
         ],
         run: smart_summarize,

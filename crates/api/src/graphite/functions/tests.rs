@@ -1,15 +1,16 @@
 //! Each function on a few values, against what graphite-web makes of them.
 
+mod pushed;
+mod refusals;
+
 use model::Instant;
-use proptest::prelude::*;
 use store::Extent;
 
-use crate::graphite::buckets;
 use crate::graphite::evaluate::Evaluation;
 use crate::graphite::fetch::Fetched;
 use crate::graphite::function::Window;
 use crate::graphite::parse::parse;
-use crate::graphite::plan::{MINUTE_S, Plan, commutes, minutes};
+use crate::graphite::plan::{MINUTE_S, Plan};
 use crate::graphite::series::Series;
 
 /// A midnight.
@@ -104,6 +105,12 @@ fn combining() {
         ),
         ("countSeries(a.*.n)", "countSeries(a.*.n): 2 2 2 2 2 2"),
         ("countSeries()", "0: 0 0 0"),
+        ("countSeries(none.x)", ""),
+        (
+            "multiplySeries(a.x.n,none.x)",
+            "multiplySeries(a.x.n): 1 2 3 4 5 -",
+        ),
+        ("asPercent(none.x,a.x.n,0)", ""),
         ("fallbackSeries(none.x,constantLine(0))", "0.0: 0 0 0"),
         ("aggregate(a.*.n,'max')", "maxSeries(a.*.n): 10 2 30 4 50 -"),
         (
@@ -114,6 +121,12 @@ fn combining() {
             "percentileOfSeries(a.*.n,50)",
             "percentileOfSeries(a.*.n,50): 10 2 30 4 50 -",
         ),
+    ]);
+}
+
+#[test]
+fn pairs_and_conditions() {
+    expect(&[
         (
             "divideSeries(a.y.n,a.x.n)",
             "divideSeries(a.y.n,a.x.n): 10 0 10 0 10 -",
@@ -444,122 +457,4 @@ fn naming() {
         ("nPercentile(a.x.n,50)", "nPercentile(a.x.n, 50): 3 3 3 3 3 3"),
         ("dashed(color(a.x.n,'red'))", "dashed(a.x.n, 5): 1 2 3 4 5 -"),
     ]);
-}
-
-#[test]
-fn refusals_say_what_is_wrong() {
-    for (target, sentence) in [
-        (
-            "nothing(a.x.n)",
-            "unknown function 'nothing': GET /functions lists those that are known",
-        ),
-        (
-            "scale(a.x.n)",
-            "missing required parameter 'factor' for function 'scale'",
-        ),
-        (
-            "scale(2,a.x.n)",
-            "invalid 'seriesList' value specified for function 'scale' parameter 'seriesList': 2",
-        ),
-        (
-            "scale(a.x.n,2,3)",
-            "too many parameters specified for function 'scale'",
-        ),
-        (
-            "scale(a.x.n,factr=3)",
-            "missing required parameter 'factor' for function 'scale'",
-        ),
-        ("limit(a.x.n,1,n=2)", "function 'limit' has no parameter 'n'"),
-        (
-            "summarize(a.x.n,'soon')",
-            "invalid 'interval' value specified for function 'summarize' parameter 'intervalString': 'soon'",
-        ),
-        (
-            "summarize(a.x.n,'1s')",
-            "'1s' is shorter than the 60 seconds between the values: use a longer interval",
-        ),
-        (
-            "summarize(a.x.n,'0d')",
-            "'0d' is not an interval of at least a second, such as 5min, 1h or 7d",
-        ),
-        (
-            "movingSum(a.x.n,0)",
-            "'0' is not an interval of at least a second, such as 5min, 1h or 7d",
-        ),
-        (
-            "consolidateBy(a.x.n,'p95')",
-            "invalid 'string' value specified for function 'consolidateBy' parameter 'consolidationFunc': 'p95'",
-        ),
-        (
-            "divideSeries(a.x.n,a.*.n)",
-            "function 'divideSeries' wants exactly one series as its second argument: sum them, or use divideSeriesLists",
-        ),
-        (
-            "grep(a.x.n,'(')",
-            "'(' is not a regular expression, or too large a one; look-around and back-references in it are not taken",
-        ),
-        (
-            "seriesByTag('dc=eu')",
-            "seriesByTag takes conditions on the tag name only, one of which says what it is or begins with, such as 'name=shop.item.sold' or 'name=~shop'",
-        ),
-        (
-            "timeSlice(a.x.n,'soon')",
-            "'soon' is not a time, such as -1h, midnight or 20151117",
-        ),
-        (
-            "timeStack(timeStack(timeStack(a.x.n,'1d',0,100),'1h',0,100),'1min',0,100)",
-            "more than 10000 names, calls and values, times the windows that they are wanted in: ask for less in one request",
-        ),
-    ] {
-        assert_eq!(evaluated(target).unwrap_err(), sentence, "{target}");
-    }
-}
-
-/// What a target makes of counts that are summed to buckets as they are read, and after the functions.
-fn both_ways(
-    target: &str,
-    window: Window,
-    values_max: usize,
-    counts: &[(&str, Vec<(i64, u64)>)],
-    extent: Extent,
-) -> [Vec<Series>; 2] {
-    let targets = [parse(target).unwrap()];
-    assert!(commutes(&targets[0]), "{target}");
-    let plan = Plan::of(&targets, window, T).unwrap();
-    let pushed = buckets::readable_s(buckets::size_s(minutes(window), MINUTE_S, values_max));
-    [pushed, MINUTE_S].map(|bucket_s| {
-        let fetched = Fetched::of(&plan, bucket_s, counts, extent);
-        let mut list = Evaluation::new(&fetched, T, None)
-            .target(&targets[0], window)
-            .unwrap();
-        buckets::consolidate(&mut list, minutes(window), values_max);
-        list
-    })
-}
-
-proptest! {
-    #[test]
-    fn sums_are_the_same_before_and_after_functions_that_say_so(
-        rows in prop::collection::vec((0usize..3, 0i64..4_000, 1u64..1_000), 0..60),
-        target in prop::sample::select(&[
-            "*.*.n", "sumSeries(*.*.n)", "scale(*.*.n,-3)", "sortByTotal(*.*.n)", "groupByNode(*.*.n,0,'sum')",
-            "sumSeriesWithWildcards(*.*.n,1)", "highest(*.*.n,2,'sum')", "removeEmptySeries(a.*.n)", "a.*.n|aggregate('sum')|alias('x')",
-            "consolidateBy(a.x.n,'sum')", "fallbackSeries(none.x,a.*.n)", r#"aliasSub(group(a.x.n,constantLine(3)), "(^.*$)", "\1 A")"#,
-        ]),
-        (from, minutes) in (0i64..3_000, 1i64..4_000),
-        (complete, kept) in (0i64..4_000, 0i64..4),
-        values_max in 1usize..300,
-    ) {
-        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, Vec::new())).into();
-        for (name, minute, count) in rows {
-            counts[name].1.push((T + 60 * minute, count));
-        }
-        let extent = Extent {
-            complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
-            kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
-        };
-        let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
-        let [before, after] = both_ways(target, window, values_max, &counts, extent);
-        prop_assert_eq!(before, after);
-    }
 }

@@ -82,7 +82,7 @@ pub(super) const TABLE: &[Function] = &[
     Function {
         parameters: &[SERIES, optional("base", Kind::Integer).or(Default::Number(10))],
         ..of_values(
-            &["log", "logarithm"],
+            &["log"],
             "The logarithm of every value; nothing for 0 and less.",
             logarithm,
         )

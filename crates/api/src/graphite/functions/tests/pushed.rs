@@ -1,0 +1,63 @@
+//! Counts that are summed to buckets as they are read give what buckets of the functions' values give.
+
+use model::Instant;
+use proptest::prelude::*;
+use store::Extent;
+
+use super::T;
+use crate::graphite::buckets;
+use crate::graphite::evaluate::Evaluation;
+use crate::graphite::fetch::Fetched;
+use crate::graphite::function::Window;
+use crate::graphite::parse::parse;
+use crate::graphite::plan::{MINUTE_S, Plan, commutes, minutes};
+use crate::graphite::series::Series;
+
+/// What a target makes of counts that are summed to buckets as they are read, and after the functions.
+fn both_ways(
+    target: &str,
+    window: Window,
+    values_max: usize,
+    counts: &[(&str, Vec<(i64, u64)>)],
+    extent: Extent,
+) -> [Vec<Series>; 2] {
+    let targets = [parse(target).unwrap()];
+    assert!(commutes(&targets[0]), "{target}");
+    let plan = Plan::of(&targets, window, T).unwrap();
+    let pushed = buckets::readable_s(buckets::size_s(minutes(window), MINUTE_S, values_max));
+    [pushed, MINUTE_S].map(|bucket_s| {
+        let fetched = Fetched::of(&plan, bucket_s, counts, extent);
+        let mut list = Evaluation::new(&fetched, T, None)
+            .target(&targets[0], window)
+            .unwrap();
+        buckets::consolidate(&mut list, minutes(window), values_max);
+        list
+    })
+}
+
+proptest! {
+    #[test]
+    fn sums_are_the_same_before_and_after_functions_that_say_so(
+        rows in prop::collection::vec((0usize..3, 0i64..4_000, 1u64..1_000), 0..60),
+        target in prop::sample::select(&[
+            "*.*.n", "sumSeries(*.*.n)", "scale(*.*.n,-3)", "sortByTotal(*.*.n)", "groupByNode(*.*.n,0,'sum')",
+            "sumSeriesWithWildcards(*.*.n,1)", "highest(*.*.n,2,'sum')", "removeEmptySeries(a.*.n)", "a.*.n|aggregate('sum')|alias('x')",
+            "consolidateBy(a.x.n,'sum')", "fallbackSeries(none.x,a.*.n)", r#"aliasSub(group(a.x.n,constantLine(3)), "(^.*$)", "\1 A")"#,
+        ]),
+        (from, minutes) in (0i64..3_000, 1i64..4_000),
+        (complete, kept) in (0i64..4_000, 0i64..4),
+        values_max in 1usize..300,
+    ) {
+        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, Vec::new())).into();
+        for (name, minute, count) in rows {
+            counts[name].1.push((T + 60 * minute, count));
+        }
+        let extent = Extent {
+            complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
+            kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
+        };
+        let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
+        let [before, after] = both_ways(target, window, values_max, &counts, extent);
+        prop_assert_eq!(before, after);
+    }
+}
