@@ -27,6 +27,7 @@ const CALLS_MIN: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn renders_as_graphite_web_does() {
+    oracle::expect_installed();
     let rig = Rig::start(one_region()).await;
     let data = Data::before(now_unix());
     data.send(&rig).await;

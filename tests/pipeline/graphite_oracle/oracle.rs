@@ -26,12 +26,15 @@ pub(super) struct Oracle {
     pub(super) functions: BTreeMap<String, Value>,
 }
 
-/// Whisper files with every minute known until `until`, and what graphite-web renders from them.
-pub(super) async fn ask(data: &Data, until: i64, renders: &[Vec<(String, String)>]) -> Oracle {
+pub(super) fn expect_installed() {
     assert!(
         Path::new(GRAPHITE_PROGRAM).exists(),
         "{GRAPHITE_PROGRAM} is missing: install Debian's package graphite-web, as tests/run does"
     );
+}
+
+/// Whisper files with every minute known until `until`, and what graphite-web renders from them.
+pub(super) async fn ask(data: &Data, until: i64, renders: &[Vec<(String, String)>]) -> Oracle {
     let directory = tempfile::tempdir().unwrap();
     let asked = json!({
         "directory": directory.path(),
