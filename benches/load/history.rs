@@ -4,6 +4,7 @@ pub(crate) mod fill;
 pub(crate) mod ingest;
 pub(crate) mod packing;
 pub(crate) mod reads;
+pub(crate) mod renders;
 pub(crate) mod storage;
 mod victoria;
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
-//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- reads`, `-- ingest` and `-- packing` are
+//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- reads`, `-- renders`, `-- ingest` and `-- packing` are
 //! about years of counts at the centre. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
 //! times never do, since machines differ: they are shown beside references from the same run.
 
@@ -46,6 +46,8 @@ enum Command {
     Storage(history::storage::Storage),
     /// Measure how soon series of up to a year are there
     Reads(history::reads::Reads),
+    /// Measure how soon Grafana has its graphs
+    Renders(history::renders::Renders),
     /// Compare ingest into an empty centre with ingest into one that holds a year
     Ingest(history::ingest::Ingest),
     /// Measure how fast closed days are packed, and what replication feels of it
@@ -74,6 +76,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Cut(cut) => cut.run().await,
             Command::Storage(storage) => storage.run().await,
             Command::Reads(reads) => reads.run().await,
+            Command::Renders(renders) => renders.run().await,
             Command::Ingest(ingest) => ingest.run().await,
             Command::Packing(packing) => packing.run().await,
         }

@@ -207,7 +207,7 @@ impl Reads {
 }
 
 /// The api alone: a keeper would pack the rows.
-async fn start_api(pipeline: &Pipeline, client: &reqwest::Client) -> Result<(Child, String)> {
+pub(super) async fn start_api(pipeline: &Pipeline, client: &reqwest::Client) -> Result<(Child, String)> {
     let socket = &pipeline.description.central.socket;
     let dir = socket
         .parent()
@@ -346,7 +346,7 @@ impl Bench {
     }
 }
 
-fn shown(durations: &Durations) -> String {
+pub(super) fn shown(durations: &Durations) -> String {
     let plain = |quantile| {
         ms(durations.quantile(quantile))
             .trim_end_matches(" ms")

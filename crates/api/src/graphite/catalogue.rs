@@ -122,6 +122,7 @@ fn parameter(parameter: &Parameter) -> Document {
 fn default_as_json(default: Default) -> Document {
     match default {
         Default::Number(number) => json!(number),
+        Default::Implied => json!(0),
         Default::Tenth => json!(0.1),
         Default::Infinity => json!("inf"),
         Default::Text(text) => json!(text),

@@ -92,7 +92,8 @@ impl<'a> Evaluation<'a> {
         if self.begun.elapsed() > WORK_LIMIT {
             return Err(Fault::TooMuchWork);
         }
-        let outcome = (function.run)(&mut frame, arguments)?;
+        let mut outcome = (function.run)(&mut frame, arguments)?;
+        outcome.iter_mut().for_each(Series::shorten);
         self.x_files_factor = frame.x_files_factor;
         Ok(outcome)
     }

@@ -17,6 +17,9 @@ use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SER
 
 const DAY_S: i64 = 86_400;
 
+/// A series' name and tags take the room of so many values.
+const VALUES_PER_SERIES: usize = 32;
+
 /// A value on its way through the functions takes the room of two sums.
 const ROOM_PER_VALUE: usize = 2;
 
@@ -283,7 +286,10 @@ fn wanted(plan: &Plan, fetched: &mut Fetched) -> Result<BTreeMap<Span, Vec<Event
                 return Err(Refusal::TooManyPointsPerSeries);
             }
             let names = fetched.matched.get(path).map(Vec::as_slice).unwrap_or_default();
-            let made = names.len().saturating_mul(span.len()).saturating_mul(*visits);
+            let made = names
+                .len()
+                .saturating_mul(span.len() + VALUES_PER_SERIES)
+                .saturating_mul(*visits);
             values = values.saturating_add(made);
             for name in names {
                 spans.entry(name.id).or_default().insert(span);

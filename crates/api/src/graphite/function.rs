@@ -138,6 +138,8 @@ impl Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Default {
     Number(i64),
+    /// 0, where the function wants to know that none was given.
+    Implied,
     Tenth,
     Infinity,
     Text(&'static str),
@@ -148,6 +150,7 @@ impl Default {
     pub(super) fn value(self) -> Value {
         match self {
             Self::Number(number) => Value::Number(Number::Exact(i128::from(number))),
+            Self::Implied => Value::None,
             Self::Tenth => Value::Number(Number::Real(0.1)),
             Self::Infinity => Value::Number(Number::Real(f64::INFINITY)),
             Self::Text(text) => Value::Text(text.to_owned()),

@@ -5,10 +5,12 @@ mod combine;
 mod derive;
 mod filter;
 mod groups;
+mod holt_winters;
 mod moving;
 mod nulls;
 mod pairs;
 mod percent;
+mod reduce;
 mod shift;
 mod sort;
 mod special;
@@ -26,10 +28,12 @@ pub(super) const TABLES: &[&[Function]] = &[
     derive::TABLE,
     filter::TABLE,
     groups::TABLE,
+    holt_winters::TABLE,
     moving::TABLE,
     nulls::TABLE,
     pairs::TABLE,
     percent::TABLE,
+    reduce::TABLE,
     shift::TABLE,
     sort::TABLE,
     special::TABLE,

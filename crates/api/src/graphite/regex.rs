@@ -3,13 +3,11 @@
 use regex::{Regex, RegexBuilder};
 
 use super::Fault;
+use super::series::shortened;
 
 /// Bytes of a compiled expression: ten times those of a long one, as `\w` knows the letters of all languages. Matching takes time in
 /// proportion to it and to the name.
 const COMPILED_BYTES_MAX: usize = 500_000;
-
-/// Bytes of a name that a replacement made: replacing again and again can make it ever longer.
-const NAME_BYTES_MAX: usize = 10_000;
 
 pub(super) struct Pattern(Regex);
 
@@ -33,15 +31,7 @@ impl Pattern {
 
     /// `name` with each match replaced; `replacement` refers to groups as `\1` or `\g<name>`.
     pub(super) fn replaced(&self, name: &str, replacement: &str) -> String {
-        let mut name = self.0.replace_all(name, as_template(replacement)).into_owned();
-        if name.len() > NAME_BYTES_MAX {
-            let cut = (0..=NAME_BYTES_MAX)
-                .rev()
-                .find(|at| name.is_char_boundary(*at))
-                .unwrap_or(0);
-            name.truncate(cut);
-        }
-        name
+        shortened(self.0.replace_all(name, as_template(replacement)).into_owned())
     }
 }
 
@@ -106,7 +96,7 @@ mod tests {
             assert!(matches!(Pattern::new(pattern), Err(Fault::Regex(_))), "{pattern}");
         }
         let longer = replaced(".", &"x".repeat(200), &"a".repeat(200));
-        assert_eq!(longer.len(), NAME_BYTES_MAX);
+        assert!(longer.len() < 2_100);
     }
 
     proptest! {

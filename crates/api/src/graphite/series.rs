@@ -42,6 +42,13 @@ impl Series {
         }
     }
 
+    /// Keeps its name and path from growing with every function around it.
+    pub(super) fn shorten(&mut self) {
+        for name in [&mut self.name, &mut self.path] {
+            *name = shortened(std::mem::take(name));
+        }
+    }
+
     /// Renames, and lets what is made of it be named after the new name.
     pub(super) fn renamed(&mut self, name: String) {
         self.path.clone_from(&name);
@@ -64,14 +71,37 @@ impl Series {
     }
 }
 
-/// The paths of `list`, each once, in order.
+/// Bytes of a series' name or path: ten names of events. Names of what is made of several series hold all of theirs, again and again.
+pub(super) const NAME_BYTES_MAX: usize = 2_000;
+
+/// How much of a name that is too long is its end, which tells whose query it is.
+const NAME_END_BYTES: usize = 100;
+
+/// `name`, or its beginning and its end.
+pub(super) fn shortened(name: String) -> String {
+    if name.len() <= NAME_BYTES_MAX {
+        return name;
+    }
+    let head = name.floor_char_boundary(NAME_BYTES_MAX - NAME_END_BYTES);
+    let tail = name.ceil_char_boundary(name.len() - NAME_END_BYTES);
+    format!("{}…{}", &name[..head], &name[tail..])
+}
+
+/// The paths of `list`, each once, in order; no longer than a name may be.
 pub(super) fn paths<'a>(list: impl IntoIterator<Item = &'a Series>) -> String {
     let mut seen = std::collections::BTreeSet::new();
     let paths = list.into_iter().map(|series| series.path.as_str());
-    paths
-        .filter(|path| seen.insert(*path))
-        .collect::<Vec<_>>()
-        .join(",")
+    let mut joined = String::new();
+    for path in paths.filter(|path| seen.insert(*path)) {
+        if !joined.is_empty() {
+            joined.push(',');
+        }
+        joined.push_str(path);
+        if joined.len() > NAME_BYTES_MAX {
+            break;
+        }
+    }
+    shortened(joined)
 }
 
 /// Several series on the smallest step that all of theirs divide, as Graphite's `normalize`: each from its own first value.
@@ -184,6 +214,13 @@ mod tests {
         assert_eq!(aligned.grid(), (0, 240, 120));
         let sums = aligned.rows(|row| Aggregate::Sum.of(row));
         assert_eq!(sums, [Some(Number::Exact(13)), Some(Number::Exact(27))]);
+    }
+
+    #[test]
+    fn long_names_keep_their_beginning_and_end() {
+        let short = shortened(format!("sum({}) A", "é,".repeat(2_000)));
+        assert!(short.len() <= NAME_BYTES_MAX + 3 && short.starts_with("sum(é") && short.ends_with(",) A"));
+        assert!(short.contains('…'));
     }
 
     #[test]

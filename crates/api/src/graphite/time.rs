@@ -9,6 +9,9 @@ const DAY_S: i64 = 86_400;
 /// Furthest from now that a time or an interval may be: three centuries, so that sums of a few never overflow.
 const SECONDS_MAX: i64 = 10_000_000_000;
 
+/// Bytes of an interval: every unit once, with room to spare. Names and tags of series repeat it.
+const INTERVAL_BYTES_MAX: usize = 100;
+
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
 ];
@@ -166,7 +169,7 @@ pub(super) fn interval(text: &str) -> Option<i64> {
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
     let mut seconds = 0i64;
-    if rest.is_empty() {
+    if rest.is_empty() || rest.len() > INTERVAL_BYTES_MAX {
         return None;
     }
     while !rest.is_empty() {

@@ -8,7 +8,7 @@ use crate::graphite::function::{
 };
 use crate::graphite::number::Number;
 use crate::graphite::regex::Pattern;
-use crate::graphite::series::Series;
+use crate::graphite::series::{NAME_BYTES_MAX, Series};
 
 const fn naming(
     name: &'static [&'static str],
@@ -142,6 +142,9 @@ fn legend_value(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault
     let mut list = args.series();
     for series in &mut list {
         for word in &words {
+            if series.name.len() > NAME_BYTES_MAX {
+                break;
+            }
             let value = match Aggregate::named(word) {
                 Some(aggregate) => aggregate
                     .of(&series.values)

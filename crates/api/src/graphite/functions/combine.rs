@@ -88,6 +88,12 @@ pub(super) const TABLE: &[Function] = &[
         },
         Commutes::Never,
     ),
+    of_rows(
+        &["powSeries"],
+        "The first series to the power of the second, and so on.",
+        pow_series,
+        Commutes::Never,
+    ),
     Function {
         parameters: &[optional("seriesLists", Kind::SeriesList).many()],
         ..of_rows(
@@ -176,7 +182,7 @@ pub(super) fn combined(
     }
     series.tag("aggregatedBy", word);
     series.x_files_factor = factor;
-    if matches!(aggregate, Aggregate::Count) {
+    if matches!(aggregate, Aggregate::Count | Aggregate::Stddev) {
         series.consolidation = Aggregate::Average;
     }
     Ok(Some(series))
@@ -195,6 +201,18 @@ fn count(frame: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault> {
     };
     let values = aligned.rows(|row| Some(Number::of(row.len())));
     let mut series = Series::new(format!("countSeries({})", paths(&list)), aligned.grid(), values);
+    series.consolidation = Aggregate::Average;
+    Ok(vec![series])
+}
+
+fn pow_series(_: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault> {
+    let list = args.all_series();
+    let Some(aligned) = Aligned::new(&list.iter().collect::<Vec<_>>())? else {
+        return Ok(list);
+    };
+    let names: Vec<&str> = list.iter().map(|series| series.name.as_str()).collect();
+    let values = aligned.rows(|row| row.iter().copied().reduce(|a, b| a?.power(b?)).flatten());
+    let mut series = Series::new(format!("powSeries({})", names.join(",")), aligned.grid(), values);
     series.consolidation = Aggregate::Average;
     Ok(vec![series])
 }

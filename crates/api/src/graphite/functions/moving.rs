@@ -128,6 +128,10 @@ fn windows(frame: &mut Frame, args: &Arguments, word: &str, factor_at: usize) ->
         let factor = factor.unwrap_or(series.x_files_factor);
         series.values = slid(&series.values, count, factor, aggregate)?;
         series.start += window_length(args, series.step)?;
+        if aggregate == Aggregate::Sum {
+            // Each count is in as many of its values as the window is long.
+            series.consolidation = Aggregate::Average;
+        }
         made.push(series);
     }
     Ok(made)
@@ -275,6 +279,7 @@ fn deviation(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
             made.push(deviation.filter(|_| is_wanted && variance >= 0.0));
         }
         series.values = made;
+        series.consolidation = Aggregate::Average;
     }
     Ok(list)
 }

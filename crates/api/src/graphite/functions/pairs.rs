@@ -8,7 +8,7 @@ use crate::graphite::function::{
     Arguments, Commutes, Frame, Function, Kind, Parameter, SERIES, Value, optional, required,
 };
 use crate::graphite::number::Point;
-use crate::graphite::series::{Aligned, Series};
+use crate::graphite::series::{Aligned, Series, shortened};
 
 const PAIRS: &[Parameter] = &[
     required("seriesListFirstPos", Kind::SeriesList),
@@ -228,5 +228,5 @@ fn weighted_average(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series
 
 fn sorted_paths(list: &[Series]) -> String {
     let paths: std::collections::BTreeSet<&str> = list.iter().map(|series| series.path.as_str()).collect();
-    paths.into_iter().collect::<Vec<_>>().join(",")
+    shortened(paths.into_iter().collect::<Vec<_>>().join(","))
 }

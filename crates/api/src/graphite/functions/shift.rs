@@ -117,9 +117,6 @@ fn time_shift(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fau
             series.end - series.start + present.start
         };
         series.start = present.start;
-        // What lies after the present's end is not drawn.
-        let count = usize::try_from((series.end - series.start) / series.step).unwrap_or(usize::MAX);
-        series.values.truncate(count);
     }
     Ok(list)
 }

@@ -176,6 +176,18 @@ fn grouping() {
             "a.n: 2 2 2 2 2 -; b.n: 1 1 1 1 1 1",
         ),
         (
+            "map(*.*.n,1)|aliasByNode(0,1)|limit(2)",
+            "a.x: 1 2 3 4 5 -; b.x: 0 0 0 0 0 7",
+        ),
+        (
+            "reduceSeries(mapSeries(*.*.n,0),'divideSeries',1,'y','x')",
+            "a.reduce.divideSeries: 10 0 10 0 10 -",
+        ),
+        (
+            "powSeries(scale(a.x.n,0),a.x.n)",
+            "powSeries(scale(a.x.n,0),a.x.n): 0 0 0 0 0 -",
+        ),
+        (
             "groupByTags(a.*.n,'sum','name')",
             "a.x.n: 1 2 3 4 5 -; a.y.n: 10 0 30 0 50 -",
         ),
@@ -336,6 +348,18 @@ fn windows_before_each_value() {
 #[test]
 fn other_times() {
     expect(&[
+        (
+            "round(holtWintersForecast(a.x.n,'10min','5min'),3)",
+            "round(holtWintersForecast(a.x.n),3): 0.0 0.1 0.291 0.564 0.911 1.414",
+        ),
+        (
+            "round(holtWintersConfidenceBands(a.x.n,2,'10min','5min'),3)|limit(1)",
+            "round(holtWintersConfidenceLower(a.x.n),3): -0.2 -0.28 -0.25 -0.123 0.093 1.414",
+        ),
+        (
+            "round(holtWintersAberration(a.x.n,2,'10min','5min'),3)",
+            "round(holtWintersAberration(a.x.n),3): 0.8 1.52 2.167 2.749 3.271 0",
+        ),
         (
             "timeShift(a.x.n,'1h')",
             "timeShift(a.x.n, \"-1h\"): 100 0 0 0 0 0",

@@ -79,6 +79,21 @@ pub(super) const TABLE: &[Function] = &[
             Some(Number::Real(value.real().exp()))
         })))
     }),
+    of_values(&["sigmoid"], "Every value pressed between 0 and 1.", |_, args| {
+        Ok(of_shares(named_only(args, "sigmoid", |value| {
+            Number::ONE.over(Number::Real(1.0 + (-value.real()).exp()))
+        })))
+    }),
+    of_values(
+        &["logit"],
+        "The logarithm of the odds of every value between 0 and 1.",
+        |_, args| {
+            Ok(of_shares(named_only(args, "logit", |value| {
+                let logit = (value.real() / (1.0 - value.real())).ln();
+                logit.is_finite().then_some(Number::Real(logit))
+            })))
+        },
+    ),
     Function {
         parameters: &[SERIES, optional("base", Kind::Integer).or(Default::Number(10))],
         ..of_values(
@@ -88,7 +103,7 @@ pub(super) const TABLE: &[Function] = &[
         )
     },
     Function {
-        parameters: &[SERIES, optional("precision", Kind::Integer)],
+        parameters: &[SERIES, optional("precision", Kind::Integer).or(Default::Implied)],
         ..of_values(
             &["round"],
             "Every value rounded to so many decimal places.",
@@ -150,11 +165,20 @@ fn with_factor(
 fn named_only(mut args: Arguments, word: &str, change: fn(Number) -> Point) -> Vec<Series> {
     let mut list = args.series();
     for series in &mut list {
-        series.tag(word, if word == "exp" { "e" } else { "1" });
+        series.tag(word, tag_of(word));
         series.renamed(format!("{word}({})", series.name));
         series.map(change);
     }
     list
+}
+
+/// As Graphite tags them.
+fn tag_of(word: &str) -> &str {
+    match word {
+        "exp" => "e",
+        "sigmoid" | "logit" => word,
+        _ => "1",
+    }
 }
 
 /// What no longer adds up is averaged where it is consolidated.
