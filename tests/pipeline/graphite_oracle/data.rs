@@ -24,6 +24,8 @@ const EVENTS_PER_REQUEST_MAX: usize = 10_000;
 pub(super) struct Data {
     /// The first minute with counts of today's.
     pub(super) first: i64,
+    /// What came before is complete, and no target asks for more.
+    pub(super) known_until: i64,
     pub(super) counts: BTreeMap<&'static str, BTreeMap<i64, u64>>,
 }
 
@@ -34,6 +36,7 @@ impl Data {
         let midnight = (now - HOUR_S).div_euclid(DAY_S) * DAY_S;
         let mut data = Self {
             first: midnight - 150 * MINUTE_S,
+            known_until: now.div_euclid(MINUTE_S) * MINUTE_S,
             counts: BTreeMap::new(),
         };
         for days_ago in [0, 1, 7] {

@@ -44,6 +44,33 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
+        what: "`legendValue`",
+        theirs: "`(last: 42.0)`",
+        ours: "`(last: 42)`: whole counts stay whole",
+        shown_by: &[
+            r#"legendValue(shop.item.sold,"last")"#,
+            r#"legendValue(shop.cart.*,"avg","max","total")"#,
+        ],
+    },
+    Difference {
+        what: "a line of three values, as `aggregateLine` gives, in a moving window",
+        theirs: "no series, or fewer values",
+        ours: "a window of its values",
+        shown_by: &[
+            r#"movingMax(aggregateLine(shop.cart.*,"max"),3)"#,
+            r#"movingMedian(aggregateLine(shop.item.*,"min"),"5min")"#,
+        ],
+    },
+    Difference {
+        what: "`mapSeries` outside `reduceSeries`; `reduceSeries` of a group that lacks one of its parts",
+        theirs: "500",
+        ours: "its series; the group left out",
+        shown_by: &[
+            "mapSeries(hosts.*.*,1)",
+            r#"reduceSeries(mapSeries(group(hosts.*.errors,hosts.a.requests),1),"divideSeries",2,"errors","requests")"#,
+        ],
+    },
+    Difference {
         what: "series as a keyword argument, `seriesList=…`",
         theirs: "no series",
         ours: "as without the keyword",
@@ -77,31 +104,20 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ours: "400",
         shown_by: &["shop.item.sold @ from=<3600> until=<0>"],
     },
+    Difference {
+        what: "a fraction of a second in `from` or `until`",
+        theirs: "400",
+        ours: "left out",
+        shown_by: &["shop.item.sold @ from=<0>.5"],
+    },
 ];
 
 /// Functions of graphite-web that ours has not, with the reason.
 pub(super) const NOT_TAKEN: &[(&str, &[&str])] = &[
     (
-        "a forecast by seasons takes weeks of every name; `timeShift` compares with them",
-        &[
-            "holtWintersAberration",
-            "holtWintersConfidenceArea",
-            "holtWintersConfidenceBands",
-            "holtWintersForecast",
-        ],
-    ),
-    (
-        "they make targets out of the names they find; `groupByNodes`, `asPercent` with nodes and `divideSeriesLists` do what \
-         they are mostly used for",
-        &[
-            "aliasQuery",
-            "applyByNode",
-            "map",
-            "mapSeries",
-            "reduce",
-            "reduceSeries",
-            "useSeriesAbove",
-        ],
+        "which names they read depends on what was read before, but a request reads one moment, and is refused beforehand where that \
+         would be too much; `groupByNodes`, `reduceSeries` and `asPercent` with nodes do what they are mostly used for",
+        &["aliasQuery", "applyByNode", "useSeriesAbove"],
     ),
     (
         "no counts go in: they draw test patterns, or the time",
@@ -117,9 +133,15 @@ pub(super) const NOT_TAKEN: &[(&str, &[&str])] = &[
     ),
     (
         "they say how graphite-web's own pictures are drawn, or mark instants in them: Grafana has settings and annotations for that",
-        &["areaBetween", "cactiStyle", "events", "stacked", "verticalLine"],
+        &[
+            "areaBetween",
+            "cactiStyle",
+            "events",
+            "holtWintersConfidenceArea",
+            "stacked",
+            "verticalLine",
+        ],
     ),
-    ("nothing of counts needs them", &["logit", "powSeries", "sigmoid"]),
 ];
 
 /// The README's tables of differences.

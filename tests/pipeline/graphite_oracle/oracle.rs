@@ -33,14 +33,14 @@ pub(super) fn expect_installed() {
     );
 }
 
-/// Whisper files with every minute known until `until`, and what graphite-web renders from them.
-pub(super) async fn ask(data: &Data, until: i64, renders: &[Vec<(String, String)>]) -> Oracle {
+/// Whisper files with all that is known, and what graphite-web renders from them.
+pub(super) async fn ask(data: &Data, renders: &[Vec<(String, String)>]) -> Oracle {
     let directory = tempfile::tempdir().unwrap();
     let asked = json!({
         "directory": directory.path(),
         "series": data.counts,
         "zero_from": data.first - KNOWN_DAYS * 1_440 * MINUTE_S,
-        "zero_until": until,
+        "zero_until": data.known_until,
         "renders": renders,
     });
     let mut child = Command::new(PYTHON)
