@@ -14,7 +14,7 @@ const MINUTES: i64 = 180;
 /// The smallest integer that a float cannot hold.
 const NO_FLOAT: u64 = 9_007_199_254_740_993;
 
-/// What Grafana's query editor posts for a panel with two queries of the three hours from `T`: as recorded, but for the times.
+/// What Grafana posts for a panel with two queries of the three hours from `T`.
 const PANEL: &str = "target=aliasSub(graph.shop.*%2C%20%22(%5E.*%24)%22%2C%20%22%5C1%20A%22)\
                      &target=aliasSub(sumSeries(graph.*.sold)%7Cscale(2)%2C%20%22(%5E.*%24)%22%2C%20%22%5C1%20B%22)\
                      &from=1763787599&until=1763798399&format=json&maxDataPoints=1904";
@@ -134,6 +134,16 @@ async fn what_grafana_asks_is_answered_from_the_counts() {
         .map(|p| p[1].as_i64().unwrap())
         .collect();
     assert_eq!(starts, [T, T + 3_600, T + 7_200], "{hours}");
+    // Days that are packed come as their sums, the day that the range ends in by its minutes.
+    let (from, until) = (T - 40 * 86_400, T + 59 * 60);
+    let form = format!("target=graph.shop.sold&from={from}&until={until}&maxDataPoints=25");
+    let days = render(&rig, &form).await.json;
+    let known = values(&days[0]);
+    assert_eq!(
+        known.iter().filter_map(Value::as_u64).sum::<u64>(),
+        60 * 61 / 2,
+        "{days}"
+    );
     let most = render_all(&rig, "consolidateBy(graph.shop.sold,'max')", 3).await;
     assert_eq!(values(&most[0]), [json!(60), json!(120), json!(180)]);
 

@@ -312,3 +312,73 @@ fn wanted(plan: &Plan, fetched: &mut Fetched) -> Result<BTreeMap<Span, Vec<Event
     }
     Ok(wanted)
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Instant;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::buckets::shown;
+
+    /// A midnight.
+    const T: i64 = 1_763_769_600;
+
+    proptest! {
+        #[test]
+        fn a_bucket_shows_the_sum_of_what_its_minutes_show(
+            counts in prop::collection::vec(0u64..3, 1..200),
+            from in 0i64..2_000,
+            bucket_s in prop::sample::select(&[60i64, 120, 300, 3_600, 86_400]),
+            complete in 0i64..2_200,
+            kept_since in prop::option::of(0i64..3),
+        ) {
+            let extent = Extent {
+                complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
+                kept_since: kept_since.map(|days| Day::containing(T + DAY_S * days)),
+            };
+            let first = T + 60 * from;
+            let minutes: Vec<(i64, u64)> = (0i64..).map(|at| first + 60 * at).zip(counts).collect();
+            let span = Span { first, end: first + 60 * i64::try_from(minutes.len()).unwrap(), bucket_s };
+            for index in 0..span.len() {
+                let of_bucket = || minutes.iter().filter(|(at, _)| span.index_of(*at) == Some(index));
+                let sum = of_bucket().map(|(_, count)| u128::from(*count)).sum();
+                let minute = |(at, count): &(i64, u64)| shown(u128::from(*count), (*at, *at + 60), &extent);
+                let expected = of_bucket().filter_map(minute).reduce(|a, b| a + b);
+                let expected = expected.map(|sum| Number::Exact(i128::try_from(sum).unwrap()));
+                prop_assert_eq!(span.shown(index, sum, &extent), expected);
+            }
+        }
+
+        #[test]
+        fn every_minute_is_asked_for_once(from in 0i64..5_000, length in 1i64..10_000, bucket_s in prop::sample::select(&[60i64, DAY_S])) {
+            let first = T + 60 * from;
+            let span = Span { first, end: first + 60 * length, bucket_s };
+            let mut at = first;
+            for ((begin, last), grain) in span.parts() {
+                prop_assert_eq!(begin.unix_s(), at);
+                at = last.unix_s() + 60;
+                if grain == Grain::Day {
+                    prop_assert_eq!((begin.unix_s() % DAY_S, at % DAY_S), (0, 0));
+                }
+            }
+            prop_assert_eq!(at, span.end);
+        }
+    }
+
+    #[test]
+    fn only_counted_years_are_asked_for() {
+        let before = Span {
+            first: 0,
+            end: 60_000,
+            bucket_s: 60,
+        };
+        assert!(before.parts().is_empty());
+        let since = Span {
+            first: 0,
+            end: Minute::FIRST.unix_s() + 60,
+            bucket_s: 60,
+        };
+        assert_eq!(since.parts(), [((Minute::FIRST, Minute::FIRST), Grain::Minute)]);
+    }
+}
