@@ -160,7 +160,12 @@ impl Fetched {
 #[cfg(test)]
 impl Fetched {
     /// Of counts by name and minute, summed to buckets of `bucket_s` in `window`.
-    pub(super) fn of(plan: &Plan, bucket_s: i64, counts: &[(&str, Vec<(i64, u64)>)], extent: Extent) -> Self {
+    pub(super) fn of(
+        plan: &Plan,
+        bucket_s: i64,
+        counts: &[(&str, Vec<(i64, u64)>)],
+        extent: Extent,
+    ) -> Result<Self, Refusal> {
         let name = |text: &str| Name {
             name: text.to_owned(),
             id: EventId::of(text),
@@ -173,7 +178,7 @@ impl Fetched {
             extent,
             ..Self::nothing()
         };
-        for (span, ids) in wanted(plan, &mut fetched).unwrap() {
+        for (span, ids) in wanted(plan, &mut fetched)? {
             for (text, rows) in counts.iter().filter(|(text, _)| ids.contains(&EventId::of(text))) {
                 let mut sums = vec![0; span.len()];
                 for (unix_s, count) in rows {
@@ -188,7 +193,7 @@ impl Fetched {
                     .push((span, sums));
             }
         }
-        fetched
+        Ok(fetched)
     }
 }
 

@@ -52,7 +52,7 @@ fn evaluated(target: &str) -> Result<Vec<Series>, String> {
     let expression = parse(target).map_err(|fault| fault.to_string())?;
     let targets = [expression];
     let plan = Plan::of(&targets, WINDOW, T + 330).map_err(|refusal| refusal.to_string())?;
-    let fetched = Fetched::of(&plan, MINUTE_S, &names(), extent());
+    let fetched = Fetched::of(&plan, MINUTE_S, &names(), extent()).map_err(|refusal| refusal.to_string())?;
     let mut evaluation = Evaluation::new(&fetched, T + 330, None);
     evaluation
         .target(&targets[0], WINDOW)

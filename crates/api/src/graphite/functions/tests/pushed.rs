@@ -27,7 +27,7 @@ fn both_ways(
     let plan = Plan::of(&targets, window, T).unwrap();
     let pushed = buckets::readable_s(buckets::size_s(minutes(window), MINUTE_S, values_max));
     [pushed, MINUTE_S].map(|bucket_s| {
-        let fetched = Fetched::of(&plan, bucket_s, counts, extent);
+        let fetched = Fetched::of(&plan, bucket_s, counts, extent).unwrap();
         let mut list = Evaluation::new(&fetched, T, None)
             .target(&targets[0], window)
             .unwrap();

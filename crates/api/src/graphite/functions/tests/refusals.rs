@@ -1,6 +1,9 @@
 //! What cannot be evaluated is said.
 
+use proptest::prelude::*;
+
 use super::evaluated;
+use crate::graphite::functions::TABLES;
 
 #[test]
 fn refusals_say_what_is_wrong() {
@@ -68,5 +71,74 @@ fn refusals_say_what_is_wrong() {
         ),
     ] {
         assert_eq!(evaluated(target).unwrap_err(), sentence, "{target}");
+    }
+}
+
+/// What somebody might write who looks for the edge of things.
+const ARGUMENTS: &[&str] = &[
+    "a.x.n",
+    "*.*.n",
+    "none.x",
+    "constantLine(1e308)",
+    "summarize(a.x.n,'1h')",
+    "scale(a.*.n,1e300)",
+    "summarize(b.x.n,'7min')",
+    "0",
+    "-1",
+    "1",
+    "3",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "1e308",
+    "-0.5",
+    "1e-320",
+    "inf",
+    "None",
+    "true",
+    "'false'",
+    "''",
+    "'1s'",
+    "'1min'",
+    "'1h'",
+    "'-1y'",
+    "'300y'",
+    "'9999999999s'",
+    "'0h'",
+    "'now'",
+    "'today'",
+    "'20380119'",
+    "'0'",
+    "'-1y'",
+    "'sum'",
+    "'max'",
+    "'median'",
+    "'multiply'",
+    "'>'",
+    "'weeks9'",
+    "'years'",
+    "'(x'",
+    "'.*'",
+    "'name'",
+    "'divideSeries'",
+    "'x'",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn no_arguments_panic(
+        function in (0..TABLES.len()).prop_flat_map(|table| {
+            let names = TABLES[table].iter().flat_map(|function| function.names).copied();
+            prop::sample::select(names.collect::<Vec<_>>())
+        }),
+        first in prop::sample::select(&ARGUMENTS[..7]),
+        others in prop::collection::vec(prop::sample::select(ARGUMENTS), 0..4),
+    ) {
+        let arguments: Vec<&str> = std::iter::once(first).chain(others).collect();
+        match evaluated(&format!("{function}({})", arguments.join(","))) {
+            Ok(list) => prop_assert!(list.iter().all(|series| series.step > 0 && series.values.len() < 20_000)),
+            Err(sentence) => prop_assert!(!sentence.is_empty()),
+        }
     }
 }
