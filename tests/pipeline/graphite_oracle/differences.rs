@@ -14,8 +14,8 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     Difference {
         what: "more values than `maxDataPoints`",
         theirs: "their mean; the first values are dropped so that buckets stay in place, and a bucket may last 7 minutes",
-        ours: "their sum, for these are counts; no value is dropped, and buckets last 1, 2, 3, 5, 10, 15 minutes and so on. \
-               `consolidateBy` says otherwise in both",
+        ours: "their sum, for these are counts, but the mean of shares and rates and the last of running totals; no value is dropped, and \
+               buckets last 1, 2, 3, 5, 10, 15 minutes and so on. `consolidateBy` says otherwise in both",
         shown_by: &["shop.item.sold @ both=yes", "sumSeries(shop.cart.*) @ both=yes"],
     },
     Difference {
@@ -69,6 +69,24 @@ pub(super) const DIFFERENCES: &[Difference] = &[
             "mapSeries(hosts.*.*,1)",
             r#"reduceSeries(mapSeries(group(hosts.*.errors,hosts.a.requests),1),"divideSeries",2,"errors","requests")"#,
         ],
+    },
+    Difference {
+        what: "`asPercent` by nodes where none has a total",
+        theirs: "500",
+        ours: "nulls",
+        shown_by: &["asPercent(web.status.*,hosts.*.requests,1)"],
+    },
+    Difference {
+        what: "names that functions have made longer than 2,000 bytes",
+        theirs: "as long as they are",
+        ours: "cut in the middle",
+        shown_by: &[concat!(
+            r#"aliasSub(shop.item.sold,"^(.*)$",""#,
+            r"\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1",
+            r"\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1",
+            r"\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1",
+            r#"")"#,
+        )],
     },
     Difference {
         what: "series as a keyword argument, `seriesList=…`",
