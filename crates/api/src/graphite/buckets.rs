@@ -56,10 +56,12 @@ pub(super) fn size_s((start, end): (i64, i64), step: i64, values_max: usize) -> 
         .unwrap_or(end - start)
 }
 
-/// What the size of buckets is made of: a part of each bucket that the sums can be read in.
-pub(super) fn readable_s(size_s: i64) -> i64 {
-    match size_s {
-        size if size > 0 && DAY_S % size == 0 => size,
+/// What the minutes of `range` may be summed to as they are read, if at most `values_max` values are wanted: a part of a day, and of each bucket.
+/// A single value is of the range as it is, not of buckets.
+pub(super) fn to_read_s(range: (i64, i64), values_max: usize) -> i64 {
+    match size_s(range, MINUTE_S, values_max) {
+        _ if values_max == 1 => MINUTE_S,
+        size if DAY_S % size == 0 => size,
         size if size % DAY_S == 0 => DAY_S,
         _ => MINUTE_S,
     }
@@ -171,9 +173,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_a_part_of_a_bucket_and_of_a_day(size in prop::sample::select(&SIZES_S), factor in 1i64..9) {
-            let read = readable_s(size * factor);
-            prop_assert_eq!((size * factor) % read, 0);
+        fn what_is_read_is_a_part_of_a_bucket_and_of_a_day(start in 0i64..100_000, count in 1i64..1_000_000, values_max in 1usize..500) {
+            let range = (60 * start, 60 * (start + count));
+            let read = to_read_s(range, values_max);
+            prop_assert_eq!(size_s(range, MINUTE_S, values_max) % read, 0);
             prop_assert_eq!(DAY_S % read, 0);
         }
     }

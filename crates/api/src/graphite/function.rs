@@ -87,6 +87,8 @@ pub(super) enum Kind {
     Node,
     NodeOrTag,
     SeriesList,
+    /// Groups of them, which come one after the other.
+    SeriesLists,
     Tag,
     Text,
 }
@@ -107,6 +109,7 @@ impl Kind {
             Self::Node => "node",
             Self::NodeOrTag => "nodeOrTag",
             Self::SeriesList => "seriesList",
+            Self::SeriesLists => "seriesLists",
             Self::Tag => "tag",
             Self::Text => "string",
         }
@@ -115,7 +118,7 @@ impl Kind {
     pub(super) fn is_met(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Any, _) => true,
-            (Self::SeriesList, value) => matches!(value, Value::Series(_)),
+            (Self::SeriesList | Self::SeriesLists, value) => matches!(value, Value::Series(_)),
             (_, Value::Series(_)) => false,
             (Self::Text | Self::Tag | Self::NodeOrTag | Self::Date, Value::Text(_) | Value::Number(_))
             | (Self::Text, Value::Boolean(_)) => true,

@@ -75,7 +75,7 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
 fn bucket_s(request: &Request) -> i64 {
     match request.values_max {
         Some(values_max) if request.x_files_factor.is_none() && request.targets.iter().all(commutes) => {
-            buckets::readable_s(buckets::size_s(minutes(request.window), MINUTE_S, values_max))
+            buckets::to_read_s(minutes(request.window), values_max)
         }
         _ => MINUTE_S,
     }

@@ -88,12 +88,15 @@ pub(super) const TABLE: &[Function] = &[
         },
         Commutes::Never,
     ),
-    of_rows(
-        &["powSeries"],
-        "The first series to the power of the second, and so on.",
-        pow_series,
-        Commutes::Never,
-    ),
+    Function {
+        parameters: &[required("seriesList", Kind::SeriesList).many()],
+        ..of_rows(
+            &["powSeries"],
+            "The first series to the power of the second, and so on.",
+            pow_series,
+            Commutes::Never,
+        )
+    },
     Function {
         parameters: &[optional("seriesLists", Kind::SeriesList).many()],
         ..of_rows(

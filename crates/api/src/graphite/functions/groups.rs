@@ -144,7 +144,16 @@ fn each_combined(
 }
 
 fn grouped(frame: &Frame, list: Vec<Series>, word: &str, nodes: &[Value]) -> Result<Vec<Series>, Fault> {
-    each_combined(frame, by_key(list, |series| key(series, nodes)), word)
+    each_combined(
+        frame,
+        by_key(list, |series| key(series, nodes)),
+        as_callback(word),
+    )
+}
+
+/// Paths show the name of the function that `avg` stands for, which is no function's own.
+fn as_callback(word: &str) -> &str {
+    if word == "avg" { "average" } else { word }
 }
 
 /// The parts of a series' name at `nodes`, joined by dots; of a name that is a call, those of the first name in it. Where there is no such
@@ -220,7 +229,7 @@ fn by_tags(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault>
         let pairs = others.map(|key| format!("{key}={}", tag(series, key)));
         std::iter::once(name).chain(pairs).collect::<Vec<_>>().join(";")
     });
-    let mut made = each_combined(frame, groups, &word)?;
+    let mut made = each_combined(frame, groups, as_callback(&word))?;
     for series in &mut made {
         let name = series.name.clone();
         let mut parts = name.split(';');

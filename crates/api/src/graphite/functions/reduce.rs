@@ -26,7 +26,7 @@ pub(super) const TABLE: &[Function] = &[
         group: "Combine",
         description: "What the function makes of the series whose names begin alike and have one of these words at the position, in the order of the words.",
         parameters: &[
-            required("seriesLists", Kind::SeriesList),
+            required("seriesLists", Kind::SeriesLists),
             required("reduceFunction", Kind::Text),
             required("reduceNode", Kind::Node),
             required("reduceMatchers", Kind::Text).many(),

@@ -185,6 +185,10 @@ fn grouping() {
             "a.reduce.divideSeries: 10 0 10 0 10 -",
         ),
         (
+            "sumSeries(groupByNode(a.*.n,1,'avg'))",
+            "sumSeries(averageSeries(a.*.n)): 11 2 33 4 55 -",
+        ),
+        (
             "powSeries(scale(a.x.n,0),a.x.n)",
             "powSeries(scale(a.x.n,0),a.x.n): 0 0 0 0 0 -",
         ),

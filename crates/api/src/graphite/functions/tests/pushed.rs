@@ -25,7 +25,7 @@ fn both_ways(
     let targets = [parse(target).unwrap()];
     assert!(commutes(&targets[0]), "{target}");
     let plan = Plan::of(&targets, window, T).unwrap();
-    let pushed = buckets::readable_s(buckets::size_s(minutes(window), MINUTE_S, values_max));
+    let pushed = buckets::to_read_s(minutes(window), values_max);
     [pushed, MINUTE_S].map(|bucket_s| {
         let fetched = Fetched::of(&plan, bucket_s, counts, extent).unwrap();
         let mut list = Evaluation::new(&fetched, T, None)
