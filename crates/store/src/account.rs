@@ -21,6 +21,18 @@ const ANALYST_SESSIONS_MAX: u32 = 20;
 /// `deploy/mariadb-central.cnf`.
 const ANALYSTS: &str = "eventtracker_analysts";
 
+const ANALYSTS_VIEWS: [&str; 6] = [
+    "event_minutes",
+    "event_days",
+    "event_tags",
+    "region_minutes",
+    "alarms",
+    "region_health",
+];
+
+/// What is not kept any more, for the procedures to refuse it; what the views of health show; marks on graphs.
+const ANALYSTS_TABLES: [&str; 4] = ["DroppedDays", "Alarm", "ClockOffset", "Annotation"];
+
 const GRANT_ROLE: &str = "grant role eventtracker_analysts (its creator can; where that account is gone, drop the role and repeat)";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,15 +200,14 @@ impl Role {
             }
             Self::Analyst => {
                 let mut grants = per_shard("SELECT");
-                grants.extend(on_tables(&[
-                    ("event_minutes", "SELECT, SHOW VIEW"),
-                    ("event_days", "SELECT, SHOW VIEW"),
-                    ("event_tags", "SELECT, SHOW VIEW"),
-                    ("region_minutes", "SELECT, SHOW VIEW"),
-                    // What is not kept any more, for the procedures to refuse it.
-                    ("DroppedDays", "SELECT"),
-                    ("Annotation", "SELECT"),
-                ]));
+                for view in ANALYSTS_VIEWS {
+                    grants.push(format!(
+                        "GRANT SELECT, SHOW VIEW ON eventtracker.{view} TO {account}"
+                    ));
+                }
+                for table in ANALYSTS_TABLES {
+                    grants.push(format!("GRANT SELECT ON eventtracker.{table} TO {account}"));
+                }
                 grants.push(format!("GRANT EXECUTE ON eventtracker.* TO {account}"));
                 grants
             }

@@ -194,3 +194,45 @@ async fn views_and_procedures_that_differ_are_named_and_put_right() {
     );
     servers.playground.stop().await;
 }
+
+/// What a dashboard of the pipeline's health reads: of each region the freshest word, by the centre's clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_the_freshest_word_by_the_centres_clock() {
+    let mut servers = Servers::start().await;
+    let mut root = servers.centre_root().connect().await.unwrap();
+    for sql in [
+        "STOP ALL SLAVES",
+        "DELETE FROM bigdata_0.RegionStatus",
+        "DELETE FROM bigdata_0.RegionClock",
+        "INSERT INTO bigdata_0.RegionStatus VALUES \
+         ('eu', 'old', '2025-01-01 10:00:00', 9, 9, 9, 9, 9, FALSE, 1, 2), \
+         ('eu', 'new', '2025-01-01 10:00:10.5', 1, 2, 3, 4, NULL, TRUE, 10, 40), \
+         ('us', 'only', '2025-01-01 09:00:00', 5, 6, 7, 8, 60, FALSE, NULL, NULL)",
+        "INSERT INTO bigdata_0.RegionClock VALUES \
+         ('eu', 'a', '2025-01-01 10:00:08', '2025-01-01 10:00:10'), \
+         ('eu', 'b', '2025-01-01 10:00:09', '2025-01-01 10:00:09')",
+        "INSERT INTO eventtracker.ClockOffset VALUES ('eu', 1500, 2000, NOW(3), NOW(3))",
+        "REPLACE INTO bigdata_0.RegionTotal VALUES ('eu', 77, 3)",
+        "INSERT INTO eventtracker.Alarm VALUES ('us', 'silent', 'nothing has been heard of it', '2025-01-01 09:01:00')",
+    ] {
+        root.query_drop(sql).await.unwrap();
+    }
+    let mut analyst = servers.analyst().connect().await.unwrap();
+    analyst.query_drop("SET time_zone = '+05:00'").await.unwrap();
+    let health = "SELECT CONCAT_WS(' ', region, TIME(heard), TIME(complete_until), jobs_ready, jobs_reserved, jobs_delayed, \
+                  jobs_buried, oldest_job_age_s, queue_durable, disk_free_bytes, disk_size_bytes, total) \
+                  FROM eventtracker.region_health ORDER BY region";
+    assert_eq!(
+        rows::<String>(&mut analyst, health).await,
+        [
+            "eu 10:00:09.0000 10:00:07.0000 1 2 3 4 1 10 40 77",
+            "us 5 6 7 8 60 0"
+        ]
+    );
+    let alarms = "SELECT CONCAT_WS(' ', region, kind, sentence, since) FROM eventtracker.alarms";
+    assert_eq!(
+        rows::<String>(&mut analyst, alarms).await,
+        ["us silent nothing has been heard of it 2025-01-01 09:01:00.000"]
+    );
+    servers.playground.stop().await;
+}

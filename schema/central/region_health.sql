@@ -1,0 +1,23 @@
+-- Each region's last word at this centre: when it was heard and until when the region is complete, both in UTC by the centre's
+-- clock (NULL where the keeper has not compared clocks yet), its queue, the fullest of its disks, and its running total of counts.
+-- A region that was removed keeps its last row. Read by analysts and dashboards.
+CREATE OR REPLACE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
+VIEW eventtracker.region_health (
+    region, heard, complete_until,
+    jobs_ready, jobs_reserved, jobs_delayed, jobs_buried, oldest_job_age_s, queue_durable,
+    disk_free_bytes, disk_size_bytes, total) AS
+SELECT s.region,
+    TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(s.seenAt) - o.aheadMs / 1000 SECOND,
+    -- All claims of a region are about the whole of it, so its latest counts, whoever made it.
+    TIMESTAMP'1970-01-01 00:00:00' + INTERVAL
+        (SELECT MAX(UNIX_TIMESTAMP(c.completeUntil)) FROM bigdata_0.RegionClock AS c WHERE c.region = s.region)
+        - o.peakMs / 1000 SECOND,
+    s.jobsReady, s.jobsReserved, s.jobsDelayed, s.jobsBuried, s.oldestJobAgeS, s.queueDurable,
+    s.diskFreeBytes, s.diskSizeBytes, t.total
+FROM bigdata_0.RegionStatus AS s
+LEFT JOIN eventtracker.ClockOffset AS o ON o.region = s.region
+LEFT JOIN bigdata_0.RegionTotal AS t ON t.region = s.region
+-- Rows of sources that are gone stay in the table: the freshest counts.
+WHERE NOT EXISTS (
+    SELECT 1 FROM bigdata_0.RegionStatus AS newer
+    WHERE newer.region = s.region AND (newer.seenAt, newer.source) > (s.seenAt, s.source))
