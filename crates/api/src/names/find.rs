@@ -103,10 +103,7 @@ async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     let mut left = NODES_MAX;
     for query in queries {
         let path = Path::parse(query)?;
-        let index = match api.names.index() {
-            Some(index) => index,
-            None => Arc::new(read_below(api, &path.prefix()).await?),
-        };
+        let index = index_of(api, &path.prefix()).await?;
         let found = api
             .searching(move || tree::find(&index, &path, left))
             .await?
@@ -117,8 +114,11 @@ async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     Ok(all)
 }
 
-/// What there is to walk through as long as there is no index of all names.
-async fn read_below(api: &Api, prefix: &str) -> Result<Index, Refusal> {
+/// The index of all names; as long as there is none, one of those that begin with `prefix`.
+pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refusal> {
+    if let Some(index) = api.names.index() {
+        return Ok(index);
+    }
     let read = api.centres.ask(async |visit| {
         Ok(visit
             .central()
@@ -134,7 +134,7 @@ async fn read_below(api: &Api, prefix: &str) -> Result<Index, Refusal> {
     {
         return Err(Refusal::PatternTooBroad);
     }
-    api.searching(move || Index::from(unsorted)).await
+    api.searching(move || Arc::new(Index::from(unsorted))).await
 }
 
 /// One entry for each last part, as the query's path stands before it, whatever it matched: branches, then leaves. A part that is both
