@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::NAMES_SCANNED_MAX;
 
 use super::index::{Index, Unsorted};
 use super::tree::{self, Node, Path, TooMany};
@@ -21,6 +20,9 @@ pub(crate) const NODES_MAX: usize = 10_000;
 
 /// Queries of one request.
 pub(crate) const QUERIES_MAX: usize = 100;
+
+/// Names that are read for one request as long as there is no index: a tenth of a second and 10 MB.
+const NAMES_BELOW_MAX: usize = 100_000;
 
 /// An entry as Graphite has it, and what lies below.
 #[derive(Debug, Serialize)]
@@ -122,17 +124,17 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
     let read = api.centres.ask(async |visit| {
         Ok(visit
             .central()
-            .names_beginning(prefix, NAMES_SCANNED_MAX + 1)
+            .names_beginning(prefix, NAMES_BELOW_MAX + 1)
             .await?)
     });
     let names = read.await?;
     let mut unsorted = Unsorted::default();
-    if names.len() > NAMES_SCANNED_MAX
+    if names.len() > NAMES_BELOW_MAX
         || !names
             .iter()
             .all(|name| unsorted.push(&name.name, name.popularity))
     {
-        return Err(Refusal::PatternTooBroad);
+        return Err(Refusal::NotInMemory);
     }
     api.searching(move || Arc::new(Index::from(unsorted))).await
 }
