@@ -91,6 +91,10 @@ pub(crate) enum Refusal {
     TooManyQueries,
     #[error("more than {NODES_MAX} nodes: give the query a longer beginning, or narrower wildcards")]
     TooManyNodes,
+    #[error(
+        "names are not in memory yet, or too many to be: try again, or give the query a longer beginning"
+    )]
+    NotInMemory,
     #[error("tag is missing: give tag=name")]
     NoTag,
     #[error("limit is not a number from 1 to {VALUES_MAX}")]
@@ -134,7 +138,7 @@ impl Refusal {
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unwritable(_) | Self::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FormTooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
+            Self::Busy | Self::NotInMemory | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             _ => StatusCode::BAD_REQUEST,

@@ -3,7 +3,7 @@
 mod matcher;
 mod parse;
 
-use self::matcher::Matcher;
+pub use self::matcher::Matcher;
 use crate::NAME_BYTES_MAX;
 
 /// Tokens of one pattern, its alternatives multiplied out: a thousand times what a graph asks for, and 4 kB.

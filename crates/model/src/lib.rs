@@ -25,7 +25,7 @@ pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
 pub use day::{Day, DayCounts, MINUTES_PER_DAY, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed};
 pub use event::{Event, EventError};
-pub use glob::{Glob, GlobError};
+pub use glob::{Glob, GlobError, Matcher};
 pub use minute::{Minute, MinuteError};
 pub use name::{EventId, EventName, NAME_BYTES_MAX, NameError};
 pub use shard::Shard;

@@ -116,8 +116,9 @@ impl Central {
     /// At most `limit` of the names that begin with `prefix`, in no order.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer.
+    /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn names_beginning(&self, prefix: &str, limit: usize) -> Result<Vec<Name>, Error> {
+        let _turn = self.turn(prefix.len() < names::NARROW_PREFIX_BYTES_MIN).await?;
         let mut lease = self.0.lease().await?;
         let (server, conn) = lease.parts();
         let read = names::beginning(conn, prefix, limit);

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::NAMES_SCANNED_MAX;
 
 use super::index::{Index, Unsorted};
 use super::tree::{self, Node, Path, TooMany};
@@ -21,6 +20,9 @@ pub(crate) const NODES_MAX: usize = 10_000;
 
 /// Queries of one request.
 pub(crate) const QUERIES_MAX: usize = 100;
+
+/// Names that are read for one request as long as there is no index: a tenth of a second and 10 MB.
+const NAMES_BELOW_MAX: usize = 100_000;
 
 /// An entry as Graphite has it, and what lies below.
 #[derive(Debug, Serialize)]
@@ -103,10 +105,7 @@ async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     let mut left = NODES_MAX;
     for query in queries {
         let path = Path::parse(query)?;
-        let index = match api.names.index() {
-            Some(index) => index,
-            None => Arc::new(read_below(api, &path.prefix()).await?),
-        };
+        let index = index_of(api, &path.prefix()).await?;
         let found = api
             .searching(move || tree::find(&index, &path, left))
             .await?
@@ -117,24 +116,27 @@ async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     Ok(all)
 }
 
-/// What there is to walk through as long as there is no index of all names.
-async fn read_below(api: &Api, prefix: &str) -> Result<Index, Refusal> {
+/// The index of all names; as long as there is none, one of those that begin with `prefix`.
+pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refusal> {
+    if let Some(index) = api.names.index() {
+        return Ok(index);
+    }
     let read = api.centres.ask(async |visit| {
         Ok(visit
             .central()
-            .names_beginning(prefix, NAMES_SCANNED_MAX + 1)
+            .names_beginning(prefix, NAMES_BELOW_MAX + 1)
             .await?)
     });
     let names = read.await?;
     let mut unsorted = Unsorted::default();
-    if names.len() > NAMES_SCANNED_MAX
+    if names.len() > NAMES_BELOW_MAX
         || !names
             .iter()
             .all(|name| unsorted.push(&name.name, name.popularity))
     {
-        return Err(Refusal::PatternTooBroad);
+        return Err(Refusal::NotInMemory);
     }
-    api.searching(move || Index::from(unsorted)).await
+    api.searching(move || Arc::new(Index::from(unsorted))).await
 }
 
 /// One entry for each last part, as the query's path stands before it, whatever it matched: branches, then leaves. A part that is both

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
 
+use super::find::index_of;
 use crate::form::Form;
 use crate::refusal::Refusal;
 use crate::room;
@@ -50,19 +51,9 @@ pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Resul
         return room::json(&api.points, &[""; 0]);
     }
     let prefix = form.one("valuePrefix").unwrap_or_default();
-    let values: Vec<String> = match api.names.index() {
-        Some(index) => {
-            let range = index.beginning(0..index.len(), prefix);
-            range.take(limit).map(|at| index.name(at).to_owned()).collect()
-        }
-        None => {
-            let read = async |visit: crate::centres::Visit| {
-                Ok(visit.central().names_beginning(prefix, limit).await?)
-            };
-            let names = api.centres.ask(read).await?;
-            names.into_iter().map(|name| name.name).collect()
-        }
-    };
+    let index = index_of(&api, prefix).await?;
+    let range = index.beginning(0..index.len(), prefix);
+    let values: Vec<&str> = range.take(limit).map(|at| index.name(at)).collect();
     room::json(&api.points, &values)
 }
 

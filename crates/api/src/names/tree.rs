@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use model::{Glob, GlobError};
+use model::{Glob, GlobError, Matcher};
 
 use super::index::Index;
 
@@ -78,9 +78,9 @@ pub(crate) fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>
     // Each with the length of its path, whose dot included.
     let mut branches = vec![(0..index.len(), 0)];
     for part in parents {
-        let mut below = Vec::new();
+        let (mut below, mut step) = (Vec::new(), Step::of(part));
         for (range, depth) in branches {
-            for child in walk.children(range, depth, part)? {
+            for child in walk.children(range, depth, &mut step)? {
                 if !child.is_leaf {
                     below.push((child.range, child.end + 1));
                 }
@@ -88,9 +88,9 @@ pub(crate) fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>
         }
         branches = below;
     }
-    let mut nodes = Vec::new();
+    let (mut nodes, mut step) = (Vec::new(), Step::of(last));
     for (range, depth) in branches {
-        for child in walk.children(range, depth, last)? {
+        for child in walk.children(range, depth, &mut step)? {
             if nodes.len() == limit {
                 return Err(TooMany);
             }
@@ -104,6 +104,24 @@ pub(crate) fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>
         }
     }
     Ok(nodes)
+}
+
+/// A part made ready to be looked for below many branches.
+enum Step<'a> {
+    Literal(&'a str),
+    Glob { beginning: String, matcher: Matcher },
+}
+
+impl<'a> Step<'a> {
+    fn of(part: &'a Part) -> Self {
+        match part {
+            Part::Literal(text) => Self::Literal(text),
+            Part::Glob(glob) => Self::Glob {
+                beginning: glob.prefix(),
+                matcher: glob.matcher(),
+            },
+        }
+    }
 }
 
 struct Walk<'a> {
@@ -128,15 +146,19 @@ impl Walk<'_> {
         }
     }
 
-    /// The nodes right below a branch, whose path has `depth` bytes, that `part` matches.
-    fn children(&mut self, range: Range<usize>, depth: usize, part: &Part) -> Result<Vec<Child>, TooMany> {
+    /// The nodes right below a branch, whose path has `depth` bytes, that `step` leads to.
+    fn children(
+        &mut self,
+        range: Range<usize>,
+        depth: usize,
+        step: &mut Step<'_>,
+    ) -> Result<Vec<Child>, TooMany> {
         self.visit()?;
-        let (glob, beginning) = match part {
-            Part::Glob(glob) => (glob, glob.prefix()),
-            Part::Literal(text) => return Ok(self.child(range, depth, text)),
+        let (beginning, matcher) = match step {
+            Step::Glob { beginning, matcher } => (beginning, matcher),
+            Step::Literal(text) => return Ok(self.child(range, depth, text)),
         };
-        let mut matcher = glob.matcher();
-        let within = self.beginning(range, depth, &beginning);
+        let within = self.beginning(range, depth, beginning);
         let (mut at, mut children) = (within.start, Vec::new());
         while at < within.end {
             self.visit()?;

@@ -14,7 +14,7 @@ use super::for_each_row;
 pub const NAMES_SCANNED_MAX: usize = 1_000_000;
 
 /// Bytes of a literal beginning with which a pattern is expected to reach few names; shorter ones go in turn.
-const NARROW_PREFIX_BYTES_MIN: usize = 3;
+pub(super) const NARROW_PREFIX_BYTES_MIN: usize = 3;
 
 /// A name that was counted at least once.
 #[derive(Debug, Clone, PartialEq, Eq)]
