@@ -145,8 +145,9 @@ fn slid(
     aggregate: Aggregate,
     work: &mut usize,
 ) -> Result<Vec<Point>, Fault> {
+    // A window shorter than a step holds nothing.
     if count == 0 {
-        return Ok(values.to_vec());
+        return Ok(vec![None; values.len()]);
     }
     let is_exact = values
         .iter()
