@@ -5,6 +5,10 @@ use super::{T, evaluated, expect};
 #[test]
 fn windows_before_each_value() {
     expect(&[
+        (
+            "movingMedian(summarize(a.x.n,'1h'),'10min')",
+            "movingMedian(summarize(a.x.n, \"1h\", \"sum\"),\"10min\"): - -",
+        ),
         ("movingSum(a.x.n,2)", "movingSum(a.x.n,2): 0 1 3 5 7 9"),
         (
             "movingAverage(a.x.n,'2min')",
