@@ -13,7 +13,7 @@ use super::plan::{MINUTE_S, Plan, Wanted, minutes};
 use super::series::Series;
 use crate::centres::Visit;
 use crate::refusal::Refusal;
-use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
+use crate::series::{PATTERN_TOKENS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
 const DAY_S: i64 = 86_400;
 
@@ -256,9 +256,6 @@ fn patterns(plan: &Plan) -> Result<Vec<Glob>, Refusal> {
         .values()
         .map(|wanted| wanted.wish.glob().clone())
         .collect();
-    if patterns.len() > PATTERNS_MAX {
-        return Err(Refusal::TooManyPatterns);
-    }
     if patterns.iter().map(Glob::token_count).sum::<usize>() > PATTERN_TOKENS_MAX {
         return Err(Refusal::TooManyPatternTokens);
     }

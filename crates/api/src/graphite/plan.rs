@@ -9,6 +9,7 @@ use super::parse::{Call, Expression};
 use super::tag::Wish;
 use super::{Fault, number::Number};
 use crate::refusal::Refusal;
+use crate::series::PATTERNS_MAX;
 
 /// Names, calls and literals of one request, times the windows that they are evaluated in: a hundred for each target.
 pub(super) const VISITS_MAX: usize = 10_000;
@@ -76,6 +77,9 @@ impl Planner {
         window: Window,
         wish: impl FnOnce() -> Result<Wish, Refusal>,
     ) -> Result<(), Refusal> {
+        if self.wanted.len() >= PATTERNS_MAX && !self.wanted.contains_key(key) {
+            return Err(Refusal::TooManyPatterns);
+        }
         let wanted = match self.wanted.get_mut(key) {
             Some(wanted) => wanted,
             None => self.wanted.entry(key.to_owned()).or_insert(Wanted {

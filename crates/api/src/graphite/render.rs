@@ -49,25 +49,32 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
     let request = Request::parse(form, now)?;
     let plan = Plan::of(&request.targets, request.window, now)?;
     let bucket_s = bucket_s(&request);
-    let mut fetched = match plan.wanted.is_empty() {
+    let fetched = match plan.wanted.is_empty() {
         true => Fetched::nothing(),
         false => {
             let read = |visit| fetch(&api.points, &plan, bucket_s, visit);
             api.centres.ask(read).await?
         }
     };
-    let (format, drops_nulls, room) = (request.format, request.drops_nulls, fetched.room.take());
-    let series = if fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX {
-        let evaluated = tokio::task::spawn_blocking(move || evaluate(&request, &fetched)).await;
-        evaluated.map_err(|_| Refusal::TookTooLong)??
-    } else {
-        evaluate(&request, &fetched)?
+    let is_large = fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX;
+    // The room is given back when the work ends, even if nobody waits for it any more.
+    let answer = move || {
+        Ok(Answer {
+            series: evaluate(&request, &fetched)?,
+            format: request.format,
+            drops_nulls: request.drops_nulls,
+            _room: fetched.room,
+        })
     };
-    Ok(Answer {
-        series,
-        format,
-        drops_nulls,
-        _room: room,
+    if !is_large {
+        return answer();
+    }
+    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "evaluating targets failed"
+        );
+        Err(Refusal::TookTooLong)
     })
 }
 
