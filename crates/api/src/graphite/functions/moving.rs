@@ -11,7 +11,7 @@ use crate::graphite::function::{
 use crate::graphite::number::{Number, Point};
 use crate::graphite::series::{Series, is_enough};
 
-/// Values times those of their windows, where each window is looked at anew: about a second.
+/// Values of all series of a call times those of their windows, where each window is looked at anew: about a second.
 const WORK_MAX: usize = 200_000_000;
 
 const WINDOW: Parameter = required("windowSize", Kind::IntegerOrInterval);
@@ -120,13 +120,13 @@ fn windows(frame: &mut Frame, args: &Arguments, word: &str, factor_at: usize) ->
         first.unwrap_or_default(),
         capitals.as_str().to_ascii_lowercase()
     );
-    let mut made = Vec::new();
+    let (mut made, mut work) = (Vec::new(), 0);
     for mut series in frame.elsewhere.drain(..).flatten() {
         let (count, shown) = window(args, series.step);
         series.tag(&tag, args.text(1));
         series.renamed(format!("{tag}({},{shown})", series.name));
         let factor = factor.unwrap_or(series.x_files_factor);
-        series.values = slid(&series.values, count, factor, aggregate)?;
+        series.values = slid(&series.values, count, factor, aggregate, &mut work)?;
         series.start += window_length(args, series.step)?;
         if aggregate == Aggregate::Sum {
             // Each count is in as many of its values as the window is long.
@@ -137,8 +137,14 @@ fn windows(frame: &mut Frame, args: &Arguments, word: &str, factor_at: usize) ->
     Ok(made)
 }
 
-/// A value for each of `values` that has a full window before it.
-fn slid(values: &[Point], count: usize, factor: f64, aggregate: Aggregate) -> Result<Vec<Point>, Fault> {
+/// A value for each of `values` that has a full window before it; adds to `work` what it takes.
+fn slid(
+    values: &[Point],
+    count: usize,
+    factor: f64,
+    aggregate: Aggregate,
+    work: &mut usize,
+) -> Result<Vec<Point>, Fault> {
     if count == 0 {
         return Ok(values.to_vec());
     }
@@ -152,7 +158,8 @@ fn slid(values: &[Point], count: usize, factor: f64, aggregate: Aggregate) -> Re
         Aggregate::Max => Ok(running_extremes(values, count, factor, Number::is_above)),
         _ => {
             let windows = values.len().saturating_sub(count);
-            if windows.saturating_mul(count) > WORK_MAX {
+            *work = work.saturating_add(windows.saturating_mul(count));
+            if *work > WORK_MAX {
                 return Err(Fault::TooMuchWork);
             }
             let of = |window: &[Point]| {
@@ -304,7 +311,7 @@ mod tests {
                     let known = window.iter().flatten().count();
                     if is_enough(known, count, factor) { aggregate.of(window) } else { None }
                 });
-                prop_assert_eq!(slid(&values, count, factor, aggregate).unwrap(), anew.collect::<Vec<_>>());
+                prop_assert_eq!(slid(&values, count, factor, aggregate, &mut 0).unwrap(), anew.collect::<Vec<_>>());
             }
         }
     }
@@ -313,9 +320,12 @@ mod tests {
     fn what_takes_too_long_is_refused() {
         let values = vec![Some(Number::Real(0.5)); 60_000];
         assert_eq!(
-            slid(&values, 30_000, 0.0, Aggregate::Median),
+            slid(&values, 30_000, 0.0, Aggregate::Median, &mut 0),
             Err(Fault::TooMuchWork)
         );
-        assert_eq!(slid(&values, 30_000, 0.0, Aggregate::Max).unwrap().len(), 30_000);
+        assert_eq!(
+            slid(&values, 30_000, 0.0, Aggregate::Max, &mut 0).unwrap().len(),
+            30_000
+        );
     }
 }
