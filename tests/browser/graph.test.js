@@ -12,6 +12,7 @@ let base;
 const cell = (page, label, at) => async () => (await row(page, label))?.[at];
 const total = async (page, label, expected) =>
   until(`the total of ${label}`, async () => (await cell(page, label, 1)()) === expected);
+const answered = (page, path) => page.waitForResponse((response) => new URL(response.url()).pathname === path);
 const drawn = (page) => page.locator("#chart canvas").waitFor();
 
 before(async () => {
@@ -117,6 +118,51 @@ browserTest("a live graph follows, without a flicker", async () => {
   await done(page);
 });
 
+browserTest("a line that is not shown stays hidden, however the others are drawn", async () => {
+  const page = await rig.page("/?name=test.page.*&from=-6h&mode=stack");
+  await total(page, "test.page.view", "465");
+  await page.locator("input[aria-label='Show test.page.view']").uncheck();
+  await page.locator("select[name=mode]").selectOption("lines");
+  await until("the address", () => address(page).get("mode") === null);
+  await answered(page, "/v1/series");
+  assert.equal(await page.locator("input[aria-label='Show test.page.view']").isChecked(), false);
+  await page.locator("#chart").focus();
+  await page.keyboard.press("Home");
+  await page.locator("#chart-told", { hasText: "test.page.left" }).waitFor({ state: "attached" });
+  assert.doesNotMatch(await page.locator("#chart-told").textContent(), /test\.page\.view/);
+  await done(page);
+});
+
+browserTest("a live graph takes nothing out of anybody's hands", async () => {
+  const page = await rig.page("/?name=test.page.view&name=test.page.left&from=-6h");
+  await total(page, "test.page.view", "465");
+  await page.locator("details.table summary").first().click();
+  await page.locator("#plot details.table tbody tr").first().waitFor();
+  await page.locator("#plot details.table tbody tr").first().evaluate((row) => { row.dataset.same = "1"; });
+  const button = page.locator("#chips button[aria-label='Remove test.page.view']");
+  await button.focus();
+  await answered(page, "/v1/series");
+  await answered(page, "/v1/series");
+  assert.equal(await button.evaluate((node) => node === document.activeElement), true);
+  await button.press("Enter");
+  await until("the next one has the focus", () =>
+    page.evaluate(() => document.activeElement.getAttribute("aria-label") === "Remove test.page.left"));
+  await done(page);
+});
+
+browserTest("names with every character are plotted, linked and saved", async () => {
+  const name = "test:a/b@c#d+e%f~g=h_i-j.K";
+  await rig.count([{ name, count: 4, timestamp: base }]);
+  const page = await rig.page("/");
+  await page.locator("#search").fill("a/b@c#d+e%f~g=");
+  await page.locator("#search-names [data-value]").first().click();
+  await total(page, name, "4");
+  await page.reload();
+  await total(page, name, "4");
+  assert.deepEqual(address(page).getAll("name"), [name]);
+  await done(page);
+});
+
 browserTest("a link is a view, and its CSV has the exact counts", async () => {
   const page = await rig.page(`/?name=test.page.*&from=${base}&until=${base + 1_800}&step=5m&zone=local`, { acceptDownloads: true });
   await total(page, "test.page.view", "465");
@@ -161,9 +207,15 @@ browserTest("a mark is added and drawn for everybody", async () => {
   await page.locator("#marks td", { hasText: "deploy" }).waitFor();
   await rig.screenshot(page, "marked");
   const other = await rig.page("/?name=web.load&from=-6h");
-  await other.locator("#marks summary", { hasText: "1 mark" }).waitFor();
+  await other.locator("#marks summary", { hasText: "1 mark" }).click();
+  await other.locator("#marks button[aria-label='Remove the mark deploy']").click();
+  await other.locator("#marks").waitFor({ state: "hidden" });
   await done(other);
-  await done(page);
+  await page.locator("#marks").waitFor({ state: "hidden" });
+  await page.route("**/v1/annotations?*", (route) => route.abort());
+  await page.locator("#marks summary", { hasText: "The API does not answer" }).waitFor();
+  await page.locator("#chart canvas").waitFor();
+  await done(page, /ERR_FAILED/);
 });
 
 browserTest("what the API refuses is said in its words", async () => {

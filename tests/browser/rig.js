@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -50,8 +50,12 @@ class Rig {
       lines.on("line", (line) => line.includes("EventTracker is ready") && resolve());
       this.playground.on("exit", (code) => reject(new Error(`the playground ended with ${code} before it was ready`)));
       this.playground.on("error", reject);
+      setTimeout(() => reject(new Error(`the playground is not ready after ${LIMIT_MS / 1000} s`)), LIMIT_MS).unref();
     });
     await mkdir(SCREENSHOTS, { recursive: true });
+    for (const old of await readdir(SCREENSHOTS)) {
+      if (old.startsWith("failed-")) await rm(path.join(SCREENSHOTS, old));
+    }
     this.browser = await chromium.launch({
       executablePath: CHROMIUM,
       // The browser's own sandbox needs what root may not do.
@@ -61,9 +65,11 @@ class Rig {
 
   async stop() {
     await this.browser?.close();
-    const ended = new Promise((resolve) => this.playground.on("exit", resolve));
-    this.playground.kill("SIGINT");
-    await ended;
+    if (this.playground && this.playground.exitCode === null) {
+      const ended = new Promise((resolve) => this.playground.on("exit", resolve));
+      this.playground.kill("SIGINT");
+      await ended;
+    }
     await rm(this.directory, { recursive: true, force: true });
   }
 

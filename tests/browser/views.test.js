@@ -87,6 +87,10 @@ browserTest("a region that is stuck is named, with the reason, wherever counts a
     process.kill(worker, "SIGCONT");
   }
   await page.locator("#summary", { hasText: "Every region is on time" }).waitFor();
+  await page.locator("#shards summary").click();
+  await page.waitForResponse((response) => response.url().endsWith("/v1/status"));
+  await page.waitForResponse((response) => response.url().endsWith("/v1/status"));
+  assert.equal(await page.locator("#shards tbody tr").last().isVisible(), true, "it stays open");
   await page.locator("#audit-run").click();
   await page.locator("#audit .good", { hasText: "Equal: " }).waitFor();
   await rig.screenshot(page, "status-audited");
@@ -139,10 +143,10 @@ browserTest("everything works from the keyboard", async () => {
   await page.locator("#chart canvas").waitFor();
   await page.locator("#chart").focus();
   await page.keyboard.press("Home");
-  await page.locator("#chart [aria-live]", { hasText: `${chosen} ` }).waitFor({ state: "attached" });
-  const first = await page.locator("#chart [aria-live]").textContent();
+  await page.locator("#chart-told", { hasText: `${chosen} ` }).waitFor({ state: "attached" });
+  const first = await page.locator("#chart-told").textContent();
   await page.keyboard.press("ArrowRight");
-  await until("the next value is told", async () => (await page.locator("#chart [aria-live]").textContent()) !== first);
+  await until("the next value is told", async () => (await page.locator("#chart-told").textContent()) !== first);
   await page.keyboard.press("-");
   await until("zoomed out", () => address(page).get("from") === "-1080m");
   await page.keyboard.press("+");

@@ -2,13 +2,16 @@
 
 import uPlot from "./vendor/uPlot.esm.js";
 import { el, swatch } from "./dom.js";
-import { shownCompact, shownDuration, shownNumber, shownTime, zonedDate } from "./time.js";
+import { nowS, shownCompact, shownNumber, shownTime, zonedDate } from "./time.js";
 
 const HEIGHT_MIN = 220;
 const HEIGHT_MAX = 440;
 
 /** Single points are seen only with a dot. */
 const DOTS_BELOW = 50;
+
+/** Longer words of a mark are in the list below the graph. */
+const MARK_CHARACTERS_MAX = 40;
 
 const SELECTION_PX_MIN = 6;
 
@@ -42,25 +45,29 @@ export class Chart {
     this.root = root;
     this.onZoom = onZoom;
     this.tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
-    this.spoken = el("p", { class: "unseen", "aria-live": "polite" });
+    // Beside the graph: what lies in it is told to nobody.
+    this.spoken = el("p", { class: "unseen", id: `${root.id}-told`, "aria-live": "polite" });
+    root.after(this.spoken);
     root.tabIndex = 0;
-    root.setAttribute("role", "img");
+    // Not an image: screen readers would keep the arrow keys to themselves.
+    root.setAttribute("role", "application");
+    root.setAttribute("aria-roledescription", "graph");
     root.addEventListener("keydown", (event) => this.#key(event));
     root.addEventListener("blur", () => this.#leave());
     new ResizeObserver(() => this.plot?.setSize(sizeOf(root))).observe(root);
   }
 
   /**
-   * Draws `model`: `{from, until, step, completeUntil, times, lines: [{label, color, dash, values, drawn, fill}], marks}`.
+   * Draws `model`: `{from, until, stepName, open, ends(index), times, lines: [{label, color, dash, values, drawn, fill, show}], marks}`;
+   * buckets from `open` on may still grow.
    * The same lines with other values keep the plot, so that a live graph does not flicker.
    */
   show(model) {
     const before = this.model;
     this.model = model;
     // What may still grow is drawn by hand, dotted: a minute that has just begun is no drop.
-    model.open = model.times.findIndex((at) => isOpen(model, at));
-    if (model.open < 0) model.open = model.times.length;
-    model.most = model.lines.reduce((most, { drawn }) => drawn.reduce((a, b) => Math.max(a, b ?? 0), most), 0);
+    const shown = model.lines.filter(({ show }) => show);
+    this.most = shown.reduce((most, { drawn }) => drawn.reduce((a, b) => Math.max(a, b ?? 0), most), 0);
     const closed = ({ drawn, period }) => drawn.map((value, index) => (period || index < model.open ? value : null));
     const data = [model.times, ...model.lines.map(closed)];
     const same = this.plot && before && shape(before) === shape(model);
@@ -72,7 +79,7 @@ export class Chart {
     } else {
       this.plot?.destroy();
       this.plot = new uPlot(this.#options(), data, this.root);
-      this.root.append(this.tip, this.spoken);
+      this.root.append(this.tip);
     }
     this.root.setAttribute("aria-label", summary(model));
   }
@@ -81,11 +88,6 @@ export class Chart {
     this.plot?.destroy();
     this.plot = null;
     this.model = null;
-  }
-
-  /** Shows or hides the line `at`. */
-  toggle(at, show) {
-    this.plot?.setSeries(at + 1, { show });
   }
 
   #options() {
@@ -100,20 +102,20 @@ export class Chart {
       focus: { alpha: 0.35 },
       scales: {
         x: { time: true, range: () => [this.model.from, this.model.until] },
-        y: { range: () => [0, this.model.most > 0 ? this.model.most * 1.06 : 1] },
+        y: { range: () => [0, this.most > 0 ? this.most * 1.06 : 1] },
       },
       axes: [
         axis(palette, { values: timeLabels }),
         axis(palette, { size: 64, values: (_, splits) => splits.map(shownCompact) }),
       ],
       series: [{}, ...lines.map((line) => ({
-        label: line.label, stroke: line.color, width: 1.75, dash: line.dash, fill: line.fill,
+        label: line.label, show: line.show, stroke: line.color, width: 1.75, dash: line.dash, fill: line.fill,
         points: { show: times.length < DOTS_BELOW, size: 5, fill: line.color },
       }))],
       bands: lines.flatMap((line, at) => (line.above === undefined ? [] : [{ series: [at + 1, line.above + 1] }])),
       hooks: {
         drawClear: [(plot) => this.#shade(plot, palette)],
-        draw: [(plot) => this.#dot(plot), (plot) => this.#mark(plot, palette)],
+        draw: [(plot) => this.#dots(plot), (plot) => this.#mark(plot, palette)],
         setSelect: [(plot) => this.#selected(plot)],
         setCursor: [(plot) => this.#tell(plot)],
       },
@@ -122,9 +124,9 @@ export class Chart {
 
   /** What may still grow lies under a shade. */
   #shade(plot, palette) {
-    const { completeUntil, from, until } = this.model;
-    const begin = Math.max(from, completeUntil ?? from);
-    if (begin >= until) return;
+    const { times, open, until } = this.model;
+    if (open >= times.length) return;
+    const begin = times[open];
     const { ctx, bbox } = plot;
     const left = plot.valToPos(begin, "x", true);
     ctx.save();
@@ -133,18 +135,19 @@ export class Chart {
     ctx.restore();
   }
 
-  /** From the last bucket that is complete on. */
-  #dot(plot) {
-    const { lines, times, open } = this.model;
+  /** From the last bucket that is complete on. The one that goes on now is a dot by itself: it is no drop. */
+  #dots(plot) {
+    const { lines, times, open, ends } = this.model;
     const { ctx, bbox } = plot;
+    const now = nowS();
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
     ctx.lineWidth = 1.75 * devicePixelRatio;
     ctx.setLineDash([1.5 * devicePixelRatio, 3 * devicePixelRatio]);
-    lines.forEach(({ drawn, color, period }, at) => {
-      if (period || !plot.series[at + 1].show) return;
+    for (const { drawn, color, period, show } of lines) {
+      if (period || !show) continue;
       ctx.strokeStyle = color;
       ctx.beginPath();
       let joined = false;
@@ -154,12 +157,14 @@ export class Chart {
           continue;
         }
         const point = [plot.valToPos(times[index], "x", true), plot.valToPos(drawn[index], "y", true)];
-        if (joined) ctx.lineTo(...point);
+        const goesOn = ends(index) > now;
+        if (joined && !goesOn) ctx.lineTo(...point);
         else ctx.moveTo(...point);
+        if (index >= open && (goesOn || !joined)) dot(ctx, point, color);
         joined = true;
       }
       ctx.stroke();
-    });
+    }
     ctx.restore();
   }
 
@@ -170,9 +175,17 @@ export class Chart {
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
     let free = -Infinity;
-    for (const { when, what } of this.model.marks) {
+    for (const { when, until, what: text } of this.model.marks) {
+      const what = text.length > MARK_CHARACTERS_MAX ? `${text.slice(0, MARK_CHARACTERS_MAX)}…` : text;
       const x = plot.valToPos(when, "x", true);
+      if (until !== null) {
+        ctx.globalAlpha = 0.12;
+        ctx.fillRect(x, bbox.top, plot.valToPos(until, "x", true) - x, bbox.height);
+        ctx.globalAlpha = 1;
+      }
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
@@ -204,13 +217,13 @@ export class Chart {
       this.tip.hidden = true;
       return;
     }
-    const { times, lines } = this.model;
+    const { times, lines, open } = this.model;
     const told = lines
-      .map((line, at) => ({ line, value: line.values[idx], shown: plot.series[at + 1].show }))
-      .filter(({ shown }) => shown)
+      .filter(({ show }) => show)
+      .map((line) => ({ line, value: line.values[idx] }))
       .sort((a, b) => (b.value ?? -1) - (a.value ?? -1));
     this.tip.replaceChildren(
-      el("strong", {}, shownTime(times[idx]), isOpen(this.model, times[idx]) ? " · not complete" : ""),
+      el("strong", {}, shownTime(times[idx]), idx >= open ? " · not complete" : ""),
       ...told.slice(0, TOLD_MAX).map(({ line, value }) =>
         el("div", {}, swatch(line), el("span", {}, line.label), el("b", {}, shownNumber(value)))),
       told.length > TOLD_MAX ? el("div", {}, `and ${told.length - TOLD_MAX} more`) : "",
@@ -226,13 +239,14 @@ export class Chart {
     if (!this.plot || event.shiftKey || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
     event.preventDefault();
     const { times, lines } = this.model;
+    if (times.length === 0) return;
     const last = times.length - 1;
     const at = this.plot.cursor.left >= 0 ? this.plot.cursor.idx ?? last : last + 1;
     const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
     const idx = Math.min(last, Math.max(0, next));
     this.plot.setCursor({ left: this.plot.valToPos(times[idx], "x"), top: 20 });
-    const values = lines.map((line) => `${line.label} ${shownNumber(line.values[idx])}`).join(", ");
-    this.spoken.textContent = `${shownTime(times[idx])}: ${values}`;
+    const values = lines.filter(({ show }) => show).slice(0, TOLD_MAX).map((line) => `${line.label} ${shownNumber(line.values[idx])}`);
+    this.spoken.textContent = `${shownTime(times[idx])}: ${values.join(", ")}${idx >= this.model.open ? ", not complete" : ""}`;
   }
 
   #leave() {
@@ -240,14 +254,19 @@ export class Chart {
   }
 }
 
-/** Whether the bucket that begins `at` may still grow. */
-function isOpen({ completeUntil, step }, at) {
-  return completeUntil === null || at + step > completeUntil;
+function dot(ctx, [x, y], color) {
+  ctx.save();
+  ctx.setLineDash([]);
+  ctx.fillStyle = color;
+  ctx.globalAlpha = 0.75;
+  ctx.fillRect(x - 2 * devicePixelRatio, y - 2 * devicePixelRatio, 4 * devicePixelRatio, 4 * devicePixelRatio);
+  ctx.restore();
 }
 
 /** Whether two models differ in more than their values. */
-function shape({ step, lines, times }) {
-  return JSON.stringify([step, times.length < DOTS_BELOW, lines.map(({ label, color, dash, above }) => [label, color, dash, above])]);
+function shape({ stepName, lines, times }) {
+  return JSON.stringify([stepName, times.length < DOTS_BELOW,
+    lines.map(({ label, color, dash, above, fill, show }) => [label, color, dash, above, fill, show])]);
 }
 
 function timeLabels(plot, splits, _axis, _space, incrementS) {
@@ -260,8 +279,8 @@ function timeLabels(plot, splits, _axis, _space, incrementS) {
   });
 }
 
-function summary({ lines, from, until, step }) {
+function summary({ lines, from, until, stepName }) {
   const names = lines.map((line) => line.label).join(", ");
-  return `Graph of ${names || "nothing"}, ${shownTime(from)} to ${shownTime(until)}, a point for every ${shownDuration(step)}. `
+  return `Graph of ${names || "nothing"}, ${shownTime(from)} to ${shownTime(until)}, a point for every ${stepName}. `
     + "Arrow keys read values; the same figures follow as a table.";
 }

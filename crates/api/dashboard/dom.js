@@ -23,21 +23,34 @@ export function swatch({ color, dash }) {
   return node;
 }
 
-/** A table's head and body; a cell is a text, a number's text, or an element. */
-export function fillTable(table, head, rows) {
+/**
+ * Fills a table; a cell is a text or an element. Under the same `key` only texts change: somebody may be reading it,
+ * or be about to press something in it.
+ */
+export function showTable(table, key, head, rows) {
+  const old = table.tBodies[0]?.rows;
+  if (table.dataset.key === key && old?.length === rows.length) {
+    rows.forEach((cells, at) => cells.forEach((content, cell) => {
+      if (typeof content === "string" && old[at].cells[cell].textContent !== content) old[at].cells[cell].textContent = content;
+    }));
+    return;
+  }
+  table.dataset.key = key;
   const cell = (tag, attributes) => (content) => el(tag, attributes, content);
   const body = rows.map(([first, ...rest]) =>
     el("tr", {}, cell("th", { scope: "row" })(first), ...rest.map(cell("td"))));
   table.tHead?.remove();
-  for (const old of [...table.tBodies]) old.remove();
+  for (const body of [...table.tBodies]) body.remove();
   table.append(
     el("thead", {}, el("tr", {}, ...head.map(cell("th", { scope: "col" })))),
     el("tbody", {}, ...body),
   );
 }
 
+/** Says what is wrong, once; nothing takes it back. */
 export function showError(sentence) {
   const node = byId("error");
+  if (node.textContent === (sentence ?? "")) return;
   node.textContent = sentence ?? "";
   node.hidden = !sentence;
 }
@@ -62,4 +75,21 @@ export function setFile(link, url, name) {
   if (link.href.startsWith("blob:")) URL.revokeObjectURL(link.href);
   link.href = url;
   link.download = name;
+}
+
+/** What this browser keeps for this page; nothing where it keeps nothing. */
+export function stored(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+export function store(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // The choice holds as long as the page is open.
+  }
 }

@@ -23,6 +23,8 @@ export class Finder {
     this.active = -1;
     const id = `${this.input.id}-names`;
     this.list = el("ul", { id, role: "listbox", class: "found", hidden: true, "aria-label": "Names found" });
+    // The field keeps the focus: losing it closes the list.
+    this.list.addEventListener("mousedown", (event) => event.preventDefault());
     root.append(this.list);
     for (const [name, value] of Object.entries({
       role: "combobox", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list",
@@ -72,8 +74,7 @@ export class Finder {
     const option = ({ name, popularity }, at) =>
       el("li", {
         role: "option", id: `${this.list.id}-${at}`, "data-value": head + name, "aria-selected": "false",
-        // Before the field loses the focus, which closes the list.
-        onmousedown: (event) => { event.preventDefault(); this.#pick(head + name); },
+        onclick: () => this.#pick(head + name),
       }, el("span", { class: "name" }, ...marked(head + name, part)),
       el("span", { class: "count", "aria-label": `${popularity} counted` }, shownCompact(popularity)));
     if (names.length === 0) {

@@ -1,18 +1,25 @@
-// The graph's view: names, range, step, and what is drawn of them.
+// The graph's view: names, and what is drawn of them.
 
-import { byId, csvUrl, el, fillTable, setFile, showError, swatch } from "./dom.js";
+import { byId, csvUrl, el, setFile, showError, showTable, swatch } from "./dom.js";
 import { isAbandoned, Turn } from "./api.js";
 import { Chart, colors } from "./chart.js";
+import { Controls } from "./controls.js";
 import { blame, whenHealthChanges } from "./health.js";
-import { comparable, csvAddress, figures, load, PERIODS } from "./series.js";
-import { isoTime, nowS, rangeOf, RANGES, resolve, shownDuration, shownNumber, shownTime, STEPS } from "./time.js";
+import { showMarks } from "./marks.js";
+import { arrange, csvAddress, figures, load } from "./series.js";
+import { isoTime, nowS, rangeOf, resolve, shownDuration, shownNumber, shownTime, stepSeconds } from "./time.js";
 
-/** A live graph asks again after so long, or a thirtieth of its step where that is longer. */
+/** A live graph asks again after so long, after a thirtieth of its step, or five times what an answer takes, whichever is longest. */
 const LIVE_MS = 2_000;
 const LIVE_STEPS = 1 / 30;
+const LIVE_ANSWERS = 5;
+const LIVE_MS_MAX = 60_000;
 
-/** Rows of the table of values: a graph of more is read as CSV. */
+const AFTER_FAILURE_MS = 5_000;
+
+/** Rows and cells of the table of values: a graph of more is read as CSV. */
 const ROWS_MAX = 500;
+const CELLS_MAX = 20_000;
 
 const ZOOM_OUT = 3;
 const ZOOM_IN = 1 / 2;
@@ -23,36 +30,51 @@ export class Graph {
   constructor(go) {
     this.go = go;
     this.turn = new Turn();
+    /** Labels of lines that were unticked. */
+    this.hidden = new Set();
     this.chart = new Chart(byId("chart"), { onZoom: (fromS, untilS) => go(rangeOf(fromS, untilS)) });
-    this.form = byId("controls");
-    this.#makeControls();
+    this.controls = new Controls(go);
+    byId("earlier").onclick = () => this.pan(-1);
+    byId("later").onclick = () => this.pan(1);
+    byId("zoom-in").onclick = () => this.zoomIn();
+    byId("zoom-out").onclick = () => this.zoomOut();
+    byId("csv").addEventListener("click", (event) => this.#prepareCsv(event));
+    this.values = document.querySelector("#plot details.table");
+    this.values.addEventListener("toggle", () => this.#showValues());
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && this.state?.live) this.reload(); });
     whenHealthChanges(() => this.#showPartial());
   }
 
   show(state) {
     this.state = state;
-    clearTimeout(this.timer);
-    byId("plot").hidden = state.names.length === 0;
-    if (state.names.length === 0) {
-      this.turn.end();
-      this.chart.clear();
+    this.isShown = state.names.length > 0;
+    byId("plot").hidden = !this.isShown;
+    if (!this.isShown) {
+      this.hide();
+      this.#forget();
       return;
     }
-    this.#showControls();
-    this.#load();
+    this.controls.show(state);
+    this.#showChips();
+    byId("plot").setAttribute("aria-busy", "true");
+    this.reload();
   }
 
   hide() {
+    this.isShown = false;
     clearTimeout(this.timer);
     this.turn.end();
   }
 
-  /** Draws what was loaded with the colors that are now. */
+  /** Asks again, and once more while it is live. */
+  reload() {
+    if (this.isShown) this.#load();
+  }
+
+  /** Draws what was loaded with the colors and the time zone that are now. */
   recolor() {
-    if (this.model) {
-      this.chart.clear();
-      this.#load();
-    }
+    this.chart.clear();
+    if (this.isShown && this.loaded) this.#draw();
   }
 
   zoom(factor) {
@@ -61,6 +83,11 @@ export class Graph {
     // One that follows the present keeps its end there.
     const middle = this.state.until === "now" ? untilS - length / 2 : (fromS + untilS) / 2;
     this.go(rangeOf(middle - length / 2, middle + length / 2));
+  }
+
+  /** Of the lines that are drawn. */
+  firstName() {
+    return this.loaded?.present[0]?.label;
   }
 
   zoomIn() { this.zoom(ZOOM_IN); }
@@ -79,132 +106,103 @@ export class Graph {
   }
 
   async #load() {
-    const state = this.state;
+    clearTimeout(this.timer);
     const signal = this.turn.next();
-    const palette = colors().series;
+    const begun = performance.now();
+    let pauseMs;
     try {
-      this.model = await load(state, byId("chart").clientWidth, palette, signal);
+      this.loaded = await load(this.state, byId("chart").clientWidth, signal);
+      const tookMs = performance.now() - begun;
+      pauseMs = Math.min(LIVE_MS_MAX, Math.max(LIVE_MS, tookMs * LIVE_ANSWERS, stepSeconds(this.loaded.stepName) * LIVE_STEPS * 1000));
       showError(null);
       this.#draw();
     } catch (error) {
       if (isAbandoned(error)) return;
       showError(error.message);
+      // Figures of another question would stand under this one's names.
+      if (error.isFinal) this.#forget();
+      pauseMs = error.isFinal ? null : AFTER_FAILURE_MS;
     }
-    this.#again(signal);
+    byId("plot").setAttribute("aria-busy", "false");
+    if (this.state.live && pauseMs !== null) this.timer = setTimeout(() => this.#again(), pauseMs);
   }
 
-  /** What is seen by nobody is not asked for. */
-  #again(signal) {
-    if (!this.state.live || signal.aborted) return;
-    const step = this.model?.step ?? 60;
-    this.timer = setTimeout(() => {
-      if (document.hidden) this.#again(signal);
-      else this.#load();
-    }, Math.max(LIVE_MS, step * LIVE_STEPS * 1000));
+  /** What is seen by nobody is not asked for: it is when it is seen again. */
+  #again() {
+    if (!document.hidden) this.reload();
+  }
+
+  #forget() {
+    this.loaded = null;
+    this.model = null;
+    this.chart.clear();
+    byId("lines").replaceChildren();
+    delete byId("lines").dataset.key;
+    byId("partial").hidden = true;
+    byId("marks").hidden = true;
   }
 
   #draw() {
-    const { model } = this;
-    this.chart.show(model);
+    this.model = arrange(this.loaded, this.state.mode, this.hidden, colors().series);
+    this.chart.show(this.model);
     this.#showChips();
     this.#showLines();
     this.#showPartial();
-    this.#showMarks();
+    showMarks(this.model, () => this.reload());
     this.#showValues();
-    this.form.step.options[0].textContent = `auto (${model.stepName})`;
-    for (const period of PERIODS) this.form[`compare-${period.key}`].disabled = !comparable(period, model.stepName);
-  }
-
-  #makeControls() {
-    const { form, go } = this;
-    byId("ranges").append(...RANGES.map(([label, from]) =>
-      el("button", { type: "button", "data-from": from, onclick: () => go({ from, until: "now", live: true }) }, label)));
-    form.step.append(el("option", { value: "auto" }, "auto"), ...STEPS.map(([step]) => el("option", { value: step }, step)));
-    byId("compare").append(...PERIODS.map(({ key, label }) =>
-      el("label", {}, el("input", { type: "checkbox", name: `compare-${key}`, value: key }), ` ${label}`)));
-    form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", () => this.#changed());
-    byId("earlier").onclick = () => this.pan(-1);
-    byId("later").onclick = () => this.pan(1);
-    byId("zoom-in").onclick = () => this.zoomIn();
-    byId("zoom-out").onclick = () => this.zoomOut();
-    byId("relate").onclick = () => go({ view: "relation", y: this.state.names[0] ?? "" });
-    byId("csv").addEventListener("click", () => this.#prepareCsv());
-    byId("marks").querySelector("div").classList.add("scroll");
-    document.querySelector("#plot details.table").addEventListener("toggle", () => this.#showValues());
-  }
-
-  #changed() {
-    const { form } = this;
-    const until = asAddressed(form.until.value, "now");
-    this.go({
-      from: asAddressed(form.from.value, "-6h"), until, step: form.step.value, mode: form.mode.value,
-      compare: PERIODS.map(({ key }) => key).filter((key) => form[`compare-${key}`].checked),
-      live: form.live.checked && until === "now",
-    });
-  }
-
-  #showControls() {
-    const { form, state } = this;
-    const shown = (text) => (/^\d+(\.\d+)?$/.test(text) ? isoTime(Number(text)).replace(":00Z", "Z") : text);
-    form.from.value = shown(state.from);
-    form.until.value = shown(state.until);
-    form.step.value = STEPS.some(([step]) => step === state.step) ? state.step : "auto";
-    form.mode.value = state.mode;
-    form.live.checked = state.live;
-    form.live.disabled = state.until !== "now";
-    for (const { key } of PERIODS) form[`compare-${key}`].checked = state.compare.includes(key);
-    for (const button of byId("ranges").children) {
-      button.setAttribute("aria-pressed", String(state.until === "now" && button.dataset.from === state.from));
-    }
-    this.#showChips();
+    this.controls.showStep(this.model.stepName);
   }
 
   #showChips() {
-    const remove = (name) => this.go({ names: this.state.names.filter((other) => other !== name) });
+    const { names } = this.state;
     const line = (name) => this.model?.lines.find((line) => line.label === name);
-    byId("chips").replaceChildren(...this.state.names.map((name) =>
+    const key = JSON.stringify(names.map((name) => [name, line(name)?.color]));
+    if (key === this.chipsKey) return;
+    this.chipsKey = key;
+    const remove = (name) => {
+      const at = names.indexOf(name);
+      this.go({ names: names.filter((other) => other !== name) });
+      (byId("chips").querySelectorAll("button")[Math.min(at, names.length - 2)] ?? byId("search")).focus();
+    };
+    byId("chips").replaceChildren(...names.map((name) =>
       el("li", {}, line(name) ? swatch(line(name)) : null, el("span", {}, name),
         el("button", { type: "button", "aria-label": `Remove ${name}`, onclick: () => remove(name) }, "×"))));
   }
 
   #showLines() {
-    const { lines, stepName } = this.model;
-    const name = (line, at) => el("label", {}, el("input", {
-      type: "checkbox", checked: true, "aria-label": `Show ${line.label}`, onchange: (event) => this.chart.toggle(at, event.target.checked),
-    }), swatch(line), line.label);
-    const table = byId("lines");
-    const known = [stepName, ...lines.map((line) => line.label)].join("\n");
-    const cells = (line) => {
-      const { total, mean, max, last } = figures(line);
-      return [total, mean, max, last].map(shownNumber);
+    const { lines, stepName, open } = this.model;
+    const toggle = (label, show) => {
+      if (show) this.hidden.delete(label);
+      else this.hidden.add(label);
+      this.#draw();
     };
-    // A box that somebody has unticked stays as it is.
-    if (table.dataset.lines === known) {
-      lines.forEach((line, at) => cells(line).forEach((text, cell) => { table.tBodies[0].rows[at].cells[cell + 1].textContent = text; }));
-      return;
-    }
-    table.dataset.lines = known;
-    fillTable(table, ["Name", "Total", `Mean per ${stepName}`, "Most", "Last"], lines.map((line, at) => [name(line, at), ...cells(line)]));
+    const name = (line) => el("label", {}, el("input", {
+      type: "checkbox", checked: line.show, "aria-label": `Show ${line.label}`, onchange: (event) => toggle(line.label, event.target.checked),
+    }), swatch(line), line.label);
+    const cells = (line) => {
+      const { total, mean, most, last } = figures(line, open);
+      return [total, mean, most, last].map(shownNumber);
+    };
+    const key = JSON.stringify([stepName, lines.map(({ label, color }) => [label, color])]);
     if (lines.length === 0) {
-      fillTable(table, ["Name"], [["Nothing was counted under this name. Names are exact: upper and lower case differ."]]);
+      showTable(byId("lines"), key, ["Name"], [["Nothing was counted under this name. Names are exact: upper and lower case differ."]]);
+    } else {
+      showTable(byId("lines"), key, ["Name", "Total", `Mean per ${stepName}`, "Most", "Last complete"], lines.map((line) => [name(line), ...cells(line)]));
     }
   }
 
   /** Which part of the graph may still grow, and who is to blame. */
   #showPartial() {
     const { model } = this;
-    if (!model || !this.state || this.state.view !== "graph") return;
+    if (!model || !this.isShown) return;
     const node = byId("partial");
     const blamed = blame();
-    const end = Math.min(model.until, nowS());
-    const isOpen = model.completeUntil === null || model.completeUntil < model.until;
-    node.hidden = !isOpen;
+    node.hidden = model.open >= model.times.length;
     node.classList.toggle("late", blamed.length > 0);
     if (model.completeUntil === null) {
-      node.textContent = "Until when the counts are complete is not known.";
+      node.textContent = "Shaded: until when the counts are complete is not known.";
     } else if (blamed.length > 0) {
-      const late = shownDuration(Math.max(0, end - model.completeUntil));
+      const late = shownDuration(Math.max(0, Math.min(model.until, nowS()) - model.completeUntil));
       node.textContent = `Shaded: not complete since ${shownTime(model.completeUntil)}, ${late}. `
         + blamed.map(({ region, reason }) => `Region ${region}: ${reason}.`).join(" ");
     } else {
@@ -212,47 +210,33 @@ export class Graph {
     }
   }
 
-  #showMarks() {
-    const { marks } = this.model;
-    const node = byId("marks");
-    node.hidden = marks.length === 0;
-    node.querySelector("summary").textContent = `${marks.length} ${marks.length === 1 ? "mark" : "marks"}`;
-    const table = el("table");
-    fillTable(table, ["When", "What", "Details", "Tags"],
-      marks.map(({ when, what, data, tags }) => [shownTime(when), what, data ?? "", tags.join(" ")]));
-    node.querySelector("div").replaceChildren(table);
-  }
-
   #showValues() {
-    const details = document.querySelector("#plot details.table");
-    if (!details.open || !this.model) return;
-    const { times, lines } = this.model;
-    const table = el("table");
-    const begin = Math.max(0, times.length - ROWS_MAX);
-    fillTable(table, ["Time", ...lines.map((line) => line.label)],
+    if (!this.values.open || !this.model) return;
+    const { times, lines, stepName } = this.model;
+    const root = this.values.querySelector("div");
+    const rows = Math.min(ROWS_MAX, Math.floor(CELLS_MAX / (lines.length + 1)));
+    const begin = Math.max(0, times.length - rows);
+    let table = root.querySelector("table");
+    if (!table) {
+      table = el("table");
+      root.replaceChildren(el("p"), table);
+    }
+    root.querySelector("p").textContent = begin > 0 ? `The last ${rows} of ${times.length} rows; the CSV has all.` : "";
+    showTable(table, JSON.stringify([stepName, times[begin], shownTime(0), lines.map(({ label }) => label)]), ["Time", ...lines.map((line) => line.label)],
       times.slice(begin).map((at, index) => [shownTime(at), ...lines.map((line) => shownNumber(line.values[begin + index]))]));
-    details.querySelector("div").replaceChildren(
-      begin > 0 ? `The last ${ROWS_MAX} of ${times.length} rows; the CSV has all.` : "", table);
   }
 
   /** The API's own file where the graph shows names as they are, else what is drawn. */
-  #prepareCsv() {
+  #prepareCsv(event) {
     const { model, state } = this;
-    if (!model) return;
+    if (!model) return event.preventDefault();
     const file = `${state.names.join("+").replaceAll(/[^\w.+-]/g, "_").slice(0, 80)}.csv`;
     if (state.mode !== "sum" && state.compare.length === 0) {
       setFile(byId("csv"), csvAddress(state, model.stepName), file);
-      return;
+      return undefined;
     }
-    const rows = model.times.flatMap((at, index) =>
-      model.lines.map((line) => [line.label, isoTime(at), line.values[index]]));
+    const rows = model.times.flatMap((at, index) => model.lines.map((line) => [line.label, isoTime(at), line.values[index]]));
     setFile(byId("csv"), csvUrl(["name", "time", "count"], rows), file);
+    return undefined;
   }
-}
-
-/** A time as the address has it: an instant in seconds, whatever way it was typed. What is no time is for the API to refuse. */
-function asAddressed(text, otherwise) {
-  const typed = text.trim() || otherwise;
-  const seconds = resolve(typed);
-  return /^(now|-.*)$/.test(typed) || !Number.isFinite(seconds) ? typed : String(Math.floor(seconds));
 }

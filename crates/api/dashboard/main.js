@@ -1,18 +1,19 @@
 // The page: one state in the address, three views of it.
 
-import { byId, showError, tell } from "./dom.js";
+import { byId, showError, store, stored, tell } from "./dom.js";
 import { Finder } from "./finder.js";
 import { Graph } from "./graph.js";
 import { blame, health, watch, whenHealthChanges } from "./health.js";
 import { askForMark } from "./marks.js";
 import { showPopular } from "./popular.js";
-import { Relation } from "./relation.js";
+import { isName, Relation } from "./relation.js";
 import { fromSearch, toSearch } from "./state.js";
 import { Status } from "./status.js";
 import { setZone, shownClock, shownDuration, nowS, zoneName } from "./time.js";
 import { Tree } from "./tree.js";
 
 let state = fromSearch(location.search);
+let hasStart = false;
 
 const views = { graph: new Graph(go), relation: new Relation(go), status: new Status() };
 const add = (name) => go({ names: [...new Set([...state.names, name])] });
@@ -25,7 +26,8 @@ function go(patch) {
   state = { ...state, ...patch };
   if (patch.until && patch.until !== "now") state.live = false;
   else if (patch.until === "now" && before.until !== "now" && patch.live === undefined) state.live = true;
-  history.pushState(null, "", toSearch(state) || location.pathname);
+  const to = toSearch(state) || location.pathname;
+  if (to !== (location.search || location.pathname)) history.pushState(null, "", to);
   show();
 }
 
@@ -42,12 +44,25 @@ function show() {
     link.href = toSearch({ ...state, view: link.dataset.view }) || "./";
   }
   byId("zone").textContent = zoneName();
-  const isEmpty = state.view === "graph" && state.names.length === 0;
-  byId("popular").hidden = !isEmpty;
-  if (isEmpty) showPopular(byId("popular"), add);
+  byId("popular").hidden = !isStart();
+  showStart();
   if (state.view === "graph") tree.open();
   document.title = title();
   views[state.view].show(state);
+}
+
+function isStart() {
+  return state.view === "graph" && state.names.length === 0;
+}
+
+/** The first page, until there is something on it. */
+async function showStart() {
+  if (isStart()) hasStart = await showPopular(byId("popular"), add);
+}
+
+/** What is plotted, to be related to something. */
+function related() {
+  return { view: "relation", y: state.y || state.names.find(isName) || views.graph.firstName() || "" };
 }
 
 function title() {
@@ -61,21 +76,22 @@ function showComplete() {
   const node = byId("complete");
   const late = blame();
   node.classList.toggle("late", Boolean(failure) || late.length > 0);
+  node.title = late.map(({ region, reason }) => `${region}: ${reason}`).join("\n");
   if (failure) node.textContent = "the API does not answer";
+  else if (!status) node.textContent = "";
   else if (status.complete_until === null) node.textContent = "completeness is not known";
   else {
     const clock = `complete until ${shownClock(status.complete_until)} ${zoneName()}`;
     const behind = shownDuration(Math.max(0, nowS() - status.complete_until));
     node.textContent = late.length > 0 ? `${clock}, ${behind} ago: ${late.map(({ region }) => region).join(", ")}` : clock;
-    node.title = late.map(({ region, reason }) => `${region}: ${reason}`).join("\n");
   }
 }
 
 function nextTheme() {
   const order = ["auto", "light", "dark"];
-  const now = localStorage.getItem("theme") ?? "auto";
+  const now = stored("theme") ?? "auto";
   const next = order[(order.indexOf(now) + 1) % order.length];
-  localStorage.setItem("theme", next);
+  store("theme", next);
   if (next === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = next;
   showTheme();
@@ -83,7 +99,7 @@ function nextTheme() {
 }
 
 function showTheme() {
-  const theme = localStorage.getItem("theme") ?? "auto";
+  const theme = stored("theme") ?? "auto";
   byId("theme").textContent = { auto: "◐", light: "☀", dark: "☾" }[theme];
   byId("theme").setAttribute("aria-label", `Colours: ${theme}`);
 }
@@ -94,21 +110,21 @@ function recolor() {
 }
 
 async function copyLink(button) {
-  const before = button.textContent;
+  button.dataset.text ??= button.textContent;
   try {
     await navigator.clipboard.writeText(location.href);
     button.textContent = "Copied";
-    tell("The link is copied.");
   } catch {
     button.textContent = "Copy it from the address bar";
   }
-  setTimeout(() => { button.textContent = before; }, 2_000);
+  tell(button.textContent);
+  setTimeout(() => { button.textContent = button.dataset.text; }, 2_000);
 }
 
 const KEYS = {
   "/": () => { go({ view: "graph" }); finder.input.focus(); },
   g: () => go({ view: "graph" }),
-  r: () => go({ view: "relation", y: state.y || state.names[0] || "" }),
+  r: () => go(related()),
   s: () => go({ view: "status" }),
   l: () => go(state.live ? { live: false } : { until: "now", live: true }),
   "+": () => views.graph.zoomIn(),
@@ -118,7 +134,7 @@ const KEYS = {
 
 function onKey(event) {
   const isTyping = event.target.closest("input, select, textarea, dialog, [role=tree]") !== null;
-  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("keys") === "off") return;
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || stored("keys") === "off") return;
   if (event.shiftKey && (event.key === "ArrowLeft" || event.key === "ArrowRight") && state.view === "graph" && state.names.length > 0) {
     event.preventDefault();
     views.graph.pan(event.key === "ArrowLeft" ? -1 : 1);
@@ -135,7 +151,7 @@ function onClick(event) {
     event.preventDefault();
     const view = link.dataset.view;
     if (!view) go(JSON.parse(link.dataset.go));
-    else go(view === "relation" ? { view, y: state.y || state.names[0] || "" } : { view });
+    else go(view === "relation" ? related() : { view });
   }
   const copy = event.target.closest("[data-copy]");
   if (copy) copyLink(copy);
@@ -147,13 +163,18 @@ addEventListener("click", onClick);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
 byId("theme").onclick = nextTheme;
 byId("zone").onclick = () => { go({ zone: state.zone === "utc" ? "local" : "utc" }); recolor(); showComplete(); };
+byId("relate").onclick = () => go({ ...related(), y: state.names.find(isName) ?? views.graph.firstName() ?? "" });
 byId("help").onclick = () => byId("help-dialog").showModal();
-byId("mark").onclick = () => askForMark(() => views.graph.show(state));
-byId("keys").checked = localStorage.getItem("keys") !== "off";
-byId("keys").onchange = (event) => localStorage.setItem("keys", event.target.checked ? "on" : "off");
+byId("mark").onclick = () => askForMark(() => views.graph.reload());
+byId("keys").checked = stored("keys") !== "off";
+byId("keys").onchange = (event) => store("keys", event.target.checked ? "on" : "off");
 if (matchMedia("(max-width: 800px)").matches) byId("browse").open = false;
 whenHealthChanges(showComplete);
-whenHealthChanges(() => { if (state.view === "graph") tree.open(); });
+whenHealthChanges(() => {
+  if (state.view === "graph") tree.open();
+  if (!hasStart) showStart();
+});
+byId("browse").addEventListener("toggle", () => { if (byId("browse").open) tree.refill(); });
 showTheme();
 show();
 watch();

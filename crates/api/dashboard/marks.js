@@ -1,36 +1,77 @@
-// Adding a mark, such as a deployment, to every graph.
+// Marks, such as deployments: listed, added, removed.
 
-import { byId } from "./dom.js";
-import { postJson } from "./api.js";
-import { resolve } from "./time.js";
+import { byId, el, showError, showTable } from "./dom.js";
+import { postJson, remove } from "./api.js";
+import { resolve, shownTime } from "./time.js";
 
 const UNAUTHORIZED = 401;
 
-/** Opens the dialog; `done` is called when the mark is stored. */
+/** What was typed where the API asked for it; kept as long as the page is open. */
+let token = "";
+
+/** Lists the marks of a graph; `changed` is called when one was removed. */
+export function showMarks({ marks, marksError }, changed) {
+  const node = byId("marks");
+  node.hidden = marks.length === 0 && !marksError;
+  node.querySelector("summary").textContent = marksError ?? `${marks.length} ${marks.length === 1 ? "mark" : "marks"}`;
+  const button = ({ id, what }) => el("button", {
+    type: "button", "aria-label": `Remove the mark ${what}`, onclick: () => removeMark(id, changed),
+  }, "Remove");
+  const when = ({ when, until }) => (until === null ? shownTime(when) : `${shownTime(when)} – ${shownTime(until)}`);
+  showTable(node.querySelector("table"), JSON.stringify([marks.map(({ id }) => id), shownTime(0)]), ["When", "What", "Details", "Tags", ""],
+    marks.map((mark) => [when(mark), mark.what, mark.data, mark.tags.join(" "), button(mark)]));
+}
+
+async function removeMark(id, changed) {
+  try {
+    await remove(`v1/annotations/${id}`, token);
+    changed();
+  } catch (error) {
+    showError(error.message);
+  }
+}
+
+/** Opens the dialog that adds a mark; `done` is called when it is stored. */
 export function askForMark(done) {
   const dialog = byId("mark-dialog");
   const form = dialog.querySelector("form");
   const error = dialog.querySelector(".error");
   const say = (sentence) => { error.textContent = sentence; error.hidden = !sentence; };
+  // A second try adds no second mark.
+  const id = newId();
   say("");
   form.reset();
+  form.token.value = token;
   dialog.querySelector("[data-close]").onclick = () => dialog.close();
   form.onsubmit = async (event) => {
     event.preventDefault();
     const when = resolve(form.when.value.trim());
     if (!Number.isFinite(when)) return say("When is not a time: use now, -10m, or a time such as 2026-11-24T10:00:00Z.");
+    token = form.token.value;
+    event.submitter.disabled = true;
     try {
       await postJson("v1/annotations", {
-        what: form.what.value.trim(), data: form.data.value.trim(), when,
+        id, what: form.what.value.trim(), data: form.data.value.trim(), when,
         tags: form.tags.value.split(/[\s,]+/).filter(Boolean),
-      }, form.token.value);
+      }, token);
       dialog.close();
       done();
     } catch (refused) {
       say(refused.message);
       // Asked for only where the API asks for it.
       if (refused.status === UNAUTHORIZED) form.token.parentElement.hidden = false;
+    } finally {
+      event.submitter.disabled = false;
     }
   };
   dialog.showModal();
+}
+
+/** A random UUID. `crypto.randomUUID` is only for pages over https. */
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }

@@ -10,14 +10,14 @@ const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 160;
 const HEIGHT = 36;
 
-/** Fills `root` with a card for each of the most counted names. */
+/** Fills `root` with a card for each of the most counted names; false where there was none, or no answer. */
 export async function showPopular(root, onPick) {
   try {
     const { names } = await getJson("v1/names", [["limit", NAMES_MAX]]);
     if (names.length === 0) {
       root.replaceChildren(el("h1", {}, "Nothing was counted yet"),
         el("p", {}, "Send an event to a collector: ", el("code", {}, "POST /v1/events {\"name\":\"shop.item.sold\"}")));
-      return;
+      return false;
     }
     const { series, complete_until: until } = await getJson("v1/series", [...names.map(({ name }) => ["name", name]), ["from", "-1h"], ["until", "now"]]);
     const byName = new Map(series.map((one) => [one.name, one]));
@@ -28,8 +28,11 @@ export async function showPopular(root, onPick) {
         el("small", {}, `${shownNumber(one?.total ?? 0)} in the last hour · ${shownCompact(popularity)} in all`)));
     };
     root.replaceChildren(el("h1", {}, "Counted most"), el("ul", { class: "cards" }, ...names.map(card)));
+    showError(null);
+    return true;
   } catch (error) {
-    showError(error.message);
+    if (!root.hidden) showError(error.message);
+    return false;
   }
 }
 

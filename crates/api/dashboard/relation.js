@@ -1,14 +1,21 @@
 // One name as a function of another: I(L(t)) as a scatter, with the line that fits it best.
 
 import uPlot from "./vendor/uPlot.esm.js";
-import { byId, csvUrl, el, setFile, showError } from "./dom.js";
+import { byId, csvUrl, el, setFile, showError, showTable } from "./dom.js";
 import { getJson, isAbandoned, Turn } from "./api.js";
 import { axis, colors, sizeOf } from "./chart.js";
 import { Finder } from "./finder.js";
+import { blame, whenHealthChanges } from "./health.js";
 import { isoTime, RANGES, resolve, shownCompact, shownNumber, shownTime, stepFor, STEPS } from "./time.js";
 
-/** More points than these cover each other. */
+/** The step is chosen so that there are at most so many points. */
 const PAIRS_MAX = 1_500;
+
+/** Dots of one picture, whatever the step: evenly spread over the range; more cover each other. */
+const DOTS_MAX = 10_000;
+
+/** Rows of the table of values. */
+const ROWS_MAX = 500;
 
 const SUGGESTIONS_MAX = 12;
 
@@ -23,12 +30,16 @@ export class Relation {
     this.form = byId("axes");
     this.finders = Object.fromEntries(["x", "y"].map((key) =>
       [key, new Finder(document.querySelector(`[data-finder=${key}]`), { ratios: true, keep: true, onPick: (name) => go({ [key]: name }) })]));
+    // What was typed and left counts, too.
+    for (const key of ["x", "y"]) this.form[key].addEventListener("change", () => this.#typed(key));
     this.form.range.append(...RANGES.map(([label, from]) => el("option", { value: from }, label)));
     this.form.step.append(el("option", { value: "auto" }, "auto"), ...STEPS.map(([step]) => el("option", { value: step }, step)));
     this.form.addEventListener("submit", (event) => event.preventDefault());
-    for (const select of [this.form.range, this.form.step]) {
-      select.addEventListener("change", () => go({ from: this.form.range.value, until: "now", step: this.form.step.value }));
-    }
+    this.form.step.addEventListener("change", () => go({ step: this.form.step.value }));
+    this.form.range.addEventListener("change", () => go({ from: this.form.range.value, until: "now" }));
+    this.values = document.querySelector("#relation details.table");
+    this.values.addEventListener("toggle", () => this.#showValues());
+    whenHealthChanges(() => this.#showPartial());
     byId("swap").onclick = () => go({ x: this.state.y, y: this.state.x });
     this.root = byId("scatter");
     this.tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
@@ -37,6 +48,7 @@ export class Relation {
 
   show(state) {
     this.state = state;
+    this.isShown = true;
     for (const key of ["x", "y"]) this.finders[key].value = state[key];
     this.#showRange();
     this.#suggest();
@@ -47,17 +59,30 @@ export class Relation {
   }
 
   hide() {
+    this.isShown = false;
     this.turn.end();
   }
 
   recolor() {
-    if (this.plot) this.#load();
+    if (this.isShown && this.answer) this.#draw();
   }
 
   #clear() {
     this.turn.end();
+    this.#forget();
+  }
+
+  #forget() {
+    this.answer = null;
     this.plot?.destroy();
     this.plot = null;
+    byId("fit").replaceChildren();
+    this.values.querySelector("div").replaceChildren();
+  }
+
+  #typed(key) {
+    const text = this.form[key].value.trim();
+    if (text !== this.state[key]) this.go({ [key]: text });
   }
 
   #showRange() {
@@ -74,6 +99,7 @@ export class Relation {
   async #suggest() {
     const key = this.state.y === "" ? "y" : "x";
     const root = byId("suggestions");
+    const state = this.state;
     if (this.state.x !== "" && this.state.y !== "") {
       root.replaceChildren();
       return;
@@ -81,9 +107,12 @@ export class Relation {
     try {
       const { names } = await getJson("v1/names", [["query", "*.samples"], ["limit", SUGGESTIONS_MAX]]);
       const means = names.map(({ name }) => `${name.slice(0, -".samples".length)}/${name}`);
+      const plotted = this.state.names.filter(isName);
       const popular = key === "y" ? (await getJson("v1/names", [["limit", SUGGESTIONS_MAX]])).names.map(({ name }) => name) : [];
-      const offered = [...new Set(key === "y" ? [...this.state.names, ...popular] : [...means, ...this.state.names])];
-      const own = [this.state.x, this.state.y];
+      const offered = [...new Set(key === "y" ? [...plotted, ...popular] : [...means, ...plotted])];
+      // Asked for another view meanwhile.
+      if (this.state !== state) return;
+      const own = [state.x, state.y];
       const buttons = offered.filter((name) => !own.includes(name)).slice(0, SUGGESTIONS_MAX).map((name) =>
         el("button", { type: "button", onclick: () => this.go({ [key]: name }) }, label(name)));
       root.replaceChildren(key === "y" ? "What is it about? " : `What may ${this.state.y} depend on? `, ...buttons);
@@ -100,21 +129,42 @@ export class Relation {
     try {
       const answer = await getJson("v1/relation", [["x", x], ["y", y], ["from", from], ["until", until], ["step", chosen]], signal);
       // A pair of which one half is not known is nowhere on the plane.
-      this.answer = { ...answer, pairs: answer.pairs.filter(([x, y]) => x !== null && y !== null) };
+      this.answer = { ...answer, x, y, pairs: answer.pairs.filter(([x, y]) => x !== null && y !== null) };
       this.form.step.options[0].textContent = `auto (${chosen})`;
       showError(null);
       this.#tell(chosen);
       this.#draw();
+      this.#showValues();
+      this.#showPartial();
       const rows = answer.pairs.map(([x, y, at]) => [isoTime(at), x, y]);
       setFile(byId("relation-csv"), csvUrl(["time", x, y], rows), "relation.csv");
     } catch (error) {
-      if (!isAbandoned(error)) showError(error.message);
+      if (isAbandoned(error)) return;
+      showError(error.message);
+      if (error.isFinal) this.#forget();
     }
   }
 
+  #showValues() {
+    if (!this.values.open || !this.answer) return;
+    const { pairs, x, y } = this.answer;
+    const table = el("table");
+    showTable(table, "", ["Time", label(x), label(y)], pairs.slice(-ROWS_MAX).map(([x, y, at]) => [shownTime(at), shownNumber(x), shownNumber(y)]));
+    const note = pairs.length > ROWS_MAX ? `The last ${ROWS_MAX} of ${pairs.length} rows; the CSV has all.` : "";
+    this.values.querySelector("div").replaceChildren(note, table);
+  }
+
+  /** Who keeps the newest moments out of the picture. */
+  #showPartial() {
+    if (!this.isShown) return;
+    const node = byId("relation-partial");
+    const blamed = blame();
+    node.hidden = blamed.length === 0 || !this.answer;
+    node.textContent = `The newest moments are not complete, and not shown. ${blamed.map(({ region, reason }) => `Region ${region}: ${reason}.`).join(" ")}`;
+  }
+
   #tell(step) {
-    const { fit, correlation, n } = this.answer;
-    const { x, y } = this.state;
+    const { fit, correlation, n, x, y } = this.answer;
     const node = byId("fit");
     if (n === 0) {
       node.replaceChildren(el("p", {}, "No moment of this range has a value of both. Names are exact: upper and lower case differ."));
@@ -131,10 +181,13 @@ export class Relation {
 
   #draw() {
     const palette = colors();
-    const { pairs } = this.answer;
-    const { x, y } = this.state;
+    const { x, y } = this.answer;
+    const every = Math.ceil(this.answer.pairs.length / DOTS_MAX);
+    const pairs = this.answer.pairs.filter((_, at) => at % every === 0);
+    this.dots = pairs;
     const range = (values) => {
-      const [min, max] = [Math.min(...values), Math.max(...values)];
+      const min = values.reduce((a, b) => Math.min(a, b));
+      const max = values.reduce((a, b) => Math.max(a, b));
       const room = (max - min || Math.abs(max) || 1) * 0.05;
       return () => [min - room, max + room];
     };
@@ -160,17 +213,22 @@ export class Relation {
   /** The point next to the pointer, in words. */
   #point(plot) {
     const { left, top } = plot.cursor;
-    const near = left < 0 ? null : nearest(plot, this.answer.pairs, left, top);
+    const near = left < 0 ? null : nearest(plot, this.dots, left, top);
     this.tip.hidden = !near;
     if (!near) return;
     const [x, y, at] = near;
     this.tip.replaceChildren(el("strong", {}, shownTime(at)),
-      el("div", {}, el("span", {}, label(this.state.y)), el("b", {}, shownNumber(y))),
-      el("div", {}, el("span", {}, label(this.state.x)), el("b", {}, shownNumber(x))));
+      el("div", {}, el("span", {}, label(this.answer.y)), el("b", {}, shownNumber(y))),
+      el("div", {}, el("span", {}, label(this.answer.x)), el("b", {}, shownNumber(x))));
     const { offsetLeft, offsetTop, clientWidth } = plot.over;
     const place = left + this.tip.offsetWidth + 24 < clientWidth ? left + 14 : Math.max(0, left - this.tip.offsetWidth - 14);
     this.tip.style.transform = `translate(${Math.round(offsetLeft + place)}px, ${Math.round(offsetTop + top)}px)`;
   }
+}
+
+/** Whether it can stand on an axis: a pattern is many names. */
+export function isName(text) {
+  return !/[*?{}[\]]/.test(text);
 }
 
 /** `web.load/web.load.samples` is a mean, and says so. */

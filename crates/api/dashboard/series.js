@@ -1,6 +1,6 @@
 // Counts from the API, made into the lines of a graph.
 
-import { getJson } from "./api.js";
+import { getJson, isAbandoned } from "./api.js";
 import { resolve, stepFor, stepSeconds } from "./time.js";
 
 export const PERIODS = [
@@ -33,38 +33,56 @@ export function csvAddress(state, step) {
   return `v1/series?${new URLSearchParams([...query(state, state.from, state.until, step), ["format", "csv"]])}`;
 }
 
-/** Loads what `state` shows: the answer as it came, and the lines to draw. */
-export async function load(state, width, colors, signal) {
+/** Loads what `state` shows: times, and the lines of the present and of the periods it is compared with. */
+export async function load(state, width, signal) {
   const step = chosenStep(state, width);
   const answer = await getJson("v1/series", query(state, state.from, state.until, step), signal);
   const periods = PERIODS.filter((period) => state.compare.includes(period.key) && comparable(period, step));
   const [marks, ...earlier] = await Promise.all([
-    getJson("v1/annotations", [["from", answer.from], ["until", answer.until]], signal),
+    loadMarks(answer, signal),
     ...periods.map(({ seconds }) =>
       getJson("v1/series", query(state, answer.from - seconds, answer.until - seconds, step), signal)),
   ]);
   const times = bucketTimes([answer, ...earlier.map((e, at) => shifted(e, periods[at].seconds))]);
-  const present = answer.series.map((series, at) =>
-    line(series.name, colors[at % colors.length], at < colors.length ? undefined : [8, 3, 2, 3], valuesAt(series, times, 0)));
-  const past = earlier.flatMap((answer, at) => pastLines(answer, periods[at], present, times, colors));
   return {
-    stepName: step, step: answer.step, from: answer.from, until: answer.until,
-    completeUntil: answer.complete_until, times, marks: marks.annotations,
-    names: present.length,
-    lines: arranged(state.mode, present, past, periods),
+    stepName: step, from: answer.from, until: answer.until, completeUntil: answer.complete_until, times, ...marks, periods,
+    present: answer.series.map((series) => ({ label: series.name, values: valuesAt(series, times, 0) })),
+    past: earlier.flatMap((answer, at) => pastLines(answer, periods[at], times)),
   };
 }
 
-function line(label, color, dash, values, period) {
-  return { label, color, dash, values, drawn: values, period };
+/** A graph is a graph without its marks, too. */
+async function loadMarks({ from, until }, signal) {
+  try {
+    return { marks: (await getJson("v1/annotations", [["from", from], ["until", until]], signal)).annotations, marksError: null };
+  } catch (error) {
+    if (isAbandoned(error)) throw error;
+    return { marks: [], marksError: error.message };
+  }
 }
 
-function pastLines(answer, period, present, times, colors) {
-  return answer.series.map((series, at) => {
-    const now = present.find((line) => line.label === series.name);
-    return line(`${series.name}, ${period.label}`, now?.color ?? colors[at % colors.length], period.dash,
-      valuesAt(series, times, period.seconds), period);
-  });
+/** What is drawn of what was loaded: `mode`, without the lines whose labels are in `hidden`. */
+export function arrange(loaded, mode, hidden, colors) {
+  const { present, past, periods, times, completeUntil, until } = loaded;
+  const ends = (index) => times[index + 1] ?? until;
+  const firstOpen = times.findIndex((_, index) => completeUntil === null || ends(index) > completeUntil);
+  const colored = present.map((one, at) =>
+    line(one, colors[at % colors.length], at < colors.length ? undefined : [8, 3, 2, 3], null, hidden));
+  const colorOf = new Map(colored.map(({ label, color }) => [label, color]));
+  const earlier = past.map((one, at) => line(one, colorOf.get(one.name) ?? colors[at % colors.length], one.period.dash, one.period, hidden));
+  return {
+    ...loaded, ends, open: firstOpen < 0 ? times.length : firstOpen,
+    lines: drawnAs(mode, colored, earlier, periods, hidden),
+  };
+}
+
+function line({ label, values }, color, dash, period, hidden) {
+  return { label, color, dash, values, drawn: values, period, show: !hidden.has(label) };
+}
+
+function pastLines(answer, period, times) {
+  return answer.series.map((series) =>
+    ({ name: series.name, label: `${series.name}, ${period.label}`, values: valuesAt(series, times, period.seconds), period }));
 }
 
 function shifted(answer, seconds) {
@@ -83,17 +101,17 @@ function valuesAt({ points }, times, shiftS) {
 }
 
 /** Lines as `mode` draws them: as they are, one upon the other, or their sum. */
-function arranged(mode, present, past, periods) {
-  if (mode === "lines") return [...present, ...past];
-  const sums = periods.map((period) =>
-    sum(`sum, ${period.label}`, past.filter((line) => line.period === period), present[0]?.color, period));
-  if (mode === "sum") return [sum(`sum of ${present.length} names`, present, present[0]?.color), ...sums].filter(Boolean);
-  return [...stacked(present), ...sums].filter(Boolean);
-}
-
-function sum(label, lines, color, period) {
-  if (lines.length === 0) return null;
-  return line(label, color, period?.dash, lines[0].values.map((_, at) => total(lines.map((line) => line.values[at]))), period);
+function drawnAs(mode, present, past, periods, hidden) {
+  if (mode === "lines" || present.length + past.length === 0) return [...present, ...past];
+  const color = present[0]?.color ?? past[0].color;
+  const sumOf = (label, lines, period) =>
+    line({ label, values: lines[0].values.map((_, at) => total(lines.map(({ values }) => values[at]))) }, color, period?.dash, period, hidden);
+  const sums = periods.flatMap((period) => {
+    const lines = past.filter((line) => line.period === period);
+    return lines.length > 0 ? [sumOf(`sum, ${period.label}`, lines, period)] : [];
+  });
+  if (mode === "stack") return [...stacked(present), ...sums];
+  return [...(present.length > 0 ? [sumOf(`sum of ${present.length} names`, present, null)] : []), ...sums];
 }
 
 /** Nothing is known of a sum of which nothing is known. */
@@ -102,20 +120,28 @@ function total(values) {
   return known.length > 0 ? known.reduce((a, b) => a + b, 0) : null;
 }
 
-/** The first name is the lowest; each is drawn on top of those before it. */
+/** The first name is the lowest; each is drawn on top of those before it that are shown. */
 function stacked(lines) {
   let below = null;
+  let above;
   return lines.map((line, at) => {
+    if (!line.show) return line;
     const drawn = line.values.map((value, index) => total([value, below?.[index] ?? null]));
+    const layer = { ...line, drawn, fill: `color-mix(in srgb, ${line.color} 45%, transparent)`, above };
     below = drawn;
-    return { ...line, drawn, fill: `color-mix(in srgb, ${line.color} 45%, transparent)`, above: at > 0 ? at - 1 : undefined };
+    above = at;
+    return layer;
   });
 }
 
-/** Sum, mean and greatest of what is known of a line, and how many buckets that is. */
-export function figures({ values }) {
-  const known = values.filter((value) => value !== null);
-  if (known.length === 0) return { total: null, mean: null, max: null, last: null };
-  const total = known.reduce((a, b) => a + b, 0);
-  return { total, mean: total / known.length, max: known.reduce((a, b) => Math.max(a, b)), last: known.at(-1) };
+/** The sum of what is known of a line; mean, greatest and last of its buckets that are over. */
+export function figures({ values, period }, open) {
+  const known = (values) => values.filter((value) => value !== null);
+  const over = known(period ? values : values.slice(0, open));
+  return {
+    total: total(values),
+    mean: over.length > 0 ? total(over) / over.length : null,
+    most: over.length > 0 ? over.reduce((a, b) => Math.max(a, b)) : null,
+    last: over.at(-1) ?? null,
+  };
 }

@@ -1,6 +1,6 @@
 // The data's way, region by region, as the centre knows it.
 
-import { byId, csvUrl, el, fillTable, setFile, showError } from "./dom.js";
+import { byId, csvUrl, el, setFile, showError, showTable } from "./dom.js";
 import { getJson } from "./api.js";
 import { health, whenHealthChanges } from "./health.js";
 import { isoTime, nowS, shownClock, shownDuration, shownNumber, shownTime } from "./time.js";
@@ -35,8 +35,11 @@ export class Status {
     byId("map").replaceChildren(map(status));
     const alarms = status.alarms.map(({ region, kind, sentence, since }) =>
       el("li", { class: "alarm" }, el("b", {}, `${region || "centre"} · ${kind}`), ` ${sentence} `, el("small", {}, `since ${shownTime(since)}`)));
-    byId("alarms").replaceChildren(...(alarms.length > 0 ? alarms : [el("li", {}, "None.")]));
-    byId("shards").replaceChildren(shards(status.shards));
+    // Left alone while it says the same: somebody may be reading it.
+    const said = JSON.stringify(status.alarms);
+    if (said !== this.alarmsSaid) byId("alarms").replaceChildren(...(alarms.length > 0 ? alarms : [el("li", {}, "None.")]));
+    this.alarmsSaid = said;
+    showShards(status.shards);
   }
 
   async #audit() {
@@ -46,7 +49,7 @@ export class Status {
     try {
       const audit = await getJson("v1/audit", [["from", "-24h"]]);
       const table = el("table");
-      fillTable(table, ["Region", "Sum at the centre", "Verdict"],
+      showTable(table, "", ["Region", "Sum at the centre", "Verdict"],
         audit.regions.map(({ region, sum, verdict, reason }) => [region, shownNumber(sum), reason ? `${verdict}: ${reason}` : verdict]));
       node.replaceChildren(
         el("p", { class: audit.equal ? "good" : "bad" }, audit.equal
@@ -112,7 +115,7 @@ function stations({ queue, replication, lag_s: lag, clock, held_back: reason, cl
       ["buried", shownNumber(queue.buried)],
       ["oldest job", queue.oldest_job_age_s === null ? "none" : shownDuration(queue.oldest_job_age_s)],
     ]),
-    station("worker", clockLate > LAG_S_MAX ? "late" : "good", "workers", [
+    station("worker", clock === null || reason ? "late" : "good", "workers", [
       ["complete until", shownInstant(clock)],
       ["behind", clock === null ? "–" : shownDuration(Math.max(0, clockLate))],
     ]),
@@ -139,11 +142,12 @@ function station(kind, state, title, facts) {
     facts.length === 0 ? null : el("dl", {}, ...facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
 }
 
-function shards(all) {
-  const table = el("table");
-  fillTable(table, ["Shard", "Minutes", "Packed days", "On disk"], all.map((shard) =>
+function showShards(all) {
+  const root = byId("shards");
+  root.querySelector("summary").textContent =
+    `${all.length} shards, ${shownNumber(total(all, "rows"))} minutes and ${shownNumber(total(all, "packed_days"))} packed days`;
+  showTable(root.querySelector("table"), "shards", ["Shard", "Minutes", "Packed days", "On disk"], all.map((shard) =>
     [String(shard.shard), shownNumber(shard.rows), shownNumber(shard.packed_days), shownBytes(shard.bytes + shard.packed_bytes)]));
-  return el("details", {}, el("summary", {}, `${all.length} shards, ${shownNumber(total(all, "rows"))} minutes and ${shownNumber(total(all, "packed_days"))} packed days`), table);
 }
 
 function total(list, key) {

@@ -17,8 +17,19 @@ export function setZone(name) {
   zone = name;
 }
 
+/** Clocks that differ by less are taken as one: the header has whole seconds, and comes late. */
+const CLOCKS_APART_S = 3;
+
+let serverAheadS = 0;
+
+/** Takes the server's time from an answer's `Date`: what is late is late by its clock, not by the viewer's. */
+export function noteServerDate(header) {
+  const ahead = (Date.parse(header) - Date.now()) / 1000;
+  if (Number.isFinite(ahead)) serverAheadS = Math.abs(ahead) > CLOCKS_APART_S ? ahead : 0;
+}
+
 export function nowS() {
-  return Date.now() / 1000;
+  return Date.now() / 1000 + serverAheadS;
 }
 
 /** Unix seconds of what the API takes as a time; NaN where it would refuse it. */
@@ -27,6 +38,7 @@ export function resolve(text, now = nowS()) {
   const before = /^-(\d+)([smhdw])$/.exec(text);
   if (before) return now - Number(before[1]) * UNITS[before[2]];
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
+  if (!/^\d{4}-\d\d-\d\d/.test(text)) return NaN;
   // Without a zone, it is in the one that is shown.
   const isZoneless = /\d[ T]\d{1,2}:\d{2}(:\d{2})?$/.test(text);
   return Date.parse(isZoneless && zone === "utc" ? `${text}Z` : text) / 1000;
@@ -42,11 +54,15 @@ export function stepSeconds(name) {
   return STEPS.find(([step]) => step === name)?.[1] ?? NaN;
 }
 
+/** The first minute that can be counted, 2000-01-01. */
+const FIRST_S = 946_684_800;
+
 /** A range as the address has it: one that reaches the present follows it. */
 export function rangeOf(fromS, untilS, now = nowS()) {
-  const minute = (seconds) => Math.floor(seconds / 60) * 60;
+  if (!Number.isFinite(fromS) || !Number.isFinite(untilS)) return {};
+  const minute = (seconds) => Math.max(FIRST_S, Math.floor(seconds / 60) * 60);
   if (untilS >= now - 1) {
-    return { from: `-${Math.max(1, Math.round((now - fromS) / 60))}m`, until: "now" };
+    return { from: `-${Math.max(1, Math.round((now - Math.max(FIRST_S, fromS)) / 60))}m`, until: "now" };
   }
   const from = minute(fromS);
   return { from: String(from), until: String(Math.max(from + 120, minute(untilS + 59))), live: false };
@@ -79,7 +95,8 @@ export function shownTime(unixS) {
 
 /** `2026-11-24T10:05:00Z`, as files have it. */
 export function isoTime(unixS) {
-  return new Date(unixS * 1000).toISOString().replace(".000Z", "Z");
+  const date = new Date(unixS * 1000);
+  return Number.isNaN(date.getTime()) ? String(unixS) : date.toISOString().replace(".000Z", "Z");
 }
 
 export function shownClock(unixS) {
@@ -99,9 +116,10 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const precise = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
-/** A count in full, a mean or a ratio to four digits; a dash for what is not known. */
+/** A count in full, a mean or a ratio to four digits; a dash for what is not known. Larger than a browser's numbers are exact, it says so. */
 export function shownNumber(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (Math.abs(value) > Number.MAX_SAFE_INTEGER) return `≈ ${whole.format(value)}`;
   return Number.isInteger(value) || Math.abs(value) >= 10_000 ? whole.format(value) : precise.format(value);
 }
 

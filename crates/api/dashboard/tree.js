@@ -21,7 +21,14 @@ export class Tree {
     if (this.opened) return;
     this.opened = true;
     this.opened = await this.#fill(this.root, "*", 1);
-    this.#items()[0]?.setAttribute("tabindex", "0");
+    this.root.querySelector("[role=treeitem]")?.setAttribute("tabindex", "0");
+  }
+
+  /** Asks for the first level again: there may be new names. */
+  refill() {
+    if (this.root.querySelector("[aria-expanded=true]")) return;
+    this.opened = false;
+    this.open();
   }
 
   /** Whether there was something to show. */
@@ -34,8 +41,8 @@ export class Tree {
       if (nodes.length === 0) list.append(note("No name was counted yet."));
       return nodes.length > 0;
     } catch (error) {
-      list.replaceChildren(note(error.message));
-      return false;
+      list.replaceChildren(note(error.isFinal ? "Too many names for a list: type to find them" : error.message));
+      return error.isFinal === true;
     }
   }
 
@@ -47,9 +54,11 @@ export class Tree {
     if (open && !list) {
       list = el("ul", { role: "group" });
       node.append(list);
-      await this.#fill(list, `${node.dataset.id}.*`, Number(node.getAttribute("aria-level")) + 1);
+      // What failed is asked for again when the branch is opened again.
+      if (!(await this.#fill(list, `${node.dataset.id}.*`, Number(node.getAttribute("aria-level")) + 1))) list.dataset.failed = "1";
     }
-    if (list) list.hidden = !open;
+    if (list?.dataset.failed && !open) list.remove();
+    else if (list) list.hidden = !open;
   }
 
   #click(event) {

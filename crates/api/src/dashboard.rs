@@ -26,7 +26,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [File; 22] = files![
+const FILES: [File; 23] = files![
     "/" "text/html; charset=utf-8" "index.html",
     "/dashboard/icon.svg" "image/svg+xml" "icon.svg",
     "/dashboard/style.css" "text/css" "style.css",
@@ -35,6 +35,7 @@ const FILES: [File; 22] = files![
     "/dashboard/vendor/uPlot.esm.js" "text/javascript" "vendor/uPlot.esm.js",
     "/dashboard/api.js" "text/javascript" "api.js",
     "/dashboard/chart.js" "text/javascript" "chart.js",
+    "/dashboard/controls.js" "text/javascript" "controls.js",
     "/dashboard/dom.js" "text/javascript" "dom.js",
     "/dashboard/finder.js" "text/javascript" "finder.js",
     "/dashboard/graph.js" "text/javascript" "graph.js",
@@ -73,12 +74,18 @@ impl Asset {
     }
 
     fn answer(&self, request: &HeaderMap) -> Response {
-        let listed = |name: HeaderName, word: &str| {
+        let listed = |name: HeaderName, fits: &dyn Fn(&str) -> bool| {
             let values = request.get_all(name).into_iter();
             let mut words = values
                 .filter_map(|value| value.to_str().ok())
                 .flat_map(|v| v.split(','));
-            words.any(|listed| listed.split(';').next().unwrap_or_default().trim() == word)
+            words.any(|listed| fits(listed.trim()))
+        };
+        // A proxy that compresses makes a tag weak.
+        let known = |listed: &str| listed.trim_start_matches("W/") == self.tag;
+        // With parameters it may be refused (`gzip;q=0`), which browsers never do.
+        let takes_gzip = |listed: &str| {
+            listed == "gzip" || listed.starts_with("gzip;q=0.") || listed.starts_with("gzip;q=1")
         };
         // A newer program has other files: each is asked for, and seldom sent again.
         let common = [
@@ -90,11 +97,11 @@ impl Asset {
             (header::REFERRER_POLICY, "no-referrer"),
             (header::CONTENT_TYPE, self.content_type),
         ];
-        if listed(header::IF_NONE_MATCH, &self.tag) {
+        if listed(header::IF_NONE_MATCH, &known) {
             return (StatusCode::NOT_MODIFIED, common).into_response();
         }
         match &self.compressed {
-            Some(short) if listed(header::ACCEPT_ENCODING, "gzip") => {
+            Some(short) if listed(header::ACCEPT_ENCODING, &takes_gzip) => {
                 (common, [(header::CONTENT_ENCODING, "gzip")], short.clone()).into_response()
             }
             _ => (common, self.content).into_response(),
@@ -168,8 +175,17 @@ mod tests {
         assert_eq!(status(HeaderMap::new()), StatusCode::OK);
         let tag = |tag: &str| HeaderMap::from_iter([(header::IF_NONE_MATCH, tag.parse().unwrap())]);
         assert_eq!(status(tag(&asset.tag)), StatusCode::NOT_MODIFIED);
+        assert_eq!(status(tag(&format!("W/{}", asset.tag))), StatusCode::NOT_MODIFIED);
         assert_eq!(status(tag("\"other\"")), StatusCode::OK);
-        let gzip = HeaderMap::from_iter([(header::ACCEPT_ENCODING, "br, gzip;q=0.8".parse().unwrap())]);
-        assert_eq!(asset.answer(&gzip).headers()[header::CONTENT_ENCODING], "gzip");
+        let encoding = |accepted: &'static str| {
+            let request = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accepted.parse().unwrap())]);
+            asset
+                .answer(&request)
+                .headers()
+                .get(header::CONTENT_ENCODING)
+                .cloned()
+        };
+        assert_eq!(encoding("br, gzip;q=0.8").unwrap(), "gzip");
+        assert_eq!(encoding("gzip;q=0"), None);
     }
 }
