@@ -92,10 +92,8 @@ function nextTheme() {
   const now = stored("theme") ?? "auto";
   const next = order[(order.indexOf(now) + 1) % order.length];
   store("theme", next);
-  if (next === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = next;
+  dispatchEvent(new Event("themechosen"));
   showTheme();
-  recolor();
 }
 
 function showTheme() {
@@ -160,7 +158,7 @@ function onClick(event) {
 addEventListener("popstate", () => { state = fromSearch(location.search); show(); });
 addEventListener("keydown", onKey);
 addEventListener("click", onClick);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
+addEventListener("themechange", recolor);
 byId("theme").onclick = nextTheme;
 byId("zone").onclick = () => { go({ zone: state.zone === "utc" ? "local" : "utc" }); recolor(); showComplete(); };
 byId("relate").onclick = () => go({ ...related(), y: state.names.find(isName) ?? views.graph.firstName() ?? "" });
