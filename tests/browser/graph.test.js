@@ -50,12 +50,25 @@ browserTest("a name is found as it is typed, most counted first, and plotted", a
 
 browserTest("names are found in the tree", async () => {
   const page = await rig.page("/");
-  const node = (id) => page.locator(`#tree [data-id='${id}'] > .node`);
+  const node = (id) => page.locator(`#tree [data-id='${id}']`);
   await node("test").click();
   await node("test.page").click();
   await node("test.page.view").locator(".pick").click();
   await total(page, "test.page.view", "465");
   await rig.screenshot(page, "tree");
+  const focused = () => page.evaluate(() => document.activeElement.dataset.id);
+  await node("web").focus();
+  await page.keyboard.press("ArrowRight");
+  await node("web.load").waitFor();
+  await page.keyboard.press("ArrowRight");
+  assert.match(await focused(), /^web\./);
+  await page.keyboard.press("ArrowLeft");
+  assert.equal(await focused(), "web");
+  await page.keyboard.press("ArrowLeft");
+  await node("web.load").waitFor({ state: "hidden" });
+  await page.keyboard.press("End");
+  await page.keyboard.press("Home");
+  assert.equal(await focused(), "web");
   await done(page);
 });
 

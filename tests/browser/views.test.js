@@ -27,6 +27,14 @@ const SHOWN = {
 };
 
 
+async function isAccessible(page) {
+  await page.evaluate(AXE);
+  const { violations, passes } = await page.evaluate(() =>
+    globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  assert.deepEqual(violations.flatMap(({ id, help, nodes }) => nodes.map(({ html }) => `${id}: ${help}: ${html}`)), []);
+  assert.ok(passes.length > 15, `${passes.length} rules looked at something`);
+}
+
 before(async () => { await rig.start(); });
 after(() => rig.stop());
 
@@ -106,16 +114,32 @@ for (const scheme of ["light", "dark"]) {
       const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
       assert.equal(back, scheme === "light" ? "rgb(255, 255, 255)" : "rgb(13, 17, 23)");
       await rig.screenshot(page, `${view}-${scheme}`);
-      await page.evaluate(AXE);
-      const { violations, passes } = await page.evaluate(() =>
-        globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-      const told = violations.flatMap(({ id, help, nodes }) => nodes.map(({ html }) => `${view}: ${id}: ${help}: ${html}`));
-      assert.deepEqual(told, []);
-      assert.ok(passes.length > 15, `${view}: ${passes.length} rules looked at something`);
+      await isAccessible(page);
       await done(page);
     }
   });
 }
+
+browserTest("lists, tables and dialogs can be read by assistive technology", async () => {
+  const page = await rig.page("/?name=web.load&from=-1h");
+  await page.locator("#chart canvas").waitFor();
+  await page.locator("#plot details.table summary").click();
+  await page.locator("#tree [data-id=web]").click();
+  await page.locator("#tree [data-id='web.load']").waitFor();
+  await page.locator("#search").fill("web");
+  await page.locator("#search-names [data-value]").first().waitFor();
+  await page.keyboard.press("ArrowDown");
+  await isAccessible(page);
+  await page.keyboard.press("Escape");
+  for (const [button, dialog] of [["#help", "#help-dialog"], ["#mark", "#mark-dialog"]]) {
+    await page.locator(button).click();
+    await page.locator(dialog).waitFor();
+    await isAccessible(page);
+    await page.keyboard.press("Escape");
+    await page.locator(dialog).waitFor({ state: "hidden" });
+  }
+  await done(page);
+});
 
 browserTest("colours are chosen by hand, and stay chosen", async () => {
   const page = await rig.page("/", { colorScheme: "light" });
@@ -193,7 +217,7 @@ browserTest(`${NAMES_MANY} names do not make the page heavy`, async () => {
     + `SELECT CAST(CONV(LEFT(MD5(name), 16), 16, 10) AS UNSIGNED), name, 1 FROM (${names}) AS names`]);
   await until("all are listed", async () => (await rig.json("/metrics/find?query=many.*")).length === NAMES_MANY / 400 + 1);
   const page = await rig.page("/");
-  await page.locator("#tree [data-id=many] > .node").click();
+  await page.locator("#tree [data-id=many]").click();
   await page.locator("#tree .note", { hasText: "more: type to find them" }).or(page.locator("#tree [data-id='many.0']")).first().waitFor();
   const nodes = await page.locator("#tree [data-id]").count();
   assert.ok(nodes > 200 && nodes < 320, `${nodes} nodes`);

@@ -37,5 +37,12 @@ async function look() {
   } catch (error) {
     failure = error.message;
   }
-  for (const listener of listeners) listener();
+  for (const listener of listeners) {
+    try {
+      listener();
+    } catch (error) {
+      // The others are told all the same, and all again next time.
+      console.error(error);
+    }
+  }
 }

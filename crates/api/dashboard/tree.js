@@ -50,14 +50,19 @@ export class Tree {
     if (!node.hasAttribute("aria-expanded")) return;
     const open = node.getAttribute("aria-expanded") !== "true";
     node.setAttribute("aria-expanded", String(open));
-    let list = node.querySelector("ul");
+    let list = listOf(node);
     if (open && !list) {
-      list = el("ul", { role: "group" });
-      node.append(list);
+      list = el("ul", { role: "group", id: `below.${node.dataset.id}` });
+      node.after(list);
+      // Its children lie beside the node, for the node's own text to be its name.
+      node.setAttribute("aria-owns", list.id);
       // What failed is asked for again when the branch is opened again.
       if (!(await this.#fill(list, `${node.dataset.id}.*`, Number(node.getAttribute("aria-level")) + 1))) list.dataset.failed = "1";
     }
-    if (list?.dataset.failed && !open) list.remove();
+    if (list?.dataset.failed && !open) {
+      list.remove();
+      node.removeAttribute("aria-owns");
+    }
     else if (list) list.hidden = !open;
   }
 
@@ -80,8 +85,8 @@ export class Tree {
       ArrowUp: () => this.#focus(items[at - 1]),
       Home: () => this.#focus(items[0]),
       End: () => this.#focus(items.at(-1)),
-      ArrowRight: () => (open === "false" ? this.#toggle(node) : this.#focus(node.querySelector("[role=treeitem]"))),
-      ArrowLeft: () => (open === "true" ? this.#toggle(node) : this.#focus(node.parentElement.closest("[role=treeitem]"))),
+      ArrowRight: () => (open === "false" ? this.#toggle(node) : this.#focus(listOf(node)?.querySelector("[role=treeitem]"))),
+      ArrowLeft: () => (open === "true" ? this.#toggle(node) : this.#focus(parentOf(node))),
       Enter: () => (node.dataset.leaf ? this.onPick(node.dataset.id) : this.#toggle(node)),
       " ": () => (node.dataset.leaf ? this.onPick(node.dataset.id) : this.#toggle(node)),
     };
@@ -116,15 +121,25 @@ function merged(nodes) {
   return [...byId.values()].sort((a, b) => b.popularity - a.popularity || (a.text < b.text ? -1 : 1));
 }
 
-function note(sentence) {
-  return el("li", { role: "treeitem", tabindex: "-1", "aria-disabled": "true", class: "note" }, sentence);
-}
-
 function item({ id, text, leaf, expandable, popularity }, level) {
   const label = leaf ? el("span", { class: "pick", title: `Plot ${id}` }, text) : el("span", {}, text);
   const count = popularity > 0 ? el("span", { class: "count" }, shownCompact(popularity)) : null;
-  return el("li", {
-    role: "treeitem", tabindex: "-1", "aria-level": level, "data-id": id, "data-leaf": leaf ? "1" : null,
-    "aria-expanded": expandable ? "false" : null, "aria-labelledby": `tree.${id}`,
-  }, el("div", { class: "node", id: `tree.${id}` }, el("span", { class: "twist", "aria-hidden": "true" }), label, count));
+  const attributes = {
+    class: "node", role: "treeitem", tabindex: "-1", "aria-level": level, "data-id": id, "data-leaf": leaf ? "1" : null,
+    "aria-expanded": expandable ? "false" : null,
+  };
+  return el("li", { role: "none" }, el("div", attributes, el("span", { class: "twist", "aria-hidden": "true" }), label, count));
+}
+
+function note(sentence) {
+  return el("li", { role: "none" }, el("div", { class: "note", role: "treeitem", tabindex: "-1", "aria-disabled": "true" }, sentence));
+}
+
+/** The list of what lies below a node, once it was opened. */
+function listOf(node) {
+  return node.parentElement.querySelector(":scope > ul");
+}
+
+function parentOf(node) {
+  return node.closest("ul[role=group]")?.parentElement.querySelector("[role=treeitem]");
 }
