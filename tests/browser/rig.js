@@ -101,11 +101,11 @@ class Rig {
     }
     const sent = Date.now() / 1000;
     await until("what was sent is complete", async () => (await this.json("/v1/status")).complete_until > sent);
-    const names = new Set(events.map(({ name }) => name));
-    await until("all names are listed", async () => {
-      const { names: listed } = await this.json(`/v1/names?limit=1000&query=${encodeURIComponent(commonBeginning(names))}*`);
-      return [...names].every((name) => listed.some((one) => one.name === name));
-    });
+    for (const name of new Set(events.map(({ name }) => name))) {
+      const query = encodeURIComponent(name);
+      await until(`${name} is found`, async () =>
+        (await this.json(`/v1/names?query=${query}`)).names.length > 0 && (await this.json(`/metrics/find?query=${query}`)).length > 0);
+    }
   }
 
   /** A new page; whatever it complains about fails the test that ends with `done`. */
@@ -169,14 +169,6 @@ export async function row(page, label) {
   const rows = await page.locator("#lines tbody tr").evaluateAll((rows) =>
     rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
   return rows.find(([first]) => first === label);
-}
-
-function commonBeginning(names) {
-  const [first, ...rest] = [...names].sort();
-  const last = rest.at(-1) ?? first;
-  let length = 0;
-  while (length < first.length && first[length] === last[length]) length++;
-  return first.slice(0, length);
 }
 
 async function freePort() {
