@@ -35,6 +35,7 @@ pub(crate) use self::request::FORM_BYTES_MAX;
 use self::request::TARGETS_MAX;
 pub(crate) use self::time::parse as unix_s;
 use crate::routes::Api;
+use crate::series::POINTS_PER_SERIES_MAX;
 
 /// What Grafana asks to know which functions there are; its newest question is of 1.1.
 const VERSION: &str = "1.1.10";
@@ -83,6 +84,10 @@ pub(crate) enum Fault {
     NoSeries,
     #[error("'{0}' is not an interval of at least a second, such as 5min, 1h or 7d")]
     NoInterval(String),
+    #[error(
+        "more than {POINTS_PER_SERIES_MAX} values, or three centuries, in a moving window: use a shorter one"
+    )]
+    TooLongWindow,
     #[error("'{0}' is shorter than the {1} seconds between the values: use a longer interval")]
     ShortInterval(String, i64),
     #[error("'{0}' is not a time, such as -1h, midnight or 20151117")]
@@ -122,4 +127,9 @@ pub(crate) enum Fault {
              such as 'name=shop.item.sold' or 'name=~shop'"
     )]
     Tag,
+    #[error(
+        "seriesByTag takes at most {} conditions: put several into one regular expression",
+        tag::CONDITIONS_MAX
+    )]
+    TooManyConditions,
 }

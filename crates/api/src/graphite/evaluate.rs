@@ -10,8 +10,8 @@ use super::parse::{Call, Expression};
 use super::plan::{self, SERIES_BY_TAG};
 use super::series::Series;
 
-/// Longest work on one request's functions, looked at between two of them: ten times that of a large dashboard.
-const WORK_LIMIT: Duration = Duration::from_secs(5);
+/// Longest work on one request's functions, looked at between two of them: several times that of a large dashboard.
+const WORK_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Evaluation<'a> {
     fetched: &'a Fetched,

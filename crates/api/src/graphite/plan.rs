@@ -17,11 +17,16 @@ pub(super) const VISITS_MAX: usize = 10_000;
 /// Seconds from one value as it is read to the next.
 pub(super) const MINUTE_S: i64 = 60;
 
+/// Functions with a regular expression; those with windows are heavy, too.
+const MATCHING: &[&str] = &["aliasSub", "grep", "exclude"];
+
 pub(super) struct Plan {
     /// By the text that names are asked for with.
     pub(super) wanted: BTreeMap<String, Wanted>,
     /// How many names, calls and literals are evaluated.
     pub(super) visits: usize,
+    /// Whether a function takes long over a few values already.
+    pub(super) is_heavy: bool,
 }
 
 pub(super) struct Wanted {
@@ -36,7 +41,9 @@ impl Plan {
     pub(super) fn of(targets: &[Expression], window: Window, now: i64) -> Result<Self, Refusal> {
         let mut planner = Planner {
             wanted: BTreeMap::new(),
+            patterns: 0,
             visits: 0,
+            is_heavy: false,
             now,
         };
         for target in targets {
@@ -45,30 +52,40 @@ impl Plan {
         Ok(Self {
             wanted: planner.wanted,
             visits: planner.visits,
+            is_heavy: planner.is_heavy,
         })
     }
 }
 
 struct Planner {
     wanted: BTreeMap<String, Wanted>,
+    patterns: usize,
     visits: usize,
+    is_heavy: bool,
     now: i64,
 }
 
 impl Planner {
     fn visit(&mut self, expression: &Expression, window: Window) -> Result<(), Refusal> {
-        self.visits += 1;
-        if self.visits > VISITS_MAX {
-            return Err(Fault::TooManyVisits.into());
-        }
+        self.charge(1)?;
         match expression {
             Expression::Path(path) => self.want(path, window, || Wish::of_path(path)),
             Expression::Call(call) if call.function == SERIES_BY_TAG => {
+                self.is_heavy = true;
+                self.charge(call.arguments.len())?;
                 self.want(&call.raw, window, || Wish::of_tags(call))
             }
             Expression::Call(call) => self.call(call, window),
             _ => Ok(()),
         }
+    }
+
+    fn charge(&mut self, visits: usize) -> Result<(), Fault> {
+        self.visits += visits;
+        if self.visits > VISITS_MAX {
+            return Err(Fault::TooManyVisits);
+        }
+        Ok(())
     }
 
     fn want(
@@ -77,15 +94,19 @@ impl Planner {
         window: Window,
         wish: impl FnOnce() -> Result<Wish, Refusal>,
     ) -> Result<(), Refusal> {
-        if self.wanted.len() >= PATTERNS_MAX && !self.wanted.contains_key(key) {
-            return Err(Refusal::TooManyPatterns);
-        }
         let wanted = match self.wanted.get_mut(key) {
             Some(wanted) => wanted,
-            None => self.wanted.entry(key.to_owned()).or_insert(Wanted {
-                wish: wish()?,
-                windows: BTreeMap::new(),
-            }),
+            None => {
+                let wish = wish()?;
+                self.patterns += wish.pattern_count();
+                if self.patterns > PATTERNS_MAX {
+                    return Err(Refusal::TooManyPatterns);
+                }
+                self.wanted.entry(key.to_owned()).or_insert(Wanted {
+                    wish,
+                    windows: BTreeMap::new(),
+                })
+            }
         };
         *wanted.windows.entry(window).or_insert(0) += 1;
         Ok(())
@@ -93,6 +114,7 @@ impl Planner {
 
     fn call(&mut self, call: &Call, window: Window) -> Result<(), Refusal> {
         let function = find(&call.function)?;
+        self.is_heavy |= function.windows.is_some() || MATCHING.contains(&call.function.as_str());
         let arguments = literals(function, call)?;
         let (first, others) = match call.arguments.split_first() {
             Some((first, others)) => (Some(first), others),

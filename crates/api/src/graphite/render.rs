@@ -18,10 +18,10 @@ use super::{Fault, buckets};
 use crate::refusal::Refusal;
 use crate::routes::Api;
 
-/// Values that are evaluated where requests are served; more would hold up others, and go to a thread of their own.
+/// Values that are evaluated where requests are served; more would hold others up, and wait for a turn.
 const VALUES_IN_PLACE_MAX: usize = 20_000;
 
-/// Names, calls and literals that are evaluated where requests are served.
+/// Names, calls and literals that are evaluated where requests are served, if none is of a heavy function.
 const VISITS_IN_PLACE_MAX: usize = 100;
 
 pub(super) async fn by_query(State(api): State<Api>, uri: Uri) -> Result<Answer, Refusal> {
@@ -56,7 +56,7 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
             api.centres.ask(read).await?
         }
     };
-    let is_large = fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX;
+    let is_large = fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX || plan.is_heavy;
     // The room is given back when the work ends, even if nobody waits for it any more.
     let answer = move || {
         Ok(Answer {
@@ -66,16 +66,11 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
             _room: fetched.room,
         })
     };
-    if !is_large {
-        return answer();
+    if is_large {
+        api.evaluating(answer).await?
+    } else {
+        answer()
     }
-    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "evaluating targets failed"
-        );
-        Err(Refusal::TookTooLong)
-    })
 }
 
 /// What the counts are summed to as they are read: to minutes, unless it makes no difference to sum them to more at once.

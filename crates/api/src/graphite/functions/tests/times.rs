@@ -1,6 +1,8 @@
 //! Functions that look at other times, or put times together.
 
-use super::{T, evaluated, expect};
+use super::{T, WINDOW, evaluated, expect};
+use crate::graphite::parse::parse;
+use crate::graphite::plan::Plan;
 
 #[test]
 fn windows_before_each_value() {
@@ -105,4 +107,19 @@ fn putting_together() {
         evaluated("summarize(a.x.n,'2min')").unwrap()[0].grid(),
         (T, T + 480, 120)
     );
+}
+
+#[test]
+fn heavy_functions_are_known_beforehand() {
+    for (target, is_heavy) in [
+        ("sumSeries(a.*.n)", false),
+        ("aliasByNode(a.*.n,1)", false),
+        ("scale(movingMedian(a.x.n,9900),2)", true),
+        ("holtWintersForecast(a.x.n)", true),
+        ("aliasSub(a.x.n,'a','b')", true),
+        ("seriesByTag('name=a.x.n')", true),
+    ] {
+        let plan = Plan::of(&[parse(target).unwrap()], WINDOW, T).unwrap();
+        assert_eq!(plan.is_heavy, is_heavy, "{target}");
+    }
 }
