@@ -62,12 +62,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
-        what: "a moving window that is shorter than a step",
-        theirs: "nulls",
-        ours: "the values",
-        shown_by: &[r#"movingMedian(summarize(shop.item.sold,"1h","last"),"10min")"#],
-    },
-    Difference {
         what: "`mapSeries` outside `reduceSeries`; `reduceSeries` of a group that lacks one of its parts",
         theirs: "500",
         ours: "its series; the group left out",
