@@ -56,7 +56,8 @@ pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Respo
     };
     let wanted = Wanted {
         from: time("from", Instant::from_unix_ms(0))?,
-        until: time("until", now)?.plus_ms(1),
+        // Of a second, whatever of it.
+        until: time("until", now)?.plus_ms(1_000),
         tags: words(form.one("tags").unwrap_or_default()),
         any_tag: form.one("set") == Some("union"),
         limit: crate::annotations::ANNOTATIONS_MAX + 1,

@@ -158,6 +158,13 @@ impl IntoResponse for Refusal {
                     Self::Database(error)
                 }
             }
+            failed @ (Self::Died(_) | Self::Unwritable(_)) => {
+                tracing::error!(
+                    error = &failed as &dyn std::error::Error,
+                    "failed to answer a request"
+                );
+                failed
+            }
             other => other,
         };
         (

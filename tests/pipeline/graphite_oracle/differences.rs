@@ -92,7 +92,10 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         what: "series as a keyword argument, `seriesList=…`",
         theirs: "no series",
         ours: "as without the keyword",
-        shown_by: &["scale(seriesList=shop.item.sold,factor=2)"],
+        shown_by: &[
+            "scale(seriesList=shop.item.sold,factor=2)",
+            "movingAverage(seriesList=shop.item.sold,windowSize=5)",
+        ],
     },
     Difference {
         what: "what does not parse, as an open bracket or something behind the last one",

@@ -1,6 +1,6 @@
 //! Marks on every graph, as a centre has them.
 
-use model::{Annotation, AnnotationId, Instant, SPAN_MS_MAX};
+use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, Instant, SPAN_MS_MAX};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 
@@ -16,9 +16,6 @@ pub struct Wanted {
     pub limit: usize,
 }
 
-/// The last instant that MariaDB 10.11's TIMESTAMP can hold.
-const LATEST_MS: i64 = 2_147_483_647_000;
-
 /// id, when, until (ms), what, data, tags
 type Row = (String, i64, Option<i64>, String, String, String);
 
@@ -30,8 +27,9 @@ pub(super) async fn write(
     conn: &mut Conn,
     annotation: &Annotation,
 ) -> Result<(Option<Annotation>, bool), mysql_async::Error> {
-    const SQL: &str = "INSERT IGNORE INTO eventtracker.Annotation \
-                       VALUES (?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?, ?)";
+    const SQL: &str = "INSERT INTO eventtracker.Annotation \
+                       VALUES (?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?, ?) \
+                       ON DUPLICATE KEY UPDATE id = VALUES(id)";
     let id = annotation.id.to_string();
     conn.exec_drop(
         SQL,
@@ -64,7 +62,7 @@ pub(super) async fn delete(conn: &mut Conn, id: AnnotationId) -> Result<bool, my
 /// In the order of time; at most `limit`.
 pub(super) async fn read(conn: &mut Conn, wanted: &Wanted) -> Result<Vec<Annotation>, mysql_async::Error> {
     // Beyond what a TIMESTAMP can hold, FROM_UNIXTIME() is NULL.
-    let within = |at: Instant| at.unix_ms().clamp(0, LATEST_MS);
+    let within = |at: Instant| at.unix_ms().clamp(0, ANNOTATION_MS_MAX);
     let (from_ms, until_ms) = (within(wanted.from), within(wanted.until));
     // What lasts into the range began this long before it at most.
     let mut sql = format!(

@@ -123,3 +123,55 @@ fn heavy_functions_are_known_beforehand() {
         assert_eq!(plan.is_heavy, is_heavy, "{target}");
     }
 }
+
+#[test]
+fn arguments_by_name_are_those_by_place() {
+    let values = |target: &str| {
+        let list = evaluated(target).unwrap();
+        assert!(!list.is_empty(), "{target}");
+        list.into_iter()
+            .map(|series| (series.grid(), series.values))
+            .collect::<Vec<_>>()
+    };
+    for (by_name, by_place) in [
+        (
+            "movingAverage(seriesList=a.x.n,windowSize=2)",
+            "movingAverage(a.x.n,2)",
+        ),
+        (
+            "movingSum(summarize(a.x.n,intervalString='1h'),2)",
+            "movingSum(summarize(a.x.n,'1h'),2)",
+        ),
+        (
+            "movingSum(summarize(intervalString='1h',seriesList=a.x.n),2)",
+            "movingSum(summarize(a.x.n,'1h'),2)",
+        ),
+        (
+            "timeShift(timeShift='1h',seriesList=a.*.n)",
+            "timeShift(a.*.n,'1h')",
+        ),
+        (
+            "timeStack(seriesList=a.x.n,timeShiftUnit='1h',timeShiftStart=0,timeShiftEnd=2)",
+            "timeStack(a.x.n,'1h',0,2)",
+        ),
+        ("linearRegression(seriesList=a.x.n)", "linearRegression(a.x.n)"),
+        (
+            "holtWintersForecast(seriesList=a.x.n,bootstrapInterval='1h')",
+            "holtWintersForecast(a.x.n,'1h')",
+        ),
+        (
+            "holtWintersAberration(seriesList=a.x.n,bootstrapInterval='1h')",
+            "holtWintersAberration(a.x.n,3,'1h')",
+        ),
+        (
+            "smartSummarize(seriesList=a.x.n,intervalString='1h',alignTo='days')",
+            "smartSummarize(a.x.n,'1h','sum','days')",
+        ),
+        (
+            "hitcount(seriesList=a.x.n,intervalString='1h',alignToInterval=true)",
+            "hitcount(a.x.n,'1h',true)",
+        ),
+    ] {
+        assert_eq!(values(by_name), values(by_place), "{by_name}");
+    }
+}
