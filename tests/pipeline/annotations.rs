@@ -177,17 +177,16 @@ async fn refusals(rig: &Rig) {
     }
     let range = format!("from={NOON}&until={}", NOON + 1_000);
     assert_eq!(listed(rig, &range).await.len(), 1_000);
-    let refused = rig
-        .get(&format!(
-            "/v1/annotations?from={}&until={}",
-            NOON - 60,
-            NOON + 1_000
-        ))
-        .await;
-    assert_eq!(
-        refused.json["error"],
-        "more than 1000 annotations: ask for a shorter range, or by tags"
-    );
+    let whole = rig.get(&format!("/v1/annotations?{range}")).await.json;
+    assert_eq!(whole["more"], false);
+    // One more, a minute before: the newest are shown, in the order of time.
+    let range = format!("from={}&until={}", NOON - 60, NOON + 1_000);
+    let newest = rig.get(&format!("/v1/annotations?{range}")).await.json;
+    assert_eq!(newest["more"], true);
+    let expected: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    assert_eq!(whats(&newest["annotations"]), expected);
+    let events = rig.get(&format!("/events/get_data?{range}")).await.json;
+    assert_eq!(whats(&events), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

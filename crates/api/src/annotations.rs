@@ -20,7 +20,7 @@ use crate::room;
 use crate::routes::Api;
 use crate::series::time;
 
-/// Annotations of one answer: more would cover a graph.
+/// Annotations of one answer: more would cover a graph. Of more, the newest.
 pub(crate) const ANNOTATIONS_MAX: usize = 1_000;
 
 /// Bytes of one annotation as it is sent: its fields at their limits, every character escaped, with room to spare.
@@ -53,6 +53,8 @@ pub(crate) enum When {
 #[derive(Debug, Serialize)]
 struct Answer {
     annotations: Vec<Listed>,
+    /// Whether there are older ones in the range.
+    more: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,13 +154,14 @@ pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotat
         let copied = central.annotate(&written).await;
         note_missed(name, copied.err());
     }
+    note_away(api, at);
     Ok((written, is_new))
 }
 
 /// What is missing at another centre shows only when that one is in charge.
 fn note_missed(centre: &str, error: Option<store::Error>) {
     if let Some(error) = error {
-        metrics::counter!("api_annotations_missed_total", "centre" => centre.to_owned()).increment(1);
+        count_missed(centre);
         let error: &dyn std::error::Error = &error;
         tracing::warn!(
             centre,
@@ -166,6 +169,18 @@ fn note_missed(centre: &str, error: Option<store::Error>) {
             "a change of annotations did not reach another centre"
         );
     }
+}
+
+/// As [`note_missed`], of those that nobody waits for as they are known to be away.
+fn note_away(api: &Api, done: usize) {
+    for centre in api.centres.away(done) {
+        count_missed(centre);
+        tracing::warn!(centre, "a change of annotations missed a centre that is away");
+    }
+}
+
+fn count_missed(centre: &str) {
+    metrics::counter!("api_annotations_missed_total", "centre" => centre.to_owned()).increment(1);
 }
 
 pub(crate) async fn delete(
@@ -183,6 +198,7 @@ pub(crate) async fn delete(
     for (name, central) in api.centres.others(at) {
         note_missed(name, central.remove_annotation(id).await.err());
     }
+    note_away(&api, at);
     if was_there {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -203,22 +219,23 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Re
     if wanted.from >= wanted.until {
         return Err(Refusal::EmptyRange);
     }
-    let annotations = read(&api, &wanted).await?.into_iter().map(Listed::from).collect();
-    room::json(&api.points, &Answer { annotations })
+    let (found, more) = read(&api, &wanted).await?;
+    let annotations = found.into_iter().map(Listed::from).collect();
+    room::json(&api.points, &Answer { annotations, more })
 }
 
-pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<Vec<Annotation>, Refusal> {
+/// Those that are wanted, and whether there are older ones that there was no room for.
+pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<(Vec<Annotation>, bool), Refusal> {
     if wanted.tags.len() > TAGS_MAX {
         return Err(Refusal::TooManyTags);
     }
-    let found = api
+    let mut found = api
         .centres
         .ask(async |visit| Ok(visit.central().annotations(wanted).await?))
         .await?;
-    if found.len() > ANNOTATIONS_MAX {
-        return Err(Refusal::TooManyAnnotations);
-    }
-    Ok(found)
+    let over = found.len().saturating_sub(ANNOTATIONS_MAX);
+    found.drain(..over);
+    Ok((found, over > 0))
 }
 
 #[cfg(test)]

@@ -151,6 +151,14 @@ impl Centres {
             .map(|(_, site)| (site.name.as_str(), &site.central))
     }
 
+    /// The others, which are not asked.
+    pub(crate) fn away(&self, done: usize) -> impl Iterator<Item = &str> {
+        let sites = self.0.all.iter().enumerate();
+        sites
+            .filter(move |&(at, site)| at != done && site.state().answers == Some(false))
+            .map(|(_, site)| site.name.as_str())
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.all.len()
     }
@@ -324,6 +332,17 @@ mod tests {
             server: "central".to_owned(),
             limit: Duration::from_secs(limit_s),
         })
+    }
+
+    #[tokio::test]
+    async fn each_other_centre_is_asked_or_away() {
+        let centres = centres(&["a", "b", "c"]).unwrap();
+        let site = &centres.0.all[1];
+        site.set(site.state().silent());
+        let others: Vec<&str> = centres.others(0).map(|(name, _)| name).collect();
+        let away: Vec<&str> = centres.away(0).collect();
+        assert_eq!((others, away), (vec!["c"], vec!["b"]));
+        assert_eq!(centres.away(1).count(), 0);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Respo
         any_tag: form.one("set") == Some("union"),
         limit: crate::annotations::ANNOTATIONS_MAX + 1,
     };
-    let found = read(&api, &wanted).await?;
+    let (found, _) = read(&api, &wanted).await?;
     let events: Vec<Listed> = found.into_iter().map(Listed::from).collect();
     room::json(&api.points, &events)
 }

@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use listener::Tokens;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::centres::Centres;
 use crate::names::Names;
@@ -49,27 +49,35 @@ impl Api {
         &self,
         search: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        in_turn(&self.searches, search).await
+        in_turn(self.turn_to_search().await?, search).await
+    }
+
+    pub(crate) async fn turn_to_search(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        turn(&self.searches).await
     }
 
     pub(crate) async fn evaluating<T: Send + 'static>(
         &self,
         evaluation: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        in_turn(&self.evaluations, evaluation).await
+        in_turn(turn(&self.evaluations).await?, evaluation).await
+    }
+}
+
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    let turn = Arc::clone(turns).acquire_owned();
+    match tokio::time::timeout(TURN_WAIT_LIMIT, turn).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(Refusal::TookTooLong),
     }
 }
 
 /// Does what takes a core a while, in turn, where it holds nobody else up. The turn is given back when the work ends, even if nobody
 /// waits for it any more.
-async fn in_turn<T: Send + 'static>(
-    turns: &Arc<Semaphore>,
+pub(crate) async fn in_turn<T: Send + 'static>(
+    turn: OwnedSemaphorePermit,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    let turn = Arc::clone(turns).acquire_owned();
-    let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT_LIMIT, turn).await else {
-        return Err(Refusal::TookTooLong);
-    };
     let work = tokio::task::spawn_blocking(move || {
         let done = work();
         drop(turn);
@@ -151,12 +159,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_waits_for_its_turn_and_not_for_ever() {
         let turns = Arc::new(Semaphore::new(1));
-        assert_eq!(in_turn(&turns, || 7).await.unwrap(), 7);
-        let taken = Arc::clone(&turns).acquire_owned().await.unwrap();
-        assert!(matches!(in_turn(&turns, || 7).await, Err(Refusal::TookTooLong)));
-        drop(taken);
-        let died = in_turn(&turns, || panic!("on purpose")).await;
+        let taken = turn(&turns).await.unwrap();
+        assert!(matches!(turn(&turns).await, Err(Refusal::TookTooLong)));
+        assert_eq!(in_turn(taken, || 7).await.unwrap(), 7);
+        let died = in_turn(turn(&turns).await.unwrap(), || panic!("on purpose")).await;
         assert!(matches!(died, Err::<(), _>(Refusal::Died(_))));
-        assert_eq!(in_turn(&turns, || 8).await.unwrap(), 8);
+        assert!(turn(&turns).await.is_ok());
     }
 }

@@ -13,7 +13,7 @@ use super::tree::{self, Node, Path, TooMany};
 use crate::form::Form;
 use crate::refusal::Refusal;
 use crate::room;
-use crate::routes::Api;
+use crate::routes::{Api, in_turn};
 
 /// Nodes of one answer: more than anybody scrolls through.
 pub(crate) const NODES_MAX: usize = 10_000;
@@ -121,6 +121,8 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
     if let Some(index) = api.names.index() {
         return Ok(index);
     }
+    // Before it is read: what many requests hold at once has to be bounded.
+    let turn = api.turn_to_search().await?;
     let read = api.centres.ask(async |visit| {
         Ok(visit
             .central()
@@ -134,9 +136,9 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
             .iter()
             .all(|name| unsorted.push(&name.name, name.popularity))
     {
-        return Err(Refusal::NotInMemory);
+        return Err(api.names.refusal());
     }
-    api.searching(move || Arc::new(Index::from(unsorted))).await
+    in_turn(turn, move || Arc::new(Index::from(unsorted))).await
 }
 
 /// One entry for each last part, as the query's path stands before it, whatever it matched: branches, then leaves. A part that is both
