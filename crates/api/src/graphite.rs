@@ -4,7 +4,7 @@
 //! `maxDataPoints` become sums of buckets that begin at the same instants whatever the range; a complete minute without events is 0,
 //! and null is only what is not known. A minute is stamped with its first second.
 //!
-//! A request's way: [`request`] reads the form, [`parse`] its targets; [`plan`] finds which names are wanted when; [`fetch`] reads them in
+//! A request's way: [`request`] reads the parameters, [`parse`] its targets; [`plan`] finds which names are wanted when; [`fetch`] reads them in
 //! one snapshot; [`evaluate`] applies the functions; [`output`] writes what is left.
 
 mod aggregate;
@@ -27,11 +27,9 @@ mod tag;
 mod time;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 use self::parse::{DEPTH_MAX, TARGET_BYTES_MAX};
-pub(crate) use self::request::FORM_BYTES_MAX;
 use self::request::TARGETS_MAX;
 pub(crate) use self::time::parse as unix_s;
 use crate::routes::Api;
@@ -42,11 +40,10 @@ const VERSION: &str = "1.1.10";
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
-        .route("/render", get(render::by_query).post(render::by_form))
+        .route("/render", get(render::render).post(render::render))
         .route("/functions", get(catalogue::functions))
         .route("/functions/{name}", get(catalogue::function))
         .route("/version", get(async || axum::Json(VERSION)))
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
 }
 
 /// What is wrong with a request, as its sender reads it.

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use model::{AnnotationError, GlobError, StepError, TAGS_MAX};
 use store::NAMES_SCANNED_MAX;
 
-use crate::graphite::{FORM_BYTES_MAX, Fault};
+use crate::form::FORM_BYTES_MAX;
+use crate::graphite::Fault;
 use crate::names::{NAMES_MAX, NODES_MAX, QUERIES_MAX, VALUES_MAX};
 use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
@@ -100,7 +101,9 @@ pub(crate) enum Refusal {
     Died(#[source] tokio::task::JoinError),
     #[error(transparent)]
     Graphite(#[from] Fault),
-    #[error("form is longer than {FORM_BYTES_MAX} bytes: use patterns, or ask in several requests")]
+    #[error(
+        "form is longer than {FORM_BYTES_MAX} bytes, or was cut off: use patterns, or ask in several requests"
+    )]
     FormTooLong,
     #[error("no such path")]
     NoSuchPath,

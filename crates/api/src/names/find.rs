@@ -50,7 +50,8 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
         .one("query")
         .filter(|query| !query.is_empty())
         .ok_or(Refusal::NoQuery)?;
-    match form.one("format").unwrap_or("treejson") {
+    let query = &*query;
+    match form.one("format").as_deref().unwrap_or("treejson") {
         "treejson" => {
             let mut nodes = nodes(&api, &[query]).await?.remove(0);
             if is_set(&form, "leavesOnly") {
@@ -73,7 +74,14 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
 
 /// Paths that each `query` matches, of all together or, with `groupByExpr=1`, of each.
 pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
-    let queries: Vec<&str> = form.all("query").collect::<BTreeSet<_>>().into_iter().collect();
+    let mut distinct = BTreeSet::new();
+    for query in form.all("query") {
+        distinct.insert(query);
+        if distinct.len() > QUERIES_MAX {
+            return Err(Refusal::TooManyQueries);
+        }
+    }
+    let queries: Vec<&str> = distinct.iter().map(|query| &**query).collect();
     if queries.is_empty() {
         return Err(Refusal::NoQuery);
     }
@@ -98,9 +106,6 @@ fn is_set(form: &Form, key: &str) -> bool {
 
 /// The nodes of each query.
 async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
-    if queries.len() > QUERIES_MAX {
-        return Err(Refusal::TooManyQueries);
-    }
     let mut all = Vec::with_capacity(queries.len());
     let mut left = NODES_MAX;
     for query in queries {
