@@ -151,10 +151,11 @@ pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotat
         .ask(async |visit| Ok((visit.number(), visit.central().annotate(annotation).await?)))
         .await?;
     for (name, central) in api.centres.others(at) {
-        let copied = central.annotate(&written).await;
-        note_missed(name, copied.err());
+        match central {
+            Some(central) => note_missed(name, central.annotate(&written).await.err()),
+            None => note_away(name),
+        }
     }
-    note_away(api, at);
     Ok((written, is_new))
 }
 
@@ -171,12 +172,10 @@ fn note_missed(centre: &str, error: Option<store::Error>) {
     }
 }
 
-/// As [`note_missed`], of those that nobody waits for as they are known to be away.
-fn note_away(api: &Api, done: usize) {
-    for centre in api.centres.away(done) {
-        count_missed(centre);
-        tracing::warn!(centre, "a change of annotations missed a centre that is away");
-    }
+/// As [`note_missed`], of one that is not asked, so that nobody waits for it.
+fn note_away(centre: &str) {
+    count_missed(centre);
+    tracing::warn!(centre, "a change of annotations misses a centre that is away");
 }
 
 fn count_missed(centre: &str) {
@@ -196,9 +195,11 @@ pub(crate) async fn delete(
         .ask(async |visit| Ok((visit.number(), visit.central().remove_annotation(id).await?)))
         .await?;
     for (name, central) in api.centres.others(at) {
-        note_missed(name, central.remove_annotation(id).await.err());
+        match central {
+            Some(central) => note_missed(name, central.remove_annotation(id).await.err()),
+            None => note_away(name),
+        }
     }
-    note_away(&api, at);
     if was_there {
         Ok(StatusCode::NO_CONTENT)
     } else {
