@@ -253,6 +253,13 @@ async fn are_at_both_centres() {
     signal("STOP", rig.description().central.pid).await;
     let range = format!("from={NOON}&until={}", NOON + 1);
     assert_eq!(listed(&rig, &range).await, ["stays"], "of the standby");
+    let missed = json!({"what": "missed", "when": NOON});
+    assert_eq!(post(&rig, "/v1/annotations", &missed).await.status, 201);
+    let metrics = rig.metrics(&rig.description().api).await;
+    assert!(
+        metrics.contains("api_annotations_missed_total{centre="),
+        "{metrics}"
+    );
     signal("CONT", rig.description().central.pid).await;
     rig.stop().await;
 }
