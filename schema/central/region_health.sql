@@ -1,6 +1,6 @@
 -- Each region's last word at this centre: when it was heard and until when the region is complete, both in UTC by the centre's
 -- clock (NULL where the keeper has not compared clocks yet), its queue, the fullest of its disks, and its running total of counts.
--- A region that was removed keeps its last row. Read by analysts and dashboards.
+-- Read by analysts and dashboards.
 CREATE OR REPLACE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
 VIEW eventtracker.region_health (
     region, heard, complete_until,

@@ -177,17 +177,16 @@ async fn refusals(rig: &Rig) {
     }
     let range = format!("from={NOON}&until={}", NOON + 1_000);
     assert_eq!(listed(rig, &range).await.len(), 1_000);
-    let refused = rig
-        .get(&format!(
-            "/v1/annotations?from={}&until={}",
-            NOON - 60,
-            NOON + 1_000
-        ))
-        .await;
-    assert_eq!(
-        refused.json["error"],
-        "more than 1000 annotations: ask for a shorter range, or by tags"
-    );
+    let whole = rig.get(&format!("/v1/annotations?{range}")).await.json;
+    assert_eq!(whole["more"], false);
+    // One more, a minute before: the newest are shown, in the order of time.
+    let range = format!("from={}&until={}", NOON - 60, NOON + 1_000);
+    let newest = rig.get(&format!("/v1/annotations?{range}")).await.json;
+    assert_eq!(newest["more"], true);
+    let expected: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    assert_eq!(whats(&newest["annotations"]), expected);
+    let events = rig.get(&format!("/events/get_data?{range}")).await.json;
+    assert_eq!(whats(&events), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,6 +253,13 @@ async fn are_at_both_centres() {
     signal("STOP", rig.description().central.pid).await;
     let range = format!("from={NOON}&until={}", NOON + 1);
     assert_eq!(listed(&rig, &range).await, ["stays"], "of the standby");
+    let missed = json!({"what": "missed", "when": NOON});
+    assert_eq!(post(&rig, "/v1/annotations", &missed).await.status, 201);
+    let metrics = rig.metrics(&rig.description().api).await;
+    assert!(
+        metrics.contains("api_annotations_missed_total{centre="),
+        "{metrics}"
+    );
     signal("CONT", rig.description().central.pid).await;
     rig.stop().await;
 }

@@ -10,6 +10,12 @@ use crate::rig::{Rig, answer, one_region, wait_until};
 /// Far more than are searched in the database.
 const NAMES: usize = 20_000;
 
+/// More than the database is asked for by a beginning.
+const CROWD: usize = 2_001;
+
+/// What the database's index has of their names: the same.
+const CROWDED: &str = "z.names.that.begin.alike.";
+
 /// `many.a7.b123`, each as popular as its number.
 fn name(n: usize) -> String {
     format!("many.a{}.b{n}", n % 10)
@@ -23,6 +29,12 @@ async fn fill(rig: &Rig) {
         let insert = format!("INSERT INTO bigdata_0.EventTags VALUES {}", rows.join(","));
         conn.query_drop(insert).await.unwrap();
     }
+    let crowded = (0..CROWD).map(|n| format!("{CROWDED}{n}"));
+    let rows: Vec<String> = crowded
+        .map(|name| format!("({}, '{name}', 0)", EventId::of(&name)))
+        .collect();
+    let insert = format!("INSERT INTO bigdata_0.EventTags VALUES {}", rows.join(","));
+    conn.query_drop(insert).await.unwrap();
 }
 
 /// What `/v1/names` answers.
@@ -68,7 +80,7 @@ async fn are_found_in_memory_and_soon() {
     rig.post_until_accepted("eu", &begin).await;
     fill(&rig).await;
     let api = rig.description().api;
-    let held = format!("api_names {}", NAMES + 3);
+    let held = format!("api_names {}", NAMES + CROWD + 3);
     wait_until("all names in memory", async || {
         let metrics = rig.metrics(&api).await;
         metrics.contains(&held).then_some(()).ok_or(metrics)
@@ -119,18 +131,24 @@ async fn found_before_it_is_in_memory(rig: &Rig) {
     for n in 1..=TRIES {
         let name = format!("new.name{n}");
         rig.post_until_accepted("eu", &json!({ "name": name })).await;
-        for query in [format!("query={name}"), format!("query=new.*{n}")] {
+        let crowded = format!("{CROWDED}new{n}");
+        rig.post_until_accepted("eu", &json!({ "name": crowded })).await;
+        for (name, query) in [
+            (&name, format!("query={name}")),
+            (&name, format!("query=new.*{n}")),
+            (&crowded, format!("query={crowded}")),
+        ] {
             wait_until("a name that is new", async || {
                 let found = found(rig, &query).await;
                 found
-                    .contains(&name)
+                    .contains(name)
                     .then_some(())
                     .ok_or(format!("{query}: {found:?}"))
             })
             .await;
         }
         let in_memory = rig.counter(&rig.description().api, "api_names").await;
-        if in_memory < u64::try_from(NAMES + 3 + n).unwrap() {
+        if in_memory < u64::try_from(NAMES + CROWD + 3 + 2 * n).unwrap() {
             return;
         }
     }
@@ -150,7 +168,7 @@ async fn in_the_tree(rig: &Rig) {
     assert_eq!(texts, ["just", "load", "a/b:c@d", "load"]);
     let top = tree(rig, "*").await;
     assert_eq!(top[0], entry("many", false, NAMES, NAMES * (NAMES + 1) / 2));
-    assert_eq!(top.as_array().unwrap().len(), 3);
+    assert_eq!(top.as_array().unwrap().len(), 4);
     assert_eq!(
         tree(rig, "many.a[78].b19997").await,
         json!([entry("many.a[78].b19997", true, 1, 19_997)])

@@ -20,7 +20,7 @@ use crate::room;
 use crate::routes::Api;
 use crate::series::time;
 
-/// Annotations of one answer: more would cover a graph.
+/// Annotations of one answer: more would cover a graph. Of more, the newest.
 pub(crate) const ANNOTATIONS_MAX: usize = 1_000;
 
 /// Bytes of one annotation as it is sent: its fields at their limits, every character escaped, with room to spare.
@@ -53,6 +53,8 @@ pub(crate) enum When {
 #[derive(Debug, Serialize)]
 struct Answer {
     annotations: Vec<Listed>,
+    /// Whether there are older ones in the range.
+    more: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,8 +151,10 @@ pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotat
         .ask(async |visit| Ok((visit.number(), visit.central().annotate(annotation).await?)))
         .await?;
     for (name, central) in api.centres.others(at) {
-        let copied = central.annotate(&written).await;
-        note_missed(name, copied.err());
+        match central {
+            Some(central) => note_missed(name, central.annotate(&written).await.err()),
+            None => note_away(name),
+        }
     }
     Ok((written, is_new))
 }
@@ -158,7 +162,7 @@ pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotat
 /// What is missing at another centre shows only when that one is in charge.
 fn note_missed(centre: &str, error: Option<store::Error>) {
     if let Some(error) = error {
-        metrics::counter!("api_annotations_missed_total", "centre" => centre.to_owned()).increment(1);
+        count_missed(centre);
         let error: &dyn std::error::Error = &error;
         tracing::warn!(
             centre,
@@ -166,6 +170,16 @@ fn note_missed(centre: &str, error: Option<store::Error>) {
             "a change of annotations did not reach another centre"
         );
     }
+}
+
+/// As [`note_missed`], of one that is not asked, so that nobody waits for it.
+fn note_away(centre: &str) {
+    count_missed(centre);
+    tracing::warn!(centre, "a change of annotations misses a centre that is away");
+}
+
+fn count_missed(centre: &str) {
+    metrics::counter!("api_annotations_missed_total", "centre" => centre.to_owned()).increment(1);
 }
 
 pub(crate) async fn delete(
@@ -181,7 +195,10 @@ pub(crate) async fn delete(
         .ask(async |visit| Ok((visit.number(), visit.central().remove_annotation(id).await?)))
         .await?;
     for (name, central) in api.centres.others(at) {
-        note_missed(name, central.remove_annotation(id).await.err());
+        match central {
+            Some(central) => note_missed(name, central.remove_annotation(id).await.err()),
+            None => note_away(name),
+        }
     }
     if was_there {
         Ok(StatusCode::NO_CONTENT)
@@ -203,22 +220,23 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Re
     if wanted.from >= wanted.until {
         return Err(Refusal::EmptyRange);
     }
-    let annotations = read(&api, &wanted).await?.into_iter().map(Listed::from).collect();
-    room::json(&api.points, &Answer { annotations })
+    let (found, more) = read(&api, &wanted).await?;
+    let annotations = found.into_iter().map(Listed::from).collect();
+    room::json(&api.points, &Answer { annotations, more })
 }
 
-pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<Vec<Annotation>, Refusal> {
+/// Those that are wanted, and whether there are older ones that there was no room for.
+pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<(Vec<Annotation>, bool), Refusal> {
     if wanted.tags.len() > TAGS_MAX {
         return Err(Refusal::TooManyTags);
     }
-    let found = api
+    let mut found = api
         .centres
         .ask(async |visit| Ok(visit.central().annotations(wanted).await?))
         .await?;
-    if found.len() > ANNOTATIONS_MAX {
-        return Err(Refusal::TooManyAnnotations);
-    }
-    Ok(found)
+    let over = found.len().saturating_sub(ANNOTATIONS_MAX);
+    found.drain(..over);
+    Ok((found, over > 0))
 }
 
 #[cfg(test)]

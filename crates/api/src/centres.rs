@@ -143,12 +143,11 @@ impl Centres {
         })
     }
 
-    /// The centres other than `done` that are believed to answer.
-    pub(crate) fn others(&self, done: usize) -> impl Iterator<Item = (&str, &Central)> {
-        let sites = self.0.all.iter().enumerate();
-        sites
-            .filter(move |&(at, site)| at != done && site.state().answers != Some(false))
-            .map(|(_, site)| (site.name.as_str(), &site.central))
+    /// The centres other than `done`; those that are believed not to answer without their database.
+    pub(crate) fn others(&self, done: usize) -> impl Iterator<Item = (&str, Option<&Central>)> {
+        let others = self.0.all.iter().enumerate().filter(move |&(at, _)| at != done);
+        let asked = |site: &Site| site.state().answers != Some(false);
+        others.map(move |(_, site)| (site.name.as_str(), asked(site).then_some(&site.central)))
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -324,6 +323,13 @@ mod tests {
             server: "central".to_owned(),
             limit: Duration::from_secs(limit_s),
         })
+    }
+
+    #[tokio::test]
+    async fn another_centre_that_is_away_is_named_but_not_asked() {
+        let centres = centres(&["a", "b", "c"]).unwrap();
+        centres.0.all[1].set(Known::default().silent());
+        assert!(centres.others(0).any(|(_, central)| central.is_none()));
     }
 
     #[test]

@@ -48,7 +48,7 @@ enum Tags {
 pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let now = Instant::from(SystemTime::now());
     let now_s = now.unix_ms().div_euclid(1000);
-    let time = |key: &'static str, default| match form.one(key) {
+    let time = |key: &'static str, default| match form.one(key).as_deref() {
         None | Some("") => Ok(default),
         Some(text) => graphite::unix_s(text, now_s)
             .map(|unix_s| Instant::from_unix_ms(unix_s.saturating_mul(1000)))
@@ -56,12 +56,13 @@ pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Respo
     };
     let wanted = Wanted {
         from: time("from", Instant::from_unix_ms(0))?,
-        until: time("until", now)?.plus_ms(1),
-        tags: words(form.one("tags").unwrap_or_default()),
-        any_tag: form.one("set") == Some("union"),
+        // Of a second, whatever of it.
+        until: time("until", now)?.plus_ms(1_000),
+        tags: words(&form.one("tags").unwrap_or_default()),
+        any_tag: form.one("set").as_deref() == Some("union"),
         limit: crate::annotations::ANNOTATIONS_MAX + 1,
     };
-    let found = read(&api, &wanted).await?;
+    let (found, _) = read(&api, &wanted).await?;
     let events: Vec<Listed> = found.into_iter().map(Listed::from).collect();
     room::json(&api.points, &events)
 }

@@ -1,41 +1,46 @@
 //! Parameters of a request as Graphite takes them: from the query string, a posted form, or both.
 
-use axum::body::to_bytes;
+use std::borrow::Cow;
+
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 
 use crate::refusal::Refusal;
 
 /// Bytes of a posted form: Grafana's largest dashboards send some tens of kilobytes.
-pub(crate) const FORM_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const FORM_BYTES_MAX: usize = 1_048_576;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Those of the query string, then those of the form. Unlike [`crate::parameters::Parameters`], unknown ones are no error, as
-/// Graphite's clients send some that mean nothing here, and a `+` is a blank.
+/// Graphite's clients send some that mean nothing here, and a `+` is a blank. They are held as they came, and decoded as they are asked for:
+/// a form may have hundreds of thousands.
 #[derive(Debug, Default)]
-pub(crate) struct Form(Vec<(String, String)>);
+pub(crate) struct Form {
+    uri: Uri,
+    body: Bytes,
+}
 
 impl<S: Sync> FromRequest<S> for Form {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        let mut form = Self::default();
-        form.read(request.uri().query().unwrap_or_default().as_bytes());
-        if request.method() == Method::POST {
-            let is_form =
-                content_type(request.headers()).is_none_or(|given| given.eq_ignore_ascii_case(FORM));
-            let body = to_bytes(request.into_body(), FORM_BYTES_MAX)
-                .await
-                .map_err(|_| Refusal::Body {
-                    bytes_max: FORM_BYTES_MAX,
-                })?;
-            if !is_form && !body.is_empty() {
-                return Err(Refusal::ContentType { wanted: FORM });
-            }
-            form.read(&body);
+        let uri = request.uri().clone();
+        if request.method() != Method::POST {
+            return Ok(Self {
+                uri,
+                body: Bytes::new(),
+            });
         }
-        Ok(form)
+        let is_form = content_type(request.headers()).is_none_or(|given| given.eq_ignore_ascii_case(FORM));
+        let body = to_bytes(request.into_body(), FORM_BYTES_MAX)
+            .await
+            .map_err(|_| Refusal::FormTooLong)?;
+        if !is_form && !body.is_empty() {
+            return Err(Refusal::ContentType { wanted: FORM });
+        }
+        Ok(Self { uri, body })
     }
 }
 
@@ -46,22 +51,27 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Form {
-    fn read(&mut self, encoded: &[u8]) {
-        let pairs = form_urlencoded::parse(encoded);
-        self.0
-            .extend(pairs.map(|(key, value)| (key.into_owned(), value.into_owned())));
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        let query = self.uri.query().unwrap_or_default().as_bytes();
+        form_urlencoded::parse(query).chain(form_urlencoded::parse(&self.body))
     }
 
-    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(k, _)| k == key)
-            .map(|(_, value)| value.as_str())
+    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        self.pairs()
+            .filter_map(move |(k, value)| (k == key).then_some(value))
     }
 
     /// The last value, as Graphite has it.
-    pub(crate) fn one(&self, key: &str) -> Option<&str> {
+    pub(crate) fn one(&self, key: &str) -> Option<Cow<'_, str>> {
         self.all(key).last()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(body: &str) -> Self {
+        Self {
+            uri: Uri::default(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }
     }
 }
 
@@ -87,7 +97,8 @@ mod tests {
         );
         let form = form.await.unwrap();
         assert_eq!(form.all("target").collect::<Vec<_>>(), ["a", "b+c d"]);
-        assert_eq!((form.one("format"), form.one("from")), (Some("csv"), None));
+        assert_eq!(form.one("format").as_deref(), Some("csv"));
+        assert_eq!(form.one("from"), None);
     }
 
     #[tokio::test]
@@ -96,6 +107,6 @@ mod tests {
         assert!(json.to_string().contains(FORM), "{json}");
         assert!(posted(Some("application/json"), "").await.is_ok());
         let large = posted(None, vec![b'a'; FORM_BYTES_MAX + 1]).await.unwrap_err();
-        assert!(large.to_string().contains("262144 bytes"), "{large}");
+        assert!(large.to_string().contains("1048576 bytes"), "{large}");
     }
 }

@@ -4,7 +4,7 @@
 //! `maxDataPoints` become sums of buckets that begin at the same instants whatever the range; a complete minute without events is 0,
 //! and null is only what is not known. A minute is stamped with its first second.
 //!
-//! A request's way: [`request`] reads the form, [`parse`] its targets; [`plan`] finds which names are wanted when; [`fetch`] reads them in
+//! A request's way: [`request`] reads the parameters, [`parse`] its targets; [`plan`] finds which names are wanted when; [`fetch`] reads them in
 //! one snapshot; [`evaluate`] applies the functions; [`output`] writes what is left.
 
 mod aggregate;
@@ -27,25 +27,23 @@ mod tag;
 mod time;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 use self::parse::{DEPTH_MAX, TARGET_BYTES_MAX};
-pub(crate) use self::request::FORM_BYTES_MAX;
 use self::request::TARGETS_MAX;
 pub(crate) use self::time::parse as unix_s;
 use crate::routes::Api;
+use crate::series::POINTS_PER_SERIES_MAX;
 
 /// What Grafana asks to know which functions there are; its newest question is of 1.1.
 const VERSION: &str = "1.1.10";
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
-        .route("/render", get(render::by_query).post(render::by_form))
+        .route("/render", get(render::render).post(render::render))
         .route("/functions", get(catalogue::functions))
         .route("/functions/{name}", get(catalogue::function))
         .route("/version", get(async || axum::Json(VERSION)))
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
 }
 
 /// What is wrong with a request, as its sender reads it.
@@ -83,6 +81,10 @@ pub(crate) enum Fault {
     NoSeries,
     #[error("'{0}' is not an interval of at least a second, such as 5min, 1h or 7d")]
     NoInterval(String),
+    #[error(
+        "more than {POINTS_PER_SERIES_MAX} values, or three centuries, in a moving window: use a shorter one"
+    )]
+    TooLongWindow,
     #[error("'{0}' is shorter than the {1} seconds between the values: use a longer interval")]
     ShortInterval(String, i64),
     #[error("'{0}' is not a time, such as -1h, midnight or 20151117")]
@@ -122,4 +124,9 @@ pub(crate) enum Fault {
              such as 'name=shop.item.sold' or 'name=~shop'"
     )]
     Tag,
+    #[error(
+        "seriesByTag takes at most {} conditions: put several into one regular expression",
+        tag::CONDITIONS_MAX
+    )]
+    TooManyConditions,
 }

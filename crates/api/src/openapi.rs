@@ -35,6 +35,38 @@ mod tests {
         }
     }
 
+    /// The keys that the request's reader matches.
+    #[test]
+    fn every_parameter_of_render_is_documented_for_both_methods() {
+        let read = include_str!("graphite/request.rs");
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let form = document["components"]["schemas"]["RenderForm"]["properties"]
+            .as_object()
+            .unwrap();
+        let keys = [
+            "target",
+            "from",
+            "until",
+            "format",
+            "maxDataPoints",
+            "xFilesFactor",
+            "noNullPoints",
+            "rawData",
+        ];
+        for key in keys {
+            assert!(read.contains(&format!("\"{key}\"")), "{key} is not read");
+        }
+        let render = &document["paths"]["/render"];
+        let queried = render["get"]["parameters"].as_array().unwrap().iter();
+        let queried: BTreeSet<&str> = queried
+            .map(|parameter| parameter["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(queried, BTreeSet::from(keys));
+        assert_eq!(form.keys().map(String::as_str).collect::<BTreeSet<_>>(), queried);
+        let posted = &render["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"];
+        assert_eq!(posted["schema"]["$ref"], "#/components/schemas/RenderForm");
+    }
+
     #[test]
     fn every_route_is_documented() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

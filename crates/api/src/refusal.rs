@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use model::{AnnotationError, GlobError, StepError, TAGS_MAX};
 use store::NAMES_SCANNED_MAX;
 
-use crate::annotations::ANNOTATIONS_MAX;
-use crate::graphite::{FORM_BYTES_MAX, Fault};
+use crate::form::FORM_BYTES_MAX;
+use crate::graphite::Fault;
 use crate::names::{NAMES_MAX, NODES_MAX, QUERIES_MAX, VALUES_MAX};
 use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
@@ -75,8 +75,6 @@ pub(crate) enum Refusal {
     JsonTime(&'static str),
     #[error("no annotation has this id")]
     NoSuchAnnotation,
-    #[error("more than {ANNOTATIONS_MAX} annotations: ask for a shorter range, or by tags")]
-    TooManyAnnotations,
     #[error("more than {TAGS_MAX} tags: ask for fewer")]
     TooManyTags,
     #[error(
@@ -91,10 +89,10 @@ pub(crate) enum Refusal {
     TooManyQueries,
     #[error("more than {NODES_MAX} nodes: give the query a longer beginning, or narrower wildcards")]
     TooManyNodes,
-    #[error(
-        "names are not in memory yet, or too many to be: try again, or give the query a longer beginning"
-    )]
+    #[error("names are not in memory yet: try again, or give the query a longer beginning")]
     NotInMemory,
+    #[error("names are too many to be held in memory: give the query a longer beginning")]
+    TooManyNames,
     #[error("tag is missing: give tag=name")]
     NoTag,
     #[error("limit is not a number from 1 to {VALUES_MAX}")]
@@ -103,7 +101,9 @@ pub(crate) enum Refusal {
     Died(#[source] tokio::task::JoinError),
     #[error(transparent)]
     Graphite(#[from] Fault),
-    #[error("form is longer than {FORM_BYTES_MAX} bytes: use patterns, or ask in several requests")]
+    #[error(
+        "form is longer than {FORM_BYTES_MAX} bytes, or was cut off: use patterns, or ask in several requests"
+    )]
     FormTooLong,
     #[error("no such path")]
     NoSuchPath,
@@ -157,6 +157,13 @@ impl IntoResponse for Refusal {
                 } else {
                     Self::Database(error)
                 }
+            }
+            failed @ (Self::Died(_) | Self::Unwritable(_)) => {
+                tracing::error!(
+                    error = &failed as &dyn std::error::Error,
+                    "failed to answer a request"
+                );
+                failed
             }
             other => other,
         };

@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use listener::Tokens;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::centres::Centres;
 use crate::names::Names;
@@ -29,6 +29,8 @@ pub(crate) struct Api {
     pub(crate) names: Names,
     /// A permit for each search in progress.
     searches: Arc<Semaphore>,
+    /// A permit for each evaluation in progress that takes more than a moment.
+    evaluations: Arc<Semaphore>,
     /// Who may write annotations.
     pub(crate) writers: Arc<Tokens>,
 }
@@ -36,26 +38,52 @@ pub(crate) struct Api {
 /// Searches through names at once: each keeps a core busy, mostly for some milliseconds.
 const SEARCHES_MAX: usize = 2;
 
-/// Longest wait for a turn to search.
-const SEARCH_WAIT_LIMIT: Duration = Duration::from_secs(5);
+/// Evaluations of targets at once: each keeps a core busy, for two seconds at worst.
+const EVALUATIONS_MAX: usize = 2;
+
+/// Longest wait for a turn.
+const TURN_WAIT_LIMIT: Duration = Duration::from_secs(5);
 
 impl Api {
-    /// Does what takes a core a while, in turn, where it holds nobody else up.
     pub(crate) async fn searching<T: Send + 'static>(
         &self,
         search: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let turn = Arc::clone(&self.searches).acquire_owned();
-        let Ok(Ok(turn)) = tokio::time::timeout(SEARCH_WAIT_LIMIT, turn).await else {
-            return Err(Refusal::TookTooLong);
-        };
-        let search = tokio::task::spawn_blocking(move || {
-            let found = search();
-            drop(turn);
-            found
-        });
-        search.await.map_err(Refusal::Died)
+        in_turn(self.turn_to_search().await?, search).await
     }
+
+    pub(crate) async fn turn_to_search(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        turn(&self.searches).await
+    }
+
+    pub(crate) async fn evaluating<T: Send + 'static>(
+        &self,
+        evaluation: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        in_turn(turn(&self.evaluations).await?, evaluation).await
+    }
+}
+
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    let turn = Arc::clone(turns).acquire_owned();
+    match tokio::time::timeout(TURN_WAIT_LIMIT, turn).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(Refusal::TookTooLong),
+    }
+}
+
+/// Does what takes a core a while, in turn, where it holds nobody else up. The turn is given back when the work ends, even if nobody
+/// waits for it any more.
+pub(crate) async fn in_turn<T: Send + 'static>(
+    turn: OwnedSemaphorePermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let work = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    work.await.map_err(Refusal::Died)
 }
 
 pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
@@ -91,6 +119,7 @@ pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
             audits,
             names,
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
+            evaluations: Arc::new(Semaphore::new(EVALUATIONS_MAX)),
             writers: Arc::new(writers),
         })
 }
@@ -121,4 +150,20 @@ async fn measured_and_limited(request: Request, next: Next) -> Response {
     metrics::counter!("api_requests_total", "route" => route.clone(), "status" => status).increment(1);
     metrics::histogram!("api_request_seconds", "route" => route).record(began.elapsed().as_secs_f64());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_waits_for_its_turn_and_not_for_ever() {
+        let turns = Arc::new(Semaphore::new(1));
+        let taken = turn(&turns).await.unwrap();
+        assert!(matches!(turn(&turns).await, Err(Refusal::TookTooLong)));
+        assert_eq!(in_turn(taken, || 7).await.unwrap(), 7);
+        let died = in_turn(turn(&turns).await.unwrap(), || panic!("on purpose")).await;
+        assert!(matches!(died, Err::<(), _>(Refusal::Died(_))));
+        assert!(turn(&turns).await.is_ok());
+    }
 }

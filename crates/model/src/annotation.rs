@@ -20,6 +20,9 @@ pub const TAG_CHARS_MAX: usize = 50;
 /// Longest time that an annotation covers: those of a range are found by their beginnings, from this long before.
 pub const SPAN_MS_MAX: i64 = 366 * 86_400_000;
 
+/// The last instant that MariaDB 10.11's TIMESTAMP can hold, which an annotation is kept in.
+pub const ANNOTATION_MS_MAX: i64 = 2_147_483_647_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AnnotationError {
     #[error("what is empty, or longer than {WHAT_CHARS_MAX} characters")]
@@ -106,7 +109,8 @@ impl Annotation {
             return Err(AnnotationError::Tags);
         }
         let until = self.until.unwrap_or(self.when);
-        if Minute::containing(self.when).is_err() || Minute::containing(until).is_err() {
+        let is_kept = |at: Instant| Minute::containing(at).is_ok() && at.unix_ms() <= ANNOTATION_MS_MAX;
+        if !is_kept(self.when) || !is_kept(until) {
             return Err(AnnotationError::Time);
         }
         if !(0..=SPAN_MS_MAX).contains(&until.ms_since(self.when)) {
@@ -167,6 +171,10 @@ mod tests {
                 |a| a.until = Some(Instant::from_unix_ms(2_200_000_000_000)),
                 AnnotationError::Time,
             ),
+            (
+                |a| a.when = Instant::from_unix_ms(ANNOTATION_MS_MAX + 1),
+                AnnotationError::Time,
+            ),
             (|a| a.until = Some(a.when.plus_ms(-1)), AnnotationError::Span),
             (
                 |a| a.until = Some(a.when.plus_ms(SPAN_MS_MAX + 1)),
@@ -181,6 +189,11 @@ mod tests {
             ..annotation()
         };
         assert!(longest.checked().is_ok());
+        let last = Annotation {
+            when: Instant::from_unix_ms(ANNOTATION_MS_MAX),
+            ..annotation()
+        };
+        assert!(last.checked().is_ok());
         assert_eq!("deploy".parse::<AnnotationId>(), Err(AnnotationError::Id));
     }
 }

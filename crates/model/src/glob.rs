@@ -4,16 +4,21 @@ mod matcher;
 mod parse;
 
 pub use self::matcher::Matcher;
-use crate::NAME_BYTES_MAX;
 
 /// Tokens of one pattern, its alternatives multiplied out: a thousand times what a graph asks for, and 4 kB.
 const TOKENS_MAX: usize = 2_000;
+
+/// Characters of one pattern, longer than a name: dashboards write each of the values that somebody chose as an alternative.
+const PATTERN_BYTES_MAX: usize = 4_096;
+
+/// Different sets of characters in one pattern: a token has a byte for its place among them.
+const SETS_MAX: usize = 256;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
     #[error("pattern is empty")]
     Empty,
-    #[error("pattern is longer than {NAME_BYTES_MAX} characters")]
+    #[error("pattern is longer than {PATTERN_BYTES_MAX} characters")]
     TooLong,
     #[error("pattern has an opening '{0}' without its end")]
     Unclosed(char),
@@ -21,6 +26,8 @@ pub enum GlobError {
     Character(char),
     #[error("pattern has a set of characters that is empty")]
     EmptySet,
+    #[error("pattern has more than {SETS_MAX} different sets of characters")]
+    TooManySets,
     #[error(
         "pattern has more than {TOKENS_MAX} characters, its alternatives multiplied out: use fewer alternatives"
     )]
@@ -59,7 +66,7 @@ impl Glob {
         if pattern.is_empty() {
             return Err(GlobError::Empty);
         }
-        if pattern.len() > NAME_BYTES_MAX {
+        if pattern.len() > PATTERN_BYTES_MAX {
             return Err(GlobError::TooLong);
         }
         let (tokens, sets) = parse::parse(pattern)?;
@@ -235,7 +242,28 @@ mod tests {
         ] {
             assert_eq!(Glob::new(pattern), Err(error), "{pattern}");
         }
-        assert_eq!(Glob::new(&"a".repeat(256)), Err(GlobError::TooLong));
+        assert_eq!(Glob::new(&"a".repeat(4_097)), Err(GlobError::TooLong));
+    }
+
+    #[test]
+    fn a_pattern_may_be_longer_than_a_name() {
+        let hosts: Vec<_> = (0..200).map(|n| format!("web{n}")).collect();
+        let pattern = format!("hosts.{{{}}}", hosts[..100].join(","));
+        assert!(pattern.len() > 255);
+        assert!(Glob::new(&pattern).unwrap().matcher().matches("hosts.web99"));
+        assert_eq!(Glob::new(&"a".repeat(2_000)), Err(GlobError::TooManyTokens));
+        assert!(Glob::new(&"a".repeat(1_999)).unwrap().literal().is_some());
+        // Each of the sets differs from the others.
+        let letters: Vec<char> = ('a'..='z').collect();
+        let pairs = letters.iter().flat_map(|a| {
+            letters
+                .iter()
+                .filter(move |b| *b > a)
+                .map(move |b| format!("[{a}{b}]"))
+        });
+        let sets = |count| pairs.clone().take(count).collect::<String>();
+        assert!(Glob::new(&sets(256)).is_ok());
+        assert_eq!(Glob::new(&sets(257)), Err(GlobError::TooManySets));
     }
 
     #[test]

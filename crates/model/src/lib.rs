@@ -18,8 +18,8 @@ mod time;
 mod tube;
 
 pub use annotation::{
-    Annotation, AnnotationError, AnnotationId, DATA_BYTES_MAX, SPAN_MS_MAX, TAG_CHARS_MAX, TAGS_MAX,
-    WHAT_CHARS_MAX,
+    ANNOTATION_MS_MAX, Annotation, AnnotationError, AnnotationId, DATA_BYTES_MAX, SPAN_MS_MAX, TAG_CHARS_MAX,
+    TAGS_MAX, WHAT_CHARS_MAX,
 };
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};

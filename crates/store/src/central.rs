@@ -184,7 +184,7 @@ impl Central {
         Ok(was_there)
     }
 
-    /// Annotations in the order of time.
+    /// Annotations in the order of time: the last ones, where there are more than wanted.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.

@@ -62,12 +62,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
-        what: "a moving window that is shorter than a step",
-        theirs: "nulls",
-        ours: "the values",
-        shown_by: &[r#"movingMedian(summarize(shop.item.sold,"1h","last"),"10min")"#],
-    },
-    Difference {
         what: "`mapSeries` outside `reduceSeries`; `reduceSeries` of a group that lacks one of its parts",
         theirs: "500",
         ours: "its series; the group left out",
@@ -98,7 +92,10 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         what: "series as a keyword argument, `seriesList=…`",
         theirs: "no series",
         ours: "as without the keyword",
-        shown_by: &["scale(seriesList=shop.item.sold,factor=2)"],
+        shown_by: &[
+            "scale(seriesList=shop.item.sold,factor=2)",
+            "movingAverage(seriesList=shop.item.sold,windowSize=5)",
+        ],
     },
     Difference {
         what: "what does not parse, as an open bracket or something behind the last one",

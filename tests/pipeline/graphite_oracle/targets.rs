@@ -26,12 +26,13 @@ impl Request {
         Some(Consolidation::of(&self.target, by, points_max.parse().unwrap()))
     }
 
-    /// Whether its times mean something else a minute later.
+    /// Whether its times may mean something else a minute later, or behind a midnight.
     pub(super) fn is_relative(&self) -> bool {
-        let times = self.parameters.iter().filter(|(name, _)| name != "target");
-        times
-            .into_iter()
-            .any(|(_, value)| value.starts_with('-') || value.starts_with("now"))
+        let mut times = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| name == "from" || name == "until");
+        times.any(|(_, value)| value.parse::<i64>().is_err())
     }
 }
 

@@ -90,12 +90,16 @@ pub(super) fn average(values: &[Point]) -> Point {
 
 fn median(mut known: Vec<Number>) -> Point {
     known.sort_by(|a, b| a.order(*b));
-    let middle = known.len() / 2;
-    let upper = known.get(middle).copied()?;
-    if known.len() % 2 == 1 {
+    median_of_sorted(&known)
+}
+
+pub(super) fn median_of_sorted(sorted: &[Number]) -> Point {
+    let middle = sorted.len() / 2;
+    let upper = sorted.get(middle).copied()?;
+    if sorted.len() % 2 == 1 {
         return Some(upper);
     }
-    known
+    sorted
         .get(middle.checked_sub(1)?)?
         .plus(upper)
         .over(Number::Exact(2))

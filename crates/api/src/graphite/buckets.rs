@@ -34,6 +34,9 @@ const SIZES_S: [i64; 18] = [
     14 * DAY_S,
 ];
 
+/// Sizes that are looked at one by one: ten years of fortnights are 260.
+const FACTORS_TRIED_MAX: i64 = 1_000;
+
 /// The smallest size of buckets for values every `step` seconds of `[start, end)` of which there are at most `values_max`; `step` where there are no more
 /// values than that. For a single one, the whole range.
 pub(super) fn size_s((start, end): (i64, i64), step: i64, values_max: usize) -> i64 {
@@ -41,19 +44,30 @@ pub(super) fn size_s((start, end): (i64, i64), step: i64, values_max: usize) -> 
     if (end - start) / step <= values_max {
         return step;
     }
-    let count = |size: i64| (end - 1).div_euclid(size) - start.div_euclid(size) + 1;
-    let listed = SIZES_S.into_iter().filter(|size| size % step == 0);
-    let further = (1..).map_while(|factor: i64| match SIZES_S.last()?.checked_mul(factor)? {
-        size if size % step == 0 => Some(size),
-        _ => step.checked_mul(factor),
-    });
-    let mut sizes = listed.chain(further);
     if values_max == 1 {
         return end - start;
     }
-    sizes
-        .find(|size| *size > step && count(*size) <= values_max)
-        .unwrap_or(end - start)
+    let count = |size: i64| (end - 1).div_euclid(size) - start.div_euclid(size) + 1;
+    let fits = |size: &i64| *size > step && count(*size) <= values_max;
+    let mut listed = SIZES_S.into_iter().filter(|size| size % step == 0);
+    listed
+        .find(fits)
+        .unwrap_or_else(|| further_size_s(end - start, step, values_max, fits))
+}
+
+/// The smallest multiple of the longest listed size, or of the step where that is no multiple of it, that `fits`: it is close behind the
+/// smallest that may. Far behind is only where a bucket begins in the middle of the range, and there any that is long enough does.
+fn further_size_s(length: i64, step: i64, values_max: i64, fits: impl Fn(&i64) -> bool) -> i64 {
+    let unit = match SIZES_S.last() {
+        Some(last) if last % step == 0 => *last,
+        _ => step,
+    };
+    let first = (length / unit / values_max).max(1);
+    let mut tried =
+        (first..=first.saturating_add(FACTORS_TRIED_MAX)).map_while(|factor| unit.checked_mul(factor));
+    // One bucket less than there may be, as the first and the last are cut.
+    let surely = (length / (values_max - 1) / unit + 1).saturating_mul(unit);
+    tried.find(fits).unwrap_or(surely)
 }
 
 /// What the minutes of `range` may be summed to as they are read, if at most `values_max` values are wanted: a part of a day, and of each bucket.
@@ -150,6 +164,28 @@ mod tests {
         consolidate(&mut list, RANGE, 1);
         assert_eq!(list[0].values, [Some(Number::Exact(66))]);
         assert_eq!(list[0].start, 60);
+    }
+
+    #[test]
+    fn a_size_for_a_range_of_ages_is_found_at_once() {
+        for (range, step, values_max) in [
+            ((0, 4_000_000_000_000_000_000), 60, 2),
+            ((-2_000_000_000_000_000_001, 2_000_000_000_000_000_000), 420, 2),
+            ((599, 4_000_000_000_000_000_000), 43_199, 3),
+            ((-1, 40_000_000_000), 1, 2),
+        ] {
+            let began = std::time::Instant::now();
+            let size = size_s(range, step, values_max);
+            assert!(
+                began.elapsed() < std::time::Duration::from_millis(100),
+                "{range:?}"
+            );
+            let count = (range.1 - 1).div_euclid(size) - range.0.div_euclid(size) + 1;
+            assert!(
+                size % step == 0 && usize::try_from(count).unwrap() <= values_max,
+                "{range:?}: {size}"
+            );
+        }
     }
 
     proptest! {

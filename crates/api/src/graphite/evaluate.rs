@@ -10,8 +10,8 @@ use super::parse::{Call, Expression};
 use super::plan::{self, SERIES_BY_TAG};
 use super::series::Series;
 
-/// Longest work on one request's functions, looked at between two of them: ten times that of a large dashboard.
-const WORK_LIMIT: Duration = Duration::from_secs(5);
+/// Longest work on one request's functions, looked at between two of them: several times that of a large dashboard.
+const WORK_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Evaluation<'a> {
     fetched: &'a Fetched,
@@ -62,7 +62,8 @@ impl<'a> Evaluation<'a> {
     fn call(&mut self, call: &Call, window: Window) -> Result<Vec<Series>, Fault> {
         let function = find(&call.function)?;
         let (mut elsewhere, mut as_it_is) = (Vec::new(), true);
-        if let Some(first) = call.arguments.first()
+        let first = plan::argument(function, call, 0);
+        if let Some(first) = first
             && function.windows.is_some()
         {
             let literals = plan::literals(function, call)?;
@@ -71,17 +72,15 @@ impl<'a> Evaluation<'a> {
             }
             as_it_is = plan::is_wanted_as_it_is(function, &literals, first, window, self.now)?;
         }
-        let mut positional = Vec::with_capacity(call.arguments.len());
-        for (at, argument) in call.arguments.iter().enumerate() {
-            positional.push(match argument {
-                _ if at == 0 && !as_it_is => Value::Series(Vec::new()),
-                argument => self.value(argument, window)?,
-            });
-        }
-        let mut keywords = Vec::with_capacity(call.keywords.len());
-        for (key, argument) in &call.keywords {
-            keywords.push((key.clone(), self.value(argument, window)?));
-        }
+        let mut value = |argument: &Expression| match argument {
+            _ if !as_it_is && plan::is_same(argument, first) => Ok(Value::Series(Vec::new())),
+            argument => self.value(argument, window),
+        };
+        let positional = call.arguments.iter().map(&mut value);
+        let positional = positional.collect::<Result<_, _>>()?;
+        let keywords = call.keywords.iter();
+        let keywords = keywords.map(|(key, argument)| Ok((key.clone(), value(argument)?)));
+        let keywords = keywords.collect::<Result<_, Fault>>()?;
         let arguments = Arguments::bind(&call.function, function.parameters, positional, keywords)?;
         let mut frame = Frame {
             window,

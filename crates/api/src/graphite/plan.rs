@@ -17,11 +17,16 @@ pub(super) const VISITS_MAX: usize = 10_000;
 /// Seconds from one value as it is read to the next.
 pub(super) const MINUTE_S: i64 = 60;
 
+/// Functions with a regular expression; those with windows are heavy, too.
+const MATCHING: &[&str] = &["aliasSub", "grep", "exclude"];
+
 pub(super) struct Plan {
     /// By the text that names are asked for with.
     pub(super) wanted: BTreeMap<String, Wanted>,
     /// How many names, calls and literals are evaluated.
     pub(super) visits: usize,
+    /// Whether a function takes long over a few values already.
+    pub(super) is_heavy: bool,
 }
 
 pub(super) struct Wanted {
@@ -36,7 +41,9 @@ impl Plan {
     pub(super) fn of(targets: &[Expression], window: Window, now: i64) -> Result<Self, Refusal> {
         let mut planner = Planner {
             wanted: BTreeMap::new(),
+            patterns: 0,
             visits: 0,
+            is_heavy: false,
             now,
         };
         for target in targets {
@@ -45,30 +52,40 @@ impl Plan {
         Ok(Self {
             wanted: planner.wanted,
             visits: planner.visits,
+            is_heavy: planner.is_heavy,
         })
     }
 }
 
 struct Planner {
     wanted: BTreeMap<String, Wanted>,
+    patterns: usize,
     visits: usize,
+    is_heavy: bool,
     now: i64,
 }
 
 impl Planner {
     fn visit(&mut self, expression: &Expression, window: Window) -> Result<(), Refusal> {
-        self.visits += 1;
-        if self.visits > VISITS_MAX {
-            return Err(Fault::TooManyVisits.into());
-        }
+        self.charge(1)?;
         match expression {
             Expression::Path(path) => self.want(path, window, || Wish::of_path(path)),
             Expression::Call(call) if call.function == SERIES_BY_TAG => {
+                self.is_heavy = true;
+                self.charge(call.arguments.len())?;
                 self.want(&call.raw, window, || Wish::of_tags(call))
             }
             Expression::Call(call) => self.call(call, window),
             _ => Ok(()),
         }
+    }
+
+    fn charge(&mut self, visits: usize) -> Result<(), Fault> {
+        self.visits += visits;
+        if self.visits > VISITS_MAX {
+            return Err(Fault::TooManyVisits);
+        }
+        Ok(())
     }
 
     fn want(
@@ -77,15 +94,19 @@ impl Planner {
         window: Window,
         wish: impl FnOnce() -> Result<Wish, Refusal>,
     ) -> Result<(), Refusal> {
-        if self.wanted.len() >= PATTERNS_MAX && !self.wanted.contains_key(key) {
-            return Err(Refusal::TooManyPatterns);
-        }
         let wanted = match self.wanted.get_mut(key) {
             Some(wanted) => wanted,
-            None => self.wanted.entry(key.to_owned()).or_insert(Wanted {
-                wish: wish()?,
-                windows: BTreeMap::new(),
-            }),
+            None => {
+                let wish = wish()?;
+                self.patterns += wish.pattern_count();
+                if self.patterns > PATTERNS_MAX {
+                    return Err(Refusal::TooManyPatterns);
+                }
+                self.wanted.entry(key.to_owned()).or_insert(Wanted {
+                    wish,
+                    windows: BTreeMap::new(),
+                })
+            }
         };
         *wanted.windows.entry(window).or_insert(0) += 1;
         Ok(())
@@ -93,11 +114,9 @@ impl Planner {
 
     fn call(&mut self, call: &Call, window: Window) -> Result<(), Refusal> {
         let function = find(&call.function)?;
+        self.is_heavy |= function.windows.is_some() || MATCHING.contains(&call.function.as_str());
         let arguments = literals(function, call)?;
-        let (first, others) = match call.arguments.split_first() {
-            Some((first, others)) => (Some(first), others),
-            None => (None, &[] as &[_]),
-        };
+        let first = argument(function, call, 0);
         if let Some(first) = first {
             for window in windows(function, &arguments, first, window, self.now)? {
                 self.visit(first, window)?;
@@ -106,12 +125,31 @@ impl Planner {
                 self.visit(first, window)?;
             }
         }
-        let keywords = call.keywords.iter().map(|(_, value)| value);
-        for argument in others.iter().chain(keywords) {
+        for argument in expressions(call).filter(|argument| !is_same(argument, first)) {
             self.visit(argument, window)?;
         }
         Ok(())
     }
+}
+
+/// What a call gives for the function's parameter at `at`: by its place, or by its name.
+pub(super) fn argument<'a>(function: &Function, call: &'a Call, at: usize) -> Option<&'a Expression> {
+    call.arguments.get(at).or_else(|| {
+        let name = function.parameters.get(at)?.name;
+        let given = call.keywords.iter().find(|(key, _)| key == name)?;
+        Some(&given.1)
+    })
+}
+
+/// All arguments of a call, those with a name last.
+fn expressions(call: &Call) -> impl Iterator<Item = &Expression> {
+    let keywords = call.keywords.iter().map(|(_, value)| value);
+    call.arguments.iter().chain(keywords)
+}
+
+/// Whether `expression` is that place of the target, not one that reads the same.
+pub(super) fn is_same(expression: &Expression, other: Option<&Expression>) -> bool {
+    other.is_some_and(|other| std::ptr::eq(expression, other))
 }
 
 pub(super) const SERIES_BY_TAG: &str = "seriesByTag";
@@ -178,14 +216,19 @@ fn step(expression: &Expression) -> i64 {
     let Expression::Call(call) = expression else {
         return MINUTE_S;
     };
-    let own = match (call.function.as_str(), call.arguments.get(1)) {
-        ("summarize" | "smartSummarize" | "hitcount", Some(Expression::Text(interval))) => {
-            super::time::interval(interval)
+    let interval = match call.function.as_str() {
+        "summarize" | "smartSummarize" | "hitcount" => {
+            let function = find(&call.function).ok();
+            function.and_then(|function| argument(function, call, 1))
         }
         _ => None,
     };
+    let own = match interval {
+        Some(Expression::Text(interval)) => super::time::interval(interval),
+        _ => None,
+    };
     own.map(i64::abs)
-        .or_else(|| call.arguments.iter().map(step).max())
+        .or_else(|| expressions(call).map(step).max())
         .unwrap_or(MINUTE_S)
         .max(MINUTE_S)
 }
@@ -206,8 +249,17 @@ pub(super) fn commutes(expression: &Expression) -> bool {
         Commutes::Always => true,
         Commutes::If(condition) => literals(function, call).is_ok_and(|arguments| condition(&arguments)),
     };
-    let keywords = call.keywords.iter().map(|(_, value)| value);
-    itself && call.arguments.iter().chain(keywords).all(commutes)
+    // Beside a line, whose step is another, rows are of values summed to a step that is no part of a bucket.
+    let is_of_rows = function.group == "Combine" && call.function != "group";
+    itself && !(is_of_rows && has_line(expression)) && expressions(call).all(commutes)
+}
+
+/// Whether a line of one value is in it, the only series of another step that commutes.
+fn has_line(expression: &Expression) -> bool {
+    let Expression::Call(call) = expression else {
+        return false;
+    };
+    matches!(call.function.as_str(), "constantLine" | "threshold") || expressions(call).any(has_line)
 }
 
 /// Whether a factor keeps sums exact: floats are rounded in another order.

@@ -2,51 +2,29 @@
 
 use std::time::SystemTime;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::Uri;
 use model::Instant;
 
 use super::evaluate::Evaluation;
 use super::fetch::{Fetched, fetch};
 use super::output::Answer;
 use super::plan::{MINUTE_S, Plan, commutes, minutes};
-use super::request::{FORM_BYTES_MAX, Request};
+use super::request::Request;
 use super::series::Series;
 use super::{Fault, buckets};
+use crate::form::Form;
 use crate::refusal::Refusal;
 use crate::routes::Api;
 
-/// Values that are evaluated where requests are served; more would hold up others, and go to a thread of their own.
+/// Values that are evaluated where requests are served; more would hold others up, and wait for a turn.
 const VALUES_IN_PLACE_MAX: usize = 20_000;
 
-/// Names, calls and literals that are evaluated where requests are served.
+/// Names, calls and literals that are evaluated where requests are served, if none is of a heavy function.
 const VISITS_IN_PLACE_MAX: usize = 100;
 
-pub(super) async fn by_query(State(api): State<Api>, uri: Uri) -> Result<Answer, Refusal> {
-    render(&api, uri.query().unwrap_or_default().as_bytes()).await
-}
-
-/// A form in the body; parameters in the query come before it.
-pub(super) async fn by_form(
-    State(api): State<Api>,
-    uri: Uri,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Answer, Refusal> {
-    let body = body.map_err(|_| Refusal::FormTooLong)?;
-    let mut form = uri.query().unwrap_or_default().as_bytes().to_vec();
-    form.push(b'&');
-    form.extend_from_slice(&body);
-    render(&api, &form).await
-}
-
-async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
-    if form.len() > FORM_BYTES_MAX {
-        return Err(Refusal::FormTooLong);
-    }
+pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Answer, Refusal> {
     let now = Instant::from(SystemTime::now()).unix_ms().div_euclid(1000);
-    let request = Request::parse(form, now)?;
+    let request = Request::parse(&form, now)?;
     let plan = Plan::of(&request.targets, request.window, now)?;
     let bucket_s = bucket_s(&request);
     let fetched = match plan.wanted.is_empty() {
@@ -56,7 +34,7 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
             api.centres.ask(read).await?
         }
     };
-    let is_large = fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX;
+    let is_large = fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX || plan.is_heavy;
     // The room is given back when the work ends, even if nobody waits for it any more.
     let answer = move || {
         Ok(Answer {
@@ -66,16 +44,11 @@ async fn render(api: &Api, form: &[u8]) -> Result<Answer, Refusal> {
             _room: fetched.room,
         })
     };
-    if !is_large {
-        return answer();
+    if is_large {
+        api.evaluating(answer).await?
+    } else {
+        answer()
     }
-    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "evaluating targets failed"
-        );
-        Err(Refusal::TookTooLong)
-    })
 }
 
 /// What the counts are summed to as they are read: to minutes, unless it makes no difference to sum them to more at once.

@@ -6,9 +6,7 @@ use super::Fault;
 use super::function::Window;
 use super::parse::{Expression, parse};
 use super::time;
-
-/// Bytes of a form or query: [`TARGETS_MAX`] targets of ordinary length, many times over.
-pub(crate) const FORM_BYTES_MAX: usize = 1_048_576;
+use crate::form::Form;
 
 /// Targets of one request; a panel of Grafana has up to 26 and a few that they refer to.
 pub(crate) const TARGETS_MAX: usize = 100;
@@ -35,19 +33,19 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Reads an `application/x-www-form-urlencoded` form; what it does not know is ignored, as Graphite does. Of a key that is given twice,
-    /// save `target`, the last counts.
+    /// What it does not know is ignored, as Graphite does. Of a key that is given twice, save `target`, the last counts.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(form: &[u8], now: i64) -> Result<Self, Fault> {
+    pub(super) fn parse(form: &Form, now: i64) -> Result<Self, Fault> {
         let mut targets = Vec::new();
         let (mut from, mut until) = (now - DAY_S, now);
         let (mut values_max, mut x_files_factor, mut drops_nulls, mut format) =
             (None, None, false, Format::Json);
-        for (key, value) in form_urlencoded::parse(form) {
+        for (key, value) in form.pairs() {
             match &*key {
                 "target" | "target[]" => targets.push(value),
+                "from" | "until" if value.is_empty() => {}
                 "from" => from = instant("from", &value, now)?,
                 "until" => until = instant("until", &value, now)?,
                 "maxDataPoints" => values_max = count("maxDataPoints", &value)?,
@@ -124,7 +122,7 @@ mod tests {
     fn grafanas_form_is_read() {
         let form = "target=aliasSub(shop.item.sold%2C%20%22(%5E.*%24)%22%2C%20%22%5C1%20A%22)&target=b&from=1763780000&until=1763787600\
                     &format=json&maxDataPoints=1904&cacheTimeout=60&local=1&tz=UTC";
-        let request = Request::parse(form.as_bytes(), NOW).unwrap();
+        let request = Request::parse(&Form::of(form), NOW).unwrap();
         assert_eq!(request.targets.len(), 2);
         let window = Window {
             from: 1_763_780_000,
@@ -140,10 +138,10 @@ mod tests {
 
     #[test]
     fn without_times_the_last_day() {
-        let request = Request::parse(b"target=constantLine(100)", NOW).unwrap();
+        let request = Request::parse(&Form::of("target=constantLine(100)&from=&until="), NOW).unwrap();
         assert_eq!(request.window.until - request.window.from, DAY_S);
         assert_eq!((request.format, request.values_max), (Format::Json, None));
-        assert!(Request::parse(b"", NOW).unwrap().targets.is_empty());
+        assert!(Request::parse(&Form::of(""), NOW).unwrap().targets.is_empty());
     }
 
     #[test]
@@ -156,9 +154,9 @@ mod tests {
             ("target=a&xFilesFactor=2", Fault::XFilesFactor),
             ("target=a&format=png", Fault::Format),
         ] {
-            assert_eq!(Request::parse(form.as_bytes(), NOW), Err(fault), "{form}");
+            assert_eq!(Request::parse(&Form::of(form), NOW), Err(fault), "{form}");
         }
         let many = "target=a&".repeat(TARGETS_MAX + 1);
-        assert_eq!(Request::parse(many.as_bytes(), NOW), Err(Fault::TooManyTargets));
+        assert_eq!(Request::parse(&Form::of(&many), NOW), Err(Fault::TooManyTargets));
     }
 }

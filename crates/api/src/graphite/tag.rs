@@ -7,6 +7,9 @@ use super::parse::{Call, Expression};
 use super::regex::Pattern;
 use crate::refusal::Refusal;
 
+/// Conditions of one call; Grafana's editor makes one for each row that somebody adds.
+pub(super) const CONDITIONS_MAX: usize = 10;
+
 /// What names are asked for with.
 pub(super) struct Wish {
     /// Matches all that are wanted, and perhaps others.
@@ -26,8 +29,11 @@ impl Wish {
     }
 
     /// # Errors
-    /// `Tag` for conditions on other tags, and where none says what a name is or begins with.
+    /// `TooManyConditions`; `Tag` for conditions on other tags, and where none says what a name is or begins with.
     pub(super) fn of_tags(call: &Call) -> Result<Self, Refusal> {
+        if call.arguments.len() > CONDITIONS_MAX {
+            return Err(Fault::TooManyConditions.into());
+        }
         let (mut longest, mut conditions) = (None::<String>, Vec::new());
         for argument in &call.arguments {
             let Expression::Text(condition) = argument else {
@@ -65,6 +71,11 @@ impl Wish {
 
     pub(super) fn glob(&self) -> &Glob {
         &self.glob
+    }
+
+    /// How many patterns of the request it is.
+    pub(super) fn pattern_count(&self) -> usize {
+        self.conditions.len().max(1)
     }
 
     /// Which of `all` are wanted, by their names.

@@ -7,7 +7,7 @@ const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
 
 /// Furthest from now that a time or an interval may be: three centuries, so that sums of a few never overflow.
-const SECONDS_MAX: i64 = 10_000_000_000;
+pub(super) const SECONDS_MAX: i64 = 10_000_000_000;
 
 /// Bytes of an interval: every unit once, with room to spare. Names and tags of series repeat it.
 const INTERVAL_BYTES_MAX: usize = 100;

@@ -13,7 +13,7 @@ use super::tree::{self, Node, Path, TooMany};
 use crate::form::Form;
 use crate::refusal::Refusal;
 use crate::room;
-use crate::routes::Api;
+use crate::routes::{Api, in_turn};
 
 /// Nodes of one answer: more than anybody scrolls through.
 pub(crate) const NODES_MAX: usize = 10_000;
@@ -50,7 +50,8 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
         .one("query")
         .filter(|query| !query.is_empty())
         .ok_or(Refusal::NoQuery)?;
-    match form.one("format").unwrap_or("treejson") {
+    let query = &*query;
+    match form.one("format").as_deref().unwrap_or("treejson") {
         "treejson" => {
             let mut nodes = nodes(&api, &[query]).await?.remove(0);
             if is_set(&form, "leavesOnly") {
@@ -73,7 +74,14 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
 
 /// Paths that each `query` matches, of all together or, with `groupByExpr=1`, of each.
 pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
-    let queries: Vec<&str> = form.all("query").collect::<BTreeSet<_>>().into_iter().collect();
+    let mut distinct = BTreeSet::new();
+    for query in form.all("query") {
+        distinct.insert(query);
+        if distinct.len() > QUERIES_MAX {
+            return Err(Refusal::TooManyQueries);
+        }
+    }
+    let queries: Vec<&str> = distinct.iter().map(|query| &**query).collect();
     if queries.is_empty() {
         return Err(Refusal::NoQuery);
     }
@@ -98,9 +106,6 @@ fn is_set(form: &Form, key: &str) -> bool {
 
 /// The nodes of each query.
 async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
-    if queries.len() > QUERIES_MAX {
-        return Err(Refusal::TooManyQueries);
-    }
     let mut all = Vec::with_capacity(queries.len());
     let mut left = NODES_MAX;
     for query in queries {
@@ -121,6 +126,8 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
     if let Some(index) = api.names.index() {
         return Ok(index);
     }
+    // Before it is read: what many requests hold at once has to be bounded.
+    let turn = api.turn_to_search().await?;
     let read = api.centres.ask(async |visit| {
         Ok(visit
             .central()
@@ -134,9 +141,9 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
             .iter()
             .all(|name| unsorted.push(&name.name, name.popularity))
     {
-        return Err(Refusal::NotInMemory);
+        return Err(api.names.refusal());
     }
-    api.searching(move || Arc::new(Index::from(unsorted))).await
+    in_turn(turn, move || Arc::new(Index::from(unsorted))).await
 }
 
 /// One entry for each last part, as the query's path stands before it, whatever it matched: branches, then leaves. A part that is both

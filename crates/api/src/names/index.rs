@@ -15,6 +15,9 @@ pub(crate) const TEXT_BYTES_MAX: usize = 256 << 20;
 /// Bytes of names that one search may match with a pattern, for each 64 of the pattern's tokens: about a second of a core.
 const MATCHED_BYTES_MAX: usize = 500_000_000;
 
+/// Bytes of names that one search may look through for pieces of names, one piece after the other: about a second of a core, too.
+const SEARCHED_BYTES_MAX: usize = 2_000_000_000;
+
 /// No name has it.
 const SEPARATOR: char = '\n';
 
@@ -148,9 +151,11 @@ impl Index {
         let mut matcher = pattern.matcher();
         let words = pattern.token_count().div_ceil(64);
         let mut budget = MATCHED_BYTES_MAX;
-        let candidates: Box<dyn Iterator<Item = usize>> = match pattern.needles(SEPARATOR) {
-            Some(needles) => Box::new(self.with_one_of(needles)),
-            None => Box::new(0..self.len()),
+        let affordable = SEARCHED_BYTES_MAX / self.text.len().max(1);
+        let needles = pattern.needles(SEPARATOR).map(distinct);
+        let candidates: Box<dyn Iterator<Item = usize>> = match needles {
+            Some(needles) if needles.len() <= affordable => Box::new(self.with_one_of(needles)),
+            _ => Box::new(0..self.len()),
         };
         let mut found = Vec::new();
         for at in candidates {
@@ -188,9 +193,7 @@ struct Needles<'a> {
 }
 
 impl<'a> Needles<'a> {
-    fn new(text: &'a [u8], mut needles: Vec<String>) -> Self {
-        needles.sort_unstable();
-        needles.dedup();
+    fn new(text: &'a [u8], needles: Vec<String>) -> Self {
         let finder = |needle: String| {
             let finder = memmem::Finder::new(&needle).into_owned();
             let first = finder.find(text).unwrap_or(text.len());
@@ -216,6 +219,12 @@ impl<'a> Needles<'a> {
         let byte = char::from(*self.text.get(first)?);
         Some(if byte == SEPARATOR { first + 1 } else { first })
     }
+}
+
+fn distinct(mut needles: Vec<String>) -> Vec<String> {
+    needles.sort_unstable();
+    needles.dedup();
+    needles
 }
 
 fn slice<'a>(text: &'a str, range: &Range<u32>) -> &'a str {
@@ -296,6 +305,9 @@ pub(crate) mod tests {
         let costly = format!("*{}*{{x,y,z,w}}{{x,y,z}}", "a".repeat(150));
         let costly = Glob::for_search(&costly).unwrap();
         assert_eq!(index.search(Some(&costly), 10), Err(TooBroad));
+        let letters = "{q,w,e,r,t,y,u,i,o,p,s,d,f,g,h,j,k,l,z,x,c,v}";
+        let many = Glob::for_search(&format!("{letters}{letters}*")).unwrap();
+        assert_eq!(index.search(Some(&many), 10), Err(TooBroad));
         let cheap = Glob::for_search("*a*x").unwrap();
         assert_eq!(index.search(Some(&cheap), 10), Ok(Vec::new()));
     }

@@ -27,23 +27,42 @@ const FIRST_STATEMENTS: usize = 32;
 
 /// The newest index, if there is one.
 #[derive(Clone)]
-pub(crate) struct Names(watch::Receiver<Option<Arc<Index>>>);
+pub(crate) struct Names(watch::Receiver<Loaded>);
+
+#[derive(Debug, Clone)]
+enum Loaded {
+    NotYet,
+    Index(Arc<Index>),
+    /// Or too long.
+    TooMany,
+}
 
 pub(crate) struct Loader {
-    sender: watch::Sender<Option<Arc<Index>>>,
+    sender: watch::Sender<Loaded>,
     statements: usize,
 }
 
 impl Names {
     /// `None` before the first load, and for more names than the index takes.
     pub(crate) fn index(&self) -> Option<Arc<Index>> {
-        self.0.borrow().clone()
+        match &*self.0.borrow() {
+            Loaded::Index(index) => Some(Arc::clone(index)),
+            Loaded::NotYet | Loaded::TooMany => None,
+        }
+    }
+
+    /// Why there is no index.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match &*self.0.borrow() {
+            Loaded::TooMany => Refusal::TooManyNames,
+            Loaded::NotYet | Loaded::Index(_) => Refusal::NotInMemory,
+        }
     }
 }
 
 impl Loader {
     pub(crate) fn new() -> (Self, Names) {
-        let (sender, receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(Loaded::NotYet);
         let loader = Self {
             sender,
             statements: FIRST_STATEMENTS,
@@ -84,7 +103,7 @@ impl Loader {
         for ids in parts(self.statements) {
             let part = centres.ask(|visit| read(visit, ids.clone())).await?;
             if part.is_none_or(|part| !all.append(&part)) {
-                if self.sender.send_replace(None).is_some() {
+                if !matches!(self.sender.send_replace(Loaded::TooMany), Loaded::TooMany) {
                     tracing::warn!(
                         "more than {NAMES_MAX} names, or {TEXT_BYTES_MAX} bytes of them: searches go to the database"
                     );
@@ -98,7 +117,7 @@ impl Loader {
         self.statements = index.len().div_ceil(NAMES_PER_STATEMENT).max(1);
         gauge("api_names", index.len());
         gauge("api_names_index_bytes", index.bytes());
-        self.sender.send_replace(Some(Arc::new(index)));
+        self.sender.send_replace(Loaded::Index(Arc::new(index)));
         Ok(())
     }
 }
@@ -134,6 +153,14 @@ fn gauge(name: &'static str, value: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_an_index_the_reason_is_said() {
+        let (loader, names) = Loader::new();
+        assert!(names.refusal().to_string().contains("not in memory yet"));
+        loader.sender.send_replace(Loaded::TooMany);
+        assert!(names.index().is_none() && names.refusal().to_string().contains("too many"));
+    }
 
     #[test]
     fn parts_are_all_ids() {

@@ -110,13 +110,17 @@ fn entries(index: &Index, places: Vec<usize>) -> Vec<Name> {
     places.into_iter().map(entry).collect()
 }
 
-/// What the database has by the pattern's literal beginning, where these are few names.
+/// What the database has by the whole name, and by the pattern's literal beginning, where these are few names.
 async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Name>, Refusal> {
+    let mut whole = match pattern.literal() {
+        Some(literal) => of_whole_name(api, literal).await?,
+        None => Vec::new(),
+    };
     let prefix = pattern.prefix();
     // No further does the database's index reach.
     let head = &prefix[..prefix.len().min(KEY_BYTES)];
     if head.len() < FRESH_PREFIX_BYTES_MIN || index.beginning(0..index.len(), head).len() > FRESH_ROWS_MAX {
-        return Ok(Vec::new());
+        return Ok(whole);
     }
     let read = async |visit: Visit| {
         Ok(visit
@@ -129,7 +133,25 @@ async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Na
         let mut matcher = pattern.matcher();
         names.retain(|name| matcher.matches(&name.name));
     }
-    Ok(names)
+    whole.extend(names);
+    Ok(whole)
+}
+
+/// By the key, however many names begin alike.
+async fn of_whole_name(api: &Api, literal: &str) -> Result<Vec<Name>, Refusal> {
+    let id = EventId::of(literal);
+    let read = async |visit: Visit| {
+        let mut found = Vec::new();
+        let each = |name: &str, popularity| {
+            if name == literal {
+                let name = name.to_owned();
+                found.push(Name { name, id, popularity });
+            }
+        };
+        visit.central().names_with_ids(&(id..=id), each).await?;
+        Ok(found)
+    };
+    api.centres.ask(read).await
 }
 
 /// The `limit` most popular of both, equally popular ones by name; `fresh` knows better how popular they are.

@@ -23,8 +23,8 @@ pub(crate) async fn tags(State(api): State<Api>, _: Form) -> Result<Response, Re
 
 /// The tag, unless an expression has it already or it does not begin with `tagPrefix`.
 pub(crate) async fn complete_tags(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
-    let fits = TAG.starts_with(form.one("tagPrefix").unwrap_or_default());
-    let listed: &[&str] = if fits && expressions(&form).next().is_none() {
+    let fits = TAG.starts_with(&*form.one("tagPrefix").unwrap_or_default());
+    let listed: &[&str] = if fits && !has_expression(&form) {
         &[TAG]
     } else {
         &[]
@@ -47,16 +47,16 @@ pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Resul
             .ok_or(Refusal::ValuesLimit)?,
     };
     // An expression would be about the one tag, whose value is looked for.
-    if tag != TAG || expressions(&form).next().is_some() {
+    if tag != TAG || has_expression(&form) {
         return room::json(&api.points, &[""; 0]);
     }
     let prefix = form.one("valuePrefix").unwrap_or_default();
-    let index = index_of(&api, prefix).await?;
-    let range = index.beginning(0..index.len(), prefix);
+    let index = index_of(&api, &prefix).await?;
+    let range = index.beginning(0..index.len(), &prefix);
     let values: Vec<&str> = range.take(limit).map(|at| index.name(at)).collect();
     room::json(&api.points, &values)
 }
 
-fn expressions(form: &Form) -> impl Iterator<Item = &str> {
-    form.all("expr").chain(form.all("expr[]"))
+fn has_expression(form: &Form) -> bool {
+    form.one("expr").or_else(|| form.one("expr[]")).is_some()
 }

@@ -110,9 +110,9 @@ fn set(listed: &str) -> Result<Set, GlobError> {
 /// Where `set` stands among `sets`, at the end if it is new.
 fn place(set: Set, sets: &mut Vec<Set>) -> Result<u8, GlobError> {
     let at = sets.iter().position(|&known| known == set).unwrap_or(sets.len());
+    let place = u8::try_from(at).map_err(|_| GlobError::TooManySets)?;
     if at == sets.len() {
         sets.push(set);
     }
-    // A set takes three characters, so that a pattern has room for 85.
-    u8::try_from(at).map_err(|_| GlobError::TooLong)
+    Ok(place)
 }

@@ -1,6 +1,6 @@
 //! Marks on every graph, as a centre has them.
 
-use model::{Annotation, AnnotationId, Instant, SPAN_MS_MAX};
+use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, Instant, SPAN_MS_MAX};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 
@@ -16,8 +16,8 @@ pub struct Wanted {
     pub limit: usize,
 }
 
-/// The last instant that MariaDB 10.11's TIMESTAMP can hold.
-const LATEST_MS: i64 = 2_147_483_647_000;
+/// MariaDB's ER_DUP_ENTRY.
+const DUPLICATE_KEY: u16 = 1062;
 
 /// id, when, until (ms), what, data, tags
 type Row = (String, i64, Option<i64>, String, String, String);
@@ -30,10 +30,10 @@ pub(super) async fn write(
     conn: &mut Conn,
     annotation: &Annotation,
 ) -> Result<(Option<Annotation>, bool), mysql_async::Error> {
-    const SQL: &str = "INSERT IGNORE INTO eventtracker.Annotation \
+    const SQL: &str = "INSERT INTO eventtracker.Annotation \
                        VALUES (?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?, ?)";
     let id = annotation.id.to_string();
-    conn.exec_drop(
+    let written = conn.exec_drop(
         SQL,
         (
             &id,
@@ -43,9 +43,13 @@ pub(super) async fn write(
             &annotation.data,
             annotation.tags.join(" "),
         ),
-    )
-    .await?;
-    let is_new = conn.affected_rows() == 1;
+    );
+    let is_new = match written.await {
+        Ok(()) => true,
+        // Neither IGNORE, which hides every other error, too, nor an update, which the account may not.
+        Err(mysql_async::Error::Server(error)) if error.code == DUPLICATE_KEY => false,
+        Err(error) => return Err(error),
+    };
     let sql = format!("SELECT {COLUMNS} FROM eventtracker.Annotation WHERE id = ?");
     let row: Option<Row> = conn.exec_first(sql, (id,)).await?;
     Ok((row.and_then(annotation_of), is_new))
@@ -61,10 +65,10 @@ pub(super) async fn delete(conn: &mut Conn, id: AnnotationId) -> Result<bool, my
     Ok(conn.affected_rows() > 0)
 }
 
-/// In the order of time; at most `limit`.
+/// In the order of time; the last `limit` of them.
 pub(super) async fn read(conn: &mut Conn, wanted: &Wanted) -> Result<Vec<Annotation>, mysql_async::Error> {
     // Beyond what a TIMESTAMP can hold, FROM_UNIXTIME() is NULL.
-    let within = |at: Instant| at.unix_ms().clamp(0, LATEST_MS);
+    let within = |at: Instant| at.unix_ms().clamp(0, ANNOTATION_MS_MAX);
     let (from_ms, until_ms) = (within(wanted.from), within(wanted.until));
     // What lasts into the range began this long before it at most.
     let mut sql = format!(
@@ -85,10 +89,10 @@ pub(super) async fn read(conn: &mut Conn, wanted: &Wanted) -> Result<Vec<Annotat
         sql += &format!(" AND ({joined})");
         parameters.extend(wanted.tags.iter().map(Value::from));
     }
-    sql += " ORDER BY happened, id LIMIT ?";
+    sql += " ORDER BY happened DESC, id DESC LIMIT ?";
     parameters.push(wanted.limit.into());
     let rows: Vec<Row> = conn.exec(sql, parameters).await?;
-    Ok(rows.into_iter().filter_map(annotation_of).collect())
+    Ok(rows.into_iter().rev().filter_map(annotation_of).collect())
 }
 
 /// `None` for an id that is none, which the column does not hold.

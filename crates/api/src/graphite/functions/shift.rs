@@ -7,6 +7,7 @@ use crate::graphite::function::{
 use crate::graphite::number::{Number, Point};
 use crate::graphite::series::Series;
 use crate::graphite::time;
+use crate::series::POINTS_PER_SERIES_MAX;
 
 /// Times that one `timeStack` repeats its series: more curves than anybody can tell apart.
 const STACKED_MAX: i64 = 100;
@@ -246,10 +247,13 @@ pub(super) fn preview(window: Window, seconds: i64) -> Vec<Window> {
 pub(super) fn window_length(args: &Arguments, clock_step: i64) -> Result<i64, Fault> {
     match args.number(1) {
         Some(Number::Exact(count)) if count >= 1 => {
-            let count = i64::try_from(count).ok();
+            let longest = i128::try_from(POINTS_PER_SERIES_MAX).unwrap_or(i128::MAX);
+            let count = Some(count).filter(|count| *count <= longest);
             count
-                .and_then(|count| count.checked_mul(clock_step))
-                .ok_or_else(|| Fault::NoInterval(args.text(1)))
+                .and_then(|count| i64::try_from(count).ok()?.checked_mul(clock_step))
+                // As an interval: then no sum of instants and lengths overflows.
+                .filter(|seconds| *seconds <= time::SECONDS_MAX)
+                .ok_or(Fault::TooLongWindow)
         }
         Some(_) => Err(Fault::NoInterval(args.text(1))),
         None => args.length(1),

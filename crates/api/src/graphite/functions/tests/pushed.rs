@@ -78,7 +78,32 @@ fn claims() -> Vec<String> {
         "a.*.n|aggregate('sum')|alias('x')",
         "a.*.n",
     ];
+    // Whichever of these claim it.
+    let with_lines = [
+        "sumSeries(a.*.n,constantLine(3))",
+        "sumSeries(alias(threshold(3),'x'),group(a.x.n))",
+        "aggregate(group(a.*.n,constantLine(3)),'sum')",
+        "groupByNode(group(a.*.n,threshold(3,'a.b')),0,'sum')",
+        "sumSeriesWithWildcards(group(a.*.n,alias(constantLine(3),'a.b.n')),1)",
+        "group(a.*.n,constantLine(3))|sortByName()",
+    ];
+    let claiming = with_lines
+        .into_iter()
+        .filter(|target| commutes(&parse(target).unwrap()));
+    let nested = nested.into_iter().chain(claiming);
     claims.into_iter().chain(nested.map(str::to_owned)).collect()
+}
+
+#[test]
+fn sums_of_rows_do_not_claim_it_beside_a_line() {
+    assert!(
+        !claims()
+            .iter()
+            .any(|target| target.contains("sum") && target.contains("constantLine"))
+    );
+    assert!(commutes(
+        &parse("group(sumSeries(a.*.n),constantLine(3))").unwrap()
+    ));
 }
 
 proptest! {

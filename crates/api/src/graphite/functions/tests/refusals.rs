@@ -74,6 +74,41 @@ fn refusals_say_what_is_wrong() {
     }
 }
 
+#[test]
+fn windows_are_not_longer_than_a_series_can_be() {
+    for target in [
+        "movingAverage(movingAverage(constantLine(1),300000000),300000000)",
+        "movingAverage(movingMax(movingSum(constantLine(1),600000),600000),600000)",
+        "exponentialMovingAverage(a.x.n,600001)",
+    ] {
+        assert_eq!(
+            evaluated(target).unwrap_err(),
+            "more than 600000 values, or three centuries, in a moving window: use a shorter one",
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn a_wish_by_tag_has_few_conditions() {
+    let by_tag = |count| format!("seriesByTag({}'name=~^a')", "'name!=b',".repeat(count));
+    assert!(evaluated(&by_tag(9)).is_ok());
+    let sentence = evaluated(&by_tag(10)).unwrap_err();
+    assert_eq!(
+        sentence,
+        "seriesByTag takes at most 10 conditions: put several into one regular expression"
+    );
+    // All conditions of a request are patterns of it.
+    let many: Vec<_> = (0..21)
+        .map(|n| by_tag(9).replace("!=b", &format!("!=b{n}")))
+        .collect();
+    let sentence = evaluated(&format!("group({})", many.join(","))).unwrap_err();
+    assert!(
+        sentence.starts_with("more than 200 names and patterns"),
+        "{sentence}"
+    );
+}
+
 /// What somebody might write who looks for the edge of things.
 const ARGUMENTS: &[&str] = &[
     "a.x.n",

@@ -1,6 +1,8 @@
 //! Functions that look at other times, or put times together.
 
-use super::{T, evaluated, expect};
+use super::{T, WINDOW, evaluated, expect};
+use crate::graphite::parse::parse;
+use crate::graphite::plan::Plan;
 
 #[test]
 fn windows_before_each_value() {
@@ -105,4 +107,71 @@ fn putting_together() {
         evaluated("summarize(a.x.n,'2min')").unwrap()[0].grid(),
         (T, T + 480, 120)
     );
+}
+
+#[test]
+fn heavy_functions_are_known_beforehand() {
+    for (target, is_heavy) in [
+        ("sumSeries(a.*.n)", false),
+        ("aliasByNode(a.*.n,1)", false),
+        ("scale(movingMedian(a.x.n,9900),2)", true),
+        ("holtWintersForecast(a.x.n)", true),
+        ("aliasSub(a.x.n,'a','b')", true),
+        ("seriesByTag('name=a.x.n')", true),
+    ] {
+        let plan = Plan::of(&[parse(target).unwrap()], WINDOW, T).unwrap();
+        assert_eq!(plan.is_heavy, is_heavy, "{target}");
+    }
+}
+
+#[test]
+fn arguments_by_name_are_those_by_place() {
+    let values = |target: &str| {
+        let list = evaluated(target).unwrap();
+        assert!(!list.is_empty(), "{target}");
+        list.into_iter()
+            .map(|series| (series.grid(), series.values))
+            .collect::<Vec<_>>()
+    };
+    for (by_name, by_place) in [
+        (
+            "movingAverage(seriesList=a.x.n,windowSize=2)",
+            "movingAverage(a.x.n,2)",
+        ),
+        (
+            "movingSum(summarize(a.x.n,intervalString='1h'),2)",
+            "movingSum(summarize(a.x.n,'1h'),2)",
+        ),
+        (
+            "movingSum(summarize(intervalString='1h',seriesList=a.x.n),2)",
+            "movingSum(summarize(a.x.n,'1h'),2)",
+        ),
+        (
+            "timeShift(timeShift='1h',seriesList=a.*.n)",
+            "timeShift(a.*.n,'1h')",
+        ),
+        (
+            "timeStack(seriesList=a.x.n,timeShiftUnit='1h',timeShiftStart=0,timeShiftEnd=2)",
+            "timeStack(a.x.n,'1h',0,2)",
+        ),
+        ("linearRegression(seriesList=a.x.n)", "linearRegression(a.x.n)"),
+        (
+            "holtWintersForecast(seriesList=a.x.n,bootstrapInterval='1h')",
+            "holtWintersForecast(a.x.n,'1h')",
+        ),
+        (
+            "holtWintersAberration(seriesList=a.x.n,bootstrapInterval='1h')",
+            "holtWintersAberration(a.x.n,3,'1h')",
+        ),
+        (
+            "smartSummarize(seriesList=a.x.n,intervalString='1h',alignTo='days')",
+            "smartSummarize(a.x.n,'1h','sum','days')",
+        ),
+        (
+            "hitcount(seriesList=a.x.n,intervalString='1h',alignToInterval=true)",
+            "hitcount(a.x.n,'1h',true)",
+        ),
+    ] {
+        assert_eq!(values(by_name), values(by_place), "{by_name}");
+    }
 }
