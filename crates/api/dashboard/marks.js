@@ -10,10 +10,10 @@ const UNAUTHORIZED = 401;
 let token = "";
 
 /** Lists the marks of a graph; `changed` is called when one was removed. */
-export function showMarks({ marks, marksError }, changed) {
+export function showMarks({ marks, marksNote }, changed) {
   const node = byId("marks");
-  node.hidden = marks.length === 0 && !marksError;
-  node.querySelector("summary").textContent = marksError ?? `${marks.length} ${marks.length === 1 ? "mark" : "marks"}`;
+  node.hidden = marks.length === 0 && !marksNote;
+  node.querySelector("summary").textContent = marksNote ?? `${marks.length} ${marks.length === 1 ? "mark" : "marks"}`;
   const button = ({ id, what }) => el("button", {
     type: "button", "aria-label": `Remove the mark ${what}`, onclick: () => removeMark(id, changed),
   }, "Remove");

@@ -54,10 +54,11 @@ export async function load(state, width, signal) {
 /** A graph is a graph without its marks, too. */
 async function loadMarks({ from, until }, signal) {
   try {
-    return { marks: (await getJson("v1/annotations", [["from", from], ["until", until]], signal)).annotations, marksError: null };
+    const { annotations, more } = await getJson("v1/annotations", [["from", from], ["until", until]], signal);
+    return { marks: annotations, marksNote: more ? `The newest ${annotations.length} marks` : null };
   } catch (error) {
     if (isAbandoned(error)) throw error;
-    return { marks: [], marksError: error.message };
+    return { marks: [], marksNote: error.message };
   }
 }
 
