@@ -88,7 +88,7 @@ const V1: [Call; 23] = [
     ("/v1/nothing", "/v1/nothing", NoBody, 404),
 ];
 
-const RENDER: [Call; 10] = [
+const RENDER: [Call; 11] = [
     (
         "/render",
         "/render?target=shop.*.sold&target=constantLine(1.5)&from=-10min&until=now&maxDataPoints=5",
@@ -111,6 +111,7 @@ const RENDER: [Call; 10] = [
     ("/functions", "/functions?grouped=1", NoBody, 200),
     ("/functions/{name}", "/functions/sumSeries", NoBody, 200),
     ("/functions/{name}", "/functions/unknown", NoBody, 404),
+    ("/functions/{name}", "/functions/%FF", NoBody, 404),
 ];
 
 const GRAPHITE: [Call; 27] = [

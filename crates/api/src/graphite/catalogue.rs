@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use axum::Json;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Document, json};
@@ -61,9 +62,9 @@ pub(super) async fn functions(uri: Uri) -> Json<Document> {
     Json(Document::Object(answer))
 }
 
-/// `GET /functions/NAME`.
-pub(super) async fn function(Path(name): Path<String>) -> Response {
-    match described(&name) {
+/// `GET /functions/NAME`. What is no text is no function either.
+pub(super) async fn function(name: Result<Path<String>, PathRejection>) -> Response {
+    match name.ok().and_then(|Path(name)| described(&name)) {
         Some(description) => Json(description).into_response(),
         None => (
             StatusCode::NOT_FOUND,
