@@ -39,8 +39,16 @@ export function sizeOf(root) {
   return { width: Math.max(280, root.clientWidth), height };
 }
 
+/** Puts `tip` beside a place of the plot: on its right where there is room, else on its left. */
+export function placeTip(tip, plot, left, top) {
+  const { offsetLeft, offsetTop, clientWidth } = plot.over;
+  const room = clientWidth - left > tip.offsetWidth + 24;
+  const x = offsetLeft + (room ? left + 16 : Math.max(0, left - tip.offsetWidth - 16));
+  tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(offsetTop + top)}px)`;
+}
+
 export class Chart {
-  /** `onZoom(fromS, untilS)` gets a range that was dragged over, `onFocus(at)` the line nearest to the pointer. */
+  /** `onZoom(fromS, untilS)` gets a range that was dragged over. */
   constructor(root, { onZoom }) {
     this.root = root;
     this.onZoom = onZoom;
@@ -229,10 +237,7 @@ export class Chart {
       told.length > TOLD_MAX ? el("div", {}, `and ${told.length - TOLD_MAX} more`) : "",
     );
     this.tip.hidden = false;
-    const { offsetLeft, offsetTop, clientWidth } = plot.over;
-    const room = clientWidth - left > this.tip.offsetWidth + 24;
-    const x = offsetLeft + (room ? left + 16 : Math.max(0, left - this.tip.offsetWidth - 16));
-    this.tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(offsetTop + Math.max(0, top - 20))}px)`;
+    placeTip(this.tip, plot, left, Math.max(0, top - 20));
   }
 
   #key(event) {

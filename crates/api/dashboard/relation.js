@@ -3,7 +3,7 @@
 import uPlot from "./vendor/uPlot.esm.js";
 import { byId, csvUrl, el, setFile, showError, showTable } from "./dom.js";
 import { getJson, isAbandoned, Turn } from "./api.js";
-import { axis, colors, sizeOf } from "./chart.js";
+import { axis, colors, placeTip, sizeOf } from "./chart.js";
 import { Finder } from "./finder.js";
 import { blame, whenHealthChanges } from "./health.js";
 import { isoTime, RANGES, resolve, shownCompact, shownNumber, shownTime, stepFor, STEPS } from "./time.js";
@@ -220,9 +220,7 @@ export class Relation {
     this.tip.replaceChildren(el("strong", {}, shownTime(at)),
       el("div", {}, el("span", {}, label(this.answer.y)), el("b", {}, shownNumber(y))),
       el("div", {}, el("span", {}, label(this.answer.x)), el("b", {}, shownNumber(x))));
-    const { offsetLeft, offsetTop, clientWidth } = plot.over;
-    const place = left + this.tip.offsetWidth + 24 < clientWidth ? left + 14 : Math.max(0, left - this.tip.offsetWidth - 14);
-    this.tip.style.transform = `translate(${Math.round(offsetLeft + place)}px, ${Math.round(offsetTop + top)}px)`;
+    placeTip(this.tip, plot, left, top);
   }
 }
 

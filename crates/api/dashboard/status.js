@@ -124,7 +124,7 @@ function stations({ queue, replication, lag_s: lag, clock, held_back: reason, cl
       ["last heard", lag === null ? "–" : `${shownDuration(lag)} ago`],
       ahead === null ? null : ["clock", `${ahead >= 0 ? "+" : "−"}${Math.abs(ahead).toFixed(1)} s`],
     ]),
-  ].map((node) => { node.classList.toggle("held", Boolean(reason)); return node; });
+  ];
 }
 
 /** The time alone, of an instant of the last hours. */
