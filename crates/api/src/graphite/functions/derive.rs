@@ -1,29 +1,11 @@
 //! Values are made of those before them.
 
-use super::transform::of_shares;
+use super::transform::{of_shares, of_values};
 use crate::graphite::Fault;
 use crate::graphite::aggregate::Aggregate;
-use crate::graphite::function::{
-    Arguments, Commutes, Frame, Function, Kind, Parameter, SERIES, optional, required,
-};
+use crate::graphite::function::{Arguments, Frame, Function, Kind, Parameter, SERIES, optional, required};
 use crate::graphite::number::{Number, Point};
 use crate::graphite::series::Series;
-
-const fn of_runs(
-    name: &'static [&'static str],
-    description: &'static str,
-    run: fn(&mut Frame, Arguments) -> Result<Vec<Series>, Fault>,
-) -> Function {
-    Function {
-        names: name,
-        group: "Transform",
-        description,
-        parameters: &[SERIES],
-        run,
-        windows: None,
-        commutes: Commutes::Never,
-    }
-}
 
 const BOUNDED: &[Parameter] = &[
     SERIES,
@@ -38,12 +20,12 @@ const fn bounded(
 ) -> Function {
     Function {
         parameters: BOUNDED,
-        ..of_runs(name, description, run)
+        ..of_values(name, description, run)
     }
 }
 
 pub(super) const TABLE: &[Function] = &[
-    of_runs(
+    of_values(
         &["derivative"],
         "Every value less the one before it.",
         |_, args| {
@@ -76,7 +58,7 @@ pub(super) const TABLE: &[Function] = &[
             Ok(of_shares(list))
         },
     ),
-    of_runs(
+    of_values(
         &["integral"],
         "The sum of all values up to each. Buckets show the last of theirs.",
         |_, args| {
@@ -94,7 +76,7 @@ pub(super) const TABLE: &[Function] = &[
     ),
     Function {
         parameters: &[SERIES, required("intervalUnit", Kind::Text)],
-        ..of_runs(
+        ..of_values(
             &["integralByInterval"],
             "The sum of all values up to each, beginning anew every interval from the range's start. Buckets show the last of theirs.",
             integral_by_interval,
@@ -102,11 +84,11 @@ pub(super) const TABLE: &[Function] = &[
     },
     Function {
         parameters: &[SERIES, required("steps", Kind::Integer)],
-        ..of_runs(&["delay"], "Every value so many steps later.", delay)
+        ..of_values(&["delay"], "Every value so many steps later.", delay)
     },
     Function {
         group: "Special",
-        ..of_runs(
+        ..of_values(
             &["changed"],
             "1 where a value differs from the last known one, else 0.",
             |_, mut args| {

@@ -9,7 +9,8 @@ use crate::graphite::number::{Number, Point, float_text, general};
 use crate::graphite::plan::is_exact;
 use crate::graphite::series::Series;
 
-const fn of_values(
+/// One that makes each series anew from its own values.
+pub(super) const fn of_values(
     names: &'static [&'static str],
     description: &'static str,
     run: fn(&mut Frame, Arguments) -> Result<Vec<Series>, Fault>,
