@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::Options;
 use crate::centre::{CENTRAL, Centre, STANDBY};
+use crate::shifted_clock::CLOCKS_DIR;
 
 /// Collectors, or workers, of one region: as many as its ten ports have room for.
 pub const ROLES_PER_REGION_MAX: usize = 4;
@@ -20,7 +21,15 @@ const MARIADB_OFFSET: u16 = 2;
 const REGION_NAME_MAX: usize = 32;
 
 /// What the data directory calls its own files; a region gets a directory there, too.
-const RESERVED_NAMES: [&str; 6] = [CENTRAL, "lock", "logs", "passwords", "regions", STANDBY];
+const RESERVED_NAMES: [&str; 7] = [
+    CENTRAL,
+    CLOCKS_DIR,
+    "lock",
+    "logs",
+    "passwords",
+    "regions",
+    STANDBY,
+];
 
 /// `sun_path` holds 108 bytes, one of them the closing zero.
 const SOCKET_PATH_MAX: usize = 107;
@@ -46,7 +55,6 @@ pub(crate) struct Region {
     pub is_attached: bool,
     /// Where the centre reaches its MariaDB.
     pub link_port: u16,
-    pub clock_ahead_s: i32,
     port: u16,
 }
 
@@ -83,7 +91,6 @@ impl Layout {
                 dir: dir.join(&name),
                 is_attached: !options.unattached.contains(&name),
                 link_port: options.links.get(&name).copied().unwrap_or(port + MARIADB_OFFSET),
-                clock_ahead_s: options.clocks_ahead_s.get(&name).copied().unwrap_or(0),
                 name,
                 number,
                 port,

@@ -43,6 +43,7 @@ use crate::part::Kind;
 use crate::process::Process;
 use crate::programs::Programs;
 pub use crate::relay::{Link, Relay};
+pub use crate::shifted_clock::{CLOCK_IS_SEEN, set_clock};
 use crate::spawner::Spawner;
 pub use crate::start::free_port;
 
@@ -64,7 +65,8 @@ pub struct Options {
     pub servers_only: Vec<String>,
     /// The port at which the centres reach a region's MariaDB, where it is not its own: a [`Relay`]'s.
     pub links: BTreeMap<String, u16>,
-    /// By how many seconds the clock of a region's processes is ahead, with Debian's libfaketime.
+    /// By how many seconds the clocks of a region's or a centre's processes are ahead when they start, with Debian's libfaketime;
+    /// [`set_clock`] sets each of them while it runs.
     pub clocks_ahead_s: BTreeMap<String, i32>,
     /// Collectors in each region, at most [`ROLES_PER_REGION_MAX`].
     pub collectors: usize,

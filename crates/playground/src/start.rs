@@ -17,6 +17,7 @@ use crate::mariadb::MariaDb;
 use crate::part::{self, Part};
 use crate::process::Process;
 use crate::programs::Programs;
+use crate::shifted_clock::CLOCKS_DIR;
 use crate::spawner::Spawner;
 use crate::{Playground, roles, shifted_clock};
 
@@ -59,20 +60,7 @@ impl Playground {
             create_private_dir(&region.queue_dir())?;
         }
         self.processes = part::all(&self.layout, &self.options, &self.programs);
-        for region in self
-            .layout
-            .regions
-            .iter()
-            .filter(|region| region.clock_ahead_s != 0)
-        {
-            let of_region = self
-                .processes
-                .iter_mut()
-                .filter(|process| process.place == region.name);
-            for process in of_region {
-                process.set_environment(shifted_clock::environment(region.clock_ahead_s)?);
-            }
-        }
+        self.shift_clocks()?;
 
         let (programs, spawner) = (&self.programs, &self.spawner);
         let servers = self
@@ -98,6 +86,20 @@ impl Playground {
             self.demo = Some(Demo::start(&self.layout)?);
         }
         tracing::info!("everything is ready after {:.1}s", begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn shift_clocks(&mut self) -> Result<()> {
+        if self.options.clocks_ahead_s.is_empty() {
+            return Ok(());
+        }
+        create_private_dir(&self.layout.dir.join(CLOCKS_DIR))?;
+        for process in &mut self.processes {
+            if let Some(&ahead_s) = self.options.clocks_ahead_s.get(&process.place) {
+                let environment = shifted_clock::environment(&self.layout.dir, &process.name, ahead_s)?;
+                process.set_environment(environment);
+            }
+        }
         Ok(())
     }
 
