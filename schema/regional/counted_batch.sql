@@ -1,6 +1,6 @@
 -- The ledger: ids of the batches that were counted. A batch whose id is here is never counted again.
 -- Written, read and pruned by the workers, in the transaction of the counts: hence InnoDB, with the id as its only unique key.
--- The second key finds what is old enough to be pruned.
+-- The second key finds what is old enough to be pruned. countedAt is by LedgerClock.
 CREATE TABLE IF NOT EXISTS eventtracker.CountedBatch (
     batchId    BINARY(16)      NOT NULL,
     acceptedAt TIMESTAMP       NOT NULL,

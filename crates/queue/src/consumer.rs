@@ -1,15 +1,15 @@
 //! Reserves jobs, and deletes or buries them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beanstalkc::Beanstalkc;
 use model::TubeState;
 
 use crate::link::Link;
 use crate::log_watch::LogWatch;
-use crate::operate::{countable_job_age_s, fence, log, note_first_sight, tube_state};
-use crate::watermark::{Counts, Mark, Oldest, Tube, Watermark};
+use crate::operate::{fence, first_of_process, is_left, log, note_first_sight, tube_state};
+use crate::watermark::{Counts, Mark, Tube, Watermark};
 use crate::{Config, Error, PRIORITY};
 
 /// How long a reserve waits for a first job, in whole seconds (beanstalkc cuts fractions off).
@@ -32,8 +32,9 @@ pub struct Look {
     pub tube: TubeState,
     /// Whether beanstalkd writes its log.
     pub is_durable: bool,
-    /// The oldest job beside those that the consumer said it holds.
-    pub oldest: Oldest,
+    /// Every job that was acknowledged before is gone or one of those that the consumer said it holds. `None` where no such instant
+    /// is known.
+    pub passed: Option<Instant>,
     /// For other consumers to start from.
     pub mark: Option<Mark>,
 }
@@ -98,49 +99,75 @@ impl Consumer {
         Ok(deleted)
     }
 
-    /// Sets a job aside until an operator kicks or deletes it.
+    /// Sets a job aside until an operator kicks or deletes it. `false` where beanstalkd cannot note that, its disk being full: then
+    /// the job stays reserved, and comes back when its time to run is over.
     ///
     /// # Errors
     /// The connection broke: the job will come back.
-    pub async fn bury(&mut self, job_id: u64) -> Result<(), Error> {
+    pub async fn bury(&mut self, job_id: u64) -> Result<bool, Error> {
         self.link
             .call(CALL_LIMIT, move |connection| {
-                unless_gone(connection.bury(job_id, PRIORITY)).map(|_| ())
+                match unless_gone(connection.bury(job_id, PRIORITY)) {
+                    Ok(_) => Ok(true),
+                    Err(Error::Internal) => Ok(false),
+                    Err(error) => Err(error),
+                }
             })
             .await
     }
 
-    /// Looks for the oldest job that is in the queue beside `held`, whoever holds it. All of `held` must be reserved by
-    /// this consumer for sure: reserved well less than the time to run ago. `shared` is what any consumer found out before.
+    /// Looks for the jobs that are in the queue beside `held`, which are about to be committed, whoever holds them. `shared` is
+    /// what any consumer found out before. Where beanstalkd takes no jobs, as in a drain or with a full disk, the answer is no
+    /// later than what was known before, unless the queue is empty.
     ///
     /// # Errors
     /// The connection broke: all jobs held before are lost to this consumer.
     pub async fn look(&mut self, held: BTreeSet<u64>, shared: Option<Mark>) -> Result<Look, Error> {
+        let now = Instant::now();
         // Lost with a call that fails; the shared mark is a start for another.
         let mut watermark = std::mem::take(&mut self.watermark);
         let look = move |connection: &mut Beanstalkc| {
             let log = log(connection)?;
             note_first_sight(connection, &log)?;
             let tube = tube_state(connection)?;
-            let mut counted = Connected {
+            let mut connected = Connected {
                 counts: Counts {
                     process: log.process.clone(),
-                    reserved: tube.reserved,
-                    others: tube.ready + tube.delayed + tube.buried,
+                    jobs: tube.jobs(),
                 },
                 connection,
             };
-            let oldest = watermark.look(&mut counted, &held, shared.as_ref())?;
-            Ok((log, tube, oldest, watermark))
+            let passed = watermark.look(&mut connected, &held, shared.as_ref(), now)?;
+            Ok((log, tube, passed, watermark))
         };
-        let (log, tube, oldest, watermark) = self.link.call(CALL_LIMIT, look).await?;
+        let (log, tube, passed, watermark) = self.link.call(CALL_LIMIT, look).await?;
         self.watermark = watermark;
         Ok(Look {
             tube,
             is_durable: self.log.is_written(log),
-            oldest,
+            passed,
             mark: self.watermark.mark().cloned(),
         })
+    }
+
+    /// Notes how far the numbers of jobs are, so that a later look can tell jobs that come from now on from older ones. For the time
+    /// when nothing can be committed.
+    ///
+    /// # Errors
+    /// The connection broke: all jobs held before are lost to this consumer.
+    pub async fn mark_time(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let mut watermark = std::mem::take(&mut self.watermark);
+        let mark = move |connection: &mut Beanstalkc| {
+            let counts = Counts {
+                process: log(connection)?.process,
+                jobs: tube_state(connection)?.jobs(),
+            };
+            watermark.mark_time(&mut Connected { counts, connection }, now)?;
+            Ok(watermark)
+        };
+        self.watermark = self.link.call(CALL_LIMIT, mark).await?;
+        Ok(())
     }
 
     /// Gives every held job back at once.
@@ -188,11 +215,15 @@ impl Tube for Connected<'_> {
         Ok(self.counts.clone())
     }
 
-    fn age_s(&mut self, id: u64) -> Result<Option<u64>, Error> {
-        countable_job_age_s(self.connection, id)
+    fn is_left(&mut self, id: u64) -> Result<bool, Error> {
+        is_left(self.connection, id)
     }
 
-    fn fence(&mut self) -> Result<u64, Error> {
+    fn fence(&mut self) -> Result<Option<u64>, Error> {
         fence(self.connection)
+    }
+
+    fn first_of_process(&mut self, fence: u64) -> Result<u64, Error> {
+        first_of_process(self.connection, fence)
     }
 }

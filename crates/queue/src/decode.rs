@@ -9,16 +9,12 @@ use model::{
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-/// How far ahead of the worker's clock a job may lie: far more than collectors allow, so that
-/// no job of theirs is refused for a clock that differs.
-const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
-
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error("job is not JSON of the expected shape")]
     Json(#[from] serde_json::Error),
-    #[error("job's {field} is before 2000 or more than 24 h ahead: {unix_s}")]
-    Time { field: &'static str, unix_s: f64 },
+    #[error("job's accepted is not a time that can be stored: {unix_s}")]
+    Accepted { unix_s: f64 },
     #[error("batch id is not a UUID: '{0}'")]
     Id(String),
     #[error("minute '{0}' is not a number of unix seconds")]
@@ -88,18 +84,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for WireCounts<'a> {
     }
 }
 
-/// Reads the body of a job as a worker does at `now`.
+/// Reads the body of a job. No clock enters: what a collector has acknowledged is readable for every worker, whichever of their
+/// clocks is wrong.
 ///
 /// # Errors
 /// The first thing that makes the job unreadable, or that the centre could refuse.
-pub fn decode(body: &[u8], now: Instant) -> Result<Decoded, DecodeError> {
+pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
     let wire: Wire<'_> = serde_json::from_slice(body)?;
-    let latest = now.plus_ms(AHEAD_MS_MAX);
     let accepted = Instant::from_unix_s(wire.accepted)
         .ok()
-        .filter(|&at| at <= latest && Minute::containing(at).is_ok())
-        .ok_or(DecodeError::Time {
-            field: "accepted",
+        .filter(|&at| Minute::containing(at).is_ok())
+        .ok_or(DecodeError::Accepted {
             unix_s: wire.accepted,
         })?;
     let names = wire
@@ -118,7 +113,7 @@ pub fn decode(body: &[u8], now: Instant) -> Result<Decoded, DecodeError> {
             Ok(Batch {
                 id,
                 accepted,
-                counts: counts(&batch.counts, &names, latest)?,
+                counts: counts(&batch.counts, &names)?,
             })
         })
         .collect::<Result<Vec<_>, DecodeError>>()?;
@@ -128,11 +123,10 @@ pub fn decode(body: &[u8], now: Instant) -> Result<Decoded, DecodeError> {
 fn counts(
     wire: &WireCounts<'_>,
     names: &[(EventId, EventName<'_>)],
-    latest: Instant,
 ) -> Result<Vec<(EventId, Minute, u64)>, DecodeError> {
     let mut counts = Vec::with_capacity(wire.0.iter().map(|(_, pairs)| pairs.len()).sum());
     for (text, pairs) in &wire.0 {
-        let minute = minute(text, latest)?;
+        let minute = minute(text)?;
         for &(index, count) in pairs {
             let (id, _) =
                 usize::try_from(index)
@@ -151,18 +145,11 @@ fn counts(
     Ok(counts)
 }
 
-fn minute(text: &str, latest: Instant) -> Result<Minute, DecodeError> {
+fn minute(text: &str) -> Result<Minute, DecodeError> {
     let unix_s: i64 = text
         .parse()
         .map_err(|_| DecodeError::MinuteText(text.to_owned()))?;
-    let minute = Minute::from_unix_s(unix_s).map_err(|source| DecodeError::Minute { unix_s, source })?;
-    if minute.unix_s() * 1000 > latest.unix_ms() {
-        return Err(DecodeError::Minute {
-            unix_s,
-            source: MinuteError::TooLate,
-        });
-    }
-    Ok(minute)
+    Minute::from_unix_s(unix_s).map_err(|source| DecodeError::Minute { unix_s, source })
 }
 
 #[cfg(test)]
@@ -172,9 +159,7 @@ mod tests {
     const ID: &str = "0199aa55-0000-7000-8000-000000000001";
 
     fn refused(body: &str) -> String {
-        decode(body.as_bytes(), Instant::from_unix_ms(1_763_787_600_000))
-            .unwrap_err()
-            .to_string()
+        decode(body.as_bytes()).unwrap_err().to_string()
     }
 
     fn job(counts: &str) -> String {
@@ -184,7 +169,7 @@ mod tests {
     #[test]
     fn equal_minutes_add_up() {
         let body = job(r#"{"1763787600":[[0,1],[0,2]],"1763787600":[[0,4]]}"#);
-        let decoded = decode(body.as_bytes(), Instant::from_unix_ms(1_763_787_600_000)).unwrap();
+        let decoded = decode(body.as_bytes()).unwrap();
         assert_eq!(decoded.batches[0].counts.iter().map(|c| c.2).sum::<u64>(), 7);
     }
 
@@ -208,12 +193,21 @@ mod tests {
         assert!(refused(&job(r#"{"1763787600":[[0,0]]}"#)).contains("not an integer from 1 to"));
         assert!(refused(&job(r#"{"1763787600":[[0,9223372036854775808]]}"#)).contains("not an integer"));
         assert!(refused(&job(r#"{"2208988800":[[0,1]]}"#)).contains("cannot be counted"));
-        assert!(refused(&job(r#"{"1763874060":[[0,1]]}"#)).contains("cannot be counted"));
         assert!(refused(&job(r#"{"1763787601":[[0,1]]}"#)).contains("cannot be counted"));
         assert!(refused(&job(r#"{"noon":[[0,1]]}"#)).contains("not a number of unix seconds"));
         assert!(refused(&job("{}").replace(ID, "1")).contains("not a UUID"));
         assert!(refused(&job("{}").replace("\"a\"", "\"a'b\"")).contains("not allowed"));
-        assert!(refused(&job("{}").replace("1763787600", "0")).contains("accepted is before 2000"));
-        assert!(refused(&job("{}").replace("1763787600", "2208988800")).contains("24 h ahead"));
+        let accepted = "accepted is not a time that can be stored";
+        assert!(refused(&job("{}").replace("1763787600", "0")).contains(accepted));
+        assert!(refused(&job("{}").replace("1763787600", "2208988800")).contains(accepted));
+    }
+
+    #[test]
+    fn a_job_of_a_collector_whose_clock_is_wrong_is_readable() {
+        for accepted in ["946684800", "2145916799.999"] {
+            let body = job(r#"{"2145916740":[[0,3]]}"#).replace("1763787600", accepted);
+            let decoded = decode(body.as_bytes()).unwrap();
+            assert_eq!(decoded.batches[0].counts[0].2, 3, "{accepted}");
+        }
     }
 }

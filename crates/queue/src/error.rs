@@ -18,6 +18,8 @@ pub enum Error {
     Buried,
     #[error("beanstalkd is out of memory or its disk is full")]
     OutOfMemory,
+    #[error("beanstalkd could not do it, as when its disk has no room to note a change")]
+    Internal,
     #[error("beanstalkd cannot be reached: {0}")]
     Unreachable(String),
     #[error("connection to beanstalkd broke: {0}")]
@@ -52,7 +54,16 @@ impl Error {
                 | Self::Draining
                 | Self::Buried
                 | Self::OutOfMemory
+                | Self::Internal
                 | Self::NotDurable
+        )
+    }
+
+    /// Whether beanstalkd takes no jobs at the moment, and may well serve those that it has.
+    pub(crate) fn is_refused_put(&self) -> bool {
+        matches!(
+            self,
+            Self::Draining | Self::OutOfMemory | Self::Buried | Self::Internal
         )
     }
 }
@@ -70,6 +81,7 @@ impl From<BeanstalkcError> for Error {
                     "Draining" => Self::Draining,
                     "Buried" => Self::Buried,
                     "OutOfMemory" => Self::OutOfMemory,
+                    "InternalError" => Self::Internal,
                     _ => Self::Protocol(status),
                 }
             }
@@ -94,10 +106,8 @@ mod tests {
             Error::from(BeanstalkcError::UnexpectedResponse("OutOfMemory".to_owned())),
             Error::OutOfMemory
         );
-        assert_eq!(
-            failed("InternalError"),
-            Error::Protocol("InternalError".to_owned())
-        );
-        assert!(!failed("InternalError").leaves_connection_usable());
+        assert_eq!(failed("InternalError"), Error::Internal);
+        assert_eq!(failed("BadFormat"), Error::Protocol("BadFormat".to_owned()));
+        assert!(!failed("BadFormat").leaves_connection_usable());
     }
 }

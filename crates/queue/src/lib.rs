@@ -23,7 +23,7 @@ pub use encode::JobBuilder;
 pub use error::Error;
 pub use operate::{Head, heads, kick};
 pub use producer::{Producer, PutError, Stored};
-pub use watermark::{Mark, Oldest};
+pub use watermark::Mark;
 
 /// The one tube of a region.
 pub const TUBE: &str = "events";

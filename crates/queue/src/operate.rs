@@ -1,8 +1,9 @@
 //! What an operator and the status want to know of the tube.
 
 use std::collections::{BTreeSet, HashMap};
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use beanstalkc::Beanstalkc;
 use model::TubeState;
@@ -14,6 +15,9 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Holds jobs for an instant each: see [`fence`].
 const FENCE_TUBE: &str = "events-fence";
+
+/// Fences removed with one that is put: its own, and a few that crashed workers left.
+const FENCES_REMOVED_MAX: usize = 8;
 
 /// The first job in one state, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,67 +109,95 @@ pub(crate) fn note_first_sight(connection: &mut Beanstalkc, log: &Log) -> Result
     Ok(())
 }
 
-/// A job by its number, as far as it matters to what is still to be counted: `None` if it is gone, lies in another tube, or
-/// is buried and cannot be read, which a job of a collector always can.
-pub(crate) fn countable_job_age_s(connection: &mut Beanstalkc, id: u64) -> Result<Option<u64>, Error> {
+/// Whether a job is left, as far as it matters to what is still to be counted: not if it is gone, lies in another tube, or is
+/// buried and cannot be read, which a job of a collector always can.
+pub(crate) fn is_left(connection: &mut Beanstalkc, id: u64) -> Result<bool, Error> {
     let stats = match connection.stats_job(id).map_err(Error::from) {
         Ok(stats) => stats,
-        Err(Error::NotFound) => return Ok(None),
+        Err(Error::NotFound) => return Ok(false),
         Err(error) => return Err(error),
     };
     let text = |key: &str| stats.get(key).map(String::as_str).unwrap_or_default();
     if text("tube") != TUBE {
-        return Ok(None);
+        return Ok(false);
     }
-    if text("state") == "buried" {
-        match connection.peek(id).map_err(Error::from) {
-            Ok(job) if decode(job.body(), SystemTime::now().into()).is_err() => return Ok(None),
-            Err(Error::NotFound) => return Ok(None),
-            Ok(_) => {}
-            Err(error) => return Err(error),
-        }
+    if text("state") != "buried" {
+        return Ok(true);
     }
-    number(&stats, "age").map(Some)
+    match connection.peek(id).map_err(Error::from) {
+        Ok(job) => Ok(decode(job.body()).is_ok()),
+        Err(Error::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// The number that the next job gets, found by putting one into a tube that nobody reserves from and deleting it again.
-pub(crate) fn fence(connection: &mut Beanstalkc) -> Result<u64, Error> {
+/// The number that the next job gets, found by putting one into a tube that nobody reserves from and deleting it again. `None`
+/// where beanstalkd takes no jobs: it is draining, or has no room. It goes on serving those that it has.
+pub(crate) fn fence(connection: &mut Beanstalkc) -> Result<Option<u64>, Error> {
     connection.use_tube(FENCE_TUBE)?;
     let fenced = put_fence(connection);
     connection.use_tube(TUBE)?;
     fenced
 }
 
-fn put_fence(connection: &mut Beanstalkc) -> Result<u64, Error> {
+fn put_fence(connection: &mut Beanstalkc) -> Result<Option<u64>, Error> {
     let time_to_run = Duration::from_secs(TIME_TO_RUN_S.into());
-    let id = connection.put(b"fence", PRIORITY, Duration::ZERO, time_to_run)?;
-    // One that a crashed worker left would keep beanstalkd's log files from being removed.
-    while let Ok(left) = connection.peek_ready().map(|job| job.id()) {
+    let put = connection.put(b"fence", PRIORITY, Duration::ZERO, time_to_run);
+    let number = match put.map_err(Error::from) {
+        Ok(number) => Some(number),
+        Err(error) if error.is_refused_put() => {
+            metrics::counter!("queue_fences_refused_total").increment(1);
+            tracing::debug!(%error, "a fence was refused");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    // One that a crashed worker left, or that beanstalkd buried, would keep its log files from being removed.
+    for _ in 0..FENCES_REMOVED_MAX {
+        let left = match peek(connection, "ready")? {
+            None => peek(connection, "buried")?,
+            ready => ready,
+        };
+        let Some((left, _)) = left else { break };
         match connection.delete(left).map_err(Error::from) {
             Ok(()) | Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(id)
+    Ok(number)
 }
 
-/// `None` where there is no such job, or where it went away between the two commands.
-fn head(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<Head>, Error> {
+/// A number that is not above the first one that this process of beanstalkd gave to a job, where it has given `fence`: it gives
+/// none without a command, and had no more of these.
+pub(crate) fn first_of_process(connection: &mut Beanstalkc, fence: u64) -> Result<u64, Error> {
+    let puts = number(&connection.stats()?, "cmd-put")?;
+    Ok((fence + 1).saturating_sub(puts).max(1))
+}
+
+/// The first job in a state of the tube in use.
+fn peek(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<(u64, Vec<u8>)>, Error> {
     let peeked = match state {
         "ready" => connection.peek_ready(),
         "delayed" => connection.peek_delayed(),
         _ => connection.peek_buried(),
     };
-    let (job_id, body) = match peeked.map_err(Error::from) {
-        Ok(job) => (job.id(), job.body().to_vec()),
-        Err(Error::NotFound) => return Ok(None),
-        Err(error) => return Err(error),
+    match peeked.map_err(Error::from) {
+        Ok(job) => Ok(Some((job.id(), job.body().to_vec()))),
+        Err(Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `None` where there is no such job, or where it went away between the two commands.
+fn head(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<Head>, Error> {
+    let Some((job_id, body)) = peek(connection, state)? else {
+        return Ok(None);
     };
     match connection.stats_job(job_id).map_err(Error::from) {
         Ok(stats) => Ok(Some(Head {
             state,
             job_id,
-            age_s: number(&stats, "age")?,
+            age_s: age_s(&stats)?,
             body,
         })),
         Err(Error::NotFound) => Ok(None),
@@ -173,7 +205,17 @@ fn head(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<Head>
     }
 }
 
+/// A job's age by beanstalkd's clock, which may have been set back since the job came: then it has none yet.
+fn age_s(stats: &HashMap<String, String>) -> Result<u64, Error> {
+    let age_s: i64 = parsed(stats, "age")?;
+    Ok(u64::try_from(age_s).unwrap_or(0))
+}
+
 fn number(stats: &HashMap<String, String>, key: &str) -> Result<u64, Error> {
+    parsed(stats, key)
+}
+
+fn parsed<T: FromStr>(stats: &HashMap<String, String>, key: &str) -> Result<T, Error> {
     stats
         .get(key)
         .and_then(|text| text.parse().ok())

@@ -113,6 +113,6 @@ impl Producer {
 fn may_have_stored(error: &Error) -> bool {
     matches!(
         error,
-        Error::Connection(_) | Error::Protocol(_) | Error::Stuck(_) | Error::Buried
+        Error::Connection(_) | Error::Protocol(_) | Error::Stuck(_) | Error::Buried | Error::Internal
     )
 }

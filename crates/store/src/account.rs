@@ -159,6 +159,7 @@ impl Role {
                     ("CountedBatch", "INSERT, SELECT, DELETE"),
                     ("CountedFlush", "INSERT, SELECT, DELETE"),
                     ("CountedTotal", "INSERT, UPDATE, SELECT"),
+                    ("LedgerClock", "UPDATE, SELECT"),
                     ("TubeMark", "INSERT, UPDATE, SELECT"),
                     ("RegionMoved", "SELECT"),
                 ]));
@@ -180,6 +181,7 @@ impl Role {
                     ("CountedBatch", "INSERT"),
                     ("CountedFlush", "INSERT"),
                     ("CountedTotal", "INSERT, UPDATE"),
+                    ("LedgerClock", "UPDATE"),
                     ("TubeMark", "INSERT, UPDATE"),
                     ("RegionMoved", "INSERT, UPDATE"),
                 ]));

@@ -99,8 +99,8 @@ pub enum Error {
     },
     #[error("{server}: a worker has been pruning the ledger for too long: run the command again")]
     Pruning { server: String },
-    #[error("this machine's clock is {seconds} s ahead of that of {server}: set both by NTP")]
-    Clock { server: String, seconds: i64 },
+    #[error("{server} has no row in eventtracker.LedgerClock: run 'eventtracker schema apply' there")]
+    NoLedgerClock { server: String },
     #[error(
         "region {region}'s binlog starts after transaction {starts_after} of domain {domain}, but this centre has applied it only \
          up to {applied}: {} of them are gone; restore a younger backup of this centre ('eventtracker status' at a centre \

@@ -14,9 +14,6 @@ const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// would hold up all others, or a region that is to move, for hours. A living worker's statements follow each other within milliseconds.
 const IDLE_LIMIT_S: u32 = 10;
 
-/// A worker whose clock differs by more would refuse good jobs, or date them wrongly.
-const CLOCK_DIFFERENCE_S_MAX: i64 = 3600;
-
 /// What a region's server must be set to: with anything else, counts are lost without an error.
 const SETTINGS: [(&str, &str); 7] = [
     ("log_bin", "ON"),
@@ -38,12 +35,6 @@ pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error
         .limited("check the settings", CHECK_LIMIT, read(&mut conn))
         .await?;
     check_settings(server, &found)?;
-    if found.clock_difference_s.abs() > CLOCK_DIFFERENCE_S_MAX {
-        return Err(Error::Clock {
-            server: server.to_string(),
-            seconds: found.clock_difference_s,
-        });
-    }
     let moved = server.limited("look for a move", CHECK_LIMIT, moved_to(&mut conn));
     match moved.await? {
         None => Ok(conn),
@@ -119,7 +110,6 @@ fn check_settings(server: &Server, found: &Found) -> Result<(), Error> {
 struct Found {
     settings: HashMap<String, String>,
     outbox_tables_not_blackhole: u64,
-    clock_difference_s: i64,
 }
 
 async fn read(conn: &mut Conn) -> Result<Found, mysql_async::Error> {
@@ -129,15 +119,8 @@ async fn read(conn: &mut Conn) -> Result<Found, mysql_async::Error> {
     let show = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
     let settings: Vec<(String, String)> = conn.query(show).await?;
     let outbox_tables_not_blackhole = conn.query_first(TABLES).await?.unwrap_or_default();
-    let server_s: i64 = conn
-        .query_first("SELECT UNIX_TIMESTAMP()")
-        .await?
-        .unwrap_or_default();
-    let here = model::Instant::from(std::time::SystemTime::now());
-    let clock_difference_s = here.unix_ms() / 1000 - server_s;
     Ok(Found {
         settings: settings.into_iter().collect(),
         outbox_tables_not_blackhole,
-        clock_difference_s,
     })
 }

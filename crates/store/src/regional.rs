@@ -4,7 +4,7 @@ mod ledger;
 mod script;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use model::{Batch, BatchId, EventId, EventName, Instant, Minute, MinuteCounts, Shard, TubeState};
 use mysql_async::prelude::Queryable;
@@ -103,6 +103,8 @@ enum Attempt {
     Committed(Committed),
     /// Nothing was written: the region's counts are written at this address.
     Moved(String),
+    /// Nothing was written: the ledger has no clock to be stamped by.
+    NoClock,
 }
 
 /// A worker's connection to its region's MariaDB.
@@ -111,6 +113,8 @@ pub struct Regional {
     region: String,
     source: String,
     conn: Option<Conn>,
+    /// When this worker last let the ledger's clock go on. `None` where that is not known, and then it stands still.
+    ledger_advanced: Option<Monotonic>,
 }
 
 impl Regional {
@@ -125,6 +129,7 @@ impl Regional {
             region: checked_word("region name", region, REGION_BYTES_MAX)?.to_owned(),
             source: checked_word("worker name", source, SOURCE_BYTES_MAX)?.to_owned(),
             conn: None,
+            ledger_advanced: None,
         })
     }
 
@@ -161,17 +166,18 @@ impl Regional {
         })
     }
 
-    /// Forgets batches and flushes that were counted before `before`, by the regional database's clock. The caller knows
-    /// that no job which may hold one of them is left. Returns the number of batches forgotten; 0 while another worker prunes.
+    /// Forgets batches and flushes that were counted longer than `age` ago, by the ledger's clock, which no step of another
+    /// clock moves. The caller knows that no job which may hold one of them is left. Returns the number of batches
+    /// forgotten; 0 while another worker prunes.
     ///
     /// # Errors
     /// The server refused or did not answer; what was deleted stays deleted.
-    pub async fn prune(&mut self, before: Instant) -> Result<u64, Error> {
+    pub async fn prune(&mut self, age: Duration) -> Result<u64, Error> {
         self.connect().await?;
         let mut conn = self.conn.take().ok_or(Error::Shape { what: "prune" })?;
         let pruned = self
             .server
-            .limited("prune the ledger", COMMIT_LIMIT, ledger::prune(&mut conn, before))
+            .limited("prune the ledger", COMMIT_LIMIT, ledger::prune(&mut conn, age))
             .await?;
         self.conn = Some(conn);
         Ok(pruned)
@@ -201,12 +207,17 @@ impl Regional {
                 }
             }
         };
-        let outcome = self.server.limited("commit counts", COMMIT_LIMIT, attempts);
-        match outcome.await? {
+        let begun = Monotonic::now();
+        let outcome = self.server.limited("commit counts", COMMIT_LIMIT, attempts).await;
+        self.ledger_advanced = matches!(outcome, Ok(Attempt::Committed(_))).then_some(begun);
+        match outcome? {
             Attempt::Committed(committed) => {
                 self.conn = Some(conn);
                 Ok(committed)
             }
+            Attempt::NoClock => Err(Error::NoLedgerClock {
+                server: self.server.to_string(),
+            }),
             Attempt::Moved(to) => Err(Error::Moved {
                 region: self.region.clone(),
                 to,
@@ -216,10 +227,14 @@ impl Regional {
 
     async fn attempt(&self, conn: &mut Conn, flush: &Flush<'_>) -> Result<Attempt, mysql_async::Error> {
         let batches = first_of_each_id(flush.batches);
-        if let Some(to) = begin(conn).await? {
+        let begun = begin(conn).await?;
+        if let Some(to) = begun.moved_to {
             return Ok(Attempt::Moved(to));
         }
-        let new = ledger::enter(conn, &batches).await?;
+        let Some(ledger_s) = begun.ledger_s else {
+            return Ok(Attempt::NoClock);
+        };
+        let new = ledger::enter(conn, &batches, ledger_s).await?;
         let mut counts = MinuteCounts::default();
         for batch in new.iter().filter_map(|id| batches.get(id)) {
             for &(id, minute, count) in &batch.counts {
@@ -235,10 +250,14 @@ impl Regional {
             conn,
             text: String::new(),
         };
-        self.write_counts(&mut out, &counts.sorted(), &mut committed)
+        self.write_counts(&mut out, &counts.sorted(), ledger_s, &mut committed)
             .await?;
         self.write_names(&mut out, flush, &committed).await?;
         self.write_report(&mut out, flush.report).await?;
+        let passed = self
+            .ledger_advanced
+            .map_or(Duration::ZERO, |advanced| advanced.elapsed());
+        out.push(ledger::advance(passed)).await?;
         out.finish().await?;
         Ok(Attempt::Committed(committed))
     }
@@ -247,6 +266,7 @@ impl Regional {
         &self,
         out: &mut Script<'_>,
         rows: &[(EventId, Minute, u64)],
+        ledger_s: i64,
         committed: &mut Committed,
     ) -> Result<(), mysql_async::Error> {
         committed.rows = rows.len();
@@ -276,20 +296,20 @@ impl Regional {
         )
         .await?;
         if !rows.is_empty() {
-            out.push(self.running_total(committed.count())).await?;
+            out.push(self.running_total(committed.count(), ledger_s)).await?;
         }
         Ok(())
     }
 
     /// The region's total and its number of flushes, for the region itself and, as of this flush, for the centre.
-    fn running_total(&self, count: u64) -> String {
+    fn running_total(&self, count: u64, ledger_s: i64) -> String {
         let region = &self.region;
         format!(
             "INSERT INTO eventtracker.CountedTotal (id, total, flushes) VALUES (1,{count},1) \
              ON DUPLICATE KEY UPDATE flushes = flushes + 1, \
              total = total + LEAST(VALUES(total), 18446744073709551615 - total);\
              SELECT total, flushes INTO @total, @flushes FROM eventtracker.CountedTotal WHERE id = 1;\
-             INSERT INTO eventtracker.CountedFlush (number, count, countedAt) VALUES (@flushes,{count},CURRENT_TIMESTAMP);\
+             INSERT INTO eventtracker.CountedFlush (number, count, countedAt) VALUES (@flushes,{count},FROM_UNIXTIME({ledger_s}));\
              INSERT INTO bigdata_0.RegionTotal (region, total, flushes) VALUES ('{region}',@total,@flushes) \
              ON DUPLICATE KEY UPDATE total = VALUES(total), flushes = VALUES(flushes)"
         )
@@ -366,14 +386,29 @@ impl Regional {
     }
 }
 
-/// Begins a transaction, in one round trip with the question whether the region's counts are still written here. Shared
-/// locks do not keep workers from each other; `region switch` waits for them to end.
-async fn begin(conn: &mut Conn) -> Result<Option<String>, mysql_async::Error> {
-    let script = format!("START TRANSACTION; {}", outbox::MOVED_TO_LOCKED);
+/// What a transaction asks first.
+struct Begun {
+    moved_to: Option<String>,
+    /// The ledger's clock, in unix seconds.
+    ledger_s: Option<i64>,
+}
+
+/// Begins a transaction, in one round trip with the questions whether the region's counts are still written here, and what
+/// time it is. Shared locks do not keep workers from each other; `region switch` waits for them to end.
+async fn begin(conn: &mut Conn) -> Result<Begun, mysql_async::Error> {
+    let script = format!(
+        "START TRANSACTION; {}; {}",
+        outbox::MOVED_TO_LOCKED,
+        ledger::REACHED
+    );
     let mut answers = conn.query_iter(script).await?;
     answers.collect::<Row>().await?;
     let moved: Vec<Option<String>> = answers.collect().await?;
-    Ok(moved.into_iter().next().flatten())
+    let reached: Vec<i64> = answers.collect().await?;
+    Ok(Begun {
+        moved_to: moved.into_iter().next().flatten(),
+        ledger_s: reached.first().copied(),
+    })
 }
 
 /// By id, in the ids' order: every worker takes the ledger's locks in the same order.

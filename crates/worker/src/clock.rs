@@ -3,19 +3,19 @@
 use std::time::{Duration, Instant};
 
 use model::Instant as Time;
-use queue::Oldest;
 
 /// How far the database's clock and the worker's may drift apart between two readings before it counts as a jump.
 const JUMP_MS: i64 = 1_000;
 
-/// How long nothing is claimed after the database's clock jumped: until every centre's keeper has compared it again.
-const HOLD: Duration = Duration::from_secs(30);
+/// How long nothing is claimed after the database's clock jumped: until no centre believes a comparison from before any more, which
+/// takes 30 s (`store::COMPARISON_MS_MAX`), or has made another one.
+const HOLD: Duration = Duration::from_secs(35);
 
 /// The regional database's clock, by whose readings claims are made.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     last: Option<(Time, Instant)>,
-    held_since: Option<Instant>,
+    jumped: Option<Instant>,
 }
 
 impl Clock {
@@ -30,33 +30,22 @@ impl Clock {
                     "the regional database's clock jumped: completeness is held back"
                 );
                 metrics::counter!("worker_clock_jumps_total").increment(1);
-                self.held_since = Some(at);
+                self.jumped = Some(at);
             }
         }
-        if self.held_since.is_some_and(|since| at - since >= HOLD) {
-            self.held_since = None;
-        }
     }
 
-    /// Every job put before is counted with this flush, where `now` was read before the queue was looked at.
-    pub(crate) fn complete_until(&self, now: Time, oldest: Oldest) -> Option<Time> {
-        if self.held_since.is_some() {
+    /// Until when everything acknowledged is counted with this flush, by the regional database's clock as it was last read:
+    /// everything put before `passed`, by this process' own clock, is counted or in the flush.
+    pub(crate) fn complete_until(&self, passed: Option<Instant>) -> Option<Time> {
+        let ((now, at), passed) = (self.last?, passed?);
+        if let Some(jumped) = self.jumped
+            && (at - jumped < HOLD || passed < jumped)
+        {
             return None;
         }
-        put_before(now, oldest)
-    }
-}
-
-/// No job that was put before is in the queue, beside those that the look passed over.
-pub(crate) fn put_before(now: Time, oldest: Oldest) -> Option<Time> {
-    match oldest {
-        Oldest::Nothing => Some(now),
-        // beanstalkd cuts an age to whole seconds.
-        Oldest::AgeS(age_s) => {
-            let age_ms = i64::try_from(age_s).ok()?.checked_add(1)?.checked_mul(1000)?;
-            Some(now.plus_ms(-age_ms))
-        }
-        Oldest::NotKnown => None,
+        let ago_us = at.saturating_duration_since(passed).as_micros().div_ceil(1_000);
+        Some(now.plus_ms(-i64::try_from(ago_us).ok()?))
     }
 }
 
@@ -64,21 +53,39 @@ pub(crate) fn put_before(now: Time, oldest: Oldest) -> Option<Time> {
 mod tests {
     use super::*;
 
+    fn time(s: i64) -> Time {
+        Time::from_unix_ms(1_763_787_600_000 + s * 1000)
+    }
+
     #[test]
-    fn nothing_is_claimed_after_a_jump() {
+    fn a_claim_is_as_old_as_what_was_passed() {
         let (start, mut clock) = (Instant::now(), Clock::default());
         let at = |s: u64| start + Duration::from_secs(s);
-        let time = |s: i64| Time::from_unix_ms(1_763_787_600_000 + s * 1000);
+        assert_eq!(clock.complete_until(Some(at(0))), None);
+        clock.read(time(5), at(5));
+        assert_eq!(clock.complete_until(Some(at(5))), Some(time(5)));
+        assert_eq!(clock.complete_until(Some(at(1))), Some(time(1)));
+        let a_moment_before = at(5) - Duration::from_micros(1);
+        assert_eq!(
+            clock.complete_until(Some(a_moment_before)),
+            Some(time(5).plus_ms(-1))
+        );
+        assert_eq!(clock.complete_until(None), None);
+    }
+
+    #[test]
+    fn nothing_is_claimed_after_a_jump_and_nothing_of_before_it_ever() {
+        let (start, mut clock) = (Instant::now(), Clock::default());
+        let at = |s: u64| start + Duration::from_secs(s);
         clock.read(time(0), at(0));
         clock.read(time(5), at(5));
-        assert_eq!(clock.complete_until(time(5), Oldest::Nothing), Some(time(5)));
-        assert_eq!(clock.complete_until(time(5), Oldest::AgeS(3)), Some(time(1)));
-        assert_eq!(clock.complete_until(time(5), Oldest::NotKnown), None);
         clock.read(time(96), at(6));
-        assert_eq!(clock.complete_until(time(96), Oldest::Nothing), None);
-        clock.read(time(125), at(35));
-        assert_eq!(clock.complete_until(time(125), Oldest::Nothing), None);
-        clock.read(time(126), at(36));
-        assert_eq!(clock.complete_until(time(126), Oldest::Nothing), Some(time(126)));
+        assert_eq!(clock.complete_until(Some(at(6))), None);
+        clock.read(time(130), at(40));
+        assert_eq!(clock.complete_until(Some(at(40))), None);
+        clock.read(time(131), at(41));
+        assert_eq!(clock.complete_until(Some(at(41))), Some(time(131)));
+        assert_eq!(clock.complete_until(Some(at(6))), Some(time(96)));
+        assert_eq!(clock.complete_until(Some(at(5))), None);
     }
 }

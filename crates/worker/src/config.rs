@@ -14,6 +14,10 @@ pub enum Error {
         "worker.flush_age_ms = {flush_age_ms} must be between 1 and a quarter of the jobs' time to run ({limit_ms} ms)"
     )]
     FlushAge { flush_age_ms: u64, limit_ms: u64 },
+    #[error(
+        "worker.ledger_window_s = {0} must be at least {LEDGER_WINDOW_S_MIN}: a request that a client repeats later than that counts twice"
+    )]
+    LedgerWindow(u32),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -40,6 +44,9 @@ pub struct Config {
     pub disks: Vec<PathBuf>,
 }
 
+/// Clients repeat a request for minutes, some after an outage of an hour.
+const LEDGER_WINDOW_S_MIN: u32 = 3_600;
+
 /// A day.
 fn default_ledger_window_s() -> u32 {
     86_400
@@ -60,14 +67,16 @@ fn default_flush_age_ms() -> u64 {
 impl Config {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let limit_ms = u64::from(queue::TIME_TO_RUN_S) * 1000 / 4;
-        if (1..=limit_ms).contains(&self.flush_age_ms) {
-            Ok(())
-        } else {
-            Err(Error::FlushAge {
+        if !(1..=limit_ms).contains(&self.flush_age_ms) {
+            return Err(Error::FlushAge {
                 flush_age_ms: self.flush_age_ms,
                 limit_ms,
-            })
+            });
         }
+        if self.ledger_window_s < LEDGER_WINDOW_S_MIN {
+            return Err(Error::LedgerWindow(self.ledger_window_s));
+        }
+        Ok(())
     }
 
     pub(crate) fn flush_policy(&self) -> FlushPolicy {
@@ -81,15 +90,23 @@ impl Config {
 mod tests {
     use super::*;
 
+    fn config(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_ledger_that_forgets_at_once_is_refused() {
+        for (window_s, is_fine) in [(0, false), (3_599, false), (3_600, true), (u32::MAX, true)] {
+            let config = config(&format!("ledger_window_s = {window_s}"));
+            assert_eq!(config.check().is_ok(), is_fine, "{window_s}");
+        }
+        let refusal = config("ledger_window_s = 0").check().unwrap_err().to_string();
+        assert!(refusal.contains("at least 3600"), "{refusal}");
+    }
+
     #[test]
     fn a_flush_must_come_well_before_the_jobs_go_back() {
-        let with_age = |flush_age_ms| Config {
-            flush_age_ms,
-            name: default_name(),
-            listen: default_listen(),
-            ledger_window_s: default_ledger_window_s(),
-            disks: Vec::new(),
-        };
+        let with_age = |flush_age_ms| config(&format!("flush_age_ms = {flush_age_ms}"));
         assert!(with_age(7500).check().is_ok());
         assert!(
             with_age(7501)

@@ -1,7 +1,7 @@
 //! The jobs that a worker holds, and when it should commit them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use model::{Batch, BatchId, EventId, EventName, Minute};
@@ -22,14 +22,9 @@ const BATCHES_MAX: usize = 20_000;
 /// Jobs held at once: deleting them takes a round trip each.
 const JOBS_MAX: usize = 2_000;
 
-/// How long a job is surely ours: less than the time to run, by what a stopped process may fail to notice.
-const SURE: Duration = Duration::from_secs(queue::TIME_TO_RUN_S as u64 - 5);
-
 #[derive(Debug)]
 pub(crate) struct HeldJob {
     pub(crate) id: u64,
-    /// Before it was reserved.
-    since: Instant,
     /// With the sum of their counts.
     pub(crate) batches: Vec<(BatchId, u64)>,
 }
@@ -52,7 +47,6 @@ impl Held {
         let sum = |batch: &Batch| batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
         self.jobs.push(HeldJob {
             id: job_id,
-            since: now,
             batches: job.batches.iter().map(|batch| (batch.id, sum(batch))).collect(),
         });
         self.counts += job.batches.iter().map(|batch| batch.counts.len()).sum::<usize>();
@@ -67,12 +61,6 @@ impl Held {
             }
         }
         self.batches.extend(job.batches);
-    }
-
-    /// The jobs that are still reserved by us for sure.
-    pub(crate) fn surely_held(&self, now: Instant) -> BTreeSet<u64> {
-        let sure = self.jobs.iter().filter(|job| now - job.since < SURE);
-        sure.map(|job| job.id).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -129,23 +117,5 @@ mod tests {
         assert!(policy.is_due(&held, start + Duration::from_secs(1)));
         (2..=2_000).for_each(|id| held.add(id, job(), start));
         assert!(policy.is_due(&held, start));
-    }
-
-    /// After its time to run, a job may be with another worker.
-    #[test]
-    fn a_job_is_ours_for_sure_only_well_within_its_time_to_run() {
-        let start = Instant::now();
-        let mut held = Held::default();
-        for (id, after_s) in [(1, 0), (2, 10)] {
-            let job = queue::Decoded {
-                names: Vec::new(),
-                batches: Vec::new(),
-            };
-            held.add(id, job, start + Duration::from_secs(after_s));
-        }
-        let sure = |after_s| held.surely_held(start + Duration::from_secs(after_s));
-        assert_eq!(sure(24), BTreeSet::from([1, 2]));
-        assert_eq!(sure(25), BTreeSet::from([2]));
-        assert!(sure(35).is_empty());
     }
 }

@@ -11,10 +11,10 @@ mod held;
 mod names;
 
 use std::collections::{BTreeSet, HashSet};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use listener::Health;
-use queue::{Consumer, Mark, Oldest};
+use queue::{Consumer, Mark};
 use store::{Committed, Flush, Regional, Report};
 use tokio_util::sync::CancellationToken;
 
@@ -51,8 +51,9 @@ struct Worker {
     clock: Clock,
     disks: Disks,
     reported: Option<Instant>,
-    ledger_window_ms: i64,
+    ledger_window: Duration,
     pruned: Option<Instant>,
+    time_marked: Option<Instant>,
     health: Health,
     /// Whether the last turn failed: an outage is logged once, not once per attempt.
     failing: bool,
@@ -88,18 +89,19 @@ pub async fn run(
         clock: Clock::default(),
         disks: Disks::new(config.disks.clone()),
         reported: None,
-        ledger_window_ms: i64::from(config.ledger_window_s) * 1000,
+        ledger_window: Duration::from_secs(config.ledger_window_s.into()),
         pruned: None,
+        time_marked: None,
         health,
         failing: false,
     };
     while !shutdown.is_cancelled() {
         if let Err(error) = worker.turn().await {
             worker.give_back(&error);
-            if let TurnError::Queue(error) = error
-                && error.is_final()
-            {
-                return Err(error.into());
+            match error {
+                TurnError::Queue(error) if error.is_final() => return Err(error.into()),
+                TurnError::Queue(_) => {}
+                TurnError::Store(_) => worker.mark_time().await,
             }
             tokio::time::sleep(FAILURE_PAUSE).await;
         }
@@ -147,7 +149,7 @@ impl Worker {
         };
         metrics::counter!("worker_jobs_reserved_total").increment(reserved.len() as u64);
         for job in reserved {
-            match queue::decode(&job.body, SystemTime::now().into()) {
+            match queue::decode(&job.body) {
                 Ok(decoded) => self.held.add(job.job_id, decoded, begun),
                 Err(error) => self.bury(job.job_id, &error).await?,
             }
@@ -162,15 +164,23 @@ impl Worker {
             reason,
             "buried a job that cannot be counted; see 'eventtracker queue list'"
         );
-        metrics::counter!("worker_jobs_buried_total").increment(1);
-        self.jobs.bury(job_id).await
+        if self.jobs.bury(job_id).await? {
+            metrics::counter!("worker_jobs_buried_total").increment(1);
+        } else {
+            tracing::warn!(
+                job_id,
+                "the queue has no room to note that; the job comes back and is tried again"
+            );
+        }
+        Ok(())
     }
 
     /// Commits what the jobs hold, then deletes them. The order is the delivery promise: a crash in between
     /// brings the jobs back, and the ledger recognises their batches.
     async fn flush(&mut self) -> Result<(), TurnError> {
         let started = Instant::now();
-        let (report, _) = self.look(self.held.surely_held(started)).await?;
+        let held = self.held.jobs.iter().map(|job| job.id).collect();
+        let (report, _) = self.look(held).await?;
         let popularity = self.names.popularity_due(started);
         let flush = Flush {
             batches: &self.held.batches,
@@ -194,45 +204,47 @@ impl Worker {
         Ok(())
     }
 
-    /// What can be said of the region now, and the oldest job beside `held`. The clock is read first.
-    async fn look(&mut self, held: BTreeSet<u64>) -> Result<(Report, Oldest), TurnError> {
+    /// What can be said of the region now, and since when what was put may be left in the queue beside `held`. The clock is read first.
+    async fn look(&mut self, held: BTreeSet<u64>) -> Result<(Report, Option<Instant>), TurnError> {
         let read = self.region.clock().await?;
         self.clock.read(read.now, Instant::now());
         let shared = read.tube_mark.map(|(process, lowest)| Mark { process, lowest });
-        let look = self.jobs.look(held.clone(), shared).await?;
-        let held_all_along = self.held.surely_held(Instant::now()).is_superset(&held);
-        let oldest = if held_all_along {
-            look.oldest
-        } else {
-            Oldest::NotKnown
-        };
+        let look = self.jobs.look(held, shared).await?;
         let report = Report {
             seen_at: read.now,
             tube: look.tube,
             queue_durable: look.is_durable,
             disk: self.disks.fullest().await,
-            complete_until: self.clock.complete_until(read.now, oldest),
+            complete_until: self.clock.complete_until(look.passed),
             tube_mark: look.mark.map(|mark| (mark.process, mark.lowest)),
         };
-        Ok((report, oldest))
+        Ok((report, look.passed))
     }
 
     /// Forgets batches that were counted longer than the window before the oldest job that is left was put: whichever of
     /// its batches was counted already is in the ledger still, however long the job has waited.
     async fn prune(&mut self) -> Result<(), TurnError> {
-        let (report, oldest) = self.look(BTreeSet::new()).await?;
-        let Some(put_before) = clock::put_before(report.seen_at, oldest) else {
+        let (_, passed) = self.look(BTreeSet::new()).await?;
+        let Some(passed) = passed else {
             return Ok(());
         };
-        let batches = self
-            .region
-            .prune(put_before.plus_ms(-self.ledger_window_ms))
-            .await?;
+        let batches = self.region.prune(passed.elapsed() + self.ledger_window).await?;
         metrics::counter!("worker_batches_pruned_total").increment(batches);
         if batches > 0 {
             tracing::info!(batches, "pruned the ledger");
         }
         Ok(())
+    }
+
+    /// While the database is away, so that what waits for it can be dated afterwards.
+    async fn mark_time(&mut self) {
+        if self.time_marked.is_some_and(|at| at.elapsed() < REPORT_INTERVAL) {
+            return;
+        }
+        self.time_marked = Some(Instant::now());
+        if let Err(error) = self.jobs.mark_time().await {
+            tracing::debug!(%error, "the queue does not answer either");
+        }
     }
 
     /// Forgets the held jobs and lets the queue have them back: whether they were counted, the ledger knows.

@@ -1,7 +1,6 @@
 //! `eventtracker queue list|kick`
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::Subcommand;
 use comfy_table::{Table, presets};
@@ -85,7 +84,7 @@ async fn list(config: &Path) -> anyhow::Result<()> {
 
 /// What a worker would read in the job, or why it would bury it.
 fn content(body: &[u8]) -> String {
-    match queue::decode(body, SystemTime::now().into()) {
+    match queue::decode(body) {
         Ok(job) => {
             let counts: usize = job.batches.iter().map(|batch| batch.counts.len()).sum();
             format!(

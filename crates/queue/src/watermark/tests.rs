@@ -1,6 +1,7 @@
 //! The rule against a model of a region: beanstalkd, several workers, their database, and everything that can come between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -9,21 +10,24 @@ use crate::TIME_TO_RUN_S;
 
 const WORKERS: usize = 3;
 
-const TIME_TO_RUN_MS: u64 = 1000 * TIME_TO_RUN_S as u64;
+const PRODUCERS: usize = 2;
 
-/// As the worker has it: a job reserved longer ago may have gone back.
-const SURE_MS: u64 = TIME_TO_RUN_MS - 5_000;
+const TIME_TO_RUN_MS: u64 = 1000 * TIME_TO_RUN_S as u64;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
+    /// Its header has come, and its body has not: it has a number, is not acknowledged and counted nowhere.
+    BeingPut,
     Ready,
-    Reserved { by: usize, until_ms: u64 },
+    Reserved {
+        by: usize,
+        until_ms: u64,
+    },
     Buried,
 }
 
 #[derive(Debug, Clone)]
 struct Job {
-    created_ms: u64,
     state: State,
     batch: u32,
     is_poison: bool,
@@ -32,8 +36,8 @@ struct Job {
 #[derive(Debug, Clone, Default)]
 struct Worker {
     watermark: Watermark,
-    /// With the instant of each reservation.
-    held: BTreeMap<u64, (u64, u32)>,
+    /// Jobs and their batches.
+    held: BTreeMap<u64, u32>,
     /// A transaction on its way: claim, jobs and their batches.
     looked: Option<(Option<u64>, BTreeMap<u64, u32>)>,
     /// Committed, and not yet deleted.
@@ -44,9 +48,16 @@ struct Worker {
 
 #[derive(Debug, Clone)]
 struct World {
+    begun: Instant,
     now_ms: u64,
     process: u32,
+    /// The first number that this process has given.
+    first_id: u64,
     next_id: u64,
+    /// Refuses puts and serves what it has, as in a drain or with a full disk.
+    refuses: bool,
+    /// The job that each producer is putting.
+    putting: [Option<u64>; PRODUCERS],
     next_batch: u32,
     jobs: BTreeMap<u64, Job>,
     workers: [Worker; WORKERS],
@@ -61,6 +72,11 @@ struct World {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Put,
+    /// A producer has sent the header of a put, and its body later on or never.
+    Header(usize),
+    Body(usize),
+    Disconnect(usize),
+    Refuse(bool),
     PutPoison,
     /// A reply was lost, or a client tried again: the same batch in another job.
     PutAgain,
@@ -75,36 +91,53 @@ enum Step {
     Tick(u16),
     Restart,
     Database(bool),
+    /// The queue is looked at while the database is away.
+    MarkTime(usize),
     Kick,
+    /// beanstalkd's clock is set forward: all that is reserved goes back.
+    Expire,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let worker = 0..WORKERS;
+    let producer = 0..PRODUCERS;
+    // The queue runs empty now and then, or what is behind a backlog would never be claimed.
     prop_oneof![
-        8 => Just(Step::Put),
+        3 => Just(Step::Put),
+        3 => producer.clone().prop_map(Step::Header),
+        3 => producer.clone().prop_map(Step::Body),
+        1 => producer.prop_map(Step::Disconnect),
+        // Most of the time all is well.
+        4 => prop::bool::weighted(0.2).prop_map(Step::Refuse),
         1 => Just(Step::PutPoison),
-        2 => Just(Step::PutAgain),
-        8 => worker.clone().prop_map(Step::Reserve),
-        6 => worker.clone().prop_map(Step::Look),
-        6 => worker.clone().prop_map(Step::Commit),
+        1 => Just(Step::PutAgain),
+        12 => worker.clone().prop_map(Step::Reserve),
+        8 => worker.clone().prop_map(Step::Look),
+        8 => worker.clone().prop_map(Step::Commit),
         1 => worker.clone().prop_map(Step::CommitUnheard),
-        5 => worker.clone().prop_map(Step::Delete),
+        8 => worker.clone().prop_map(Step::Delete),
         2 => worker.clone().prop_map(Step::GiveBack),
         1 => worker.prop_map(Step::Crash),
         6 => (1u16..4_000).prop_map(Step::Tick),
         2 => (20_000u16..40_000).prop_map(Step::Tick),
         1 => Just(Step::Restart),
-        1 => any::<bool>().prop_map(Step::Database),
+        4 => prop::bool::weighted(0.2).prop_map(Step::Database),
+        2 => (0..WORKERS).prop_map(Step::MarkTime),
         1 => Just(Step::Kick),
+        1 => Just(Step::Expire),
     ]
 }
 
 impl World {
     fn new() -> Self {
         Self {
+            begun: Instant::now(),
             now_ms: 1_000_000,
             process: 1,
+            first_id: 1,
             next_id: 1,
+            refuses: false,
+            putting: [None; PRODUCERS],
             next_batch: 0,
             jobs: BTreeMap::new(),
             workers: std::array::from_fn(|_| Worker {
@@ -119,19 +152,47 @@ impl World {
         }
     }
 
+    fn now(&self) -> Instant {
+        self.begun + Duration::from_millis(self.now_ms)
+    }
+
+    fn ms_of(&self, at: Instant) -> u64 {
+        u64::try_from((at - self.begun).as_millis()).unwrap()
+    }
+
     fn put(&mut self, batch: u32, is_poison: bool) {
-        let created_ms = self.now_ms;
-        let state = State::Ready;
+        let id = self.number(batch, is_poison);
+        self.store(id);
+    }
+
+    /// Begins to put a job.
+    fn number(&mut self, batch: u32, is_poison: bool) -> u64 {
+        let state = State::BeingPut;
         let job = Job {
-            created_ms,
             state,
             batch,
             is_poison,
         };
-        self.jobs.insert(self.next_id, job);
         self.next_id += 1;
-        if !is_poison {
-            self.acknowledged.entry(batch).or_insert(created_ms);
+        self.jobs.insert(self.next_id - 1, job);
+        self.next_id - 1
+    }
+
+    /// Ends it: stored and acknowledged, or refused.
+    fn store(&mut self, id: u64) {
+        if self.refuses {
+            self.jobs.remove(&id);
+        } else if let Some(job) = self.jobs.get_mut(&id) {
+            job.state = State::Ready;
+            if !job.is_poison {
+                self.acknowledged.entry(job.batch).or_insert(self.now_ms);
+            }
+        }
+    }
+
+    fn disconnect(&mut self, producer: usize) {
+        if let Some(id) = self.putting[producer].take() {
+            self.jobs.remove(&id);
         }
     }
 
@@ -162,6 +223,17 @@ impl World {
                 self.next_batch += 1;
                 self.put(self.next_batch, false);
             }
+            Step::Header(p) if self.putting[p].is_none() => {
+                self.next_batch += 1;
+                self.putting[p] = Some(self.number(self.next_batch, false));
+            }
+            Step::Body(p) => {
+                if let Some(id) = self.putting[p].take() {
+                    self.store(id);
+                }
+            }
+            Step::Disconnect(p) => self.disconnect(p),
+            Step::Refuse(refuses) => self.refuses = refuses,
             Step::PutPoison => self.put(u32::MAX, true),
             Step::PutAgain if self.next_batch > 0 => self.put(self.next_batch, false),
             Step::Reserve(w) => self.reserve(w),
@@ -187,8 +259,11 @@ impl World {
             }
             Step::Tick(ms) => self.tick(u64::from(ms)),
             Step::Restart => {
+                (0..PRODUCERS).for_each(|p| self.disconnect(p));
                 self.process += 1;
+                self.refuses = false;
                 self.next_id = self.jobs.last_key_value().map_or(1, |(id, _)| id + 1);
+                self.first_id = self.next_id;
                 for job in self.jobs.values_mut() {
                     if job.state != State::Buried {
                         job.state = State::Ready;
@@ -201,7 +276,15 @@ impl World {
                     job.state = State::Ready;
                 }
             }
-            Step::PutAgain | Step::Delete(_) => {}
+            Step::Expire => {
+                for job in self.jobs.values_mut() {
+                    if matches!(job.state, State::Reserved { .. }) {
+                        job.state = State::Ready;
+                    }
+                }
+            }
+            Step::MarkTime(w) => self.mark_time(w, between),
+            Step::Header(_) | Step::PutAgain | Step::Delete(_) => {}
         }
     }
 
@@ -230,7 +313,7 @@ impl World {
                 by: w,
                 until_ms: now_ms + TIME_TO_RUN_MS,
             };
-            self.workers[w].held.insert(id, (now_ms, job.batch));
+            self.workers[w].held.insert(id, job.batch);
         }
     }
 
@@ -238,36 +321,39 @@ impl World {
         if !self.connected(w) || self.workers[w].looked.is_some() || !self.workers[w].to_delete.is_empty() {
             return;
         }
-        let began_ms = self.now_ms;
+        let now = self.now();
         let mut watermark = std::mem::take(&mut self.workers[w].watermark);
         let shared = self.shared.clone();
-        let sure = |world: &Self| -> BTreeSet<u64> {
-            let held = world.workers[w].held.iter();
-            held.filter(|(_, (at, _))| at + SURE_MS > world.now_ms)
-                .map(|(&id, _)| id)
-                .collect()
-        };
-        let held = sure(self);
+        let held: BTreeSet<u64> = self.workers[w].held.keys().copied().collect();
         let process = self.process;
         let mut busy = Busy {
             world: self,
             looking: w,
             between,
         };
-        let oldest = watermark.look(&mut busy, &held, shared.as_ref()).unwrap();
-        // Where time passed meanwhile, the worker looks at its own clock again and gives up what it is no longer sure of.
-        if self.process != process || sure(self) != held {
+        let passed = watermark.look(&mut busy, &held, shared.as_ref(), now).unwrap();
+        if self.process != process {
             return self.give_back(w);
         }
-        let claim = match oldest {
-            Oldest::Nothing => Some(began_ms),
-            Oldest::AgeS(age_s) => Some(began_ms.saturating_sub(1000 * (age_s + 1))),
-            Oldest::NotKnown => None,
-        };
+        let claim = passed.map(|at| self.ms_of(at));
         let worker = &mut self.workers[w];
         worker.watermark = watermark;
-        let jobs = worker.held.iter().map(|(&id, &(_, batch))| (id, batch)).collect();
-        worker.looked = Some((claim, jobs));
+        worker.looked = Some((claim, worker.held.clone()));
+    }
+
+    fn mark_time(&mut self, w: usize, between: &mut dyn Iterator<Item = Step>) {
+        if !self.connected(w) {
+            return;
+        }
+        let now = self.now();
+        let mut watermark = std::mem::take(&mut self.workers[w].watermark);
+        let mut busy = Busy {
+            world: self,
+            looking: w,
+            between,
+        };
+        watermark.mark_time(&mut busy, now).unwrap();
+        self.workers[w].watermark = watermark;
     }
 
     /// The jobs that were committed; checks what is claimed with them.
@@ -318,7 +404,7 @@ impl Busy<'_> {
     fn others_go_on(&mut self) {
         let Some(step) = self.between.next() else { return };
         match step {
-            Step::Restart | Step::Look(_) | Step::Tick(4_000..) => {}
+            Step::Restart | Step::Look(_) | Step::MarkTime(_) | Step::Tick(4_000..) => {}
             Step::Reserve(w)
             | Step::Commit(w)
             | Step::CommitUnheard(w)
@@ -334,29 +420,27 @@ impl Busy<'_> {
 impl Tube for Busy<'_> {
     fn counts(&mut self) -> Result<Counts, Error> {
         self.others_go_on();
-        let is_reserved = |job: &&Job| matches!(job.state, State::Reserved { .. });
-        let reserved = self.world.jobs.values().filter(is_reserved).count() as u64;
+        let jobs = self.world.jobs.values();
         Ok(Counts {
             process: self.world.process.to_string(),
-            reserved,
-            others: self.world.jobs.len() as u64 - reserved,
+            jobs: jobs.filter(|job| job.state != State::BeingPut).count() as u64,
         })
     }
 
-    fn age_s(&mut self, id: u64) -> Result<Option<u64>, Error> {
+    fn is_left(&mut self, id: u64) -> Result<bool, Error> {
         self.others_go_on();
-        let world = &self.world;
-        let job = world
-            .jobs
-            .get(&id)
-            .filter(|job| !(job.is_poison && job.state == State::Buried));
-        Ok(job.map(|job| (world.now_ms - job.created_ms) / 1000))
+        let job = self.world.jobs.get(&id);
+        Ok(job.is_some_and(|job| !(job.is_poison && job.state == State::Buried)))
     }
 
-    fn fence(&mut self) -> Result<u64, Error> {
+    fn fence(&mut self) -> Result<Option<u64>, Error> {
         self.others_go_on();
         self.world.next_id += 1;
-        Ok(self.world.next_id - 1)
+        Ok((!self.world.refuses).then_some(self.world.next_id - 1))
+    }
+
+    fn first_of_process(&mut self, _fence: u64) -> Result<u64, Error> {
+        Ok(self.world.first_id)
     }
 }
 
@@ -388,13 +472,73 @@ fn numbers_of_an_earlier_process_mean_nothing() {
         Step::Look(0),
         Step::Commit(0),
     ];
-    assert_eq!(run(&[&counted[..], &again[..]].concat()).claims, 2);
+    assert_eq!(run(&[&counted[..], &again[..]].concat()).claims, 1);
+}
+
+/// It has the lowest number, and is in no state while another job is counted. Whoever takes it afterwards, it holds claims back.
+#[test]
+fn a_job_that_is_being_put_is_not_passed() {
+    let steps = [
+        Step::MarkTime(0),
+        Step::Header(0),
+        Step::Put,
+        Step::Reserve(0),
+        Step::Look(0),
+        Step::Commit(0),
+        Step::Delete(0),
+        Step::Body(0),
+        Step::Reserve(1),
+        Step::Tick(1),
+        Step::Look(0),
+        Step::Commit(0),
+    ];
+    assert_eq!(run(&steps).claims, 2);
+}
+
+/// In a drain, or with a full disk.
+#[test]
+fn where_puts_are_refused_the_queue_empties_and_claims_wait() {
+    let claims = |steps: &[Step]| run(steps).claims;
+    let mut steps = vec![
+        Step::Put,
+        Step::Put,
+        Step::Refuse(true),
+        Step::Reserve(0),
+        Step::Tick(1),
+    ];
+    let flush = [Step::Look(0), Step::Commit(0), Step::Delete(0)];
+    steps.extend(flush);
+    assert_eq!(claims(&steps), 0);
+    steps.extend([Step::Reserve(0), Step::Tick(1)]);
+    steps.extend(flush);
+    assert_eq!(claims(&steps), 0);
+    steps.extend(flush);
+    assert_eq!(claims(&steps), 1, "the queue is empty");
+}
+
+/// What was put while the database was away is told apart afterwards by when it was put.
+#[test]
+fn a_backlog_is_dated() {
+    let steps = [
+        Step::Put,
+        Step::Tick(1_000),
+        Step::MarkTime(0),
+        Step::Tick(1_000),
+        Step::Put,
+        Step::Reserve(0),
+        Step::Look(0),
+    ];
+    let mut world = run(&steps);
+    let (claim, _) = world.workers[0].looked.take().unwrap();
+    assert_eq!(claim, Some(1_001_000));
 }
 
 /// Another worker has counted it and holds one job more: as many are reserved as the first believes to hold.
 #[test]
 fn a_job_held_for_too_long_vouches_for_nothing() {
     let steps = [
+        Step::MarkTime(0),
+        Step::MarkTime(1),
         Step::Put,
         Step::Reserve(0),
         Step::Tick(31_000),
@@ -409,6 +553,11 @@ fn a_job_held_for_too_long_vouches_for_nothing() {
         Step::Commit(0),
     ];
     assert_eq!(run(&steps).claims, 2);
+    let expired = steps.map(|step| match step {
+        Step::Tick(31_000) => Step::Expire,
+        step => step,
+    });
+    assert_eq!(run(&expired).claims, 2);
 }
 
 proptest! {
@@ -434,7 +583,9 @@ proptest! {
         for step in steps {
             world.apply(step, &mut std::iter::empty());
         }
-        world.apply(Step::Database(false), &mut std::iter::empty());
+        for step in [Step::Database(false), Step::Refuse(false), Step::Body(0), Step::Body(1)] {
+            world.apply(step, &mut std::iter::empty());
+        }
         (0..WORKERS).for_each(|w| world.give_back(w));
         for _ in 0..world.jobs.len() {
             world.apply(Step::Reserve(0), &mut std::iter::empty());

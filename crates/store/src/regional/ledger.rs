@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
-use model::{Batch, BatchId, Instant};
+use model::{Batch, BatchId};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -13,10 +14,26 @@ const PRUNED_PER_STATEMENT: u32 = 5_000;
 /// Statements of one pruning; the next goes on.
 const PRUNING_STATEMENTS_MAX: u32 = 100;
 
-/// Returns the ids that were new. `IGNORE` passes over a known id and nothing else can fail: all values were checked.
+/// The ledger's clock, in unix seconds.
+pub(super) const REACHED: &str =
+    "SELECT CAST(FLOOR(UNIX_TIMESTAMP(reached)) AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
+
+/// Lets the ledger's clock go on. Two clocks must agree that time has passed: the server's since any worker's last flush,
+/// and `passed` since this worker's own. Neither one that steps nor one that stands still makes rows look older than they are.
+pub(super) fn advance(passed: Duration) -> String {
+    let passed_us = passed.as_micros();
+    format!(
+        "UPDATE eventtracker.LedgerClock SET reached = reached + INTERVAL \
+         LEAST(GREATEST(TIMESTAMPDIFF(MICROSECOND, seenAt, CURRENT_TIMESTAMP(3)), 0), {passed_us}) MICROSECOND, \
+         seenAt = CURRENT_TIMESTAMP(3) WHERE id = 1"
+    )
+}
+
+/// Stamps the batches with the ledger's clock, `ledger_s`, and returns the ids that were new. `IGNORE` passes over a known id and nothing else can fail: all values were checked.
 pub(super) async fn enter(
     conn: &mut Conn,
     batches: &BTreeMap<BatchId, &Batch>,
+    ledger_s: i64,
 ) -> Result<Vec<BatchId>, mysql_async::Error> {
     /// Rows of 80 bytes: far below the server's limit for one statement.
     const ROWS_MAX: usize = 10_000;
@@ -32,7 +49,9 @@ pub(super) async fn enter(
             let total = batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
             write_to(
                 &mut sql,
-                format_args!("{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),CURRENT_TIMESTAMP,{total})"),
+                format_args!(
+                    "{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),FROM_UNIXTIME({ledger_s}),{total})"
+                ),
             );
         }
         sql.push_str(" RETURNING batchId");
@@ -47,15 +66,19 @@ fn write_to(text: &mut String, arguments: fmt::Arguments<'_>) {
         .expect("writing into a String cannot fail");
 }
 
-/// Forgets what was counted before `before`, unless another worker is at it. Returns the number of batches forgotten.
-pub(super) async fn prune(conn: &mut Conn, before: Instant) -> Result<u64, mysql_async::Error> {
+/// Forgets what was counted longer than `age` ago by the ledger's clock, unless another worker is at it. Returns the number of batches forgotten.
+pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_async::Error> {
     let begun: Option<Option<u8>> = conn
         .query_first("SELECT GET_LOCK('eventtracker.prune', 0)")
         .await?;
     if begun.flatten() != Some(1) {
         return Ok(0);
     }
-    let before_s = before.unix_ms().div_euclid(1000);
+    let reached_s: Option<i64> = conn.query_first(REACHED).await?;
+    // The age's own fraction, and that of the stamps, are cut off.
+    let age_s = i64::try_from(age.as_secs().saturating_add(2)).unwrap_or(i64::MAX);
+    // Where there is no clock, nothing is old.
+    let before_s = reached_s.map_or(0, |reached_s| reached_s.saturating_sub(age_s).max(0));
     let mut pruned = 0;
     for _ in 0..PRUNING_STATEMENTS_MAX {
         let slice = format!(

@@ -42,7 +42,7 @@ pub async fn copy_ledger(
     to: &mut Post,
     progress: impl FnMut(u64),
 ) -> Result<Instant, Error> {
-    let until = from.clock().await?.plus_ms(-SETTLED_AFTER_MS);
+    let until = from.ledger_clock().await?.plus_ms(-SETTLED_AFTER_MS);
     copy_batches(from, to, i64::MIN, unix_s(until), progress).await?;
     Ok(until)
 }
@@ -67,6 +67,7 @@ pub async fn finish_ledger(
         after = last.0;
         to.add_flushes(&piece).await?;
     }
+    to.set_ledger_clock(from.ledger_clock().await?).await?;
     let (totals, mark) = (from.own_totals().await?, from.tube_mark().await?);
     to.set_own_totals(totals).await?;
     if let Some(mark) = &mark {
@@ -233,6 +234,30 @@ impl Post {
              ON DUPLICATE KEY UPDATE total = GREATEST(total, VALUES(total)), flushes = GREATEST(flushes, VALUES(flushes))"
         );
         self.unlogged("write the totals", sql).await
+    }
+
+    /// The clock by which the ledger's rows are stamped.
+    async fn ledger_clock(&mut self) -> Result<Instant, Error> {
+        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(reached) * 1000 AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
+        let reached_ms: Option<i64> = self
+            .call("read the ledger's clock", async |conn| {
+                conn.query_first(SQL).await
+            })
+            .await?;
+        reached_ms
+            .map(Instant::from_unix_ms)
+            .ok_or_else(|| Error::NoLedgerClock {
+                server: self.server().to_string(),
+            })
+    }
+
+    /// Lets the ledger's clock go on from there, if it is not further already.
+    async fn set_ledger_clock(&mut self, reached: Instant) -> Result<(), Error> {
+        let sql = format!(
+            "UPDATE eventtracker.LedgerClock SET reached = GREATEST(reached, FROM_UNIXTIME({:.3})) WHERE id = 1",
+            reached.unix_s()
+        );
+        self.unlogged("set the ledger's clock", sql).await
     }
 
     async fn tube_mark(&mut self) -> Result<Option<(String, u64)>, Error> {
