@@ -1,5 +1,5 @@
 -- Each region's last word at this centre: when it was heard and until when the region is complete, both in UTC by the centre's
--- clock (NULL where the keeper has not compared clocks yet), its queue, the fullest of its disks, and its running total of counts.
+-- clock (NULL where the keeper has not compared clocks in the last 30 s; the rule is crates/store/src/central/clock.rs), its queue, the fullest of its disks, and its running total of counts.
 -- Read by analysts and dashboards.
 CREATE OR REPLACE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
 VIEW eventtracker.region_health (
@@ -8,14 +8,15 @@ VIEW eventtracker.region_health (
     disk_free_bytes, disk_size_bytes, total) AS
 SELECT s.region,
     TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(s.seenAt) - o.aheadMs / 1000 SECOND,
-    -- All claims of a region are about the whole of it, so its latest counts, whoever made it.
-    TIMESTAMP'1970-01-01 00:00:00' + INTERVAL
-        (SELECT MAX(UNIX_TIMESTAMP(c.completeUntil)) FROM bigdata_0.RegionClock AS c WHERE c.region = s.region)
-        - o.peakMs / 1000 SECOND,
+    TIMESTAMP'1970-01-01 00:00:00' + INTERVAL c.completeUntil - o.peakMs / 1000 SECOND,
     s.jobsReady, s.jobsReserved, s.jobsDelayed, s.jobsBuried, s.oldestJobAgeS, s.queueDurable,
     s.diskFreeBytes, s.diskSizeBytes, t.total
 FROM bigdata_0.RegionStatus AS s
 LEFT JOIN eventtracker.ClockOffset AS o ON o.region = s.region
+    AND UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) - UNIX_TIMESTAMP(o.measuredAt) BETWEEN -1 AND 30
+-- All claims of a region are about the whole of it, so its latest counts, whoever made it.
+LEFT JOIN (SELECT region, MAX(UNIX_TIMESTAMP(completeUntil)) AS completeUntil FROM bigdata_0.RegionClock GROUP BY region) AS c
+    ON c.region = s.region AND c.completeUntil - o.peakMs / 1000 <= UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) + 0.1
 LEFT JOIN bigdata_0.RegionTotal AS t ON t.region = s.region
 -- Rows of sources that are gone stay in the table: the freshest counts.
 WHERE NOT EXISTS (

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use playground::Directory;
+use playground::{Directory, Options};
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, two_regions, wait_until, wait_up_to};
@@ -19,9 +19,20 @@ const ROOM_IS_SEEN: Duration = Duration::from_secs(150);
 /// Acknowledged requests before and after.
 const REQUESTS: u64 = 100;
 
+/// While the disk stays full, workers empty the queue, which no fence can be put into.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_queue() {
-    let (disk, rig) = with_small_disk("eu/beanstalkd", QUEUE_MIB).await;
+    of_the_queue_with(2).await;
+}
+
+/// Nobody else makes room while it looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_queue_of_one_worker() {
+    of_the_queue_with(1).await;
+}
+
+async fn of_the_queue_with(workers: usize) {
+    let (disk, rig) = with_small_disk("eu/beanstalkd", QUEUE_MIB, workers).await;
     exact_under_load(rig, async |rig, progress, ledger| {
         progress_by(progress, REQUESTS).await;
         disk.fill();
@@ -42,6 +53,16 @@ async fn of_the_queue() {
             Err(format!("{answer:?}"))
         })
         .await;
+        let waiting = rig.tube("eu").await.jobs();
+        let deleted = deleted_jobs(rig, workers).await;
+        wait_until(
+            "what waits to be counted and deleted",
+            async || match deleted_jobs(rig, workers).await {
+                now if now >= deleted + waiting => Ok(()),
+                now => Err(format!("{now} jobs deleted, {deleted} before, {waiting} waited")),
+            },
+        )
+        .await;
         disk.free();
         let event = json!({ "name": "taken", "timestamp": FIRST_MINUTE });
         rig.post_until_accepted("eu", &event).await;
@@ -53,7 +74,7 @@ async fn of_the_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_regional_database() {
-    let (disk, rig) = with_small_disk("eu/mariadb", DATABASE_MIB).await;
+    let (disk, rig) = with_small_disk("eu/mariadb", DATABASE_MIB, 2).await;
     exact_under_load(rig, async |rig, progress, _| {
         progress_by(progress, REQUESTS).await;
         let worker = rig.worker("eu");
@@ -78,11 +99,24 @@ async fn of_the_regional_database() {
     .await;
 }
 
+/// Jobs that the region's workers have deleted so far.
+async fn deleted_jobs(rig: &Rig, workers: usize) -> u64 {
+    let mut deleted = 0;
+    for worker in rig.workers("eu").iter().take(workers) {
+        deleted += rig.counter(worker, "worker_jobs_deleted_total").await;
+    }
+    deleted
+}
+
 /// A playground whose directory `place` is a small disk.
-async fn with_small_disk(place: &str, mib: u32) -> (SmallDisk, Rig) {
+async fn with_small_disk(place: &str, mib: u32, workers: usize) -> (SmallDisk, Rig) {
     let (dir, options) = (Directory::new().unwrap(), two_regions());
     let data = dir.path().join("data");
     let disk = SmallDisk::mount(&data.join(place), mib).unwrap_or_else(|why| panic!("{why}"));
     prepare(&data, &options.regions);
-    (disk, Rig::start_in(dir, two_of_each(options)).await)
+    let options = Options {
+        workers,
+        ..two_of_each(options)
+    };
+    (disk, Rig::start_in(dir, options).await)
 }

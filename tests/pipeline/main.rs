@@ -23,6 +23,7 @@ mod bad_input;
 mod completeness;
 mod counts_are_exact;
 mod disk_full;
+mod drained;
 mod grafana;
 mod graphite;
 mod graphite_oracle;

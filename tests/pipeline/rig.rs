@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use model::TubeState;
-use playground::{Description, Directory, Options};
+use mysql_async::prelude::Queryable;
+use playground::{Database, Description, Directory, Options};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -187,10 +188,16 @@ impl Rig {
 
     /// Where the first worker of a region serves its metrics.
     pub(crate) fn worker(&self, region: &str) -> String {
-        format!(
-            "http://127.0.0.1:{}",
-            self.description().regions[region].mariadb.port + 1
-        )
+        self.workers(region).swap_remove(0)
+    }
+
+    /// Where the workers of a region serve their metrics.
+    pub(crate) fn workers(&self, region: &str) -> Vec<String> {
+        let region = &self.description().regions[region];
+        let ports = (region.mariadb.port + 1..)
+            .step_by(2)
+            .take(region.pids.worker.all().len());
+        ports.map(|port| format!("http://127.0.0.1:{port}")).collect()
     }
 
     /// Where the keeper serves its metrics.
@@ -207,6 +214,30 @@ impl Rig {
         .await
         .unwrap()
         .0
+    }
+
+    /// Sets the clock of a process such as `eu/beanstalkd`, which must have one that can be set. It is seen a moment later.
+    pub(crate) fn set_clock(&self, process: &str, ahead_s: i32) {
+        playground::set_clock(&self.data_dir(), process, ahead_s).unwrap();
+    }
+
+    /// Sets the clock of a MariaDB, and returns once it shows that time.
+    pub(crate) async fn set_database_clock(&self, process: &str, database: &Database, ahead_s: i32) {
+        self.set_clock(process, ahead_s);
+        let root = database.root();
+        wait_until("the database to show the time", async || {
+            let mut conn = root.connect().await.map_err(|error| error.to_string())?;
+            let now_s: Option<i64> = conn
+                .query_first("SELECT UNIX_TIMESTAMP(SYSDATE())")
+                .await
+                .unwrap();
+            let here_s = model::Instant::from(SystemTime::now()).unix_ms() / 1000;
+            match now_s.unwrap() - here_s - i64::from(ahead_s) {
+                -2..=2 => Ok(()),
+                off_s => Err(format!("{off_s} s off")),
+            }
+        })
+        .await;
     }
 
     /// Fails unless every region's replication runs.

@@ -223,9 +223,23 @@ fn held_back(
             None => "replication does not run".to_owned(),
         },
         (_, None) => "nothing has been heard of it yet".to_owned(),
-        (RegionClock { ahead_ms: None, .. }, _) => {
-            "its database's clock was not compared with the centre's yet; the keeper does that".to_owned()
-        }
+        (
+            RegionClock {
+                ahead_ms: None,
+                compared,
+                ..
+            },
+            _,
+        ) => match compared {
+            None => {
+                "its database's clock was not compared with the centre's yet; the keeper does that".to_owned()
+            }
+            Some(at) => format!(
+                "its database's clock was last compared with the centre's {:.0} s ago, which is too long to rely on: does the keeper \
+                 run, and does that database answer it?",
+                age_s(*at, now)
+            ),
+        },
         (_, Some(queue)) if queue.age_s > CLOCK_LAG_S_MAX => {
             format!("nothing has been heard of it for {:.0} s", queue.age_s)
         }
@@ -289,6 +303,7 @@ mod tests {
         let clock = |until_ms, ahead_ms| RegionClock {
             complete_until: Some(Instant::from_unix_ms(until_ms)),
             ahead_ms,
+            ..RegionClock::default()
         };
         let running = SourceState {
             io_running: "Yes".to_owned(),
@@ -307,6 +322,11 @@ mod tests {
         assert_eq!(reason(&clock(90_000, Some(0)), Some(99_000), None), "");
         assert!(reason(&RegionClock::default(), None, None).contains("heard of it yet"));
         assert!(reason(&RegionClock::default(), Some(99_000), None).contains("not compared"));
+        let compared_long_ago = RegionClock {
+            compared: Some(Instant::from_unix_ms(60_000)),
+            ..RegionClock::default()
+        };
+        assert!(reason(&compared_long_ago, Some(99_000), None).contains("centre's 40 s ago"));
         assert!(reason(&clock(40_000, Some(0)), Some(41_000), None).contains("for 59 s"));
         assert!(
             reason(&clock(40_000, Some(0)), Some(99_000), Some(58)).contains("waited in its queue for 58 s")
@@ -327,6 +347,7 @@ mod tests {
                     RegionClock {
                         complete_until: Some(Instant::from_unix_ms(7_000)),
                         ahead_ms: Some(-500),
+                        ..RegionClock::default()
                     },
                 ),
             ]),

@@ -11,7 +11,8 @@ use store::{Binlog, BinlogFile, Error, Post};
 
 /// Notes which files all centres have reached, and purges what lies before the newest that they reached `keep_ms` ago.
 ///
-/// `applied` has the positions of every configured centre.
+/// `applied` has the positions of every configured centre; `now` is the centre's clock, which was found to agree with the region's
+/// afterwards.
 ///
 /// # Errors
 /// The region or this centre did not answer.
@@ -21,12 +22,13 @@ pub(crate) async fn keep(
     name: &str,
     applied: &[BTreeMap<u32, u64>],
     keep_ms: i64,
+    now: Instant,
 ) -> Result<(), Error> {
     let binlog = region.binlog().await?;
     let reached_by_all = reached_by_all(&binlog, applied);
     let noted = centre.reached(name).await?;
     for file in reached_by_all.iter().filter(|file| !noted.contains_key(**file)) {
-        centre.note_reached(name, file).await?;
+        centre.note_reached(name, file, now).await?;
     }
     let reached = centre.reached(name).await?;
     for gone in reached
@@ -35,7 +37,6 @@ pub(crate) async fn keep(
     {
         centre.forget_file(name, gone).await?;
     }
-    let now = centre.clock().await?;
     if let Some(file) = purge_to(&reached_by_all, &reached, now, keep_ms) {
         region.purge_to(file).await?;
         metrics::counter!("keeper_binlog_purges_total", "region" => name.to_owned()).increment(1);

@@ -3,6 +3,7 @@
 //! Knows neither the queue nor HTTP handlers. Promises that a region's binlog is purged only when every configured centre
 //! has durably applied it, and that each count stays in exactly one place.
 
+mod agreement;
 mod alarms;
 mod audits;
 mod binlogs;
@@ -136,7 +137,20 @@ impl Keeper {
             .regions
             .iter_mut()
             .map(|region| region.pass(applied.as_deref(), self.keep_ms));
-        let unreachable: BTreeMap<String, String> = join_all(passes).await.into_iter().flatten().collect();
+        let mut unreachable = BTreeMap::new();
+        for (region, outcome) in join_all(passes).await {
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(why)) => alarms.push(alarms::alarm(
+                    &region,
+                    "purge",
+                    format!("its binlog is not purged, so its disk fills: {why}"),
+                )),
+                Err(error) => {
+                    unreachable.insert(region, error.with_causes());
+                }
+            }
+        }
         let status = self.status.status().await?;
         let now = self.centre.clock().await?;
         tell_clocks(&status);
@@ -239,35 +253,38 @@ impl Keeper {
 }
 
 impl Region {
-    /// Compares its clock and keeps its binlog. Returns its name and the reason where it cannot be reached.
+    /// Compares its clock and keeps its binlog. Returns its name, and why its binlog is not purged where clocks do not agree.
     async fn pass(
         &mut self,
         applied: Option<&[BTreeMap<u32, u64>]>,
         keep_ms: i64,
-    ) -> Option<(String, String)> {
-        let pass = async {
-            self.compare_clocks().await?;
-            match applied {
-                Some(applied) => {
-                    binlogs::keep(
-                        &mut self.centre,
-                        &mut self.post,
-                        &self.source.region,
-                        applied,
-                        keep_ms,
-                    )
-                    .await
-                }
-                None => Ok(()),
-            }
-        };
-        let error = pass.await.err()?;
-        Some((self.source.region.clone(), error.with_causes()))
+    ) -> (String, Result<Option<String>, store::Error>) {
+        let outcome = self.compare_and_purge(applied, keep_ms).await;
+        (self.source.region.clone(), outcome)
     }
 
-    async fn compare_clocks(&mut self) -> Result<(), store::Error> {
+    async fn compare_and_purge(
+        &mut self,
+        applied: Option<&[BTreeMap<u32, u64>]>,
+        keep_ms: i64,
+    ) -> Result<Option<String>, store::Error> {
+        // Before the comparison: if the clock is set in between, that shows it.
+        let now = self.centre.clock().await?;
+        // A comparison that failed for the network's slowness says nothing, and nothing is purged in this pass.
+        let (Some(ahead_ms), Some(applied)) = (self.compare_clocks().await?, applied) else {
+            return Ok(None);
+        };
+        let region = &self.source.region;
+        if !agreement::agrees(ahead_ms) {
+            return Ok(Some(agreement::apart_by(region, ahead_ms)));
+        }
+        binlogs::keep(&mut self.centre, &mut self.post, region, applied, keep_ms, now).await?;
+        Ok(None)
+    }
+
+    async fn compare_clocks(&mut self) -> Result<Option<i64>, store::Error> {
         let Some((ahead_ms, there)) = offset::compare(&mut self.centre, &mut self.post).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let noted = self.centre.offset(&self.source.region).await?;
         let newest_claim = self.centre.newest_claim(&self.source.region).await?;
@@ -276,7 +293,7 @@ impl Region {
         let ahead_s = model::Instant::from_unix_ms(ahead_ms).unix_s();
         metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.source.region.clone())
             .set(ahead_s);
-        Ok(())
+        Ok(Some(ahead_ms))
     }
 }
 

@@ -7,6 +7,7 @@ use model::{Day, Shard};
 use store::{Error, PackedSize, Partition, Post, Server};
 use tokio_util::sync::CancellationToken;
 
+use crate::agreement;
 use crate::alarms::alarm;
 use crate::findings::Findings;
 
@@ -36,13 +37,11 @@ pub(crate) async fn run(
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        let error = pass(&mut centre, keep_months.get()).await.err();
-        pause = if error.is_some() { RETRY_AFTER } else { INTERVAL };
-        let alarms = error.map(|error| {
-            let sentence = format!(
-                "days that should be dropped are still there: {}",
-                error.with_causes()
-            );
+        let outcome = pass(&mut centre, keep_months.get()).await;
+        pause = if outcome.is_err() { RETRY_AFTER } else { INTERVAL };
+        let trouble = outcome.unwrap_or_else(|error| Some(error.with_causes()));
+        let alarms = trouble.map(|trouble| {
+            let sentence = format!("days that should be dropped are still there: {trouble}");
             tracing::warn!(sentence);
             alarm("", "retention", sentence)
         });
@@ -50,9 +49,13 @@ pub(crate) async fn run(
     }
 }
 
-/// Drops what ended more than `keep_months` before this month, and cuts partitions for what is to come.
-async fn pass(centre: &mut Post, keep_months: u32) -> Result<(), Error> {
+/// Drops what ended more than `keep_months` before this month, and cuts partitions for what is to come. Returns why it did
+/// not, where the centre's clock stands alone: it is read before what it is compared with, so one that was set between counts, too.
+async fn pass(centre: &mut Post, keep_months: u32) -> Result<Option<String>, Error> {
     let today = Day::containing(centre.clock().await?.unix_ms().div_euclid(1000));
+    if let Some(why) = agreement::objection(&centre.clocks().await?) {
+        return Ok(Some(why));
+    }
     let keep_months = i32::try_from(keep_months).unwrap_or(i32::MAX);
     let first_kept = today.month().saturating_sub(keep_months);
     for shard in Shard::all() {
@@ -88,7 +91,7 @@ async fn pass(centre: &mut Post, keep_months: u32) -> Result<(), Error> {
             );
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Ends of the partitions that cover everything up to the month `now`, after those that exist.

@@ -17,8 +17,8 @@ use mysql_async::prelude::Queryable;
 use tokio::sync::SemaphorePermit;
 
 pub use self::annotations::Wanted;
-pub(crate) use self::clock::kept_since;
-pub use self::clock::{Extent, RegionClock, complete_until};
+pub use self::clock::{COMPARISON_MS_MAX, Extent, RegionClock, complete_until};
+pub(crate) use self::clock::{kept_since, read as clocks};
 pub use self::counts::Grain;
 use self::lease::{Lease, Leases, for_each_row};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};

@@ -7,7 +7,7 @@ use model::Instant;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
 
-use crate::{Error, Server};
+use crate::{Error, RegionClock, Server, central};
 
 /// Longest wait for one answer: nothing asked here takes long, and a server that hangs must not hold up the others' turn.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -223,6 +223,15 @@ impl Post {
         }
     }
 
+    /// What this centre knows of the clocks of the regions that it replicates from.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn clocks(&mut self) -> Result<BTreeMap<String, RegionClock>, Error> {
+        self.call("read the clocks", async |conn| central::clocks(conn).await)
+            .await
+    }
+
     /// When every centre had reached the start of each of a region's files.
     ///
     /// # Errors
@@ -243,9 +252,10 @@ impl Post {
 
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn note_reached(&mut self, region: &str, file: &str) -> Result<(), Error> {
-        const SQL: &str = "INSERT IGNORE INTO eventtracker.RegionBinlog (region, file, reachedAt) VALUES (?, ?, SYSDATE(3))";
-        self.execute("note a binlog file", SQL, (region, file)).await
+    pub async fn note_reached(&mut self, region: &str, file: &str, at: Instant) -> Result<(), Error> {
+        const SQL: &str = "INSERT IGNORE INTO eventtracker.RegionBinlog (region, file, reachedAt) VALUES (?, ?, FROM_UNIXTIME(? / 1000))";
+        self.execute("note a binlog file", SQL, (region, file, at.unix_ms()))
+            .await
     }
 
     /// # Errors

@@ -20,8 +20,8 @@ mod server;
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
-    Central, Extent, Found, Grain, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock, ShardSize,
-    Snapshot, Status, Wanted, complete_until,
+    COMPARISON_MS_MAX, Central, Extent, Found, Grain, NAMES_SCANNED_MAX, Name, Position, QueueState,
+    RegionClock, ShardSize, Snapshot, Status, Wanted, complete_until,
 };
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};

@@ -8,14 +8,51 @@ use mysql_async::prelude::Queryable;
 
 use crate::replication::{SHOW_SOURCES, source_state};
 
+/// How old a comparison of two clocks may be, by the centre's clock. What is older says nothing: a clock may have been set since.
+pub const COMPARISON_MS_MAX: i64 = 30_000;
+
+/// How far a comparison may lie ahead of the statement that reads it; if it lies further, the centre's clock was set back.
+const COMPARISON_AHEAD_MS_MAX: i64 = 1_000;
+
+/// How far a claim may be ahead of the centre's clock, once the comparison is taken off: by what clocks drift apart between two
+/// comparisons. One that is further ahead was made by a clock that was set since.
+const CLAIM_AHEAD_MS_MAX: i64 = 100;
+
 /// What the centre knows of one region's completeness, by the centre's clock where nothing else is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegionClock {
     /// Every event that was acknowledged in the region before is counted. `None` where the region has not said so
-    /// yet, or its clock was never compared with the centre's.
+    /// yet, or its clock was not compared with the centre's in the last [`COMPARISON_MS_MAX`].
     pub complete_until: Option<Instant>,
-    /// How far the region's database clock was ahead of the centre's when last compared; negative where it was behind.
+    /// How far the region's database clock is ahead of the centre's; negative where it is behind. `None` where it was not
+    /// compared lately.
     pub ahead_ms: Option<i64>,
+    /// When it was last compared; `None` for never.
+    pub compared: Option<Instant>,
+}
+
+/// A region's latest claim, and the last comparison of its clock.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    complete_until_ms: i64,
+    peak_ms: i64,
+    ahead_ms: i64,
+    compared_ms: i64,
+}
+
+impl RegionClock {
+    /// What is known at `now_ms` by the centre's clock.
+    fn of(claim: Claim, now_ms: i64) -> Self {
+        let age_ms = now_ms.saturating_sub(claim.compared_ms);
+        let is_fresh = (-COMPARISON_AHEAD_MS_MAX..=COMPARISON_MS_MAX).contains(&age_ms);
+        let complete_until_ms = claim.complete_until_ms.saturating_sub(claim.peak_ms);
+        let is_past = complete_until_ms <= now_ms.saturating_add(CLAIM_AHEAD_MS_MAX);
+        Self {
+            complete_until: (is_fresh && is_past).then(|| Instant::from_unix_ms(complete_until_ms)),
+            ahead_ms: is_fresh.then_some(claim.ahead_ms),
+            compared: Some(Instant::from_unix_ms(claim.compared_ms)),
+        }
+    }
 }
 
 /// From when to when counts are known.
@@ -27,7 +64,7 @@ pub struct Extent {
 }
 
 /// The clock of every region that this centre replicates from, by region. Read in the snapshot of `conn`, if it has one.
-pub(super) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     Ok(read_and(conn, "DO 0").await?.0)
 }
 
@@ -55,9 +92,10 @@ async fn read_and(
 ) -> Result<(BTreeMap<String, RegionClock>, Option<Day>), mysql_async::Error> {
     /// All claims of a region are about the whole of it, so its latest counts, whoever made it.
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
-                       MAX(peakMs), MAX(aheadMs) \
+                       MAX(peakMs), MAX(aheadMs), CAST(UNIX_TIMESTAMP(MAX(measuredAt)) * 1000 AS SIGNED), \
+                       CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
                        FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
-    type Row = (String, i64, Option<i64>, Option<i64>);
+    type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
     let script = format!("{SHOW_SOURCES}; {SQL}; {then}; {KEPT_SINCE}");
     let mut answers = conn.query_iter(script).await?;
     let mut clocks = BTreeMap::new();
@@ -66,13 +104,20 @@ async fn read_and(
             clocks.insert(source_state(&row).source.region, RegionClock::default());
         })
         .await?;
-    for (region, complete_until_ms, peak_ms, ahead_ms) in answers.collect::<Row>().await? {
+    for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in
+        answers.collect::<Row>().await?
+    {
+        let (Some(peak_ms), Some(ahead_ms), Some(compared_ms)) = (peak_ms, ahead_ms, compared_ms) else {
+            continue;
+        };
         if let Some(clock) = clocks.get_mut(&region) {
-            *clock = RegionClock {
-                complete_until: peak_ms
-                    .map(|peak_ms| Instant::from_unix_ms(complete_until_ms.saturating_sub(peak_ms))),
+            let claim = Claim {
+                complete_until_ms,
+                peak_ms,
                 ahead_ms,
+                compared_ms,
             };
+            *clock = RegionClock::of(claim, now_ms);
         }
     }
     answers.collect::<mysql_async::Row>().await?;
@@ -91,6 +136,27 @@ pub fn complete_until(clocks: &BTreeMap<String, RegionClock>) -> Option<Instant>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_comparison_says_nothing() {
+        let claim = |complete_until_ms, compared_ms| Claim {
+            complete_until_ms,
+            peak_ms: 500,
+            ahead_ms: 400,
+            compared_ms,
+        };
+        let known = |claim, now_ms| {
+            let clock = RegionClock::of(claim, now_ms);
+            (clock.complete_until.map(Instant::unix_ms), clock.ahead_ms)
+        };
+        assert_eq!(known(claim(99_500, 99_000), 100_000), (Some(99_000), Some(400)));
+        assert_eq!(known(claim(99_500, 70_000), 100_000), (Some(99_000), Some(400)));
+        assert_eq!(known(claim(99_500, 69_999), 100_000), (None, None));
+        // The centre's clock was set back.
+        assert_eq!(known(claim(99_500, 101_001), 100_000), (None, None));
+        // The region's clock was set forward, and not compared since.
+        assert_eq!(known(claim(190_000, 99_000), 100_000), (None, Some(400)));
+    }
 
     #[test]
     fn one_region_that_is_not_known_holds_all_back() {

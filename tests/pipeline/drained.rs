@@ -1,0 +1,70 @@
+//! A beanstalkd in a drain refuses jobs and serves those that it has: its region's queue empties, and it can be retired.
+
+use std::time::SystemTime;
+
+use model::Instant;
+use serde_json::{Value, json};
+
+use crate::ledger::Ledger;
+use crate::rig::{Answer, Rig, one_region, signal, wait_until};
+use crate::sender::FIRST_MINUTE;
+
+const REQUESTS: usize = 60;
+const EVENTS_PER_REQUEST: usize = 2_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_queue_empties() {
+    let rig = Rig::start(one_region()).await;
+    let mut ledger = Ledger::default();
+    let region = rig.description().regions["eu"].clone();
+    signal("STOP", region.mariadb.pid).await;
+    for request in 0..REQUESTS {
+        let events: Value = (0..EVENTS_PER_REQUEST)
+            .map(|n| json!({ "name": format!("drained.{request}.{}", n % 100), "timestamp": FIRST_MINUTE }))
+            .collect();
+        rig.post_until_accepted("eu", &events).await;
+        for n in 0..EVENTS_PER_REQUEST {
+            ledger.acknowledged(&format!("drained.{request}.{}", n % 100), FIRST_MINUTE, 1);
+        }
+    }
+    assert!(rig.tube("eu").await.jobs() > 0, "nothing waits");
+    signal("USR1", region.pids.beanstalkd).await;
+    signal("CONT", region.mariadb.pid).await;
+    wait_until("the queue to be empty", async || match rig.tube("eu").await {
+        tube if tube.jobs() == 0 => Ok(()),
+        tube => Err(format!("{tube:?}")),
+    })
+    .await;
+    let refused = rig
+        .post("eu", &json!({ "name": "refused", "timestamp": FIRST_MINUTE }))
+        .await;
+    assert!(
+        matches!(
+            refused,
+            Answer {
+                status: 503,
+                retry_after: true,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    // Empty, it says until when all is complete.
+    let emptied = Instant::from(SystemTime::now());
+    wait_until("all of it to be complete", async || {
+        let status = rig.get("/v1/status").await.json;
+        match status["complete_until"].as_f64() {
+            Some(until) if until > emptied.unix_s() => Ok(()),
+            _ => Err(status["complete_until"].to_string()),
+        }
+    })
+    .await;
+
+    // As an operator would retire it: another one takes over at its address.
+    signal("TERM", region.pids.beanstalkd).await;
+    ledger.acknowledged("after", FIRST_MINUTE, 1);
+    rig.post_until_accepted("eu", &json!({ "name": "after", "timestamp": FIRST_MINUTE }))
+        .await;
+    ledger.expect_at_centre(&rig).await;
+    rig.stop().await;
+}
