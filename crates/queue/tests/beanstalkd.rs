@@ -1,9 +1,11 @@
 //! Against a real beanstalkd: what is put comes out once, and each refusal has its own error.
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::Instant;
 
 use playground::{Directory, Options, Playground};
 use queue::{Config, Consumer, Error, Producer, PutError};
@@ -96,6 +98,63 @@ async fn jobs_come_in_order_and_go_once() {
     let (again, _) = Consumer::new(&servers.config).reserve_waiting(10).await.unwrap();
     assert_eq!(again[0].body, b"third");
     assert_eq!(queue::kick(&servers.config, 10).await.unwrap(), 1);
+    servers.playground.stop().await;
+}
+
+/// Whose body has not come: it has a lower number than one that is counted, and is in no state.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_being_put_is_not_passed() {
+    let mut servers = Servers::start().await;
+    let (mut one, mut other) = (Consumer::new(&servers.config), Consumer::new(&servers.config));
+    let empty = one.look(BTreeSet::new(), None).await.unwrap();
+    assert!(empty.passed.is_some());
+
+    let mut stalled = TcpStream::connect(servers.config.address).unwrap();
+    write!(stalled, "use events\r\nput 1024 0 30 4\r\n").unwrap();
+    let mut using = [0; "USING events\r\n".len()];
+    stalled.read_exact(&mut using).unwrap();
+    let begun = Instant::now();
+    let mut producer = Producer::new(&servers.config);
+    producer.put("later").await.unwrap();
+    let (jobs, _) = one.reserve_waiting(1).await.unwrap();
+    let look = one.look(BTreeSet::from([jobs[0].job_id]), None).await.unwrap();
+    assert_eq!((look.tube.jobs(), look.passed), (1, None));
+    one.delete(vec![jobs[0].job_id]).await.unwrap();
+    // It is not acknowledged yet, so nothing that was is left.
+    let look = one.look(BTreeSet::new(), None).await.unwrap();
+    assert_eq!(look.tube.jobs(), 0);
+    assert!(look.passed.is_some());
+
+    stalled.write_all(b"slow\r\n").unwrap();
+    let (jobs, _) = other.reserve_waiting(1).await.unwrap();
+    assert_eq!(jobs[0].body, b"slow");
+    for shared in [None, look.mark] {
+        let look = one.look(BTreeSet::new(), shared).await.unwrap();
+        assert!(look.passed.is_none_or(|at| at < begun), "{look:?}");
+    }
+    servers.playground.stop().await;
+}
+
+/// It refuses the fence, and every job that is put; those that it has are looked for and taken as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_in_a_drain_is_looked_at() {
+    let mut servers = Servers::start().await;
+    let mut producer = Producer::new(&servers.config);
+    let mut consumer = Consumer::new(&servers.config);
+    producer.put("first").await.unwrap();
+    producer.put("second").await.unwrap();
+    let look = consumer.look(BTreeSet::new(), None).await.unwrap();
+    assert_eq!(look.passed, None);
+    servers.signal("USR1");
+    let (jobs, _) = consumer.reserve_waiting(2).await.unwrap();
+    let held: BTreeSet<u64> = jobs.iter().map(|job| job.job_id).collect();
+    let look = consumer.look(held.clone(), None).await.unwrap();
+    assert!(look.passed.is_some(), "a fence stands behind both");
+    consumer.mark_time().await.unwrap();
+    consumer.delete(held.into_iter().collect()).await.unwrap();
+    let look = consumer.look(BTreeSet::new(), None).await.unwrap();
+    assert_eq!(look.tube.jobs(), 0);
+    assert!(look.passed.is_some());
     servers.playground.stop().await;
 }
 
