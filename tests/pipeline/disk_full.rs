@@ -5,8 +5,8 @@ use std::time::Duration;
 use playground::{Directory, Options};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, two_regions, wait_until, wait_up_to};
-use crate::sender::FIRST_MINUTE;
+use crate::rig::{Rig, signal, two_regions, wait_until, wait_up_to};
+use crate::sender::{FIRST_MINUTE, post_backlog};
 use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
@@ -35,6 +35,11 @@ async fn of_the_queue_with(workers: usize) {
     let (disk, rig) = with_small_disk("eu/beanstalkd", QUEUE_MIB, workers).await;
     exact_under_load(rig, async |rig, progress, ledger| {
         progress_by(progress, REQUESTS).await;
+        let workers = rig.description().regions["eu"].pids.worker.all().to_vec();
+        for &worker in &workers {
+            signal("STOP", worker).await;
+        }
+        post_backlog(rig, "eu", ledger).await;
         disk.fill();
         ledger.merge(pad_queue(rig, "eu").await);
         let mut sent = 0;
@@ -54,10 +59,13 @@ async fn of_the_queue_with(workers: usize) {
         })
         .await;
         let waiting = rig.tube("eu").await.jobs();
-        let deleted = deleted_jobs(rig, workers).await;
+        for &worker in &workers {
+            signal("CONT", worker).await;
+        }
+        let deleted = deleted_jobs(rig).await;
         wait_until(
             "what waits to be counted and deleted",
-            async || match deleted_jobs(rig, workers).await {
+            async || match deleted_jobs(rig).await {
                 now if now >= deleted + waiting => Ok(()),
                 now => Err(format!("{now} jobs deleted, {deleted} before, {waiting} waited")),
             },
@@ -100,10 +108,10 @@ async fn of_the_regional_database() {
 }
 
 /// Jobs that the region's workers have deleted so far.
-async fn deleted_jobs(rig: &Rig, workers: usize) -> u64 {
+async fn deleted_jobs(rig: &Rig) -> u64 {
     let mut deleted = 0;
-    for worker in rig.workers("eu").iter().take(workers) {
-        deleted += rig.counter(worker, "worker_jobs_deleted_total").await;
+    for worker in rig.workers("eu") {
+        deleted += rig.counter(&worker, "worker_jobs_deleted_total").await;
     }
     deleted
 }

@@ -3,14 +3,11 @@
 use std::time::SystemTime;
 
 use model::Instant;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ledger::Ledger;
 use crate::rig::{Answer, Rig, one_region, signal, wait_until};
-use crate::sender::FIRST_MINUTE;
-
-const REQUESTS: usize = 60;
-const EVENTS_PER_REQUEST: usize = 2_000;
+use crate::sender::{FIRST_MINUTE, post_backlog};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_queue_empties() {
@@ -18,15 +15,7 @@ async fn its_queue_empties() {
     let mut ledger = Ledger::default();
     let region = rig.description().regions["eu"].clone();
     signal("STOP", region.mariadb.pid).await;
-    for request in 0..REQUESTS {
-        let events: Value = (0..EVENTS_PER_REQUEST)
-            .map(|n| json!({ "name": format!("drained.{request}.{}", n % 100), "timestamp": FIRST_MINUTE }))
-            .collect();
-        rig.post_until_accepted("eu", &events).await;
-        for n in 0..EVENTS_PER_REQUEST {
-            ledger.acknowledged(&format!("drained.{request}.{}", n % 100), FIRST_MINUTE, 1);
-        }
-    }
+    post_backlog(&rig, "eu", &mut ledger).await;
     assert!(rig.tube("eu").await.jobs() > 0, "nothing waits");
     signal("USR1", region.pids.beanstalkd).await;
     signal("CONT", region.mariadb.pid).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
-use crate::rig::{Answer, try_answer};
+use crate::rig::{Answer, Rig, try_answer};
 
 /// Pause before a repetition, as a client that ignores `Retry-After` would make.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -57,6 +57,23 @@ pub(crate) fn as_events(rows: &[(String, i64, u64)]) -> Value {
     let event =
         |(name, at, count): &(String, i64, u64)| json!({"name": name, "timestamp": at, "count": count});
     rows.iter().map(event).collect()
+}
+
+/// Requests of a backlog, and events of each under names of their own: six times what a worker writes in one flush.
+const BACKLOG_REQUESTS: usize = 60;
+const BACKLOG_NAMES_PER_REQUEST: usize = 2_000;
+
+/// Sends more than one flush can hold, for a queue that nobody empties meanwhile.
+pub(crate) async fn post_backlog(rig: &Rig, region: &str, ledger: &mut Ledger) {
+    for request in 0..BACKLOG_REQUESTS {
+        let name = |n| format!("backlog.{request}.{n}");
+        let names = || (0..BACKLOG_NAMES_PER_REQUEST).map(name);
+        let events: Value = names()
+            .map(|name| json!({ "name": name, "timestamp": FIRST_MINUTE }))
+            .collect();
+        rig.post_until_accepted(region, &events).await;
+        names().for_each(|name| ledger.acknowledged(&name, FIRST_MINUTE, 1));
+    }
 }
 
 /// A client that gives up on an answer that does not come.

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use listener::{Sender, Share, Shares, Tokens};
-use model::{BatchId, Piece};
+use model::{BatchId, Minute, Piece};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -152,8 +152,15 @@ impl Collector {
     }
 
     fn take_in(&self, received: &Received, meaning: &Meaning, secret: &[u8]) -> Result<TakenIn, Answer> {
+        let now = SystemTime::now().into();
+        // As of a machine that has not heard of the time since it was switched on. Refused as a fault of the client's, events would be lost.
+        if Minute::containing(now).is_err() {
+            return Err(Answer::Unavailable(
+                "the collector's clock is wrong: no event can be dated by it",
+            ));
+        }
         let body = body::unpack(meaning.encoding, &received.bytes)?;
-        let items = events::read(meaning.format, &body, SystemTime::now().into())?;
+        let items = events::read(meaning.format, &body, now)?;
         let mut rejected = Rejected::default();
         for (index, item) in items.iter().enumerate() {
             if let Err(refusal) = &item.event {

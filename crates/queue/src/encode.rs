@@ -104,9 +104,11 @@ impl JobBuilder {
         true
     }
 
-    /// The job's body. `accepted` is the clock just before the put.
+    /// The job's body. `accepted` is the clock just before the put; one that nobody could read in the job is the next that can be.
     #[must_use]
     pub fn encode(&self, accepted: Instant) -> String {
+        let readable = |minute: Minute| Instant::from_unix_ms(1000 * minute.unix_s());
+        let accepted = accepted.clamp(readable(Minute::FIRST), readable(Minute::LAST));
         let mut names: Vec<(u32, &str)> = self
             .names
             .iter()
@@ -283,6 +285,17 @@ mod tests {
             let mut job = JobBuilder::new(BatchId::from_bytes([0; 16]));
             prop_assert!(job.add_batch(BatchId::from_bytes([1; 16]), &piece));
             prop_assert!(job.encode(now()).len() <= JOB_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn what_was_accepted_at_no_time_is_readable() {
+        let mut job = JobBuilder::new(BatchId::from_bytes([1; 16]));
+        let (name, minute, _) = event("a", 0, 1);
+        assert!(job.add_event(&name, minute, 1));
+        for unix_s in [0, i64::from(u32::MAX)] {
+            let body = job.encode(Instant::from_unix_ms(1000 * unix_s));
+            assert!(decode(body.as_bytes()).is_ok(), "{body}");
         }
     }
 
