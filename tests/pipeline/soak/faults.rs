@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::Instant;
 use mysql_async::prelude::Queryable;
-use playground::{Description, Link, Relay};
+use playground::{CLOCK_IS_SEEN, Description, Link, Relay};
 use rand::rngs::StdRng;
 use rand::{RngExt, seq::IndexedRandom};
 use serde_json::json;
@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use super::moving::{MOVES, Moving};
+use super::readers;
 use super::traffic::Traffic;
 use crate::ledger::Ledger;
 use crate::rig::{Rig, try_put, wait_up_to};
@@ -107,7 +108,16 @@ enum What {
     Twins,
     QueueDiskFull,
     DatabaseDiskFull,
+    /// beanstalkd takes no jobs any more, and is replaced in the end.
+    Drain,
+    /// A process's clock is set by so many seconds, and back.
+    Clock(Part, i32),
+    /// Clients of the api that ask for much and leave, or read as slowly as they can.
+    Readers,
 }
+
+/// How far a clock is set.
+const STEP_S: i32 = 90;
 
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -125,16 +135,19 @@ impl Fault {
             bytes_per_s: rng.random_range(500..5_000),
         };
         let what = match rng.random_range(0..100) {
-            0..35 => What::Signal("KILL", part),
-            35..42 => What::Signal("TERM", part),
-            42..65 => What::Stop(part),
-            65..71 => What::Link("cut", Link::Cut),
-            71..77 => What::Link("silent", Link::Silent),
-            77..83 => What::Link("slow", slow),
-            83..87 => What::LockedDatabase,
-            87..94 => What::Twins,
-            94..97 => What::QueueDiskFull,
-            _ => What::DatabaseDiskFull,
+            0..28 => What::Signal("KILL", part),
+            28..34 => What::Signal("TERM", part),
+            34..52 => What::Stop(part),
+            52..57 => What::Link("cut", Link::Cut),
+            57..62 => What::Link("silent", Link::Silent),
+            62..67 => What::Link("slow", slow),
+            67..70 => What::LockedDatabase,
+            70..76 => What::Twins,
+            76..79 => What::QueueDiskFull,
+            79..81 => What::DatabaseDiskFull,
+            81..85 => What::Drain,
+            85..95 => What::Clock(part, if rng.random_bool(0.5) { STEP_S } else { -STEP_S }),
+            _ => What::Readers,
         };
         let lasts_ms = match what {
             _ if !rng.random_bool(LONG) => BRIEF_MS,
@@ -154,6 +167,7 @@ impl Fault {
             What::Signal(signal, part) => format!("{part:?} {signal}"),
             What::Stop(part) => format!("{part:?} STOP"),
             What::Link(how, _) => format!("link {how}"),
+            What::Clock(part, step_s) => format!("{part:?} clock {step_s:+} s"),
             what => format!("{what:?}"),
         }
     }
@@ -181,6 +195,50 @@ impl Fault {
             What::Twins => self.put_twins(&world.rig, traffic).await,
             What::QueueDiskFull => self.fill_queue(world, traffic).await,
             What::DatabaseDiskFull => self.fill_database(world).await,
+            What::Drain => self.drain(world).await,
+            What::Clock(part, step_s) => self.set_clock(world, traffic, part, step_s).await,
+            What::Readers => readers::disturb(&world.rig, self.lasts).await,
+        }
+    }
+
+    async fn drain(&self, world: &World) -> bool {
+        let pid = self.pid(world, Part::Beanstalkd);
+        let drained = send("USR1", pid).await;
+        tokio::time::sleep(self.lasts).await;
+        send("TERM", pid).await;
+        drained
+    }
+
+    async fn set_clock(&self, world: &World, traffic: &Traffic, part: Part, step_s: i32) -> bool {
+        let process = self.process(world, part);
+        let is_centre = matches!(part, Part::CentralMariaDb | Part::StandbyMariaDb);
+        let base_s = if process.starts_with("us/") {
+            world.off_s
+        } else {
+            0
+        };
+        // What a centre says is by its own clock.
+        let _ahead = (is_centre && step_s > 0).then(|| traffic.truth.centre_is_ahead(step_s));
+        world.rig.set_clock(&process, base_s + step_s);
+        tokio::time::sleep(self.lasts).await;
+        world.rig.set_clock(&process, base_s);
+        tokio::time::sleep(CLOCK_IS_SEEN).await;
+        true
+    }
+
+    /// As the playground calls it.
+    fn process(&self, world: &World, part: Part) -> String {
+        let (region, number) = (&self.region, self.number + 1);
+        match part {
+            Part::Collector => format!("{region}/collector-{number}"),
+            Part::Worker => format!("{region}/worker-{number}"),
+            Part::Beanstalkd => format!("{region}/beanstalkd"),
+            Part::RegionalMariaDb => format!("{}/mariadb", world.place(region)),
+            Part::CentralMariaDb => "central/mariadb".to_owned(),
+            Part::StandbyMariaDb => "standby/mariadb".to_owned(),
+            Part::Api => "api".to_owned(),
+            Part::Keeper => "keeper".to_owned(),
+            Part::StandbyKeeper => "standby/keeper".to_owned(),
         }
     }
 

@@ -34,8 +34,12 @@ impl World {
 
     /// Where a region's counts are written now.
     pub(crate) fn database(&self, region: &str) -> Database {
-        let place = if self.has_moved(region) { SPARE } else { region };
-        self.rig.description().regions[place].mariadb.clone()
+        self.rig.description().regions[self.place(region)].mariadb.clone()
+    }
+
+    /// What the playground calls the region whose server that is.
+    pub(crate) fn place<'a>(&self, region: &'a str) -> &'a str {
+        if self.has_moved(region) { SPARE } else { region }
     }
 
     /// The link between a region and the centres.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use model::Instant;
@@ -16,7 +17,20 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Sums of the counts of keyed requests, client by client: what one client's requests have more must not hide what another's
 /// lack.
 #[derive(Debug, Default)]
-pub(crate) struct Truth(Mutex<State>);
+pub(crate) struct Truth {
+    state: Mutex<State>,
+    /// How far a centre's clock may be ahead, whichever of them answers.
+    centre_ahead_ms: AtomicI64,
+}
+
+/// While it lives, a centre's clock is ahead.
+pub(crate) struct CentreIsAhead<'a>(&'a AtomicI64, i64);
+
+impl Drop for CentreIsAhead<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::SeqCst);
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -38,24 +52,30 @@ pub(crate) fn now() -> Instant {
 }
 
 impl Truth {
+    pub(crate) fn centre_is_ahead(&self, ahead_s: i32) -> CentreIsAhead<'_> {
+        let ahead_ms = 1000 * i64::from(ahead_s);
+        self.centre_ahead_ms.fetch_add(ahead_ms, Ordering::SeqCst);
+        CentreIsAhead(&self.centre_ahead_ms, ahead_ms)
+    }
+
     pub(crate) fn sent(&self, client: &str, count: u64) {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         state.clients.entry(client.to_owned()).or_default().sent += count;
     }
 
     pub(crate) fn acknowledged(&self, client: &str, count: u64) {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         let client = state.clients.entry(client.to_owned()).or_default();
         client.acknowledged.push((now(), count));
     }
 
     /// Answers that said until when they are complete.
     pub(crate) fn answers(&self) -> u64 {
-        self.0.lock().unwrap().answers
+        self.state.lock().unwrap().answers
     }
 
     pub(crate) fn violation(&self) -> Option<String> {
-        self.0.lock().unwrap().violation.clone()
+        self.state.lock().unwrap().violation.clone()
     }
 
     /// Looks at one answer after the other until `stop`, or until one is wrong.
@@ -77,14 +97,15 @@ impl Truth {
     }
 
     fn violated(&self, why: String) {
-        self.0.lock().unwrap().violation.get_or_insert(why);
+        self.state.lock().unwrap().violation.get_or_insert(why);
     }
 
     fn check(&self, answer: &Value) {
         let stored = by_client(answer);
         let until = answer["complete_until"].as_f64();
-        let until = until.map(|unix_s| Instant::from_unix_s(unix_s).unwrap());
-        let mut state = self.0.lock().unwrap();
+        let ahead_ms = self.centre_ahead_ms.load(Ordering::SeqCst);
+        let until = until.map(|unix_s| Instant::from_unix_s(unix_s).unwrap().plus_ms(-ahead_ms));
+        let mut state = self.state.lock().unwrap();
         state.answers += u64::from(until.is_some());
         for (name, client) in &state.clients {
             let total = stored.get(name).copied().unwrap_or(0);
