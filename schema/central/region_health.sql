@@ -16,7 +16,7 @@ LEFT JOIN eventtracker.ClockOffset AS o ON o.region = s.region
     AND UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) - UNIX_TIMESTAMP(o.measuredAt) BETWEEN -1 AND 30
 -- All claims of a region are about the whole of it, so its latest counts, whoever made it.
 LEFT JOIN (SELECT region, MAX(UNIX_TIMESTAMP(completeUntil)) AS completeUntil FROM bigdata_0.RegionClock GROUP BY region) AS c
-    ON c.region = s.region AND c.completeUntil - o.peakMs / 1000 <= UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) + 0.1
+    ON c.region = s.region AND o.peakMs < 3155760000000 AND c.completeUntil - o.peakMs / 1000 <= UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) + 0.1
 LEFT JOIN bigdata_0.RegionTotal AS t ON t.region = s.region
 -- Rows of sources that are gone stay in the table: the freshest counts.
 WHERE NOT EXISTS (

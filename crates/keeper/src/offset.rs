@@ -1,13 +1,16 @@
 //! How far a region's clock is ahead of the centre's: the keeper's rule, and that of whoever lets a region move.
 
 use model::Instant;
-use store::{Error, Offset, Post};
+use store::{Error, Offset, PEAK_NOT_KNOWN_MS, Post};
 
 /// Comparisons of one pass: the one that took the least time counts.
 const SAMPLES: usize = 3;
 
 /// How long after the region's clock fell back its older claims may still be under way within the region.
 const SETTLED_AFTER_MS: i64 = 60_000;
+
+/// A claim that lies further ahead of the region's own clock was made by a clock that has been set back since.
+const CLAIM_AHEAD_MS_MAX: i64 = 1_000;
 
 /// A comparison that took longer says too little: it would hold the region's completeness back by as much.
 const ROUND_TRIP_MS_MAX: i64 = 1_000;
@@ -32,9 +35,20 @@ pub async fn compare(centre: &mut Post, region: &mut Post) -> Result<Option<(i64
         .map(|(_, ahead_ms, there)| (ahead_ms, there)))
 }
 
-/// What to note after a comparison. The peak stays until every claim made under it has been followed by younger ones.
+/// What to note after a comparison. The peak stays until every claim made under it has been followed by younger ones. A claim that
+/// no noted peak explains was made by a clock that nobody compared: until it has been followed, nothing is known.
 #[must_use]
 pub fn next(noted: Option<Offset>, newest_claim: Option<Instant>, ahead_ms: i64, there: Instant) -> Offset {
+    let known_ms = noted.map_or(ahead_ms, |noted| noted.peak_ms.max(ahead_ms));
+    if let Some(claim) = newest_claim
+        && ahead_ms.saturating_add(claim.ms_since(there)) > known_ms.saturating_add(CLAIM_AHEAD_MS_MAX)
+    {
+        return Offset {
+            ahead_ms,
+            peak_ms: PEAK_NOT_KNOWN_MS,
+            peak_at: claim,
+        };
+    }
     let peak = noted.filter(|noted| {
         let is_settled = newest_claim.is_some_and(|claim| claim.ms_since(noted.peak_at) > SETTLED_AFTER_MS);
         noted.peak_ms > ahead_ms && !is_settled
@@ -49,6 +63,24 @@ pub fn next(noted: Option<Offset>, newest_claim: Option<Instant>, ahead_ms: i64,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_claim_by_a_clock_that_nobody_compared_says_nothing_until_it_is_followed() {
+        let at = Instant::from_unix_ms;
+        let fine = next(None, Some(at(999_000)), 5, at(1_000_000));
+        assert_eq!(fine.peak_ms, 5);
+        // The keeper was away while the clock was 90 s ahead; the last claim of then is 60 s ahead of now.
+        let claim = at(1_100_000);
+        let unexplained = next(Some(fine), Some(claim), 0, at(1_040_000));
+        assert_eq!(
+            (unexplained.peak_ms, unexplained.peak_at),
+            (PEAK_NOT_KNOWN_MS, claim)
+        );
+        let still = next(Some(unexplained), Some(at(1_150_000)), 0, at(1_151_000));
+        assert_eq!(still.peak_ms, PEAK_NOT_KNOWN_MS);
+        let followed = next(Some(still), Some(at(1_160_001)), 0, at(1_161_000));
+        assert_eq!(followed.peak_ms, 0);
+    }
 
     #[test]
     fn a_peak_outlives_the_claims_made_under_it() {

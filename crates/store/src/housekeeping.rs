@@ -36,6 +36,9 @@ pub struct Binlog {
     pub files: Vec<BinlogFile>,
 }
 
+/// The peak where a claim was made by a clock that was never compared: a century, which no clock is ahead.
+pub const PEAK_NOT_KNOWN_MS: i64 = 3_155_760_000_000;
+
 /// How far a region's clock was ahead of the centre's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offset {

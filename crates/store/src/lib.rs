@@ -24,7 +24,7 @@ pub use central::{
     RegionClock, ShardSize, Snapshot, Status, Wanted, complete_until,
 };
 pub use error::Error;
-pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, Post};
+pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, PEAK_NOT_KNOWN_MS, Post};
 pub use outbox::check_region;
 pub use packing::{MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer};
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};

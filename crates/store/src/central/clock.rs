@@ -6,6 +6,7 @@ use model::{Day, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use crate::PEAK_NOT_KNOWN_MS;
 use crate::replication::{SHOW_SOURCES, source_state};
 
 /// How old a comparison of two clocks may be, by the centre's clock. What is older says nothing: a clock may have been set since.
@@ -47,8 +48,10 @@ impl RegionClock {
         let is_fresh = (-COMPARISON_AHEAD_MS_MAX..=COMPARISON_MS_MAX).contains(&age_ms);
         let complete_until_ms = claim.complete_until_ms.saturating_sub(claim.peak_ms);
         let is_past = complete_until_ms <= now_ms.saturating_add(CLAIM_AHEAD_MS_MAX);
+        let is_compared = claim.peak_ms < PEAK_NOT_KNOWN_MS;
         Self {
-            complete_until: (is_fresh && is_past).then(|| Instant::from_unix_ms(complete_until_ms)),
+            complete_until: (is_fresh && is_past && is_compared)
+                .then(|| Instant::from_unix_ms(complete_until_ms)),
             ahead_ms: is_fresh.then_some(claim.ahead_ms),
             compared: Some(Instant::from_unix_ms(claim.compared_ms)),
         }
