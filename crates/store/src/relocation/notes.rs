@@ -3,7 +3,7 @@
 use mysql_async::prelude::Queryable;
 
 use crate::central::queues;
-use crate::{Error, Offset, Post, QueueState};
+use crate::{COMPARISON_MS_MAX, Error, Offset, PEAK_NOT_KNOWN_MS, Post, QueueState};
 
 /// A running total of counts, and the number of flushes that it is of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,8 +40,8 @@ impl Post {
     }
 
     /// Restates, while nothing of the region is applied, what was claimed by the clock of the server that the region leaves:
-    /// as if the clock of the one that it goes to had said it. `offset` is that clock's. Where the old clock was never
-    /// compared, its claims are worth nothing and go. The notes about the old server's binlog files go, too.
+    /// as if the clock of the one that it goes to had said it. `offset` is that clock's. Where the old clock was not
+    /// compared lately, its claims are worth nothing and go. The notes about the old server's binlog files go, too.
     ///
     /// # Errors
     /// The server refused or did not answer: all of it happened, or nothing.
@@ -50,14 +50,16 @@ impl Post {
                               SET completeUntil = completeUntil + INTERVAL (? - peakMs) * 1000 MICROSECOND, \
                               seenAt = seenAt + INTERVAL (? - peakMs) * 1000 MICROSECOND WHERE region = ?";
         const UNKNOWN: &str = "DELETE FROM bigdata_0.RegionClock WHERE region = ? \
-                               AND region NOT IN (SELECT region FROM eventtracker.ClockOffset)";
+                               AND region NOT IN (SELECT region FROM eventtracker.ClockOffset WHERE peakMs < ? AND \
+                               1000 * (UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) - UNIX_TIMESTAMP(measuredAt)) <= ?)";
         const OFFSET: &str = "REPLACE INTO eventtracker.ClockOffset (region, aheadMs, peakMs, peakAt, measuredAt) \
                               VALUES (?, ?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3))";
         self.call("restate a region's clock", async |conn| {
             conn.query_drop("START TRANSACTION").await?;
+            conn.exec_drop(UNKNOWN, (region, PEAK_NOT_KNOWN_MS, COMPARISON_MS_MAX))
+                .await?;
             conn.exec_drop(CLAIMS, (offset.peak_ms, offset.peak_ms, region))
                 .await?;
-            conn.exec_drop(UNKNOWN, (region,)).await?;
             let row = (region, offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
             conn.exec_drop(OFFSET, row).await?;
             conn.query_drop("COMMIT").await
