@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -138,9 +138,10 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     if !content_type(headers).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
         return Err(Refusal::ContentType { wanted: JSON });
     }
-    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Refusal::Body {
+    let too_long = || Refusal::Body {
         bytes_max: BODY_BYTES_MAX,
-    })?;
+    };
+    let (body, _place) = api.intake.read(body, BODY_BYTES_MAX, too_long).await?;
     serde_json::from_slice(&body).map_err(Refusal::NoAnnotation)
 }
 

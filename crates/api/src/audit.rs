@@ -1,5 +1,6 @@
 //! `GET /v1/audit`: whether what regions counted is what names hold, as of this moment.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
@@ -63,9 +64,12 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
         return Err(Refusal::AuditRange);
     }
     // One at a time: it keeps a core of the centre busy.
-    let _turn = api.audits.try_acquire().map_err(|_| Refusal::Busy)?;
+    let turn = Arc::clone(&api.audits)
+        .try_acquire_owned()
+        .map_err(|_| Refusal::Busy)?;
+    let turn = Arc::new(turn);
     let audit = async |visit: Visit| {
-        let audit = store::audit_centre(visit.server(), range).await?;
+        let audit = store::audit_centre(visit.server(), range, Some(Arc::clone(&turn))).await?;
         Ok((visit.name().to_owned(), audit))
     };
     let (centre, audit) = api.centres.ask(audit).await?;

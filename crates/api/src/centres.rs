@@ -282,7 +282,7 @@ impl Visit {
         &self,
         patterns: &[Glob],
         limit: usize,
-    ) -> Result<(Snapshot<'_>, Found), Refusal> {
+    ) -> Result<(Snapshot, Found), Refusal> {
         let (mut snapshot, found) = self.central().snapshot(patterns, limit).await?;
         if !self.centres.is_several() {
             return Ok((snapshot, found));

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method, Uri, header};
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::intake::Intake;
 use crate::refusal::Refusal;
+use crate::routes::Api;
 
 /// Bytes of a posted form: Grafana's largest dashboards send some tens of kilobytes.
 pub(crate) const FORM_BYTES_MAX: usize = 1_048_576;
@@ -20,27 +23,45 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) struct Form {
     uri: Uri,
     body: Bytes,
+    /// The memory that the body takes.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
-impl<S: Sync> FromRequest<S> for Form {
+impl FromRequest<Api> for Form {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Refusal> {
+        Self::read(request, &api.intake).await
+    }
+}
+
+impl Form {
+    async fn read(request: Request, intake: &Intake) -> Result<Self, Refusal> {
         let uri = request.uri().clone();
         if request.method() != Method::POST {
             return Ok(Self {
                 uri,
-                body: Bytes::new(),
+                ..Self::default()
             });
         }
         let is_form = content_type(request.headers()).is_none_or(|given| given.eq_ignore_ascii_case(FORM));
-        let body = to_bytes(request.into_body(), FORM_BYTES_MAX)
-            .await
-            .map_err(|_| Refusal::FormTooLong)?;
+        let read = intake.read(request.into_body(), FORM_BYTES_MAX, || Refusal::FormTooLong);
+        let (body, place) = read.await?;
         if !is_form && !body.is_empty() {
             return Err(Refusal::ContentType { wanted: FORM });
         }
-        Ok(Self { uri, body })
+        Ok(Self {
+            uri,
+            body,
+            _place: Some(place),
+        })
+    }
+
+    /// How often any of `symbols`, as it stands there or encoded, may be in it; counted from above.
+    pub(crate) fn count_at_most(&self, symbols: &[u8]) -> usize {
+        let query = self.uri.query().unwrap_or_default().as_bytes();
+        let counts = |b: &&u8| **b == b'%' || symbols.contains(b);
+        query.iter().chain(&self.body).filter(counts).count()
     }
 }
 
@@ -71,6 +92,7 @@ impl Form {
         Self {
             uri: Uri::default(),
             body: Bytes::copy_from_slice(body.as_bytes()),
+            _place: None,
         }
     }
 }
@@ -86,7 +108,7 @@ mod tests {
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
-        Form::from_request(request.body(body.into()).unwrap(), &()).await
+        Form::read(request.body(body.into()).unwrap(), &Intake::new()).await
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ mod dashboard;
 mod events;
 mod form;
 mod graphite;
+mod intake;
 mod names;
 mod openapi;
 mod parameters;
@@ -27,6 +28,7 @@ mod time_expression;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use listener::{Health, Limits, TokenError, Tokens};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -39,18 +41,49 @@ pub use crate::centres::{BEHIND_MS_MAX, Centre};
 use crate::names::Loader;
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub listen: SocketAddr,
     /// What the preferred centre, that of `[central]`, is called among others.
-    #[serde(default = "default_centre")]
     pub centre: String,
+    pub connections_max: usize,
+    /// Connections of one peer address; a proxy in front is one peer, and wants as many as `connections_max`.
+    pub connections_per_peer_max: usize,
+    /// A connection's next headers must be here after this time, else it is closed.
+    pub header_timeout_ms: u64,
+    /// A client must have taken in an answer this long after its beginning, else it is cut off.
+    pub answer_timeout_ms: u64,
     /// A file with a line `name secret` for each client that may write annotations; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
 }
 
-fn default_centre() -> String {
-    "central".to_owned()
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            centre: "central".to_owned(),
+            connections_max: 1024,
+            connections_per_peer_max: 512,
+            header_timeout_ms: 15_000,
+            answer_timeout_ms: 60_000,
+            tokens_file: None,
+        }
+    }
+}
+
+impl Config {
+    fn limits(&self) -> Result<Limits, Error> {
+        let limits = Limits {
+            connections_max: self.connections_max,
+            connections_per_peer_max: self.connections_per_peer_max,
+            header_timeout: Duration::from_millis(self.header_timeout_ms),
+            answer_timeout: Duration::from_millis(self.answer_timeout_ms),
+        };
+        match limits.zero() {
+            None => Ok(limits),
+            Some(key) => Err(Error::Zero { key }),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +94,8 @@ pub enum Error {
         "two centres are called '{0}': give each [[other_centre]] a name of its own; api.centre is that of [central]"
     )]
     SameName(String),
+    #[error("api.{key} must be at least 1")]
+    Zero { key: &'static str },
     #[error(transparent)]
     Tokens(#[from] TokenError),
     #[error(transparent)]
@@ -70,7 +105,7 @@ pub enum Error {
 /// Serves until `shutdown`, then lets requests in progress finish. `others` are asked where `central` cannot answer, the first before the next.
 ///
 /// # Errors
-/// `Listen` where the address is taken, `SameName` for two centres of one name, `Tokens` and `Store` where tokens or the password cannot be read. A database that is away is no error: requests are refused until it is back.
+/// `Zero` for a limit with which nothing could be served, `Listen` where the address is taken, `SameName` for two centres of one name, `Tokens` and `Store` where tokens or the password cannot be read. A database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
     central: Server,
@@ -78,6 +113,7 @@ pub async fn run(
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let limits = config.limits()?;
     let central = Centre {
         name: config.centre,
         server: central,
@@ -94,7 +130,7 @@ pub async fn run(
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(
-        listener::serve(listener, routes, Limits::default(), shutdown.clone()),
+        listener::serve(listener, routes, limits, shutdown.clone()),
         loader.run(centres.clone(), shutdown.clone()),
         readiness::watch(centres, health, shutdown),
     );

@@ -111,6 +111,8 @@ pub(crate) enum Refusal {
     Method,
     #[error("too many large answers are being sent: try again, or use a larger step")]
     Busy,
+    #[error("too many large requests are being read: try again, or ask for less in one request")]
+    Crowded,
     #[error("the answer took too long: try again, use a shorter range or fewer names")]
     TookTooLong,
     #[error("the central database did not answer")]
@@ -138,9 +140,12 @@ impl Refusal {
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unwritable(_) | Self::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FormTooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy | Self::NotInMemory | Self::TookTooLong | Self::Database(_) | Self::GoesBack => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy
+            | Self::Crowded
+            | Self::NotInMemory
+            | Self::TookTooLong
+            | Self::Database(_)
+            | Self::GoesBack => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }

@@ -3,7 +3,6 @@
 mod line;
 mod sides;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::State;
@@ -13,7 +12,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use model::{EventId, Glob, Instant};
 use serde::Serialize;
 use store::{Extent, Found};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::line::{Line, Sums};
 use self::sides::{Asked, Side};
@@ -22,7 +21,7 @@ use crate::buckets::{Buckets, shown};
 use crate::centres::Visit;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
-use crate::room;
+use crate::room::{self, Room};
 use crate::routes::Api;
 use crate::series::{POINTS_MAX, Range, sums};
 
@@ -86,12 +85,7 @@ struct Read {
 }
 
 /// All names of both sides out of one snapshot.
-async fn read(
-    rooms: &Arc<Semaphore>,
-    asked: &[Asked; 2],
-    buckets: &Buckets,
-    visit: Visit,
-) -> Result<Read, Refusal> {
+async fn read(room: &Room, asked: &[Asked; 2], buckets: &Buckets, visit: Visit) -> Result<Read, Refusal> {
     let mut texts: Vec<&str> = asked.iter().flat_map(Asked::names).collect();
     texts.sort_unstable();
     texts.dedup();
@@ -109,7 +103,7 @@ async fn read(
     if ids.len() * buckets.len() > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
     }
-    let room = room::of_points(rooms, (ids.len() + POINTS_PER_PAIR) * buckets.len())?;
+    let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
     let sums = sums(&mut snapshot, &ids, buckets).await?;
     let extent = snapshot.finish().await?;
     let place = |id| ids.binary_search(&id).unwrap_or_default();

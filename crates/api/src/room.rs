@@ -10,33 +10,59 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::refusal::Refusal;
+use crate::series::POINTS_MAX;
 
 /// A permit of the room is for the sum of one point.
 const BYTES_PER_PERMIT: usize = size_of::<u128>();
 
+/// Points of all long answers being made or sent: 128 MB of sums.
+const LONG_POINTS_HELD_MAX: usize = 4 * POINTS_MAX;
+
+/// Points of a short answer: a month of a name by the minute, or a day of a dozen names with what functions make of them.
+const SHORT_POINTS_MAX: usize = 60_000;
+
+/// Points of all short answers that found room apart from the long ones: 48 MB of sums.
+const SHORT_POINTS_HELD_MAX: usize = 50 * SHORT_POINTS_MAX;
+
 /// What is handed to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Room for the sums of so many points, until it is dropped.
-pub(crate) fn of_points(room: &Arc<Semaphore>, points: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-    let permits = u32::try_from(points).map_err(|_| Refusal::Busy)?;
-    Arc::clone(room)
-        .try_acquire_many_owned(permits)
-        .map_err(|_| Refusal::Busy)
+/// A permit for each point of an answer that is held in memory, until it is sent. Long answers, whose clients may be slow, leave the
+/// room of short ones alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    long: Arc<Semaphore>,
+    short: Arc<Semaphore>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self {
+            long: Arc::new(Semaphore::new(LONG_POINTS_HELD_MAX)),
+            short: Arc::new(Semaphore::new(SHORT_POINTS_HELD_MAX)),
+        }
+    }
+
+    /// Room for the sums of so many points, until it is dropped.
+    pub(crate) fn of_points(&self, points: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permits = u32::try_from(points).map_err(|_| Refusal::Busy)?;
+        let short = (points <= SHORT_POINTS_MAX).then_some(&self.short);
+        let found = short.into_iter().chain([&self.long]).find_map(|room| {
+            let permit = Arc::clone(room).try_acquire_many_owned(permits);
+            permit.ok()
+        });
+        found.ok_or(Refusal::Busy)
+    }
 }
 
 /// An answer in JSON, which takes its bytes of `room` until it is sent.
-pub(crate) fn json(room: &Arc<Semaphore>, answer: &impl Serialize) -> Result<Response, Refusal> {
+pub(crate) fn json(room: &Room, answer: &impl Serialize) -> Result<Response, Refusal> {
     let text = serde_json::to_vec(answer).map_err(Refusal::Unwritable)?;
     held(room, text, "application/json")
 }
 
-pub(crate) fn held(
-    room: &Arc<Semaphore>,
-    text: Vec<u8>,
-    content_type: &'static str,
-) -> Result<Response, Refusal> {
-    let permit = of_points(room, text.len().div_ceil(BYTES_PER_PERMIT))?;
+pub(crate) fn held(room: &Room, text: Vec<u8>, content_type: &'static str) -> Result<Response, Refusal> {
+    let permit = room.of_points(text.len().div_ceil(BYTES_PER_PERMIT))?;
     // In pieces, so that the permit is held until the client has taken nearly all.
     let mut left = Bytes::from(text);
     let pieces = std::iter::from_fn(move || {
@@ -45,4 +71,23 @@ pub(crate) fn held(
     });
     let body = Body::from_stream(futures_util::stream::iter(pieces));
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_answers_leave_room_for_short_ones() {
+        let room = Room::new();
+        let long: Vec<_> = (0..4).map(|_| room.of_points(POINTS_MAX).unwrap()).collect();
+        assert!(matches!(room.of_points(SHORT_POINTS_MAX + 1), Err(Refusal::Busy)));
+        let short: Vec<_> = (0..50)
+            .map(|_| room.of_points(SHORT_POINTS_MAX).unwrap())
+            .collect();
+        assert!(matches!(room.of_points(1), Err(Refusal::Busy)));
+        drop(long);
+        assert!(room.of_points(1).is_ok(), "it goes where there is room");
+        drop(short);
+    }
 }

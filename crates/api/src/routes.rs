@@ -12,8 +12,10 @@ use listener::Tokens;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::centres::Centres;
+use crate::intake::Intake;
 use crate::names::Names;
 use crate::refusal::Refusal;
+use crate::room::Room;
 use crate::{annotations, audit, dashboard, events, graphite, names, openapi, relation, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
@@ -23,8 +25,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) centres: Centres,
-    /// A permit for each point of a series held in memory, until its answer is sent.
-    pub(crate) points: Arc<Semaphore>,
+    pub(crate) points: Room,
+    pub(crate) intake: Intake,
     pub(crate) audits: Arc<Semaphore>,
     pub(crate) names: Names,
     /// A permit for each search in progress.
@@ -88,7 +90,6 @@ pub(crate) async fn in_turn<T: Send + 'static>(
 
 pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
     let audits = Arc::new(Semaphore::new(1));
-    let points = Arc::new(Semaphore::new(series::POINTS_HELD_MAX));
     Router::new()
         .route("/v1/series", get(series::get))
         .route("/v1/names", get(names::get))
@@ -115,7 +116,8 @@ pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
         .merge(graphite::routes())
         .with_state(Api {
             centres,
-            points,
+            points: Room::new(),
+            intake: Intake::new(),
             audits,
             names,
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),

@@ -1,7 +1,6 @@
 //! `GET /v1/series`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::State;
@@ -9,14 +8,14 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use model::{EventId, Glob, Instant, Step};
 use store::{Extent, Found, Snapshot};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, Format, Series};
 use crate::buckets::Buckets;
 use crate::centres::Visit;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
-use crate::room;
+use crate::room::Room;
 use crate::routes::Api;
 use crate::time_expression;
 
@@ -34,9 +33,6 @@ pub(crate) const POINTS_PER_SERIES_MAX: usize = 600_000;
 
 /// Points of one answer: 32 MB of sums, about 50 MB of JSON.
 pub(crate) const POINTS_MAX: usize = 2_000_000;
-
-/// Points of all answers being made or sent: 128 MB of sums.
-pub(crate) const POINTS_HELD_MAX: usize = 4 * POINTS_MAX;
 
 const PARAMETERS: &[&str] = &["name", "from", "until", "step", "format"];
 
@@ -139,7 +135,7 @@ struct Read {
 }
 
 /// Names and counts out of one snapshot; the sums are made as the rows come.
-async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Read, Refusal> {
+async fn read(room: &Room, query: &Query, visit: Visit) -> Result<Read, Refusal> {
     let (mut snapshot, found) = visit.snapshot(&query.patterns, SERIES_MAX).await?;
     let Found::Names(names) = found else {
         return Err(Refusal::TooManySeries);
@@ -149,7 +145,7 @@ async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Rea
     if points > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
     }
-    let room = room::of_points(rooms, points)?;
+    let room = room.of_points(points)?;
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
     let sums = sums(&mut snapshot, &ids, buckets).await?;
     let extent = snapshot.finish().await?;
@@ -163,7 +159,7 @@ async fn read(rooms: &Arc<Semaphore>, query: &Query, visit: Visit) -> Result<Rea
 
 /// For each of `ids`, of which none comes twice, the sum of each bucket. For as many points the caller holds room.
 pub(crate) async fn sums(
-    snapshot: &mut Snapshot<'_>,
+    snapshot: &mut Snapshot,
     ids: &[EventId],
     buckets: &Buckets,
 ) -> Result<Vec<Vec<u128>>, Refusal> {

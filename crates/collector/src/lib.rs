@@ -55,6 +55,7 @@ pub async fn run(
         connections_max: config.connections_max,
         connections_per_peer_max: config.connections_per_peer_max,
         header_timeout: config.header_timeout(),
+        ..Limits::default()
     };
     let routes = handler::routes(collector).merge(health.routes(metrics));
     tokio::select! {

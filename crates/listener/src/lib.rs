@@ -3,6 +3,7 @@
 //! Knows nothing of what the routes mean. Promises that a slow or silent client is cut off, that the number of
 //! connections is bounded, and that a shutdown lets requests in progress finish within a named limit.
 
+mod answer;
 mod health;
 mod serve;
 mod shares;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::middleware::from_fn_with_state;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +15,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Shares;
+use crate::{Shares, answer};
 
 /// Bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -46,6 +47,9 @@ pub struct Limits {
     pub connections_per_peer_max: usize,
     /// Longest wait for a request's headers, hence also for an idle connection's next request.
     pub header_timeout: Duration,
+    /// Longest time from an answer's beginning until its client has taken it in; slower ones are cut off, however steadily
+    /// they read.
+    pub answer_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -54,7 +58,23 @@ impl Default for Limits {
             connections_max: 1024,
             connections_per_peer_max: 512,
             header_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(60),
         }
+    }
+}
+
+impl Limits {
+    /// The first of the limits that is zero, with which nothing could be served.
+    #[must_use]
+    pub fn zero(&self) -> Option<&'static str> {
+        [
+            ("connections_max", self.connections_max == 0),
+            ("connections_per_peer_max", self.connections_per_peer_max == 0),
+            ("header_timeout_ms", self.header_timeout.is_zero()),
+            ("answer_timeout_ms", self.answer_timeout.is_zero()),
+        ]
+        .into_iter()
+        .find_map(|(key, is_zero)| is_zero.then_some(key))
     }
 }
 
@@ -131,21 +151,31 @@ async fn converse(
 ) {
     let mut bounded = TimeoutStream::new(stream);
     bounded.set_write_timeout(Some(WRITE_STALL_LIMIT));
-    let service = TowerToHyperService::new(routes.layer(axum::Extension(ConnectInfo(peer))));
+    let (timed, answer) = answer::timed();
+    let routes = routes
+        .layer(from_fn_with_state(timed, answer::time))
+        .layer(axum::Extension(ConnectInfo(peer)));
+    let service = TowerToHyperService::new(routes);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(limits.header_timeout)
         .serve_connection(TokioIo::new(Box::pin(bounded)), service);
     tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let conversation = async {
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome,
+            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
         }
+        connection.await
     };
-    if let Err(error) = outcome {
-        tracing::debug!(%peer, %error, "connection ended early");
+    tokio::select! {
+        outcome = conversation => if let Err(error) = outcome {
+            tracing::debug!(%peer, %error, "connection ended early");
+        },
+        () = answer::takes_longer_than(limits.answer_timeout, answer) => {
+            metrics::counter!("http_answers_cut_off_total").increment(1);
+            tracing::debug!(%peer, "cut off a client that was too slow for its answer");
+        }
     }
 }

@@ -4,6 +4,7 @@ mod sums;
 mod totals;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Day, Instant};
@@ -12,7 +13,8 @@ use mysql_async::prelude::Queryable;
 
 use self::sums::{Sums, number};
 use crate::central::kept_since;
-use crate::{Account, Error, Post, Server};
+use crate::session::Session;
+use crate::{Account, Error, Place, Post, Server};
 
 /// Longest wait for all sums of one snapshot: two days of a few thousand names take seconds.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(300);
@@ -151,15 +153,18 @@ impl fmt::Display for Gap {
 }
 
 /// Compares, on one snapshot of `centre`: per minute what regions counted with what names hold, and per region its running
-/// total with the sum of its minutes. Regions are not asked.
+/// total with the sum of its minutes. Regions are not asked. Given up, it ends at the server, too, and keeps its `place` until then.
 ///
 /// # Errors
 /// The centre refused or did not answer.
-pub async fn audit_centre(centre: &Server, range: Range) -> Result<Audit, Error> {
-    let mut conn = centre.connect().await?;
-    let audited = centre
-        .limited("audit", SNAPSHOT_LIMIT, of_snapshot(&mut conn, range))
+pub async fn audit_centre(centre: &Server, range: Range, place: Option<Place>) -> Result<Audit, Error> {
+    let conn = centre.connect().await?;
+    let mut session = Session::new(Arc::new(centre.clone()), conn, place.into_iter().collect());
+    let (server, conn) = session.parts();
+    let audited = server
+        .limited("audit", SNAPSHOT_LIMIT, of_snapshot(conn, range))
         .await?;
+    drop(session.over());
     Ok(audited)
 }
 
@@ -169,7 +174,7 @@ pub async fn audit_centre(centre: &Server, range: Range) -> Result<Audit, Error>
 /// # Errors
 /// The centre refused or did not answer. A region that does not is not known.
 pub async fn audit(centre: &Server, account: &Account, range: Range) -> Result<Audit, Error> {
-    let mut audit = audit_centre(centre, range).await?;
+    let mut audit = audit_centre(centre, range, None).await?;
     for state in Post::new(centre.clone()).sources().await? {
         let source = state.source;
         let at = match audit

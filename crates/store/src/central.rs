@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use model::{Annotation, AnnotationId, EventId, Glob, Instant, Minute};
 use mysql_async::prelude::Queryable;
-use tokio::sync::SemaphorePermit;
 
 pub use self::annotations::Wanted;
 pub use self::clock::{COMPARISON_MS_MAX, Extent, RegionClock, complete_until};
@@ -25,7 +24,7 @@ pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
 pub(crate) use self::status::queues;
 pub use self::status::{QueueState, ShardSize, Status};
-use crate::{Error, Server};
+use crate::{Error, Place, Server};
 
 /// Longest wait for one call, from sending it to its last row.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -39,7 +38,7 @@ const BRIEF_LIMIT: Duration = Duration::from_secs(3);
 /// The central database, read over a few connections, which clones share.
 ///
 /// A connection is used again only after a call that ended well. A call that failed, timed out, or whose future
-/// was dropped closes its connection.
+/// was dropped closes its connection, and its place is free once the server has ended its statement.
 #[derive(Clone)]
 pub struct Central(Arc<Leases>);
 
@@ -55,7 +54,7 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        let mut lease = self.0.lease().await?;
+        let mut lease = self.0.lease(None).await?;
         let (server, conn) = lease.parts();
         server.limited("ping", BRIEF_LIMIT, conn.ping()).await?;
         lease.give_back();
@@ -67,7 +66,7 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
     pub async fn complete_until(&self) -> Result<Option<Instant>, Error> {
-        let mut lease = self.0.lease().await?;
+        let mut lease = self.0.lease(None).await?;
         let (server, conn) = lease.parts();
         let clocks = server
             .limited("read the clocks", BRIEF_LIMIT, clock::read(conn))
@@ -81,9 +80,9 @@ impl Central {
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
-    pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot<'_>, Found), Error> {
-        let _turn = self.turn(patterns.iter().any(names::is_broad)).await?;
-        let mut lease = self.0.lease().await?;
+    pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Found), Error> {
+        let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
+        let mut lease = self.0.lease(turn).await?;
         let (server, conn) = lease.parts();
         let known = server.limited("begin a snapshot", BRIEF_LIMIT, names::begin(conn, patterns));
         let known = known.await?;
@@ -103,8 +102,8 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn names(&self, query: Option<&Glob>, limit: usize) -> Result<Found, Error> {
-        let _turn = self.turn(names::is_broad_search(query)).await?;
-        let mut lease = self.0.lease().await?;
+        let turn = self.turn(names::is_broad_search(query)).await?;
+        let mut lease = self.0.lease(turn).await?;
         let (server, conn) = lease.parts();
         let found = server
             .limited("search names", CALL_LIMIT, names::search(conn, query, limit))
@@ -118,8 +117,8 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn names_beginning(&self, prefix: &str, limit: usize) -> Result<Vec<Name>, Error> {
-        let _turn = self.turn(prefix.len() < names::NARROW_PREFIX_BYTES_MIN).await?;
-        let mut lease = self.0.lease().await?;
+        let turn = self.turn(prefix.len() < names::NARROW_PREFIX_BYTES_MIN).await?;
+        let mut lease = self.0.lease(turn).await?;
         let (server, conn) = lease.parts();
         let read = names::beginning(conn, prefix, limit);
         let names = server.limited("find names", CALL_LIMIT, read).await?;
@@ -136,7 +135,7 @@ impl Central {
         ids: &RangeInclusive<EventId>,
         each: impl FnMut(&str, u64) + Send,
     ) -> Result<(), Error> {
-        let mut lease = self.0.lease().await?;
+        let mut lease = self.0.lease(None).await?;
         let (server, conn) = lease.parts();
         let read = names::with_ids(conn, ids, each);
         server.limited("read all names", CALL_LIMIT, read).await?;
@@ -147,7 +146,7 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
     pub async fn status(&self) -> Result<Status, Error> {
-        let mut lease = self.0.lease().await?;
+        let mut lease = self.0.lease(None).await?;
         let (server, conn) = lease.parts();
         let status = server
             .limited("read the status", CALL_LIMIT, status::read(conn))
@@ -161,7 +160,7 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn annotate(&self, annotation: &Annotation) -> Result<(Annotation, bool), Error> {
-        let mut lease = self.0.lease().await?;
+        let mut lease = self.0.lease(None).await?;
         let (server, conn) = lease.parts();
         let write = annotations::write(conn, annotation);
         let (written, is_new) = server.limited("write an annotation", BRIEF_LIMIT, write).await?;
@@ -174,7 +173,7 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn remove_annotation(&self, id: AnnotationId) -> Result<bool, Error> {
-        let mut lease = self.0.lease().await?;
+        let mut lease = self.0.lease(None).await?;
         let (server, conn) = lease.parts();
         let delete = annotations::delete(conn, id);
         let was_there = server
@@ -189,7 +188,7 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn annotations(&self, wanted: &Wanted) -> Result<Vec<Annotation>, Error> {
-        let mut lease = self.0.lease().await?;
+        let mut lease = self.0.lease(None).await?;
         let (server, conn) = lease.parts();
         let read = annotations::read(conn, wanted);
         let annotations = server.limited("read annotations", CALL_LIMIT, read).await?;
@@ -198,7 +197,7 @@ impl Central {
     }
 
     /// What is broad waits here, without a connection, while others scan.
-    async fn turn(&self, broad: bool) -> Result<Option<SemaphorePermit<'_>>, Error> {
+    async fn turn(&self, broad: bool) -> Result<Option<Place>, Error> {
         Ok(if broad {
             Some(self.0.turn_to_scan().await?)
         } else {
@@ -208,9 +207,9 @@ impl Central {
 }
 
 /// The central database as of one moment. Dropping it unfinished costs its connection.
-pub struct Snapshot<'a>(Lease<'a>);
+pub struct Snapshot(Lease);
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// Hands the counts of `ids` in the minutes from `first` to `last`, both included, to `each`: id, the minute
     /// in unix seconds, count; with [`Grain::Day`], which asks for whole days, the sum of a day may come with its first minute.
     /// A minute may come in two parts. `ids` has no id twice.

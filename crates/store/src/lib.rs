@@ -16,6 +16,7 @@ mod replication;
 mod retention;
 mod schema;
 mod server;
+mod session;
 
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
@@ -36,3 +37,4 @@ pub use replication::{
 pub use retention::{Dropped, PackedSize, Partition};
 pub use schema::{Side, apply, check};
 pub use server::{Password, Server};
+pub use session::Place;

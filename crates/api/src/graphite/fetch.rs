@@ -1,11 +1,10 @@
 //! The counts that a plan wants, out of one snapshot.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use model::{Day, EventId, Glob, Minute};
 use store::{Extent, Found, Grain, Name};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::function::Window;
 use super::number::{Number, Point};
@@ -13,6 +12,7 @@ use super::plan::{MINUTE_S, Plan, Wanted, minutes};
 use super::series::Series;
 use crate::centres::Visit;
 use crate::refusal::Refusal;
+use crate::room::Room;
 use crate::series::{PATTERN_TOKENS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
 const DAY_S: i64 = 86_400;
@@ -199,12 +199,7 @@ impl Fetched {
 
 /// # Errors
 /// As a series' are refused: too many names, patterns or values, or a database that does not answer.
-pub(super) async fn fetch(
-    rooms: &Arc<Semaphore>,
-    plan: &Plan,
-    bucket_s: i64,
-    visit: Visit,
-) -> Result<Fetched, Refusal> {
+pub(super) async fn fetch(room: &Room, plan: &Plan, bucket_s: i64, visit: Visit) -> Result<Fetched, Refusal> {
     let patterns = patterns(plan)?;
     let (mut snapshot, found) = visit.snapshot(&patterns, SERIES_MAX).await?;
     let Found::Names(names) = found else {
@@ -223,9 +218,7 @@ pub(super) async fn fetch(
     if held > POINTS_MAX || fetched.values > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
     }
-    let room = u32::try_from(held + ROOM_PER_VALUE * fetched.values).map_err(|_| Refusal::TooManyPoints)?;
-    let room = Arc::clone(rooms).try_acquire_many_owned(room);
-    fetched.room = Some(room.map_err(|_| Refusal::Busy)?);
+    fetched.room = Some(room.of_points(held + ROOM_PER_VALUE * fetched.values)?);
     for (span, ids) in wanted {
         let at: HashMap<EventId, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
         let mut sums = vec![vec![0u128; span.len()]; ids.len()];

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::Fault;
 use super::number::Number;
+use super::plan::{SERIES_BY_TAG, VISITS_MAX};
 
 /// Bytes of one target: a hundred names of ordinary length, or all that a person would write.
 pub(super) const TARGET_BYTES_MAX: usize = 16_384;
@@ -35,17 +36,27 @@ pub(super) struct Call {
     pub(super) function: String,
     pub(super) arguments: Vec<Expression>,
     pub(super) keywords: Vec<(String, Expression)>,
-    /// As it was written, without what was piped into it.
+    /// As it was written, of a `seriesByTag` of literals, which is known by it; empty of any other call: calls within calls would
+    /// each repeat what is in them.
     pub(super) raw: String,
 }
 
+/// What [`parse`] makes of a name, a call or a literal takes so much memory beside its text, counted from above.
+pub(super) const EXPRESSION_BYTES: usize = 256;
+
+/// `left` is how many names, calls and literals there may be, which becomes less.
+///
 /// # Errors
-/// `Syntax` where `target` is no expression, `TargetTooLong` and `TooDeep` beyond the limits.
-pub(super) fn parse(target: &str) -> Result<Expression, Fault> {
+/// `Syntax` where `target` is no expression, `TargetTooLong`, `TooDeep` and `TooManyVisits` beyond the limits.
+pub(super) fn parse_within(target: &str, left: &mut usize) -> Result<Expression, Fault> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(Fault::TargetTooLong);
     }
-    let mut parser = Parser { text: target, at: 0 };
+    let mut parser = Parser {
+        text: target,
+        at: 0,
+        left,
+    };
     let expression = parser.expression(0)?.0;
     parser.skip_space();
     if parser.at < target.len() {
@@ -54,9 +65,16 @@ pub(super) fn parse(target: &str) -> Result<Expression, Fault> {
     Ok(expression)
 }
 
+/// As [`parse_within`] the limit of one request.
+pub(super) fn parse(target: &str) -> Result<Expression, Fault> {
+    let mut left = VISITS_MAX;
+    parse_within(target, &mut left)
+}
+
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    left: &'a mut usize,
 }
 
 fn is_path_character(c: char) -> bool {
@@ -70,6 +88,11 @@ fn is_word_character(c: char) -> bool {
 impl<'a> Parser<'a> {
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn charge(&mut self) -> Result<(), Fault> {
+        *self.left = self.left.checked_sub(1).ok_or(Fault::TooManyVisits)?;
+        Ok(())
     }
 
     fn skip_space(&mut self) {
@@ -102,7 +125,10 @@ impl<'a> Parser<'a> {
         self.skip_space();
         let (mut expression, mut depth) = match self.word_before('(') {
             Some(word) => self.call(word, above)?,
-            None => (Expression::Path(self.path()?), 0),
+            None => {
+                self.charge()?;
+                (Expression::Path(self.path()?), 0)
+            }
         };
         while self.takes('|') {
             self.skip_space();
@@ -137,6 +163,7 @@ impl<'a> Parser<'a> {
         if above >= DEPTH_MAX {
             return Err(Fault::TooDeep);
         }
+        self.charge()?;
         let began = word.start;
         let function = self.text.get(word.clone()).unwrap_or_default().to_owned();
         if function == "template" {
@@ -167,12 +194,13 @@ impl<'a> Parser<'a> {
                 None => return Err(self.wanted("a keyword, as before it,")),
             }
         }
-        let raw = self.text.get(began..self.at).unwrap_or_default().to_owned();
+        let is_known_by_text = function == SERIES_BY_TAG && depth == 0;
+        let raw = self.text.get(began..self.at).filter(|_| is_known_by_text);
         let call = Call {
             function,
             arguments,
             keywords,
-            raw,
+            raw: raw.unwrap_or_default().to_owned(),
         };
         Ok((Expression::Call(call), depth + 1))
     }
@@ -180,9 +208,11 @@ impl<'a> Parser<'a> {
     fn argument(&mut self, above: usize) -> Result<(Expression, usize), Fault> {
         self.skip_space();
         if self.rest().starts_with(['"', '\'']) {
+            self.charge()?;
             return Ok((Expression::Text(self.quoted()?), 0));
         }
         if let Some(literal) = self.literal() {
+            self.charge()?;
             return Ok((literal, 0));
         }
         self.expression(above)

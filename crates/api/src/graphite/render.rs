@@ -24,7 +24,9 @@ const VISITS_IN_PLACE_MAX: usize = 100;
 
 pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Answer, Refusal> {
     let now = Instant::from(SystemTime::now()).unix_ms().div_euclid(1000);
+    let parsed = api.intake.place(Request::bytes_at_most(&form)).await?;
     let request = Request::parse(&form, now)?;
+    drop(form);
     let plan = Plan::of(&request.targets, request.window, now)?;
     let bucket_s = bucket_s(&request);
     let fetched = match plan.wanted.is_empty() {
@@ -35,8 +37,9 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Answer,
         }
     };
     let is_large = fetched.values > VALUES_IN_PLACE_MAX || plan.visits > VISITS_IN_PLACE_MAX || plan.is_heavy;
-    // The room is given back when the work ends, even if nobody waits for it any more.
+    // Memory is given back when the work ends, even if nobody waits for it any more.
     let answer = move || {
+        let _parsed = parsed;
         Ok(Answer {
             series: evaluate(&request, &fetched)?,
             format: request.format,

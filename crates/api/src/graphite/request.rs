@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::Fault;
 use super::function::Window;
-use super::parse::{Expression, parse};
+use super::parse::{EXPRESSION_BYTES, Expression, parse_within};
+use super::plan::VISITS_MAX;
 use super::time;
 use crate::form::Form;
 
@@ -33,6 +34,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Memory that [`Request::parse`] needs for a form beside its text, from above.
+    pub(super) fn bytes_at_most(form: &Form) -> usize {
+        EXPRESSION_BYTES * form.count_at_most(b"(,|&=").min(VISITS_MAX)
+    }
+
     /// What it does not know is ignored, as Graphite does. Of a key that is given twice, save `target`, the last counts.
     ///
     /// # Errors
@@ -80,9 +86,10 @@ impl Request {
 
 fn parsed(targets: &[Cow<'_, str>]) -> Result<Vec<Expression>, Fault> {
     let targets = targets.iter().filter(|target| !target.trim().is_empty());
+    let mut left = VISITS_MAX;
     let parsed: Vec<_> = targets
         .take(TARGETS_MAX + 1)
-        .map(|target| parse(target))
+        .map(|target| parse_within(target, &mut left))
         .collect::<Result<_, _>>()?;
     if parsed.len() > TARGETS_MAX {
         return Err(Fault::TooManyTargets);

@@ -1,15 +1,16 @@
 //! Connections that are lent for one piece of work each.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::{FromRow, Protocol, Queryable};
 use mysql_async::{Conn, DriverError, FromRowError, Params, QueryResult};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use super::{BRIEF_LIMIT, STATEMENT_S_MAX};
 use crate::error::CONNECT;
 use crate::server::CONNECT_LIMIT;
+use crate::session::{Place, Session};
 use crate::{Error, Server};
 
 /// Connections at once: a few per core of the centre, which also applies every region's counts.
@@ -32,56 +33,52 @@ const ROWS_PER_TURN: usize = 256;
 
 /// Not `mysql_async::Pool`: that takes a connection back, as if it were clean, whose call was dropped halfway.
 pub(super) struct Leases {
-    server: Server,
-    slots: Semaphore,
-    broad_scans: Semaphore,
+    server: Arc<Server>,
+    slots: Arc<Semaphore>,
+    broad_scans: Arc<Semaphore>,
     /// Each with when it was given back.
     idle: Mutex<Vec<(Conn, Instant)>>,
 }
 
-/// A connection for one piece of work. Dropping it closes the connection; only [`Lease::give_back`] keeps it.
-pub(super) struct Lease<'a> {
-    leases: &'a Leases,
-    conn: Conn,
-    _slot: SemaphorePermit<'a>,
+/// A connection for one piece of work. Dropping it closes the connection and ends its statement; only [`Lease::give_back`] keeps it.
+pub(super) struct Lease {
+    leases: Arc<Leases>,
+    session: Session,
 }
 
 impl Leases {
     pub(super) fn new(server: &Server) -> Result<Self, Error> {
         server.options(&[])?;
         Ok(Self {
-            server: server.clone(),
-            slots: Semaphore::new(CONNECTIONS_MAX),
-            broad_scans: Semaphore::new(BROAD_SCANS_MAX),
+            server: Arc::new(server.clone()),
+            slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            broad_scans: Arc::new(Semaphore::new(BROAD_SCANS_MAX)),
             idle: Mutex::default(),
         })
     }
 
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, Error> {
-        let slot = self.permit(&self.slots, "get a free connection").await?;
+    /// With the turn to scan that the work needs, if any.
+    pub(super) async fn lease(self: &Arc<Self>, turn: Option<Place>) -> Result<Lease, Error> {
+        let slot = self.place(&self.slots, "get a free connection").await?;
         let conn = match self.take_idle().await {
             Some(conn) => conn,
             None => self.connect().await?,
         };
+        let places = turn.into_iter().chain([slot]).collect();
         Ok(Lease {
-            leases: self,
-            conn,
-            _slot: slot,
+            leases: Arc::clone(self),
+            session: Session::new(Arc::clone(&self.server), conn, places),
         })
     }
 
     /// A turn to scan most names. To be had before a connection, so that nobody waits for a turn with one.
-    pub(super) async fn turn_to_scan(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.permit(&self.broad_scans, "get a turn to scan names").await
+    pub(super) async fn turn_to_scan(&self) -> Result<Place, Error> {
+        self.place(&self.broad_scans, "get a turn to scan names").await
     }
 
-    async fn permit<'a>(
-        &self,
-        semaphore: &'a Semaphore,
-        action: &'static str,
-    ) -> Result<SemaphorePermit<'a>, Error> {
-        match tokio::time::timeout(WAIT_LIMIT, semaphore.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
+    async fn place(&self, places: &Arc<Semaphore>, action: &'static str) -> Result<Place, Error> {
+        match tokio::time::timeout(WAIT_LIMIT, Arc::clone(places).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Arc::new(permit)),
             _ => Err(Error::Busy {
                 action,
                 server: self.server.to_string(),
@@ -118,9 +115,9 @@ impl Leases {
     }
 }
 
-impl Lease<'_> {
+impl Lease {
     pub(super) fn parts(&mut self) -> (&Server, &mut Conn) {
-        (&self.leases.server, &mut self.conn)
+        self.session.parts()
     }
 
     /// For the next piece of work: only after a call that ended well and outside of a transaction.
@@ -129,7 +126,7 @@ impl Lease<'_> {
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push((self.conn, Instant::now()));
+            .push((self.session.over(), Instant::now()));
     }
 }
 

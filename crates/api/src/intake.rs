@@ -1,0 +1,87 @@
+//! Memory of what requests say, of all of them together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use futures_util::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::refusal::Refusal;
+
+/// Bytes of all forms and bodies that are held, and of what is made of them before anything is read: hundreds of large
+/// dashboards at once.
+const BYTES_MAX: usize = 64 << 20;
+
+/// Longest wait for memory that others have.
+const WAIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A permit for each byte.
+#[derive(Debug, Clone)]
+pub(crate) struct Intake(Arc<Semaphore>);
+
+impl Intake {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(BYTES_MAX)))
+    }
+
+    /// Memory for so many bytes, until it is dropped.
+    ///
+    /// # Errors
+    /// `Crowded` where others have it for too long.
+    pub(crate) async fn place(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permits = u32::try_from(bytes.min(BYTES_MAX)).map_err(|_| Refusal::Crowded)?;
+        let place = Arc::clone(&self.0).acquire_many_owned(permits);
+        match tokio::time::timeout(WAIT_LIMIT, place).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(Refusal::Crowded),
+        }
+    }
+
+    /// A body and its place, which is taken as it comes: a client that sends slowly holds no more than it has sent.
+    ///
+    /// # Errors
+    /// `Crowded`; `refusal` for a body that is longer than `bytes_max`, or was cut off.
+    pub(crate) async fn read(
+        &self,
+        body: Body,
+        bytes_max: usize,
+        refusal: impl Fn() -> Refusal,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+        let mut place = self.place(0).await?;
+        let mut read = Vec::new();
+        let mut pieces = body.into_data_stream();
+        while let Some(piece) = pieces.next().await {
+            let data = piece.map_err(|_| refusal())?;
+            if read.len() + data.len() > bytes_max {
+                return Err(refusal());
+            }
+            place.merge(self.place(data.len()).await?);
+            read.extend_from_slice(&data);
+        }
+        Ok((Bytes::from(read), place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOO_LONG: fn() -> Refusal = || Refusal::FormTooLong;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_takes_its_bytes_until_it_is_dropped() {
+        let intake = Intake::new();
+        let (body, place) = intake.read(Body::from("12345"), 5, TOO_LONG).await.unwrap();
+        assert_eq!((&*body, place.num_permits()), (&b"12345"[..], 5));
+        let all = intake.place(BYTES_MAX).await;
+        assert!(matches!(all, Err(Refusal::Crowded)), "waited for and not had");
+        drop(place);
+        let all = intake.place(BYTES_MAX + 1).await.unwrap();
+        let crowded = intake.read(Body::from("1"), 5, TOO_LONG).await;
+        assert!(matches!(crowded, Err(Refusal::Crowded)));
+        drop(all);
+        let long = intake.read(Body::from("123456"), 5, TOO_LONG).await;
+        assert!(matches!(long, Err(Refusal::FormTooLong)));
+    }
+}

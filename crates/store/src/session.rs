@@ -1,0 +1,109 @@
+//! A connection whose statement ends with whoever waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, ServerError};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{Error, Server};
+
+/// Longest wait until the server says that a statement has ended. It does so in milliseconds, unless it is away itself.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// Between two questions whether it has.
+const END_POLL: Duration = Duration::from_millis(10);
+
+/// A part of what may be done at once, given back when nothing is done any more.
+pub type Place = Arc<OwnedSemaphorePermit>;
+
+/// A connection for one piece of work, and the places that it takes. Dropped before it is over, because a client has left or
+/// something failed, it ends its statement at the server, and gives the places back after that.
+pub(crate) struct Session {
+    conn: Conn,
+    work: Work,
+}
+
+struct Work {
+    server: Arc<Server>,
+    connection_id: u32,
+    places: Vec<Place>,
+    is_over: bool,
+}
+
+impl Session {
+    pub(crate) fn new(server: Arc<Server>, conn: Conn, places: Vec<Place>) -> Self {
+        let work = Work {
+            server,
+            connection_id: conn.id(),
+            places,
+            is_over: false,
+        };
+        Self { conn, work }
+    }
+
+    pub(crate) fn parts(&mut self) -> (&Server, &mut Conn) {
+        (&self.work.server, &mut self.conn)
+    }
+
+    /// The connection, after a call that ended well: nothing runs on it.
+    pub(crate) fn over(self) -> Conn {
+        let Self { conn, mut work } = self;
+        work.is_over = true;
+        conn
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        // Without a runtime nobody waits for places either.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let (server, places) = (Arc::clone(&self.server), std::mem::take(&mut self.places));
+        let connection_id = self.connection_id;
+        runtime.spawn(async move {
+            metrics::counter!("store_statements_abandoned_total").increment(1);
+            if let Err(error) = end(&server, connection_id).await {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, connection_id, "an abandoned statement may go on");
+            }
+            drop(places);
+        });
+    }
+}
+
+/// Ends a connection, and returns once the server does not know it any more.
+async fn end(server: &Server, connection_id: u32) -> Result<(), Error> {
+    let options = server.options(&[])?;
+    let end = async {
+        let mut conn = Conn::new(options).await?;
+        match conn.query_drop(format!("KILL {connection_id}")).await {
+            Err(error) if !is_unknown(&error) => return Err(error),
+            _ => {}
+        }
+        let count = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {connection_id}");
+        while conn.query_first(&count).await? != Some(0) {
+            tokio::time::sleep(END_POLL).await;
+        }
+        conn.disconnect().await
+    };
+    server.limited("end a statement", END_LIMIT, end).await
+}
+
+/// Whether it was gone already.
+fn is_unknown(error: &mysql_async::Error) -> bool {
+    const NO_SUCH_THREAD: u16 = 1094;
+    matches!(
+        error,
+        mysql_async::Error::Server(ServerError {
+            code: NO_SUCH_THREAD,
+            ..
+        })
+    )
+}
