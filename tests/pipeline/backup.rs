@@ -270,7 +270,7 @@ async fn restore(rig: &Rig, name: &str, datadir: &Path) -> (i32, String) {
 }
 
 /// In a process group of its own.
-fn script(name: &str, options: &Path) -> Command {
+pub(crate) fn script(name: &str, options: &Path) -> Command {
     let mut command = Command::new(format!("{DEPLOY}/{name}"));
     command.arg("--defaults-file").arg(options).process_group(0);
     command
@@ -281,7 +281,7 @@ fn script(name: &str, options: &Path) -> Command {
     command
 }
 
-async fn finish(child: Child) -> (i32, String) {
+pub(crate) async fn finish(child: Child) -> (i32, String) {
     let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
     let text = text(&output.expect("the script ends").unwrap());
     println!("{text:?}");

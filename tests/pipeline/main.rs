@@ -27,6 +27,7 @@ mod drained;
 mod grafana;
 mod graphite;
 mod graphite_oracle;
+mod hostile_directory;
 mod import_history;
 mod keeper_watches;
 mod keyed_retry;
