@@ -69,7 +69,7 @@ impl Account {
         let user = checked_word("account name", &self.user, USER_BYTES_MAX)?;
         let password = self.password.read(user)?;
         let is_plain = |b: u8| b.is_ascii_graphic() && !b"'\"\\".contains(&b);
-        if password.bytes().all(is_plain) {
+        if !password.is_empty() && password.bytes().all(is_plain) {
             Ok((user, password))
         } else {
             Err(Error::PasswordText {
@@ -231,5 +231,21 @@ pub(crate) fn checked_word<'a>(what: &'static str, value: &'a str, limit: usize)
             value: value.to_owned(),
             limit,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of a sample environment that nobody has filled in must not open the account to everybody.
+    #[test]
+    fn an_empty_password_is_refused() {
+        let account = Account {
+            user: "eventtracker_api".to_owned(),
+            password: Password::File("/dev/null".into()),
+        };
+        let refusal = account.checked().unwrap_err();
+        assert!(matches!(refusal, Error::PasswordText { .. }), "{refusal}");
     }
 }

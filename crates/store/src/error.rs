@@ -149,7 +149,9 @@ pub enum Error {
         value: String,
         limit: usize,
     },
-    #[error("password of {user} may only have printable ASCII other than quotes and backslashes")]
+    #[error(
+        "password of {user} must have printable ASCII other than quotes and backslashes, and nothing else"
+    )]
     PasswordText { user: String },
     #[error("the server's row has not the expected shape: {what}")]
     Shape { what: &'static str },
