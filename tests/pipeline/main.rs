@@ -51,4 +51,5 @@ mod soak;
 mod stopped;
 mod strangers_refused;
 mod switched;
+mod units;
 mod wrong_clock;
