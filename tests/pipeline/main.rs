@@ -40,6 +40,7 @@ mod packing;
 mod playground_command;
 mod poison_job;
 mod queue_full;
+mod readers;
 mod redelivery;
 mod regions;
 mod relation;
