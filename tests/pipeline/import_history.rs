@@ -228,6 +228,52 @@ async fn every_row_is_at_the_centre() {
     rig.stop().await;
 }
 
+/// An export keeps a spreadsheet from taking a name for a formula; what it puts before the name is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_begin_like_formulas_come_back_as_they_are() {
+    let rig = Rig::start(one_region()).await;
+    let desk = Desk::new(&rig);
+    let names = ["=1+1", "+b", "-c", "@d", "e"];
+    let rows = (1..)
+        .zip(names)
+        .map(|(count, name)| (name.to_owned(), FIRST_MINUTE, count));
+    let history = History { rows: rows.collect() };
+    let mut ledger = Ledger::default();
+    let file = desk.file("history.csv", &history.csv());
+    expect_success(
+        &desk.import("csv", &file, &[]).await,
+        "lines refused                 0",
+    );
+    history.enter(&mut ledger);
+    expect_exactly(&mut ledger, &rig).await;
+
+    let api = &rig.description().api;
+    let from = FIRST_MINUTE.to_string();
+    let until = (FIRST_MINUTE + 60).to_string();
+    let period = ["--from", &from, "--until", &until, "--api", api];
+    let exported = stdout(&eventtracker(&[&["series", "*", "--csv"][..], &period].concat()).await);
+    let mut lines: Vec<&str> = exported.lines().collect();
+    lines.sort_unstable();
+    let at = "2025-01-01T00:00:00Z";
+    let expected = [
+        format!("'+b,{at},2"),
+        format!("'-c,{at},3"),
+        format!("'=1+1,{at},1"),
+        format!("'@d,{at},4"),
+        format!("e,{at},5"),
+        "name,time,count".to_owned(),
+    ];
+    assert_eq!(lines, expected);
+    let file = desk.file("exported.csv", &exported);
+    expect_success(
+        &desk.import("csv", &file, &[]).await,
+        "lines refused                 0",
+    );
+    history.enter(&mut ledger);
+    expect_exactly(&mut ledger, &rig).await;
+    rig.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_lines_are_named_and_the_rest_is_counted() {
     let rig = Rig::start(one_region()).await;

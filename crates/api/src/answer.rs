@@ -136,15 +136,15 @@ impl Answer {
         }
     }
 
-    /// Nothing needs quotes: no character of a name does.
     fn csv(&self, piece: &Piece) -> String {
         match piece {
             Piece::Head => "name,time,count\n".to_owned(),
             Piece::Points(at, range) => {
                 let mut text = String::new();
+                let name = model::csv::text_cell(&self.series[*at].name.name);
                 for (_, start, count) in self.points(*at, range) {
                     let time = DateTime::<Utc>::from_timestamp(start, 0).unwrap_or_default();
-                    text.push_str(&self.series[*at].name.name);
+                    text.push_str(&name);
                     text.push(',');
                     text.push_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true));
                     text.push(',');
@@ -240,6 +240,18 @@ mod tests {
             csv,
             "name,time,count\na,2025-11-22T05:00:00Z,3\na,2025-11-22T05:01:00Z,\n"
         );
+    }
+
+    #[test]
+    fn a_name_in_csv_is_no_formula() {
+        let answer = answer(&["-a", "=a", "@a", "+a", "a=-"], &[3]);
+        let csv: String = answer.pieces().iter().map(|piece| answer.csv(piece)).collect();
+        let names: Vec<_> = csv
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split(',').next())
+            .collect();
+        assert_eq!(names, ["'-a", "'=a", "'@a", "'+a", "a=-"]);
     }
 
     #[test]

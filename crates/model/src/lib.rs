@@ -7,6 +7,7 @@
 mod annotation;
 mod batch;
 mod count;
+pub mod csv;
 mod day;
 mod event;
 mod glob;

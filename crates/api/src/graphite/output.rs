@@ -130,15 +130,12 @@ fn values<'a>(piece: &Piece, series: &'a Series) -> impl Iterator<Item = (i64, P
 }
 
 fn csv(text: &mut String, piece: &Piece, series: &Series) {
-    let quoted = match series.name.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", series.name.replace('"', "\"\"")),
-        false => series.name.clone(),
-    };
+    let name = model::csv::text_cell(&series.name);
     for (instant, value) in values(piece, series) {
         let time = DateTime::<Utc>::from_timestamp(instant, 0).unwrap_or_default();
         let value = value.map(|value| value.to_string()).unwrap_or_default();
         text.push_str(&format!(
-            "{quoted},{},{value}\r\n",
+            "{name},{},{value}\r\n",
             time.format("%Y-%m-%d %H:%M:%S")
         ));
     }
@@ -189,6 +186,20 @@ mod tests {
         );
         let csv = text(&answer(Format::Csv, false, values));
         assert_eq!(csv.lines().nth(1), Some("\"a\"\"b\",1970-01-01 00:01:00,"));
+    }
+
+    /// A link may carry an alias that a spreadsheet would run.
+    #[test]
+    fn a_name_in_csv_is_no_formula() {
+        let mut answer = answer(Format::Csv, false, vec![Some(Number::Real(-0.5))]);
+        for (name, cell) in [
+            ("=1+1", "'=1+1"),
+            ("-a", "'-a"),
+            ("=a(\"b\",c)", "\"'=a(\"\"b\"\",c)\""),
+        ] {
+            answer.series[0].name = name.to_owned();
+            assert_eq!(text(&answer), format!("{cell},1970-01-01 00:00:00,-0.5\r\n"));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Rows as lines of CSV.
 
+use model::csv::name_in_cell;
+
 use super::lines::Line;
 use super::row::{self, Refusal, Row};
 
@@ -60,7 +62,7 @@ pub(super) fn read<'a>(line: &Line<'a>, columns: Columns) -> Result<Row<'a>, Ref
     let fields = fields(line)?;
     let [name, minute, count] = columns.0.map(|at| fields[usize::from(at)]);
     Ok(Row {
-        name: row::name(name)?,
+        name: row::name(name_in_cell(name))?,
         minute: row::minute(minute)?,
         count: row::count(count)?,
     })
@@ -173,9 +175,32 @@ mod tests {
             ("a,soon,25", "minute is not unix seconds"),
             ("a,1763787600,-25", "count is not an integer"),
             ("a b,1763787600,0", "name has a character"),
+            (
+                "'a,1763787600,1",
+                "name has a character that is not allowed: '\\''",
+            ),
+            (
+                "''=a,1763787600,1",
+                "name has a character that is not allowed: '\\''",
+            ),
         ] {
             let refusal = read_one(text).unwrap_err();
             assert!(refusal.contains(reason), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_kept_from_being_a_formula_is_itself_again() {
+        for name in ["=a", "+a", "-a", "@a", "-", "a"] {
+            let cell = model::csv::text_cell(name);
+            let expected = Ok((name.to_owned(), 1_763_787_600, 25));
+            for text in [
+                format!("{cell},1763787600,25"),
+                format!(" \"{cell}\" ,1763787600,25"),
+                format!("{name},1763787600,25"),
+            ] {
+                assert_eq!(read_one(&text), expected, "{text}");
+            }
         }
     }
 
