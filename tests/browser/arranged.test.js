@@ -1,7 +1,9 @@
 // What is drawn of counts, and where it stands in the address: rules without a browser.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { csvCell } from "../../crates/api/dashboard/csv.js";
 import { arrange, figures, PERIODS } from "../../crates/api/dashboard/series.js";
 import { fromSearch, toSearch } from "../../crates/api/dashboard/state.js";
 import { rangeOf, resolve, shownNumber } from "../../crates/api/dashboard/time.js";
@@ -67,4 +69,10 @@ test("times are what the API takes, and nothing else", () => {
 test("what a browser cannot hold exactly says so", () => {
   assert.equal(shownNumber(2 ** 53 - 1), "9,007,199,254,740,991");
   assert.equal(shownNumber(2 ** 60), "≈ 1,152,921,504,606,847,000");
+});
+
+test("a text in CSV is no formula, and a number is a number", () => {
+  for (const [value, cell] of JSON.parse(readFileSync(new URL("../data/csv_cells.json", import.meta.url), "utf8"))) {
+    assert.equal(csvCell(value), cell);
+  }
 });

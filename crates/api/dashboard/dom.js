@@ -1,5 +1,7 @@
 // Making and filling elements.
 
+import { csvCell } from "./csv.js";
+
 /** An element with attributes, listeners (`onclick`), and children: elements or texts. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -62,11 +64,7 @@ export function tell(sentence) {
 
 /** A link's target: a file with these lines, made in the page. */
 export function csvUrl(head, rows) {
-  const quoted = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  const text = [head, ...rows].map((row) => row.map(quoted).join(",") + "\n").join("");
+  const text = [head, ...rows].map((row) => row.map(csvCell).join(",") + "\n").join("");
   return URL.createObjectURL(new Blob([text], { type: "text/csv" }));
 }
 

@@ -26,7 +26,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [File; 23] = files![
+const FILES: [File; 24] = files![
     "/" "text/html; charset=utf-8" "index.html",
     "/dashboard/icon.svg" "image/svg+xml" "icon.svg",
     "/dashboard/style.css" "text/css" "style.css",
@@ -36,6 +36,7 @@ const FILES: [File; 23] = files![
     "/dashboard/api.js" "text/javascript" "api.js",
     "/dashboard/chart.js" "text/javascript" "chart.js",
     "/dashboard/controls.js" "text/javascript" "controls.js",
+    "/dashboard/csv.js" "text/javascript" "csv.js",
     "/dashboard/dom.js" "text/javascript" "dom.js",
     "/dashboard/finder.js" "text/javascript" "finder.js",
     "/dashboard/graph.js" "text/javascript" "graph.js",
