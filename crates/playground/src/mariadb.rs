@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use store::{Role, Side};
+use store::{Patience, Role, Side};
 use tokio::process::Command;
 
 use crate::accounts::Accounts;
@@ -147,7 +148,7 @@ impl MariaDb {
     /// Puts the schema and the roles' accounts in place.
     pub(crate) async fn set_up(&self, accounts: &Accounts) -> Result<()> {
         let root = self.database(0).root();
-        store::apply(&root, self.side).await?;
+        store::apply(&root, self.side, Patience::EMPTY, |_| {}, pending()).await?;
         let roles = match self.side {
             Side::Regional => [
                 (&accounts.worker, Role::Worker),

@@ -11,6 +11,9 @@ use crate::{Error, Password, Server};
 
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long the server waits for others: less than [`STATEMENT_LIMIT`], so that it does not set a password after that was given up.
+const LOCK_WAIT_S: u32 = 20;
+
 /// How long an analyst's query may run, in seconds.
 const ANALYST_STATEMENT_S_MAX: u32 = 300;
 
@@ -85,7 +88,7 @@ impl Account {
     pub async fn ensure(&self, admin: &Server, role: Role) -> Result<(), Error> {
         let (user, password) = self.checked()?;
         let mut conn = admin.connect().await?;
-        let mut statements = vec!["SET sql_log_bin = 0".to_owned()];
+        let mut statements = vec![format!("SET sql_log_bin = 0, lock_wait_timeout = {LOCK_WAIT_S}")];
         for host in ["localhost", "%"] {
             let account = format!("'{user}'@'{host}'");
             statements.push(format!("CREATE USER IF NOT EXISTS {account}"));

@@ -97,6 +97,33 @@ pub enum Error {
         from: String,
         to: String,
     },
+    #[error(
+        "{server}: another 'eventtracker schema apply' is at it (session {session}): wait until it has ended, or end the session"
+    )]
+    Applying { server: String, session: String },
+    #[error("stopped, and {server} has ended what it was at: run the command again to go on")]
+    Stopped { server: String },
+    #[error(
+        "{server}: the table of '{statement}' was in use for {}s: information_schema.INNODB_TRX has the transactions that keep it;          wait for their ends, or end them, and run the command again", waited.as_secs()
+    )]
+    InUse {
+        server: String,
+        statement: String,
+        waited: Duration,
+        #[source]
+        source: Box<Error>,
+    },
+    #[error("{server} may still be at a statement that was given up: 'KILL {session}' there ends it")]
+    StillRuns {
+        server: String,
+        session: u32,
+        #[source]
+        source: Box<Error>,
+    },
+    #[error(
+        "{server}: partitions are being changed by another keeper, or by one that was restarted meanwhile: tried again later"
+    )]
+    Partitioning { server: String },
     #[error("{server}: a worker has been pruning the ledger for too long: run the command again")]
     Pruning { server: String },
     #[error("{server} has no row in eventtracker.LedgerClock: run 'eventtracker schema apply' there")]
@@ -184,6 +211,12 @@ impl Error {
     pub fn is_statement_timeout(&self) -> bool {
         const STATEMENT_TIMEOUT: u16 = 1969;
         matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == STATEMENT_TIMEOUT)
+    }
+
+    /// Whether the server did not wait any longer for others who have the table open, or the row.
+    pub(crate) fn is_in_use(&self) -> bool {
+        const LOCK_WAIT_TIMEOUT: u16 = 1205;
+        matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == LOCK_WAIT_TIMEOUT)
     }
 
     /// Whether the partitions of a table were changed under a snapshot, which cannot read it any more.

@@ -312,6 +312,11 @@ impl Post {
         Ok(())
     }
 
+    /// The number of the session at the server, while there is one.
+    pub(crate) fn session(&self) -> Option<u32> {
+        self.conn.as_ref().map(Conn::id)
+    }
+
     pub(crate) async fn execute(
         &mut self,
         action: &'static str,

@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP or of the queue. Promises that a call ends within its named limit, that a connection
 //! whose call did not end is never used again, and that every session speaks UTC and strict SQL.
 
+mod abandoned;
 mod account;
 mod audit;
 mod central;
@@ -35,6 +36,6 @@ pub use replication::{
     check_other_centre, check_past, source_states, start_source,
 };
 pub use retention::{Dropped, PackedSize, Partition};
-pub use schema::{Side, apply, check};
+pub use schema::{Patience, Side, Waiting, apply, check};
 pub use server::{Password, Server};
 pub use session::Place;

@@ -5,13 +5,16 @@ use std::time::Duration;
 use model::{Day, Shard};
 use mysql_async::prelude::Queryable;
 
-use crate::{Error, Post};
+use crate::{Error, Post, abandoned};
 
 /// Cutting a table into partitions for the first time copies it: some 50 MB/s, of tens of GB at most.
 const COPY_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// How long the end of a copy waits for readers of the table, while new ones wait behind it.
 const READERS_WAIT_S: u32 = 10;
+
+/// Held while partitions change: a copy that a keeper began goes on at the server when the keeper is restarted.
+const LOCK: &str = "eventtracker.partitions";
 
 /// The partition without an end.
 const REST: &str = "rest";
@@ -125,8 +128,9 @@ impl Post {
     /// The server refused or did not answer; a reader has the table.
     pub async fn drop_partition(&mut self, shard: Shard, name: &str, before: Day) -> Result<Dropped, Error> {
         let held = format!(
-            "SELECT CAST(MIN(day) AS CHAR), COUNT(*), CAST(COALESCE(SUM(total), 0) AS CHAR) \
-             FROM {shard}.EventDay PARTITION ({name})"
+            "SET STATEMENT max_statement_time = {} FOR SELECT CAST(MIN(day) AS CHAR), COUNT(*), CAST(COALESCE(SUM(total), 0) AS CHAR) \
+             FROM {shard}.EventDay PARTITION ({name})",
+            COPY_LIMIT.as_secs()
         );
         let row: Option<(Option<String>, u64, String)> = self
             .call_within(COPY_LIMIT, "look at a partition", async |conn| {
@@ -159,7 +163,8 @@ impl Post {
         Ok(dropped)
     }
 
-    /// A table that a reader has open is left alone, unless the work was long: who waits keeps new readers waiting, too.
+    /// A table that a reader has open is left alone, unless the work was long: who waits keeps new readers waiting, too. What
+    /// takes too long is ended at the server.
     async fn alter(
         &mut self,
         shard: Shard,
@@ -167,9 +172,26 @@ impl Post {
         how: &str,
         wait_s: u32,
     ) -> Result<(), Error> {
+        if !self.hold(LOCK, 0).await? {
+            return Err(Error::Partitioning {
+                server: self.server().to_string(),
+            });
+        }
+        let session = self.session();
         let sql =
             format!("SET STATEMENT lock_wait_timeout = {wait_s} FOR ALTER TABLE {shard}.EventDay {how}");
-        self.call_within(COPY_LIMIT, action, async |conn| conn.query_drop(sql).await)
-            .await
+        let outcome = self
+            .call_within(COPY_LIMIT, action, async |conn| {
+                conn.query_drop(sql).await?;
+                conn.query_drop(format!("DO RELEASE_LOCK('{LOCK}')")).await
+            })
+            .await;
+        // An error closes the connection, which gives the lock back.
+        if let (Err(error), Some(session)) = (&outcome, session)
+            && !error.is_answer()
+        {
+            abandoned::end(self.server(), session, LOCK).await?;
+        }
+        outcome
     }
 }

@@ -8,8 +8,12 @@ use mysql_async::{Conn, Row};
 
 use crate::{Error, Server};
 
-/// Longest wait for one statement of the schema.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+mod apply;
+
+pub use apply::{Patience, Waiting, apply};
+
+/// Longest time for a comparison, whose statements take milliseconds: there are some two hundred.
+const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
 /// What follows in a statement is repeated for each shard, with UNION ALL between.
 const EACH_SHARD: &str = "-- For each shard, with UNION ALL between:\n";
@@ -182,29 +186,6 @@ fn over_all_shards(text: &str) -> String {
     head.to_owned() + &branches.join("\nUNION ALL\n")
 }
 
-/// Puts every database, table, view and procedure in place. Tables that are there stay as they are; views and procedures,
-/// which hold nothing, are put there anew.
-///
-/// `admin` needs the right to create them and, in a region, to switch off its binlog:
-/// a region's schema must not travel to the centre.
-///
-/// # Errors
-/// The first statement that failed; repeating the call goes on from there.
-pub async fn apply(admin: &Server, side: Side) -> Result<(), Error> {
-    let mut conn = admin.connect().await?;
-    for statement in std::iter::once("SET sql_log_bin = 0".to_owned())
-        .chain(side.databases())
-        .chain(side.tables())
-        .chain(side.upgrades())
-        .chain(side.views())
-    {
-        admin
-            .limited("apply the schema", STATEMENT_LIMIT, conn.query_drop(statement))
-            .await?;
-    }
-    Ok(())
-}
-
 /// Compares every table, view and procedure with `schema/` and returns a sentence for each that is missing or differs; empty if all agree.
 ///
 /// # Errors
@@ -226,7 +207,7 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
         conn.query_drop(format!("DROP DATABASE {SCRATCH}")).await?;
         Ok(differences)
     };
-    admin.limited("check the schema", STATEMENT_LIMIT, run).await
+    admin.limited("check the schema", CHECK_LIMIT, run).await
 }
 
 async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mysql_async::Error> {

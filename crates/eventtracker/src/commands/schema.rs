@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
-use store::{Password, Role, Server, Side};
+use store::{Password, Patience, Role, Server, Side, Waiting};
 
 use crate::config::Config;
+use crate::roles::stop_signal;
 
 /// Where an administrator's password is taken from.
 const ADMIN_PASSWORD: &str = "EVENTTRACKER_ADMIN_PASSWORD";
@@ -71,49 +73,61 @@ impl Target {
 
 async fn apply(target: &Target) -> anyhow::Result<()> {
     let config = Config::read(&target.config)?;
+    let stop = stop_signal()?;
     for (side, admin) in target.servers(&config)? {
-        store::apply(&admin, side).await?;
+        let progress = |waiting: Waiting<'_>| eprintln!("{admin}: {}", sentence(&waiting));
+        store::apply(&admin, side, Patience::UPGRADE, progress, stop.cancelled()).await?;
         println!("{admin}: tables are in place");
-        match side {
-            Side::Regional => {
-                let regional = config.file.section(config.regional.as_ref(), "regional")?;
-                regional.account()?.ensure(&admin, Role::Worker).await?;
-                config
-                    .file
-                    .section(config.replication.as_ref(), "replication")?
-                    .ensure(&admin, Role::Replication)
-                    .await?;
-                config
-                    .file
-                    .section(config.housekeeping.as_ref(), "housekeeping")?
-                    .ensure(&admin, Role::RegionalKeeper)
-                    .await?;
-            }
-            Side::Central => {
-                let central = config.file.section(config.central.as_ref(), "central")?;
-                central.account()?.ensure(&admin, Role::Api).await?;
-                config
-                    .file
-                    .section(config.analyst.as_ref(), "analyst")?
-                    .ensure(&admin, Role::Analyst)
-                    .await?;
-                let housekeeping = config
-                    .file
-                    .section(config.housekeeping.as_ref(), "housekeeping")?;
-                housekeeping.ensure(&admin, Role::CentralKeeper).await?;
-                for other in &config.other_centre {
-                    store::check_other_centre(&admin, other, housekeeping).await?;
-                }
-                for source in &config.source {
-                    store::start_source(&admin, source, &config.region_accounts()?).await?;
-                    println!(
-                        "{admin}: replicates from {} at {}:{}",
-                        source.region, source.host, source.port
-                    );
-                }
-            }
+        tokio::select! {
+            outcome = set_up_accounts(&config, side, &admin) => outcome?,
+            () = stop.cancelled() => bail!("stopped: run the command again to go on"),
         }
         println!("{admin}: accounts are in place");
+    }
+    Ok(())
+}
+
+fn sentence(waiting: &Waiting<'_>) -> String {
+    let (statement, waited_s) = (waiting.statement, waiting.waited.as_secs());
+    if waiting.is_in_use {
+        format!(
+            "others have the table of '{statement}' open ({waited_s} s): it is tried again, so that they can go on"
+        )
+    } else {
+        format!("at '{statement}' for {waited_s} s")
+    }
+}
+
+/// The accounts and, at the centre, replication from each source.
+async fn set_up_accounts(config: &Config, side: Side, admin: &Server) -> anyhow::Result<()> {
+    let file = &config.file;
+    match side {
+        Side::Regional => {
+            let regional = file.section(config.regional.as_ref(), "regional")?;
+            regional.account()?.ensure(admin, Role::Worker).await?;
+            let replication = file.section(config.replication.as_ref(), "replication")?;
+            replication.ensure(admin, Role::Replication).await?;
+            let housekeeping = file.section(config.housekeeping.as_ref(), "housekeeping")?;
+            housekeeping.ensure(admin, Role::RegionalKeeper).await?;
+        }
+        Side::Central => {
+            let central = file.section(config.central.as_ref(), "central")?;
+            central.account()?.ensure(admin, Role::Api).await?;
+            let analyst = file.section(config.analyst.as_ref(), "analyst")?;
+            analyst.ensure(admin, Role::Analyst).await?;
+            let housekeeping = file.section(config.housekeeping.as_ref(), "housekeeping")?;
+            housekeeping.ensure(admin, Role::CentralKeeper).await?;
+            for other in &config.other_centre {
+                store::check_other_centre(admin, other, housekeeping).await?;
+            }
+            for source in &config.source {
+                store::start_source(admin, source, &config.region_accounts()?).await?;
+                println!(
+                    "{admin}: replicates from {} at {}:{}",
+                    source.region, source.host, source.port
+                );
+            }
+        }
     }
     Ok(())
 }

@@ -108,7 +108,7 @@ impl Post {
 
     /// Waits up to `wait_s`, which is less than [`LOCK_LIMIT`], for a lock that lasts as long as this connection. Returns
     /// whether it was to be had.
-    async fn hold(&mut self, lock: &str, wait_s: u64) -> Result<bool, Error> {
+    pub(crate) async fn hold(&mut self, lock: &str, wait_s: u64) -> Result<bool, Error> {
         let sql = format!("SELECT GET_LOCK('{lock}', {wait_s})");
         let held: Option<Option<u8>> = self
             .call_within(LOCK_LIMIT, "wait for others", async |conn| {

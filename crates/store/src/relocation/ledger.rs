@@ -309,6 +309,12 @@ impl Post {
         );
         let sums = self
             .call_within(COMPARE_LIMIT, "compare the ledger", async |conn| {
+                // The server is not to go on when nobody waits any more.
+                conn.query_drop(format!(
+                    "SET SESSION max_statement_time = {}",
+                    COMPARE_LIMIT.as_secs()
+                ))
+                .await?;
                 let batches: Option<(u64, String)> = conn.query_first(batches).await?;
                 let flushes: Option<(u64, String)> = conn.query_first(flushes).await?;
                 Ok(batches.zip(flushes))

@@ -6,7 +6,7 @@ use mysql_async::prelude::Queryable;
 use store::{Password, Role, Server, Side};
 
 use crate::filled::{rows, texts};
-use crate::servers::{Servers, batch, commit};
+use crate::servers::{Servers, apply, batch, commit};
 
 const UNLIMITED: &str = "18446744073709551615";
 
@@ -190,7 +190,7 @@ async fn views_outlive_the_administrator() {
     ] {
         analyst.query_drop(sql).await.unwrap();
     }
-    store::apply(&successor, Side::Central).await.unwrap();
+    apply(&successor, Side::Central).await.unwrap();
     servers
         .account("analyst")
         .ensure(&successor, Role::Analyst)
@@ -213,7 +213,7 @@ async fn views_outlive_the_administrator() {
     assert!(refusal.contains("drop the role and repeat"), "{refusal}");
     let mut conn = successor.connect().await.unwrap();
     conn.query_drop("DROP ROLE eventtracker_analysts").await.unwrap();
-    store::apply(&successor, Side::Central).await.unwrap();
+    apply(&successor, Side::Central).await.unwrap();
     for account in [&other, &servers.account("analyst")] {
         account.ensure(&successor, Role::Analyst).await.unwrap();
         let server = successor.with_user(&account.user, Some(account.password.clone()));

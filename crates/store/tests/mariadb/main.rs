@@ -7,6 +7,7 @@ mod packing;
 mod procedures;
 mod relocation;
 mod retention;
+mod schema;
 mod servers;
 mod views;
 mod worked_queries;
@@ -17,7 +18,7 @@ use model::{Batch, EventId, Minute};
 use mysql_async::prelude::Queryable;
 use store::Regional;
 
-use servers::{MINUTE_S, Servers, batch, commit, first};
+use servers::{MINUTE_S, Servers, apply, batch, commit, first};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_counts_once() {
@@ -100,7 +101,7 @@ async fn the_schema_brings_an_old_table_up_to_date() {
     let differences = async || store::check(&central, store::Side::Central).await.unwrap();
     assert!(differences().await[0].starts_with("bigdata_0.RegionMinute differs"));
     for _ in 0..2 {
-        store::apply(&central, store::Side::Central).await.unwrap();
+        apply(&central, store::Side::Central).await.unwrap();
         assert_eq!(differences().await, Vec::<String>::new());
     }
     let sum = "SELECT count FROM bigdata_0.RegionMinute WHERE region = 'old'";

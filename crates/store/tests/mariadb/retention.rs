@@ -3,7 +3,7 @@
 use model::{Day, EventId, Glob, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::{Central, Dropped, Found, Grain, Partition, Post, Side};
+use store::{Central, Dropped, Error, Found, Grain, Partition, Post, Side};
 
 use crate::servers::{Servers, first};
 
@@ -153,5 +153,31 @@ async fn what_is_dropped_is_noted_and_refused_to_analysts() {
         .drop_partition(shard, &partitions[2].name, day(6))
         .await
         .unwrap();
+    filled.servers.playground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_changed_by_one_keeper_at_a_time() {
+    let mut filled = Filled::start().await;
+    filled.cut().await;
+    let lock = "SELECT GET_LOCK('eventtracker.partitions', 0)";
+    assert_eq!(filled.conn.query_first(lock).await.unwrap(), Some(1));
+    let bounds = [day(7)];
+    let refused = filled.keeper.cut_partitions(filled.shard, &bounds, false).await;
+    assert!(matches!(refused, Err(Error::Partitioning { .. })));
+    filled
+        .conn
+        .query_drop("DO RELEASE_LOCK('eventtracker.partitions')")
+        .await
+        .unwrap();
+    for month in [7, 8] {
+        filled
+            .keeper
+            .cut_partitions(filled.shard, &[day(month)], false)
+            .await
+            .unwrap();
+        let free = "SELECT IS_FREE_LOCK('eventtracker.partitions')";
+        assert_eq!(filled.conn.query_first(free).await.unwrap(), Some(1));
+    }
     filled.servers.playground.stop().await;
 }

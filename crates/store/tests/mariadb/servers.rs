@@ -1,13 +1,15 @@
 //! Servers without roles, and what a worker does with them.
 
 use std::collections::{HashMap, HashSet};
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
 use mysql_async::prelude::Queryable;
 use playground::{Description, Directory, Options, Playground};
 use store::{
-    Account, Committed, Error, Flush, Password, Post, RegionAccounts, Regional, Report, Server, Source,
+    Account, Committed, Error, Flush, Password, Patience, Post, RegionAccounts, Regional, Report, Server,
+    Side, Source,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -113,6 +115,10 @@ impl Servers {
 pub(crate) async fn first(server: &Server, sql: &str) -> Option<u64> {
     let mut conn = server.connect().await.unwrap();
     conn.query_first::<Option<u64>, _>(sql).await.unwrap().flatten()
+}
+
+pub(crate) async fn apply(server: &Server, side: Side) -> Result<(), Error> {
+    store::apply(server, side, Patience::EMPTY, |_| {}, pending()).await
 }
 
 pub(crate) fn batch(id: u8, name: &str, count: u64) -> Batch {

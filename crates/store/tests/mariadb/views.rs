@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use store::Side;
 
 use crate::filled::{DAY_S, Filled, NOW_S, TODAY_S, branches_read, date, datetime, rows, shards_of};
-use crate::servers::Servers;
+use crate::servers::{Servers, apply};
 
 const EVERYTHING: (u64, u64) = (0, NOW_S);
 
@@ -187,7 +187,7 @@ async fn views_and_procedures_that_differ_are_named_and_put_right() {
             "eventtracker.total is missing",
         ]
     );
-    store::apply(&root, Side::Central).await.unwrap();
+    apply(&root, Side::Central).await.unwrap();
     assert_eq!(
         store::check(&root, Side::Central).await.unwrap(),
         Vec::<String>::new()

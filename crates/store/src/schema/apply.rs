@@ -1,0 +1,215 @@
+//! The schema put in place on a server that others use meanwhile.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::Side;
+use crate::{Error, Server, abandoned};
+
+/// Held by the session that applies the schema: two at once would build the same index twice.
+const LOCK: &str = "eventtracker.schema";
+
+/// A command that was stopped is gone as soon as the server notices.
+const LOCK_WAIT_S: u64 = 2;
+
+/// Longest wait for the answer about the lock.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a statement waits for those who have its table open, while new readers and replication wait behind it: less than the
+/// 20 s that the api waits for counts. Not less, since the end of a long index waits so long, too, and is lost if it waits in vain.
+const IN_USE_WAIT_S: u32 = 10;
+
+/// Between two attempts those who waited behind the first have the table for as long.
+const IN_USE_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often somebody is told what is waited for.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// How long one statement of the schema may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Until a statement that runs is ended.
+    pub running: Duration,
+    /// Until a statement that finds its table in use is not tried again.
+    pub in_use: Duration,
+}
+
+impl Patience {
+    /// For a server with history: an index over a hundred GB takes an hour or two; two queries of analysts, one after
+    /// the other, take ten minutes.
+    pub const UPGRADE: Self = Self {
+        running: Duration::from_secs(6 * 3_600),
+        in_use: Duration::from_secs(600),
+    };
+
+    /// For a server that was just set up.
+    pub const EMPTY: Self = Self {
+        running: Duration::from_secs(60),
+        in_use: Duration::from_secs(60),
+    };
+}
+
+/// A statement that has not ended yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// Its first words.
+    pub statement: &'a str,
+    pub waited: Duration,
+    /// Whether its table was in use, so that it is tried again.
+    pub is_in_use: bool,
+}
+
+/// Puts every database, table, view and procedure in place. Tables that are there stay as they are; views and procedures,
+/// which hold nothing, are put there anew. `progress` hears of what takes long.
+///
+/// `admin` needs the right to create them and, in a region, to switch off its binlog:
+/// a region's schema must not travel to the centre.
+///
+/// # Errors
+/// The first statement that failed, and `Stopped` when `stop` came first; repeating the call goes on from there. The server
+/// has ended the statement by then, unless it is `StillRuns`. `Applying` where another call is at it.
+pub async fn apply(
+    admin: &Server,
+    side: Side,
+    patience: Patience,
+    progress: impl FnMut(Waiting<'_>),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut conn = admin.connect().await?;
+    hold(admin, &mut conn).await?;
+    let session = conn.id();
+    let statements = Statements {
+        admin,
+        conn,
+        patience,
+        progress,
+    };
+    let outcome = tokio::select! {
+        outcome = statements.run(side) => outcome,
+        () = stop => Err(Error::Stopped { server: admin.to_string() }),
+    };
+    match &outcome {
+        Ok(()) => {}
+        // The statement failed at the server, which has ended it.
+        Err(error) if error.is_answer() => {}
+        Err(_) => abandoned::end(admin, session, LOCK).await?,
+    }
+    outcome
+}
+
+/// Keeps other calls away from this server while `conn` lasts.
+async fn hold(admin: &Server, conn: &mut Conn) -> Result<(), Error> {
+    let ask = async {
+        let held: Option<Option<u8>> = conn
+            .query_first(format!("SELECT GET_LOCK('{LOCK}', {LOCK_WAIT_S})"))
+            .await?;
+        if held.flatten() == Some(1) {
+            return Ok(None);
+        }
+        Ok(Some(abandoned::holder(conn, LOCK).await?))
+    };
+    match admin.limited("wait for others", LOCK_LIMIT, ask).await? {
+        None => Ok(()),
+        Some(holder) => Err(Error::Applying {
+            server: admin.to_string(),
+            session: holder.map_or("that has just ended".to_owned(), |session| session.to_string()),
+        }),
+    }
+}
+
+struct Statements<'a, P> {
+    admin: &'a Server,
+    conn: Conn,
+    patience: Patience,
+    progress: P,
+}
+
+impl<P: FnMut(Waiting<'_>)> Statements<'_, P> {
+    async fn run(mut self, side: Side) -> Result<(), Error> {
+        let setup = format!("SET sql_log_bin = 0, lock_wait_timeout = {IN_USE_WAIT_S}");
+        for statement in std::iter::once(setup)
+            .chain(side.databases())
+            .chain(side.tables())
+            .chain(side.upgrades())
+            .chain(side.views())
+        {
+            self.apply(&statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Tries a statement until its table is not in use. Each of them can be repeated.
+    async fn apply(&mut self, statement: &str) -> Result<(), Error> {
+        let begun = Instant::now();
+        loop {
+            match self.attempt(statement, begun).await {
+                Err(error) if error.is_in_use() && begun.elapsed() < self.patience.in_use => {}
+                Err(error) if error.is_in_use() => {
+                    return Err(Error::InUse {
+                        server: self.admin.to_string(),
+                        statement: title(statement).to_owned(),
+                        waited: begun.elapsed(),
+                        source: Box::new(error),
+                    });
+                }
+                outcome => return outcome,
+            }
+            (self.progress)(Waiting {
+                statement: title(statement),
+                waited: begun.elapsed(),
+                is_in_use: true,
+            });
+            tokio::time::sleep(IN_USE_PAUSE).await;
+        }
+    }
+
+    async fn attempt(&mut self, statement: &str, begun: Instant) -> Result<(), Error> {
+        let call = self.admin.limited(
+            "apply the schema",
+            self.patience.running,
+            self.conn.query_drop(statement),
+        );
+        tokio::pin!(call);
+        loop {
+            tokio::select! {
+                outcome = &mut call => return outcome,
+                () = tokio::time::sleep(TOLD_EVERY) => (self.progress)(Waiting {
+                    statement: title(statement),
+                    waited: begun.elapsed(),
+                    is_in_use: false,
+                }),
+            }
+        }
+    }
+}
+
+/// The line that says what a statement changes: of a block, the change that it holds.
+fn title(statement: &str) -> &str {
+    let lines = || statement.lines().map(str::trim);
+    lines()
+        .find(|line| line.starts_with("ALTER TABLE"))
+        .or_else(|| lines().find(|line| !line.is_empty() && !line.starts_with("--")))
+        .unwrap_or(statement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_says_what_is_changed() {
+        for side in [Side::Regional, Side::Central] {
+            for statement in side.upgrades() {
+                let title = title(&statement);
+                assert!(
+                    title.starts_with("ALTER TABLE ") || title.starts_with("INSERT "),
+                    "{title}"
+                );
+            }
+        }
+        assert_eq!(title("-- why\nCREATE TABLE a (\n  b INT)"), "CREATE TABLE a (");
+    }
+}
