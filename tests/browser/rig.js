@@ -59,8 +59,12 @@ class Rig {
     }
     this.browser = await chromium.launch({
       executablePath: CHROMIUM,
-      // The browser's own sandbox needs what root may not do.
-      args: process.getuid() === 0 ? ["--no-sandbox"] : [],
+      args: [
+        // A name that a stranger lets resolve to this machine.
+        "--host-resolver-rules=MAP evil.example 127.0.0.1",
+        // The browser's own sandbox needs what root may not do.
+        ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
+      ],
     });
   }
 

@@ -36,7 +36,7 @@ async fn are_cut_off() {
     for _ in 0..CONNECTIONS_MAX {
         let mut stream = TcpStream::connect(&address).await.unwrap();
         stream
-            .write_all(b"POST /v1/events HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+            .write_all(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             .await
             .unwrap();
         silent.push(stream);
@@ -51,7 +51,7 @@ async fn are_cut_off() {
 
     let mut slow_body = TcpStream::connect(&address).await.unwrap();
     slow_body
-        .write_all(b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{\"name\":")
+        .write_all(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{\"name\":")
         .await
         .unwrap();
     let said = until_closed(&mut slow_body).await;
@@ -77,7 +77,7 @@ async fn have_a_share_each() {
     let address = rig.collector_address("eu");
     let mut waiting = TcpStream::connect(&address).await.unwrap();
     waiting
-        .write_all(b"POST /v1/events HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+        .write_all(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
         .await
         .unwrap();
     // "100 Continue" is the collector's word that it waits for the body.
@@ -104,7 +104,7 @@ async fn have_so_many_connections_each() {
     for _ in 0..2 {
         let mut stream = TcpStream::connect(&address).await.unwrap();
         stream
-            .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await
             .unwrap();
         let mut word = [0; 12];

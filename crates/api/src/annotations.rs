@@ -134,7 +134,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Refusal> {
-    api.writers.sender(headers).ok_or(Refusal::Unauthorized)?;
+    api.writers.check(headers)?;
     if !content_type(headers).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
         return Err(Refusal::ContentType { wanted: JSON });
     }
@@ -188,7 +188,7 @@ pub(crate) async fn delete(
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    api.writers.sender(&headers).ok_or(Refusal::Unauthorized)?;
+    api.writers.check(&headers)?;
     let Path(id) = id.map_err(|_| Refusal::NoSuchAnnotation)?;
     let id: AnnotationId = id.parse().map_err(|_| Refusal::NoSuchAnnotation)?;
     let (at, was_there) = api

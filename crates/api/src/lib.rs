@@ -25,12 +25,13 @@ mod routes;
 mod series;
 mod status;
 mod time_expression;
+mod writers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use listener::{Health, Limits, TokenError, Tokens};
+use listener::{Health, Host, Hosts, Limits, TokenError, Tokens};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use store::Server;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::centres::Centres;
 pub use crate::centres::{BEHIND_MS_MAX, Centre};
 use crate::names::Loader;
+use crate::writers::Writers;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -55,6 +57,10 @@ pub struct Config {
     pub answer_timeout_ms: u64,
     /// A file with a line `name secret` for each client that may write annotations; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
+    /// Lets the api listen on an address that is not loopback.
+    pub allow_anonymous_on_any_address: bool,
+    /// The hosts that it goes by besides loopback ones.
+    pub allowed_hosts: Vec<Host>,
 }
 
 impl Default for Config {
@@ -67,6 +73,8 @@ impl Default for Config {
             header_timeout_ms: 15_000,
             answer_timeout_ms: 60_000,
             tokens_file: None,
+            allow_anonymous_on_any_address: false,
+            allowed_hosts: Vec::new(),
         }
     }
 }
@@ -88,6 +96,12 @@ impl Config {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error(
+        "api.listen = {address} can be reached from other machines, and whoever reaches it reads every count \
+         (api.tokens_file is for annotations only): listen on loopback, behind a proxy that checks who asks, \
+         or set api.allow_anonymous_on_any_address = true if the network itself keeps strangers out"
+    )]
+    Open { address: SocketAddr },
     #[error("the API cannot start")]
     Listen(#[from] listener::Error),
     #[error(
@@ -105,7 +119,7 @@ pub enum Error {
 /// Serves until `shutdown`, then lets requests in progress finish. `others` are asked where `central` cannot answer, the first before the next.
 ///
 /// # Errors
-/// `Zero` for a limit with which nothing could be served, `Listen` where the address is taken, `SameName` for two centres of one name, `Tokens` and `Store` where tokens or the password cannot be read. A database that is away is no error: requests are refused until it is back.
+/// `Zero` for a limit with which nothing could be served, `Open` for an address that strangers could read from, `Listen` where the address is taken, `SameName` for two centres of one name, `Tokens` and `Store` where tokens or the password cannot be read. A database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
     central: Server,
@@ -114,15 +128,22 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let limits = config.limits()?;
+    if !listener::is_loopback(config.listen) && !config.allow_anonymous_on_any_address {
+        return Err(Error::Open {
+            address: config.listen,
+        });
+    }
     let central = Centre {
         name: config.centre,
         server: central,
     };
     let centres = Centres::new(std::iter::once(central).chain(others))?;
-    let writers = match &config.tokens_file {
+    let tokens = match &config.tokens_file {
         Some(path) => Tokens::read(path)?,
         None => Tokens::none(),
     };
+    let hosts = Hosts::of(config.listen, &config.allowed_hosts);
+    let writers = Writers::new(tokens, hosts.clone());
     let listener = listener::bind(config.listen).await?;
     let (loader, names) = Loader::new();
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
@@ -130,7 +151,7 @@ pub async fn run(
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(
-        listener::serve(listener, routes, limits, shutdown.clone()),
+        listener::serve(listener, routes, hosts, limits, shutdown.clone()),
         loader.run(centres.clone(), shutdown.clone()),
         readiness::watch(centres, health, shutdown),
     );

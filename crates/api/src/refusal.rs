@@ -81,6 +81,10 @@ pub(crate) enum Refusal {
         "a token is needed to write, and there is none or another one: send Authorization: Bearer SECRET"
     )]
     Unauthorized,
+    #[error(
+        "the page that sends this is of another site: list its host in api.allowed_hosts, or write with a program"
+    )]
+    ForeignPage,
     #[error("query is missing: give a path with or without wildcards, such as query=shop.*")]
     NoQuery,
     #[error("format is neither treejson nor completer")]
@@ -135,6 +139,7 @@ impl Refusal {
         match self {
             Self::NoSuchPath | Self::NoSuchAnnotation => StatusCode::NOT_FOUND,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::ForeignPage => StatusCode::FORBIDDEN,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -8,7 +8,6 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use listener::Tokens;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::centres::Centres;
@@ -16,6 +15,7 @@ use crate::intake::Intake;
 use crate::names::Names;
 use crate::refusal::Refusal;
 use crate::room::Room;
+use crate::writers::Writers;
 use crate::{annotations, audit, dashboard, events, graphite, names, openapi, relation, series, status};
 
 /// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
@@ -33,8 +33,7 @@ pub(crate) struct Api {
     searches: Arc<Semaphore>,
     /// A permit for each evaluation in progress that takes more than a moment.
     evaluations: Arc<Semaphore>,
-    /// Who may write annotations.
-    pub(crate) writers: Arc<Tokens>,
+    pub(crate) writers: Arc<Writers>,
 }
 
 /// Searches through names at once: each keeps a core busy, mostly for some milliseconds.
@@ -88,7 +87,7 @@ pub(crate) async fn in_turn<T: Send + 'static>(
     work.await.map_err(Refusal::Died)
 }
 
-pub(crate) fn all(centres: Centres, names: Names, writers: Tokens) -> Router {
+pub(crate) fn all(centres: Centres, names: Names, writers: Writers) -> Router {
     let audits = Arc::new(Semaphore::new(1));
     Router::new()
         .route("/v1/series", get(series::get))

@@ -46,6 +46,8 @@ pub(crate) enum Answer {
     /// The body cannot be read: a fixed sentence, with the parser's position where it has one.
     Unreadable(String),
     Unauthorized,
+    /// A browser sends this for a page of somebody else.
+    ForeignPage,
     TooLarge(String),
     Unsupported(String),
     ShareUsedUp,
@@ -61,6 +63,7 @@ impl Answer {
             Self::Accepted { .. } => StatusCode::ACCEPTED,
             Self::AllRejected(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::ForeignPage => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ShareUsedUp => StatusCode::TOO_MANY_REQUESTS,
@@ -81,6 +84,9 @@ impl Answer {
             }),
             Self::Unreadable(error) | Self::Unsupported(error) => json!({ "error": error }),
             Self::Unauthorized => json!({ "error": "a known token is needed: Authorization: Bearer …" }),
+            Self::ForeignPage => json!({
+                "error": "the page that sends this is of another site: list its host in collector.allowed_hosts, or send from a web server",
+            }),
             Self::TooLarge(error) => json!({
                 "error": error,
                 "limits": {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use listener::{TokenError, Tokens};
+use listener::{Host, TokenError, Tokens};
 use serde::Deserialize;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub tokens_file: Option<PathBuf>,
     /// Lets a collector without tokens listen on an address that is not loopback.
     pub allow_anonymous_on_any_address: bool,
+    /// The hosts that it goes by besides loopback ones: what its clients call it, and those of pages whose beacons it takes.
+    pub allowed_hosts: Vec<Host>,
     /// How long a request's events wait for those of others to share a job with.
     pub linger_ms: u64,
     /// A request's body must be here this long after its headers.
@@ -53,6 +55,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
             tokens_file: None,
             allow_anonymous_on_any_address: false,
+            allowed_hosts: Vec::new(),
             linger_ms: 5,
             body_timeout_ms: 10_000,
             header_timeout_ms: 15_000,
@@ -87,7 +90,7 @@ impl Config {
             Some(path) => Tokens::read(path)?,
             None => Tokens::none(),
         };
-        let open = tokens.are_none() && !self.listen.ip().is_loopback();
+        let open = tokens.are_none() && !listener::is_loopback(self.listen);
         if open && !self.allow_anonymous_on_any_address {
             return Err(Error::Open { address: self.listen });
         }

@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use listener::{Sender, Share, Shares, Tokens};
+use listener::{Hosts, Sender, Share, Shares, Tokens};
 use model::{BatchId, Minute, Piece};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ const DECODES_MAX: usize = 2;
 pub(crate) struct Collector {
     combiner: Arc<Combiner>,
     tokens: Tokens,
+    hosts: Hosts,
     shares: Shares,
     room: Room,
     decodes: Arc<Semaphore>,
@@ -42,12 +43,14 @@ impl Collector {
     pub(crate) fn new(
         config: &Config,
         tokens: Tokens,
+        hosts: Hosts,
         combiner: Arc<Combiner>,
         draining: CancellationToken,
     ) -> Self {
         Self {
             combiner,
             tokens,
+            hosts,
             shares: Shares::new(config.requests_per_client_max),
             room: Room::new(),
             decodes: Arc::new(Semaphore::new(DECODES_MAX)),
@@ -141,10 +144,12 @@ impl Collector {
         }
     }
 
-    /// Checks the token and takes one request of the client's share.
+    /// Checks the token, or without tokens the page that sends, and takes one request of the client's share. A page does not get
+    /// a token past a browser unasked.
     fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<(Share, Vec<u8>), Answer> {
         let (client, secret) = match self.tokens.sender(headers).ok_or(Answer::Unauthorized)? {
             Sender::Token(token) => (token.name.clone(), token.secret.clone().into_bytes()),
+            Sender::Anonymous if self.hosts.is_of_foreign_page(headers) => return Err(Answer::ForeignPage),
             Sender::Anonymous => (peer.ip().to_string(), Vec::new()),
         };
         let share = self.shares.take(client).ok_or(Answer::ShareUsedUp)?;

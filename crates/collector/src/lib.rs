@@ -15,7 +15,7 @@ mod request;
 
 use std::sync::Arc;
 
-use listener::{Health, Limits};
+use listener::{Health, Hosts, Limits};
 use tokio_util::sync::CancellationToken;
 
 use combiner::Combiner;
@@ -49,7 +49,8 @@ pub async fn run(
         health.clone(),
         drained.clone(),
     ));
-    let collector = Arc::new(Collector::new(config, tokens, combiner, shutdown.clone()));
+    let hosts = Hosts::of(config.listen, &config.allowed_hosts);
+    let collector = Collector::new(config, tokens, hosts.clone(), combiner, shutdown.clone());
     tracing::info!(address = %config.listen, "collecting");
     let limits = Limits {
         connections_max: config.connections_max,
@@ -57,9 +58,9 @@ pub async fn run(
         header_timeout: config.header_timeout(),
         ..Limits::default()
     };
-    let routes = handler::routes(collector).merge(health.routes(metrics));
+    let routes = handler::routes(Arc::new(collector)).merge(health.routes(metrics));
     tokio::select! {
-        () = listener::serve(listener, routes, limits, shutdown) => drained.cancel(),
+        () = listener::serve(listener, routes, hosts, limits, shutdown) => drained.cancel(),
         // It ends by itself only where another process must take over.
         ended = &mut putting => return Ok(ended.map_err(Error::PutterDied)??),
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use listener::Health;
+use listener::{Health, Host, Hosts};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,7 @@ impl Worker {
         worker.name = self.name.unwrap_or(worker.name);
 
         let health = Health::waiting_for(&worker::READINESS);
-        let side = serve_health(worker.listen, &health).await?;
+        let side = serve_health(worker.listen, &worker.allowed_hosts, &health).await?;
         tracing::info!(region = region.name, worker = worker.name, "working");
         let outcome = worker::run(&worker, &region.name, &queue, regional, health, stop_signal()?).await;
         side.end().await?;
@@ -94,7 +94,7 @@ impl Keeper {
             account,
         };
         let health = Health::waiting_for(&keeper::READINESS);
-        let side = serve_health(keeper.listen, &health).await?;
+        let side = serve_health(keeper.listen, &keeper.allowed_hosts, &health).await?;
         let outcome = keeper::run(&keeper, charge, health, stop_signal()?).await;
         side.end().await?;
         Ok(outcome?)
@@ -127,13 +127,14 @@ struct Side {
     worked: CancellationToken,
 }
 
-async fn serve_health(listen: SocketAddr, health: &Health) -> anyhow::Result<Side> {
+async fn serve_health(listen: SocketAddr, allowed: &[Host], health: &Health) -> anyhow::Result<Side> {
     let routes = health.clone().routes(metrics_recorder()?);
     let listener = listener::bind(listen).await?;
     let worked = CancellationToken::new();
     let serving = tokio::spawn(listener::serve(
         listener,
         routes,
+        Hosts::of(listen, allowed),
         listener::Limits::default(),
         worked.clone(),
     ));

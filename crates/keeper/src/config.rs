@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
+use listener::Host;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -11,6 +12,9 @@ use serde::{Deserialize, Deserializer};
 pub struct Config {
     /// Serves health and metrics.
     pub listen: SocketAddr,
+    /// The hosts that it goes by there besides loopback ones.
+    #[serde(default)]
+    pub allowed_hosts: Vec<Host>,
     /// How long a region's binlog is kept after every centre has applied it: a backup of a centre that is younger can be
     /// attached again.
     #[serde(default = "default_binlog_keep_hours")]

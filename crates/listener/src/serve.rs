@@ -15,6 +15,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::hosts::{self, Hosts};
 use crate::{Shares, answer};
 
 /// Bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
@@ -86,8 +87,16 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         .map_err(|source| Error::Bind { address, source })
 }
 
-/// Serves `routes` until `shutdown`, then lets requests in progress finish. Handlers find the peer in `ConnectInfo<SocketAddr>`.
-pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdown: CancellationToken) {
+/// Serves `routes` to those who ask for one of `hosts` until `shutdown`, then lets requests in progress finish. Handlers find the
+/// peer in `ConnectInfo<SocketAddr>`.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    hosts: Hosts,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let routes = routes.layer(from_fn_with_state(hosts, hosts::guard));
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let peers = Shares::new(limits.connections_per_peer_max);
     let connections = TaskTracker::new();

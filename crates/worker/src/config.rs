@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use listener::Host;
 use serde::Deserialize;
 
 use crate::held::FlushPolicy;
@@ -33,6 +34,9 @@ pub struct Config {
     /// Where `/healthz`, `/readyz` and `/metrics` are served.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// The hosts that it goes by there besides loopback ones.
+    #[serde(default)]
+    pub allowed_hosts: Vec<Host>,
     /// How long counts wait for others to be written together with.
     #[serde(default = "default_flush_age_ms")]
     pub flush_age_ms: u64,

@@ -1,0 +1,460 @@
+//! By which names a server is reached, and which pages may make a browser write to it.
+//!
+//! A page can let a name of its own resolve to a loopback address (DNS rebinding): for the browser, whatever answers there is
+//! then of the page's origin, and the page reads it. The name stays in the `Host` header, which no page can change, so a name
+//! that is nobody's here is refused. And without asking first, a browser sends what any page likes as plain text or as a form,
+//! with an `Origin` header that no page can change either.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, HeaderName, ORIGIN};
+use axum::http::{HeaderMap, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+/// Longest name of a host, as DNS has it.
+const NAME_BYTES_MAX: usize = 253;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What a load balancer asks, by whatever name: neither tells of any count.
+const ASKED_BY_ANY_NAME: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Whether only programs of this machine reach `address`.
+#[must_use]
+pub fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// A host without scheme and port: a name in lower case without a dot at its end, or an address, which is in brackets if it is IPv6.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Host(Named);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Named {
+    Name(String),
+    Address(IpAddr),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is not a host: give a name such as events.example, or an address, without scheme and port")]
+pub struct NotAHost(String);
+
+impl TryFrom<String> for Host {
+    type Error = NotAHost;
+
+    fn try_from(text: String) -> Result<Self, NotAHost> {
+        Self::parse(&text).ok_or(NotAHost(text))
+    }
+}
+
+impl Host {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix('[') {
+            let address: Ipv6Addr = rest.strip_suffix(']')?.parse().ok()?;
+            return Some(Self(Named::Address(IpAddr::V6(address).to_canonical())));
+        }
+        if let Ok(address) = text.parse() {
+            return Some(Self(Named::Address(IpAddr::V4(address))));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let fine = (1..=NAME_BYTES_MAX).contains(&name.len())
+            && name.split('.').all(|label| !label.is_empty())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        fine.then(|| Self(Named::Name(name.to_ascii_lowercase())))
+    }
+
+    fn is_loopback(&self) -> bool {
+        match &self.0 {
+            Named::Name(name) => name == "localhost",
+            Named::Address(address) => address.is_loopback(),
+        }
+    }
+}
+
+/// Host and port as `Host` and `Origin` name them. What has a user in front of its host is none.
+#[derive(Debug, PartialEq, Eq)]
+struct Authority {
+    host: Host,
+    port: Option<u16>,
+}
+
+impl Authority {
+    fn parse(text: &str) -> Option<Self> {
+        let begin_of_port = match text.rfind(']') {
+            Some(bracket) => bracket + 1,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (host, port) = text.split_at(begin_of_port);
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => None,
+            Some("") => None,
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self {
+            host: Host::parse(host)?,
+            port,
+        })
+    }
+
+    /// The authority of a header that is given once.
+    fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        Self::parse(once(headers, name)?)
+    }
+}
+
+fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut given = headers.get_all(name).iter();
+    let value = given.next()?.to_str().ok()?;
+    given.next().is_none().then_some(value)
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// Not one `Host` header, or one that is none.
+    Unclear,
+    /// A host that is nobody's here.
+    Foreign,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unclear => {
+                "the request does not name one host: send one Host header, such as Host: localhost"
+            }
+            Self::Foreign => {
+                "this server does not go by the request's Host: use localhost or a loopback address, \
+                 or list the name in the setting allowed_hosts of this role"
+            }
+        })
+    }
+}
+
+/// 421 says what is wrong, "directed at a server that is unable or unwilling to produce an authoritative response for the target
+/// URI" (RFC 9110, 15.5.20), and it is no word on what the sender may do, as 403 would be. 400 is RFC 9112's, 3.2.
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Unclear => StatusCode::BAD_REQUEST,
+            Self::Foreign => StatusCode::MISDIRECTED_REQUEST,
+        };
+        (status, Json(serde_json::json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+/// The hosts that a role is reached by.
+#[derive(Debug, Clone)]
+pub struct Hosts(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    /// Whether a request's host is looked at.
+    guarded: bool,
+    allowed: Vec<Host>,
+}
+
+impl Hosts {
+    /// Of a role that listens on `listen`. On loopback only `localhost`, loopback addresses and those `allowed` are answered to; on
+    /// another address the same holds once any is allowed, since without a list nobody knows by which names it is reached.
+    #[must_use]
+    pub fn of(listen: SocketAddr, allowed: &[Host]) -> Self {
+        Self(Arc::new(Known {
+            guarded: is_loopback(listen) || !allowed.is_empty(),
+            allowed: allowed.to_vec(),
+        }))
+    }
+
+    fn has(&self, host: &Host) -> bool {
+        host.is_loopback() || self.0.allowed.contains(host)
+    }
+
+    fn admit(&self, request: &Request) -> Result<(), Refused> {
+        if !self.0.guarded || ASKED_BY_ANY_NAME.contains(&request.uri().path()) {
+            return Ok(());
+        }
+        // `GET http://evil.example/ HTTP/1.1`: its own host counts, and its header's, too.
+        if let Some(target) = request.uri().authority() {
+            self.known(Authority::parse(target.as_str()))?;
+        }
+        if request.version() == Version::HTTP_10 && !request.headers().contains_key(HOST) {
+            // No browser sends this; load balancers do.
+            return Ok(());
+        }
+        self.known(Authority::of(request.headers(), &HOST))
+    }
+
+    fn known(&self, authority: Option<Authority>) -> Result<(), Refused> {
+        match authority {
+            None => Err(Refused::Unclear),
+            Some(authority) if self.has(&authority.host) => Ok(()),
+            Some(_) => Err(Refused::Foreign),
+        }
+    }
+
+    /// Whether a browser sends this for a page that is none of ours: one of another origin than the request's, and of a host that
+    /// this role does not go by. Browsers say so in `Origin`, and in `Sec-Fetch-Site` where a page hides its origin.
+    #[must_use]
+    pub fn is_of_foreign_page(&self, headers: &HeaderMap) -> bool {
+        match once(headers, &ORIGIN) {
+            None if headers.contains_key(ORIGIN) => true,
+            None => headers.contains_key(SEC_FETCH_SITE) && !is_of_same_origin(headers),
+            // By the page's referrer policy, or of a sandboxed frame, which is of no origin.
+            Some("null") => !is_of_same_origin(headers),
+            Some(origin) => !self.is_ours(origin, headers),
+        }
+    }
+
+    fn is_ours(&self, origin: &str, headers: &HeaderMap) -> bool {
+        let (default_port, rest) = match origin.split_once("://") {
+            Some(("http", rest)) => (80, rest),
+            Some(("https", rest)) => (443, rest),
+            _ => return false,
+        };
+        let Some(page) = Authority::parse(rest) else {
+            return false;
+        };
+        let is_same = |asked: Authority| {
+            asked.host == page.host && asked.port.unwrap_or(default_port) == page.port.unwrap_or(default_port)
+        };
+        self.has(&page.host) || Authority::of(headers, &HOST).is_some_and(is_same)
+    }
+}
+
+/// `none` is what a person asked for, such as an address that was typed.
+fn is_of_same_origin(headers: &HeaderMap) -> bool {
+    matches!(once(headers, &SEC_FETCH_SITE), Some("same-origin" | "none"))
+}
+
+/// Refuses requests for hosts that are nobody's here.
+pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+    match hosts.admit(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => {
+            metrics::counter!("http_hosts_refused_total").increment(1);
+            refused.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    const LOOPBACK: &str = "127.0.0.1:7080";
+    const OPEN: &str = "0.0.0.0:7080";
+
+    fn hosts(listen: &str, allowed: &[&str]) -> Hosts {
+        let allowed: Vec<Host> = allowed.iter().map(|host| Host::parse(host).unwrap()).collect();
+        Hosts::of(listen.parse().unwrap(), &allowed)
+    }
+
+    fn request(version: Version, target: &str, headers: &[&str]) -> Request {
+        let request = Request::get(target).version(version);
+        headers
+            .iter()
+            .fold(request, |request, host| request.header(HOST, *host))
+            .body(Body::empty())
+            .unwrap()
+    }
+
+    fn admitted(hosts: &Hosts, host: &str) -> Result<(), Refused> {
+        hosts.admit(&request(Version::HTTP_11, "/v1/series", &[host]))
+    }
+
+    #[test]
+    fn loopback_goes_by_loopback_names() {
+        let hosts = hosts(LOOPBACK, &[]);
+        for host in [
+            "localhost",
+            "LocalHost:7080",
+            "localhost.",
+            "127.0.0.1",
+            "127.9.8.7:80",
+            "127.0.0.1:",
+            "[::1]",
+            "[::1]:7080",
+            "[0:0::1]",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert_eq!(admitted(&hosts, host), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example.",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil.localhost",
+            "0.0.0.0:7080",
+            "10.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "[::]",
+            "[::2]:7080",
+        ] {
+            assert_eq!(admitted(&hosts, host), Err(Refused::Foreign), "{host}");
+        }
+        for host in [
+            "",
+            ".",
+            ":7080",
+            "localhost..",
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "evil.example:80@localhost:7080",
+            "localhost/evil.example",
+            "localhost, evil.example",
+            "localhost:evil.example",
+            "localhost:7080:7080",
+            "localhost:+80",
+            "localhost:65536",
+            "::1",
+            "[::1",
+            "[::1%25lo]",
+            "[::1]evil.example",
+            "evil.example[::1]",
+            "http://localhost",
+        ] {
+            assert_eq!(admitted(&hosts, host), Err(Refused::Unclear), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_answered_and_guards_open_addresses() {
+        for listen in [LOOPBACK, "[::1]:1", "[::ffff:127.0.0.1]:1", OPEN] {
+            let hosts = hosts(listen, &["Events.Example.", "[fd00::7]"]);
+            for host in [
+                "events.example:8080",
+                "EVENTS.example.",
+                "[FD00:0::7]",
+                "localhost",
+            ] {
+                assert_eq!(admitted(&hosts, host), Ok(()), "{listen} {host}");
+            }
+            assert_eq!(
+                admitted(&hosts, "a.events.example"),
+                Err(Refused::Foreign),
+                "{listen}"
+            );
+        }
+        assert_eq!(admitted(&hosts(OPEN, &[]), "any.example"), Ok(()));
+        for wrong in ["http://a", "a:80", "a b", "*.example", "fd00::7", ""] {
+            let refusal = Host::try_from(wrong.to_owned()).unwrap_err().to_string();
+            assert!(refusal.contains("without scheme and port"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_target_and_the_number_of_headers() {
+        let hosts = hosts(LOOPBACK, &[]);
+        let admit = |version, target, headers: &[&str]| hosts.admit(&request(version, target, headers));
+        let http_11 = Version::HTTP_11;
+        assert_eq!(admit(Version::HTTP_10, "/metrics", &[]), Ok(()));
+        assert_eq!(
+            admit(Version::HTTP_10, "/metrics", &["evil.example"]),
+            Err(Refused::Foreign)
+        );
+        assert_eq!(admit(http_11, "/metrics", &[]), Err(Refused::Unclear));
+        let twice = ["localhost", "evil.example"];
+        assert_eq!(admit(http_11, "/metrics", &twice), Err(Refused::Unclear));
+        assert_eq!(
+            admit(http_11, "http://evil.example/metrics", &["localhost"]),
+            Err(Refused::Foreign)
+        );
+        assert_eq!(
+            admit(http_11, "http://localhost/metrics", &["evil.example"]),
+            Err(Refused::Foreign)
+        );
+        assert_eq!(
+            admit(Version::HTTP_10, "http://evil.example/metrics", &[]),
+            Err(Refused::Foreign)
+        );
+        assert_eq!(
+            admit(http_11, "http://localhost:7080/metrics", &["localhost:7080"]),
+            Ok(())
+        );
+        for path in ["/healthz", "/readyz?a=b", "http://evil.example/healthz"] {
+            assert_eq!(admit(http_11, path, &["evil.example"]), Ok(()), "{path}");
+        }
+        for path in ["//healthz", "/healthz/", "/Healthz", "/metrics?/healthz"] {
+            assert_eq!(
+                admit(http_11, path, &["evil.example"]),
+                Err(Refused::Foreign),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn pages_of_others_are_told_by_what_browsers_say() {
+        let is_foreign = |hosts: &Hosts, headers: &[(&str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            hosts.is_of_foreign_page(&map)
+        };
+        let ours = hosts(LOOPBACK, &["shop.example"]);
+        for headers in [
+            [("host", "localhost:7080"), ("accept", "*/*")],
+            [
+                ("origin", "http://localhost:3000"),
+                ("sec-fetch-site", "same-site"),
+            ],
+            [("origin", "http://[::1]:3000"), ("host", "127.0.0.1")],
+            [
+                ("origin", "https://shop.example"),
+                ("sec-fetch-site", "cross-site"),
+            ],
+            [("origin", "null"), ("sec-fetch-site", "same-origin")],
+            [("host", "localhost"), ("sec-fetch-site", "same-origin")],
+            [("host", "localhost"), ("sec-fetch-site", "none")],
+        ] {
+            assert!(!is_foreign(&ours, &headers), "{headers:?}");
+        }
+        for headers in [
+            [("origin", "http://evil.example"), ("host", "localhost")],
+            [
+                ("origin", "http://evil.example"),
+                ("sec-fetch-site", "same-origin"),
+            ],
+            [
+                ("origin", "http://shop.example@evil.example"),
+                ("host", "localhost"),
+            ],
+            [("origin", "http://a.shop.example"), ("host", "localhost")],
+            [("origin", "chrome-extension://localhost"), ("host", "localhost")],
+            [("origin", ""), ("host", "localhost")],
+            [("origin", "null"), ("host", "localhost")],
+            [("origin", "null"), ("sec-fetch-site", "cross-site")],
+            [("host", "localhost"), ("sec-fetch-site", "cross-site")],
+            [("origin", "http://localhost"), ("origin", "http://localhost")],
+        ] {
+            assert!(is_foreign(&ours, &headers), "{headers:?}");
+        }
+        let open = hosts(OPEN, &[]);
+        for (origin, host, foreign) in [
+            ("http://api.example:7070", "api.example:7070", false),
+            ("https://api.example", "API.example", false),
+            ("https://api.example", "api.example:443", false),
+            ("http://api.example:7071", "api.example:7070", true),
+            ("http://evil.example:7070", "api.example:7070", true),
+        ] {
+            let headers = [("origin", origin), ("host", host)];
+            assert_eq!(is_foreign(&open, &headers), foreign, "{headers:?}");
+        }
+    }
+}
