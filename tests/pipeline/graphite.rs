@@ -46,6 +46,73 @@ fn total(series: &Value) -> u64 {
     values(series).iter().map(|value| value.as_u64().unwrap()).sum()
 }
 
+/// As many hosts as an ordinary panel adds up, and more than it did.
+const HOSTS: usize = 2_001;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_names_are_summed() {
+    let rig = Rig::start(one_region()).await;
+    let events: Vec<Value> = (0..HOSTS)
+        .map(|host| json!({ "name": format!("web.{host}.req"), "timestamp": T + 60 * (i64::try_from(host).unwrap() % 3) }))
+        .collect();
+    rig.post_until_accepted("eu", &json!(events)).await;
+    // A day by the minute: 2.9 million values of single series.
+    let day = format!("from={}&until={}", T - 43_200, T + 43_200);
+    let summed = async |target: &str| -> Vec<Value> {
+        let answer = render(&rig, &format!("target={target}&{day}")).await;
+        assert_eq!(answer.status, 200, "{target}: {answer:?}");
+        let series = answer.json.as_array().unwrap().clone();
+        assert_eq!(series.len(), 1, "{target}");
+        values(&series[0])
+    };
+    wait_until("all of them to be counted", async || {
+        let values = summed("sumSeries(web.*.req)").await;
+        let total: u64 = values.iter().filter_map(Value::as_u64).sum();
+        match usize::try_from(total).unwrap() {
+            HOSTS => Ok(()),
+            total => Err(total.to_string()),
+        }
+    })
+    .await;
+    for target in [
+        "sum(web.*.req)",
+        "sumSeries(seriesByTag('name=~^web\\..*req'))",
+        "alias(sumSeries(web.*.req),'all')",
+    ] {
+        let values = summed(target).await;
+        let counts: Vec<u64> = values
+            .iter()
+            .filter_map(Value::as_u64)
+            .filter(|&count| count > 0)
+            .collect();
+        assert_eq!(counts, [667, 667, 667], "{target}");
+    }
+    // Each of them by itself is too much; a few hundred are not.
+    let apart = render(&rig, &format!("target=averageSeries(web.*.req)&{day}")).await;
+    assert_eq!(apart.status, 400);
+    assert!(
+        apart.json["error"]
+            .as_str()
+            .unwrap()
+            .contains("more than 2000000 points"),
+        "{apart:?}"
+    );
+    let series = rig
+        .get("/v1/series?name=web.1??.req&name=web.2??.req&from=2025-11-22&until=2025-11-23&step=1h")
+        .await;
+    assert_eq!(
+        series.json["series"].as_array().map(Vec::len),
+        Some(200),
+        "{}",
+        series.status
+    );
+    let all = rig
+        .get("/v1/series?name=web.*.req&from=2025-11-22&until=2025-11-23&step=1h")
+        .await;
+    assert_eq!(all.json["series"].as_array().map(Vec::len), Some(HOSTS));
+    rig.stop().await;
+}
+
 async fn counted(options: Options) -> Rig {
     let rig = Rig::start(options).await;
     let mut ledger = Ledger::default();

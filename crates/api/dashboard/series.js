@@ -11,6 +11,9 @@ export const PERIODS = [
 /** Pixels that a point should have at least. */
 const PX_PER_POINT = 1.25;
 
+/** More lines than anybody can tell apart; the API sums far more. */
+const LINES_MAX = 200;
+
 /** The steps that a graph of `width` pixels can show; what is chosen by hand may be finer. */
 export function chosenStep(state, width) {
   if (Number.isFinite(stepSeconds(state.step))) return state.step;
@@ -37,6 +40,9 @@ export function csvAddress(state, step) {
 export async function load(state, width, signal) {
   const step = chosenStep(state, width);
   const answer = await getJson("v1/series", query(state, state.from, state.until, step), signal);
+  if (answer.series.length > LINES_MAX) {
+    throw new Error(`more than ${LINES_MAX} series, which are ${answer.series.length}: give a pattern with a longer beginning`);
+  }
   const periods = PERIODS.filter((period) => state.compare.includes(period.key) && comparable(period, step));
   const [marks, ...earlier] = await Promise.all([
     loadMarks(answer, signal),

@@ -84,6 +84,15 @@ impl Buckets {
         }
     }
 
+    /// How many counts are read of a name at most.
+    pub(crate) fn counts(&self) -> usize {
+        let step_s = match self.grain() {
+            Grain::Minute => Step::Minute.seconds(),
+            Grain::Day => Step::Day.seconds(),
+        };
+        usize::try_from((self.end_unix_s() - self.first_unix_s()) / step_s).unwrap_or(usize::MAX)
+    }
+
     /// First second of bucket `index`, and that of the next.
     pub(crate) fn edges(&self, index: usize) -> (i64, i64) {
         (

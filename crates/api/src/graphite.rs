@@ -23,6 +23,7 @@ mod regex;
 mod render;
 mod request;
 mod series;
+mod span;
 mod tag;
 mod time;
 

@@ -9,7 +9,9 @@ use store::NAMES_SCANNED_MAX;
 use crate::form::FORM_BYTES_MAX;
 use crate::graphite::Fault;
 use crate::names::{NAMES_MAX, NODES_MAX, QUERIES_MAX, VALUES_MAX};
-use crate::series::{PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
+use crate::series::{
+    COUNTS_READ_MAX, PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX,
+};
 
 /// Causes go to the log; the client gets the variant's sentence.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,11 @@ pub(crate) enum Refusal {
     TooManyPointsPerSeries,
     #[error("more than {POINTS_MAX} points: use a larger step, a shorter range or a narrower pattern")]
     TooManyPoints,
+    #[error(
+        "more than {COUNTS_READ_MAX} counts to read, one for each name and minute, or day where whole days will do: use a \
+         shorter range, a narrower pattern, or a step of a day"
+    )]
+    TooManyCounts,
     #[error(
         "pattern reaches more than {NAMES_SCANNED_MAX} names: give it a longer beginning without wildcards"
     )]

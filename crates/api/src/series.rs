@@ -25,8 +25,15 @@ pub(crate) const PATTERNS_MAX: usize = 200;
 /// Tokens of all patterns of one request, their alternatives multiplied out: what they cost to hold and to match.
 pub(crate) const PATTERN_TOKENS_MAX: usize = 20_000;
 
-/// Series of one answer: more than anybody can tell apart on a graph.
-pub(crate) const SERIES_MAX: usize = 200;
+/// Series of one answer: what they cost is bounded by their points and counts; so many names alone take 2 MB.
+pub(crate) const SERIES_MAX: usize = 10_000;
+
+/// Counts that are read for one answer, of a name in a minute or in a day: 200 names over a year by the minute, which takes as
+/// long as an answer may.
+pub(crate) const COUNTS_READ_MAX: usize = 120_000_000;
+
+/// A series' name takes the room of so many points.
+const POINTS_PER_NAME: usize = 16;
 
 /// A year of minutes with room to spare.
 pub(crate) const POINTS_PER_SERIES_MAX: usize = 600_000;
@@ -141,9 +148,12 @@ async fn read(room: &Room, query: &Query, visit: Visit) -> Result<Read, Refusal>
         return Err(Refusal::TooManySeries);
     };
     let buckets = &query.range.buckets;
-    let points = names.len() * buckets.len();
+    let points = names.len() * (buckets.len() + POINTS_PER_NAME);
     if points > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
+    }
+    if names.len().saturating_mul(buckets.counts()) > COUNTS_READ_MAX {
+        return Err(Refusal::TooManyCounts);
     }
     let room = room.of_points(points)?;
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Fault;
 use super::catalogue::find;
 use super::fetch::Fetched;
-use super::function::{Arguments, Frame, Value, Window};
+use super::function::{Arguments, Frame, Function, Value, Window};
 use super::parse::{Call, Expression};
 use super::plan::{self, SERIES_BY_TAG};
 use super::series::Series;
@@ -61,6 +61,12 @@ impl<'a> Evaluation<'a> {
 
     fn call(&mut self, call: &Call, window: Window) -> Result<Vec<Series>, Fault> {
         let function = find(&call.function)?;
+        let names = plan::added(function, call).and_then(plan::names_key);
+        if let Some(list) = names.and_then(|names| self.fetched.added(names, window)) {
+            let list = vec![Value::Series(list)];
+            let arguments = Arguments::bind(&call.function, function.parameters, list, Vec::new())?;
+            return self.run(function, arguments, window, Vec::new());
+        }
         let (mut elsewhere, mut as_it_is) = (Vec::new(), true);
         let first = plan::argument(function, call, 0);
         if let Some(first) = first
@@ -82,6 +88,16 @@ impl<'a> Evaluation<'a> {
         let keywords = keywords.map(|(key, argument)| Ok((key.clone(), value(argument)?)));
         let keywords = keywords.collect::<Result<_, Fault>>()?;
         let arguments = Arguments::bind(&call.function, function.parameters, positional, keywords)?;
+        self.run(function, arguments, window, elsewhere)
+    }
+
+    fn run(
+        &mut self,
+        function: &Function,
+        arguments: Arguments,
+        window: Window,
+        elsewhere: Vec<Vec<Series>>,
+    ) -> Result<Vec<Series>, Fault> {
         let mut frame = Frame {
             window,
             now: self.now,

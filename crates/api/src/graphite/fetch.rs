@@ -2,102 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use model::{Day, EventId, Glob, Minute};
-use store::{Extent, Found, Grain, Name};
+use model::{EventId, Glob};
+use store::{Extent, Found, Name, Snapshot};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::function::Window;
-use super::number::{Number, Point};
-use super::plan::{MINUTE_S, Plan, Wanted, minutes};
+use super::number::Point;
+use super::plan::{MINUTE_S, Plan, Wanted};
 use super::series::Series;
+use super::span::Span;
 use crate::centres::Visit;
 use crate::refusal::Refusal;
 use crate::room::Room;
-use crate::series::{PATTERN_TOKENS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
-
-const DAY_S: i64 = 86_400;
+use crate::series::{COUNTS_READ_MAX, PATTERN_TOKENS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
 
 /// A series' name and tags take the room of so many values.
 const VALUES_PER_SERIES: usize = 32;
 
 /// A value on its way through the functions takes the room of two sums.
 const ROOM_PER_VALUE: usize = 2;
-
-/// A run of minutes, summed into buckets of `bucket_s`, which divides a day, aligned since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Span {
-    first: i64,
-    end: i64,
-    bucket_s: i64,
-}
-
-impl Span {
-    fn of(window: Window, bucket_s: i64) -> Self {
-        let (first, end) = minutes(window);
-        Self { first, end, bucket_s }
-    }
-
-    fn start(self) -> i64 {
-        self.first - self.first.rem_euclid(self.bucket_s)
-    }
-
-    /// End of the last bucket.
-    fn stop(self) -> i64 {
-        self.start() + self.bucket_s * ((self.end - self.start() + self.bucket_s - 1) / self.bucket_s)
-    }
-
-    fn len(self) -> usize {
-        usize::try_from((self.stop() - self.start()) / self.bucket_s).unwrap_or(usize::MAX)
-    }
-
-    fn index_of(self, unix_s: i64) -> Option<usize> {
-        if !(self.first..self.end).contains(&unix_s) {
-            return None;
-        }
-        usize::try_from((unix_s - self.start()) / self.bucket_s).ok()
-    }
-
-    fn covers(self, other: Self) -> bool {
-        self.first <= other.first && other.end <= self.end
-    }
-
-    /// What to ask for: whole days may come as sums where the buckets are days.
-    fn parts(self) -> Vec<((Minute, Minute), Grain)> {
-        let clamp = |unix_s: i64| unix_s.clamp(Minute::FIRST.unix_s(), Minute::LAST.unix_s() + MINUTE_S);
-        let (first, end) = (clamp(self.first), clamp(self.end));
-        let mut parts = Vec::new();
-        let mut add = |first: i64, end: i64, grain| {
-            let minute = |unix_s| Minute::from_unix_s(unix_s).ok();
-            if first < end
-                && let Some(minutes) = minute(first).zip(minute(end - MINUTE_S))
-            {
-                parts.push((minutes, grain));
-            }
-        };
-        let (head, tail) = (first + (-first).rem_euclid(DAY_S), end - end.rem_euclid(DAY_S));
-        if self.bucket_s == DAY_S && head < tail {
-            add(first, head, Grain::Minute);
-            add(head, tail, Grain::Day);
-            add(tail, end, Grain::Minute);
-        } else {
-            add(first, end, Grain::Minute);
-        }
-        parts
-    }
-
-    /// What bucket `index` shows of its `sum`: of each of its minutes what a series of minutes shows, summed.
-    fn shown(self, index: usize, sum: u128, extent: &Extent) -> Point {
-        let start = self.start() + self.bucket_s * i64::try_from(index).ok()?;
-        let kept = extent.kept_since.map_or(i64::MIN, Day::unix_s);
-        let first = start.max(self.first).max(kept);
-        let is_there = first < (start + self.bucket_s).min(self.end);
-        let is_complete = extent
-            .complete_until
-            .is_some_and(|until| until.unix_ms() >= (first + MINUTE_S).saturating_mul(1000));
-        let value = i128::try_from(sum).map_or(Number::Real(f64::INFINITY), Number::Exact);
-        (is_there && (sum > 0 || is_complete)).then_some(value)
-    }
-}
 
 /// What was read for all targets of a request.
 pub(super) struct Fetched {
@@ -106,6 +29,8 @@ pub(super) struct Fetched {
     /// The names that each text matches, in the order of names.
     matched: HashMap<String, Vec<Name>>,
     sums: HashMap<EventId, Vec<(Span, Vec<u128>)>>,
+    /// The sums over all names of a text, where no function looks at each of them.
+    added: HashMap<(String, Span), Vec<u128>>,
     /// For the values held here and made of these, until the answer is sent.
     pub(super) room: Option<OwnedSemaphorePermit>,
     /// How many values the targets begin with.
@@ -120,6 +45,7 @@ impl Fetched {
             extent: Extent::default(),
             matched: HashMap::new(),
             sums: HashMap::new(),
+            added: HashMap::new(),
             room: None,
             values: 0,
         }
@@ -142,6 +68,26 @@ impl Fetched {
         series.collect()
     }
 
+    /// The sum of all series that `path` stands for, as one series, or none of none; of a window that was planned so.
+    pub(super) fn added(&self, path: &str, window: Window) -> Option<Vec<Series>> {
+        let span = Span::of(window, self.bucket_s);
+        let sums = self.added.get(&(path.to_owned(), span))?;
+        let names = self.matched.get(path).map(Vec::as_slice).unwrap_or_default();
+        let Some(first) = names.first() else {
+            return Some(Vec::new());
+        };
+        let values = sums.iter().enumerate();
+        let values = values.map(|(index, sum)| span.shown(index, *sum, &self.extent));
+        let grid = (span.start(), span.stop(), self.bucket_s);
+        let mut series = Series::new(first.name.clone(), grid, values.collect());
+        if names.len() > 1 {
+            // Only what all of them have in common.
+            series.tags.clear();
+        }
+        path.clone_into(&mut series.path);
+        Some(vec![series])
+    }
+
     fn values_of(&self, id: EventId, span: Span) -> Vec<Point> {
         let held = self
             .sums
@@ -154,6 +100,13 @@ impl Fetched {
         let sums = sums.iter().skip(skipped).take(span.len()).enumerate();
         sums.map(|(index, sum)| span.shown(index, *sum, &self.extent))
             .collect()
+    }
+}
+
+impl Fetched {
+    fn ids_of(&self, path: &str) -> Vec<EventId> {
+        let names = self.matched.get(path).map(Vec::as_slice).unwrap_or_default();
+        names.iter().map(|name| name.id).collect()
     }
 }
 
@@ -193,6 +146,17 @@ impl Fetched {
                     .push((span, sums));
             }
         }
+        for (path, span) in added(plan, &mut fetched)? {
+            let ids = fetched.ids_of(&path);
+            let mut sums = vec![0; span.len()];
+            let counted = counts.iter().filter(|(text, _)| ids.contains(&EventId::of(text)));
+            for (unix_s, count) in counted.flat_map(|(_, rows)| rows) {
+                if let Some(index) = span.index_of(*unix_s) {
+                    sums[index] += u128::from(*count);
+                }
+            }
+            fetched.added.insert((path, span), sums);
+        }
         Ok(fetched)
     }
 }
@@ -211,36 +175,63 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, bucket_s: i64, visit: Visit)
         ..Fetched::nothing()
     };
     let wanted = wanted(plan, &mut fetched)?;
-    let held: usize = wanted
+    let added = added(plan, &mut fetched)?;
+    let points = |(span, names): (Span, usize)| span.len().saturating_mul(names);
+    let counts = |(span, names): (Span, usize)| span.counts().saturating_mul(names);
+    let apart = wanted.iter().map(|(span, ids)| (*span, ids.len()));
+    let together = added
         .iter()
-        .map(|(span, ids)| span.len().saturating_mul(ids.len()))
-        .sum();
+        .map(|(path, span)| (*span, fetched.ids_of(path).len()));
+    let held =
+        apart.clone().map(points).sum::<usize>() + added.iter().map(|(_, span)| span.len()).sum::<usize>();
     if held > POINTS_MAX || fetched.values > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
     }
+    if apart.chain(together).map(counts).fold(0, usize::saturating_add) > COUNTS_READ_MAX {
+        return Err(Refusal::TooManyCounts);
+    }
     fetched.room = Some(room.of_points(held + ROOM_PER_VALUE * fetched.values)?);
     for (span, ids) in wanted {
-        let at: HashMap<EventId, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
-        let mut sums = vec![vec![0u128; span.len()]; ids.len()];
-        // Counts of one name come together.
-        let mut current = None;
-        for (minutes, grain) in span.parts() {
-            let add = |id, unix_s, count| {
-                if current.is_none_or(|(of, _)| of != id) {
-                    current = at.get(&id).map(|at| (id, *at));
-                }
-                if let (Some((_, at)), Some(index)) = (current, span.index_of(unix_s)) {
-                    sums[at][index] += u128::from(count);
-                }
-            };
-            snapshot.counts(&ids, minutes, grain, add).await?;
-        }
+        let sums = read(&mut snapshot, span, &ids, ids.len(), |at| at).await?;
         for (id, sums) in ids.into_iter().zip(sums) {
             fetched.sums.entry(id).or_default().push((span, sums));
         }
     }
+    for (path, span) in added {
+        let ids = fetched.ids_of(&path);
+        let sums = read(&mut snapshot, span, &ids, 1, |_| 0).await?;
+        fetched
+            .added
+            .insert((path, span), sums.into_iter().next().unwrap_or_default());
+    }
     fetched.extent = snapshot.finish().await?;
     Ok(fetched)
+}
+
+/// The sums of `rows` series; `row_of` says which of them the name at a place of `ids` belongs to.
+async fn read(
+    snapshot: &mut Snapshot,
+    span: Span,
+    ids: &[EventId],
+    rows: usize,
+    row_of: impl Fn(usize) -> usize + Sync,
+) -> Result<Vec<Vec<u128>>, Refusal> {
+    let at: HashMap<EventId, usize> = ids.iter().enumerate().map(|(at, id)| (*id, row_of(at))).collect();
+    let mut sums = vec![vec![0u128; span.len()]; rows];
+    // Counts of one name come together.
+    let mut current = None;
+    for (minutes, grain) in span.parts() {
+        let add = |id, unix_s, count| {
+            if current.is_none_or(|(of, _)| of != id) {
+                current = at.get(&id).map(|at| (id, *at));
+            }
+            if let (Some((_, at)), Some(index)) = (current, span.index_of(unix_s)) {
+                sums[at][index] += u128::from(count);
+            }
+        };
+        snapshot.counts(ids, minutes, grain, add).await?;
+    }
+    Ok(sums)
 }
 
 fn patterns(plan: &Plan) -> Result<Vec<Glob>, Refusal> {
@@ -308,72 +299,19 @@ fn wanted(plan: &Plan, fetched: &mut Fetched) -> Result<BTreeMap<Span, Vec<Event
     Ok(wanted)
 }
 
-#[cfg(test)]
-mod tests {
-    use model::Instant;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::buckets::shown;
-
-    /// A midnight.
-    const T: i64 = 1_763_769_600;
-
-    proptest! {
-        #[test]
-        fn a_bucket_shows_the_sum_of_what_its_minutes_show(
-            counts in prop::collection::vec(0u64..3, 1..200),
-            from in 0i64..2_000,
-            bucket_s in prop::sample::select(&[60i64, 120, 300, 3_600, 86_400]),
-            complete in 0i64..2_200,
-            kept_since in prop::option::of(0i64..3),
-        ) {
-            let extent = Extent {
-                complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
-                kept_since: kept_since.map(|days| Day::containing(T + DAY_S * days)),
-            };
-            let first = T + 60 * from;
-            let minutes: Vec<(i64, u64)> = (0i64..).map(|at| first + 60 * at).zip(counts).collect();
-            let span = Span { first, end: first + 60 * i64::try_from(minutes.len()).unwrap(), bucket_s };
-            for index in 0..span.len() {
-                let of_bucket = || minutes.iter().filter(|(at, _)| span.index_of(*at) == Some(index));
-                let sum = of_bucket().map(|(_, count)| u128::from(*count)).sum();
-                let minute = |(at, count): &(i64, u64)| shown(u128::from(*count), (*at, *at + 60), &extent);
-                let expected = of_bucket().filter_map(minute).reduce(|a, b| a + b);
-                let expected = expected.map(|sum| Number::Exact(i128::try_from(sum).unwrap()));
-                prop_assert_eq!(span.shown(index, sum, &extent), expected);
+/// The sums over all names of a text that are to be read. Counts the values that are made of them.
+fn added(plan: &Plan, fetched: &mut Fetched) -> Result<Vec<(String, Span)>, Refusal> {
+    let mut added = Vec::new();
+    for (path, wanted) in &plan.wanted {
+        for (window, visits) in &wanted.added {
+            let span = Span::of(*window, fetched.bucket_s);
+            if span.len() > POINTS_PER_SERIES_MAX {
+                return Err(Refusal::TooManyPointsPerSeries);
             }
-        }
-
-        #[test]
-        fn every_minute_is_asked_for_once(from in 0i64..5_000, length in 1i64..10_000, bucket_s in prop::sample::select(&[60i64, DAY_S])) {
-            let first = T + 60 * from;
-            let span = Span { first, end: first + 60 * length, bucket_s };
-            let mut at = first;
-            for ((begin, last), grain) in span.parts() {
-                prop_assert_eq!(begin.unix_s(), at);
-                at = last.unix_s() + 60;
-                if grain == Grain::Day {
-                    prop_assert_eq!((begin.unix_s() % DAY_S, at % DAY_S), (0, 0));
-                }
-            }
-            prop_assert_eq!(at, span.end);
+            let made = (span.len() + VALUES_PER_SERIES).saturating_mul(*visits);
+            fetched.values = fetched.values.saturating_add(made);
+            added.push((path.clone(), span));
         }
     }
-
-    #[test]
-    fn only_counted_years_are_asked_for() {
-        let before = Span {
-            first: 0,
-            end: 60_000,
-            bucket_s: 60,
-        };
-        assert!(before.parts().is_empty());
-        let since = Span {
-            first: 0,
-            end: Minute::FIRST.unix_s() + 60,
-            bucket_s: 60,
-        };
-        assert_eq!(since.parts(), [((Minute::FIRST, Minute::FIRST), Grain::Minute)]);
-    }
+    Ok(added)
 }

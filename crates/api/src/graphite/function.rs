@@ -31,6 +31,8 @@ pub(super) struct Windows {
 pub(super) enum Commutes {
     Never,
     Always,
+    /// Always, and the function is nothing but the sum of its series, so that their counts may be added up as they are read.
+    AsSum,
     If(fn(&Arguments) -> bool),
 }
 

@@ -31,15 +31,24 @@ pub(super) struct Plan {
 
 pub(super) struct Wanted {
     pub(super) wish: Wish,
-    /// How often each window is wanted.
+    /// How often each window is wanted, series by series.
     pub(super) windows: BTreeMap<Window, usize>,
+    /// How often the sum of all series is, and none of them by itself.
+    pub(super) added: BTreeMap<Window, usize>,
 }
 
 impl Plan {
     /// # Errors
     /// What is wrong with a function's name or arguments, or with a pattern; `TooManyVisits` beyond the limit.
-    pub(super) fn of(targets: &[Expression], window: Window, now: i64) -> Result<Self, Refusal> {
+    pub(super) fn of(
+        targets: &[Expression],
+        window: Window,
+        now: i64,
+        x_files_factor: Option<f64>,
+    ) -> Result<Self, Refusal> {
         let mut planner = Planner {
+            // How many of a row's values are known matters then.
+            adds: x_files_factor.is_none() && !targets.iter().any(sets_factor),
             wanted: BTreeMap::new(),
             patterns: 0,
             visits: 0,
@@ -58,6 +67,8 @@ impl Plan {
 }
 
 struct Planner {
+    /// Whether series may be added up as they are read.
+    adds: bool,
     wanted: BTreeMap<String, Wanted>,
     patterns: usize,
     visits: usize,
@@ -69,11 +80,9 @@ impl Planner {
     fn visit(&mut self, expression: &Expression, window: Window) -> Result<(), Refusal> {
         self.charge(1)?;
         match expression {
-            Expression::Path(path) => self.want(path, window, || Wish::of_path(path)),
+            Expression::Path(_) => self.want(expression, |wanted| &mut wanted.windows, window),
             Expression::Call(call) if call.function == SERIES_BY_TAG => {
-                self.is_heavy = true;
-                self.charge(call.arguments.len())?;
-                self.want(&call.raw, window, || Wish::of_tags(call))
+                self.want(expression, |wanted| &mut wanted.windows, window)
             }
             Expression::Call(call) => self.call(call, window),
             _ => Ok(()),
@@ -88,16 +97,27 @@ impl Planner {
         Ok(())
     }
 
+    /// Names by a path or by tags.
     fn want(
         &mut self,
-        key: &str,
+        names: &Expression,
+        how: impl FnOnce(&mut Wanted) -> &mut BTreeMap<Window, usize>,
         window: Window,
-        wish: impl FnOnce() -> Result<Wish, Refusal>,
     ) -> Result<(), Refusal> {
+        if let Expression::Call(call) = names {
+            self.is_heavy = true;
+            self.charge(call.arguments.len())?;
+        }
+        let Some(key) = names_key(names) else {
+            return Ok(());
+        };
         let wanted = match self.wanted.get_mut(key) {
             Some(wanted) => wanted,
             None => {
-                let wish = wish()?;
+                let wish = match names {
+                    Expression::Call(call) => Wish::of_tags(call)?,
+                    _ => Wish::of_path(key)?,
+                };
                 self.patterns += wish.pattern_count();
                 if self.patterns > PATTERNS_MAX {
                     return Err(Refusal::TooManyPatterns);
@@ -105,10 +125,11 @@ impl Planner {
                 self.wanted.entry(key.to_owned()).or_insert(Wanted {
                     wish,
                     windows: BTreeMap::new(),
+                    added: BTreeMap::new(),
                 })
             }
         };
-        *wanted.windows.entry(window).or_insert(0) += 1;
+        *how(wanted).entry(window).or_insert(0) += 1;
         Ok(())
     }
 
@@ -116,6 +137,10 @@ impl Planner {
         let function = find(&call.function)?;
         self.is_heavy |= function.windows.is_some() || MATCHING.contains(&call.function.as_str());
         let arguments = literals(function, call)?;
+        if let Some(names) = added(function, call).filter(|_| self.adds) {
+            self.charge(1)?;
+            return self.want(names, |wanted| &mut wanted.added, window);
+        }
         let first = argument(function, call, 0);
         if let Some(first) = first {
             for window in windows(function, &arguments, first, window, self.now)? {
@@ -130,6 +155,32 @@ impl Planner {
         }
         Ok(())
     }
+}
+
+/// What names are asked for with; `None` of what is neither a path nor by tags.
+pub(super) fn names_key(expression: &Expression) -> Option<&str> {
+    match expression {
+        Expression::Path(path) => Some(path),
+        Expression::Call(call) if call.function == SERIES_BY_TAG => Some(&call.raw),
+        _ => None,
+    }
+}
+
+/// The names whose series a call does nothing with but to add them up.
+pub(super) fn added<'a>(function: &Function, call: &'a Call) -> Option<&'a Expression> {
+    match (function.commutes, &call.arguments[..]) {
+        (Commutes::AsSum, [names]) if call.keywords.is_empty() => names_key(names).map(|_| names),
+        _ => None,
+    }
+}
+
+/// Whether a call in it changes how many of a row's values must be known.
+fn sets_factor(expression: &Expression) -> bool {
+    let Expression::Call(call) = expression else {
+        return false;
+    };
+    let sets_it = find(&call.function).is_ok_and(|function| function.names.contains(&"setXFilesFactor"));
+    sets_it || expressions(call).any(sets_factor)
 }
 
 /// What a call gives for the function's parameter at `at`: by its place, or by its name.
@@ -246,7 +297,7 @@ pub(super) fn commutes(expression: &Expression) -> bool {
     };
     let itself = match function.commutes {
         Commutes::Never => false,
-        Commutes::Always => true,
+        Commutes::Always | Commutes::AsSum => true,
         Commutes::If(condition) => literals(function, call).is_ok_and(|arguments| condition(&arguments)),
     };
     // Beside a line, whose step is another, rows are of values summed to a step that is no part of a bucket.

@@ -27,7 +27,7 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Answer,
     let parsed = api.intake.place(Request::bytes_at_most(&form)).await?;
     let request = Request::parse(&form, now)?;
     drop(form);
-    let plan = Plan::of(&request.targets, request.window, now)?;
+    let plan = Plan::of(&request.targets, request.window, now, request.x_files_factor)?;
     let bucket_s = bucket_s(&request);
     let fetched = match plan.wanted.is_empty() {
         true => Fetched::nothing(),

@@ -34,7 +34,7 @@ pub(super) const TABLE: &[Function] = &[
         &["sumSeries", "sum"],
         "The sum of all series.",
         |frame, args| one(frame, args, "sum"),
-        Commutes::Always,
+        Commutes::AsSum,
     ),
     of_rows(
         &["averageSeries", "avg"],

@@ -51,7 +51,7 @@ fn names() -> Vec<(&'static str, Vec<(i64, u64)>)> {
 fn evaluated(target: &str) -> Result<Vec<Series>, String> {
     let expression = parse(target).map_err(|fault| fault.to_string())?;
     let targets = [expression];
-    let plan = Plan::of(&targets, WINDOW, T + 330).map_err(|refusal| refusal.to_string())?;
+    let plan = Plan::of(&targets, WINDOW, T + 330, None).map_err(|refusal| refusal.to_string())?;
     let fetched = Fetched::of(&plan, MINUTE_S, &names(), extent()).map_err(|refusal| refusal.to_string())?;
     let mut evaluation = Evaluation::new(&fetched, T + 330, None);
     evaluation

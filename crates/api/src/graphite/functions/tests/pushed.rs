@@ -24,7 +24,7 @@ fn both_ways(
 ) -> [Vec<Series>; 2] {
     let targets = [parse(target).unwrap()];
     assert!(commutes(&targets[0]), "{target}");
-    let plan = Plan::of(&targets, window, T).unwrap();
+    let plan = Plan::of(&targets, window, T, None).unwrap();
     let pushed = buckets::to_read_s(minutes(window), values_max);
     [pushed, MINUTE_S].map(|bucket_s| {
         let fetched = Fetched::of(&plan, bucket_s, counts, extent).unwrap();

@@ -119,7 +119,7 @@ fn heavy_functions_are_known_beforehand() {
         ("aliasSub(a.x.n,'a','b')", true),
         ("seriesByTag('name=a.x.n')", true),
     ] {
-        let plan = Plan::of(&[parse(target).unwrap()], WINDOW, T).unwrap();
+        let plan = Plan::of(&[parse(target).unwrap()], WINDOW, T, None).unwrap();
         assert_eq!(plan.is_heavy, is_heavy, "{target}");
     }
 }
