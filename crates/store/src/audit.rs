@@ -232,7 +232,7 @@ async fn regions(conn: &mut Conn) -> Result<Vec<RegionAudit>, mysql_async::Error
                        LEFT JOIN bigdata_0.RegionTotal USING (region) ORDER BY region";
     let rows: Vec<(String, String, Option<u64>, Option<u64>)> = conn.query(SQL).await?;
     let audits = rows.into_iter().map(|(region, sum, total, flushes)| {
-        let sum = number(&sum);
+        let sum = number(&sum)?;
         let verdict = match total {
             None => Verdict::NotKnown("its running total comes with its next count".to_owned()),
             Some(total) if sum == u128::from(total) => Verdict::Equal,
@@ -240,14 +240,14 @@ async fn regions(conn: &mut Conn) -> Result<Vec<RegionAudit>, mysql_async::Error
                 "its minutes at the centre sum up to {sum}, but it had counted {total} by then"
             )),
         };
-        RegionAudit {
+        Ok(RegionAudit {
             region,
             sum,
             total: total.unwrap_or(0),
             flushes: flushes.unwrap_or(0),
             is_source: false,
             verdict,
-        }
+        })
     });
-    Ok(audits.collect())
+    audits.collect()
 }

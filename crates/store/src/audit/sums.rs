@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{Day, MINUTES_PER_DAY, Minute, Shard, for_each_packed};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, Value};
 
 use super::{Gap, Range};
 
@@ -35,7 +35,7 @@ impl Sums {
         let counted = "SELECT UNIX_TIMESTAMP(createDate), CAST(SUM(count) AS CHAR) FROM bigdata_0.RegionMinute \
                        WHERE createDate >= FROM_UNIXTIME(?) AND createDate < FROM_UNIXTIME(?) GROUP BY createDate";
         for (unix_s, sum) in conn.exec::<(i64, String), _, _>(counted, limits).await? {
-            sums.minutes.entry(unix_s).or_default().0 = number(&sum);
+            sums.minutes.entry(unix_s).or_default().0 = number(&sum)?;
         }
         let mut packed = Packed::default();
         for shard in Shard::all() {
@@ -62,7 +62,7 @@ impl Sums {
         );
         let mut saturated = 0;
         for (unix_s, sum, full) in conn.exec::<(i64, String, u64), _, _>(stored, limits).await? {
-            self.minutes.entry(unix_s).or_default().1 += number(&sum);
+            self.minutes.entry(unix_s).or_default().1 += number(&sum)?;
             saturated += full;
         }
         Ok(saturated)
@@ -140,7 +140,7 @@ impl Packed {
             .or_insert_with(|| vec![0; MINUTES_PER_DAY]);
         let (mut sum, mut saturated) = (0u128, 0);
         let read = for_each_packed(counts, |minute, count| {
-            minutes[minute] += u128::from(count);
+            minutes[usize::from(minute)] += u128::from(count);
             sum += u128::from(count);
             saturated += u64::from(count == SATURATED);
         });
@@ -153,8 +153,14 @@ impl Packed {
     }
 }
 
-pub(super) fn number(text: &str) -> u128 {
-    text.parse().unwrap_or_default()
+/// A sum of counts as the server writes it. What is no number is an error: as 0 it would be equal to another that is none.
+pub(super) fn number(text: &str) -> Result<u128, mysql_async::Error> {
+    text.parse().map_err(|_| {
+        DriverError::FromValue {
+            value: Value::from(text),
+        }
+        .into()
+    })
 }
 
 #[cfg(test)]
@@ -175,6 +181,17 @@ mod tests {
             gaps,
             ["minute 1970-01-02T00:01:00.000Z: regions counted 4, names hold 5: 1 too many"]
         );
+    }
+
+    #[test]
+    fn a_sum_that_cannot_be_read_is_no_zero() {
+        assert_eq!(
+            number("340282366920938463463374607431768211455").unwrap(),
+            u128::MAX
+        );
+        for text in ["", "-1", "1e30"] {
+            assert!(number(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -26,15 +26,22 @@ pub(super) async fn read(region: &Server, flushes_at_centre: u64) -> Result<Tota
                        CAST((SELECT COALESCE(SUM(count), 0) FROM eventtracker.CountedFlush WHERE number > ?) AS CHAR) \
                        FROM eventtracker.CountedTotal";
     let mut conn = region.connect().await?;
-    let ask = conn.exec_first(SQL, (flushes_at_centre, flushes_at_centre));
-    let row: Option<(u64, u64, u64, String)> = region.limited("read the totals", REGION_LIMIT, ask).await?;
-    let (total, flushes, between, count) = row.ok_or(Error::Shape { what: SQL })?;
-    Ok(Totals {
-        total,
-        flushes,
-        between,
-        between_count: number(&count),
-    })
+    let ask = async {
+        let row: Option<(u64, u64, u64, String)> = conn
+            .exec_first(SQL, (flushes_at_centre, flushes_at_centre))
+            .await?;
+        let Some((total, flushes, between, count)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Totals {
+            total,
+            flushes,
+            between,
+            between_count: number(&count)?,
+        }))
+    };
+    let totals = region.limited("read the totals", REGION_LIMIT, ask).await?;
+    totals.ok_or(Error::Shape { what: SQL })
 }
 
 /// The region's total is the centre's and what lies between.
