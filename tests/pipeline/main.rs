@@ -37,6 +37,7 @@ mod links;
 mod names;
 mod openapi;
 mod packing;
+mod packing_turns;
 mod playground_command;
 mod poison_job;
 mod queue_full;

@@ -54,12 +54,12 @@ pub(crate) fn random_day(mean: f64, rng: &mut StdRng) -> Result<Vec<u64>> {
     Ok(samples.collect::<Result<_, _>>()?)
 }
 
-pub(crate) fn as_day_counts(minutes: &[u64]) -> DayCounts {
+pub(crate) fn as_day_counts(minutes: &[u64]) -> Result<DayCounts> {
     let mut counts = DayCounts::default();
-    for (minute, &count) in minutes.iter().enumerate() {
-        counts.add(minute, count);
+    for (minute, &count) in (0..).zip(minutes) {
+        counts.add(minute, count)?;
     }
-    counts
+    Ok(counts)
 }
 
 /// Packed days in the order in which the keeper writes them.

@@ -103,7 +103,7 @@ impl Ingest {
         let mut rng = StdRng::seed_from_u64(3);
         let mut days = Vec::new();
         for _ in 0..DIFFERENT_DAYS {
-            let counts = as_day_counts(&random_day(25.0, &mut rng)?);
+            let counts = as_day_counts(&random_day(25.0, &mut rng)?)?;
             days.push((counts.total(), counts.pack()));
         }
         let root = pipeline.description.central.root();

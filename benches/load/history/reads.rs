@@ -159,10 +159,10 @@ impl Reads {
         let texts: Vec<(u64, String)> = days
             .iter()
             .map(|minutes| {
-                let counts = as_day_counts(minutes);
-                (counts.total(), counts.pack())
+                let counts = as_day_counts(minutes)?;
+                Ok((counts.total(), counts.pack()))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let packed = (0..self.names).map(|n| format!("packed.{n}"));
         let rows = (0..self.row_names).map(|n| format!("rows.{n}"));
         for name in packed.clone().chain(rows.clone()) {

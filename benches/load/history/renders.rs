@@ -173,7 +173,7 @@ async fn fill_names(conn: &mut Conn) -> Result<()> {
         .await?;
     }
     let next = || {
-        let counts = as_day_counts(&random_day(MEAN, &mut rng)?);
+        let counts = as_day_counts(&random_day(MEAN, &mut rng)?)?;
         Ok((counts.total(), counts.pack()))
     };
     fill::packed(conn, &fill::names(names), 0..DAYS, next).await

@@ -138,7 +138,7 @@ impl Bench {
     async fn packed(&mut self, names: &Names, days: i64, mean: f64) -> Result<Size> {
         let rng = &mut self.rng;
         let counts = || {
-            let counts = as_day_counts(&random_day(mean, rng)?);
+            let counts = as_day_counts(&random_day(mean, rng)?)?;
             Ok((counts.total(), counts.pack()))
         };
         fill::packed(&mut self.conn, names, 0..days, counts).await?;
@@ -164,7 +164,7 @@ impl Bench {
                     .iter()
                     .flat_map(|(shard, ids)| ids.iter().map(move |id| (shard, id)));
                 for ((shard, id), minutes) in all.zip(&of_day) {
-                    let counts = as_day_counts(&minutes[..hour * 60]);
+                    let counts = as_day_counts(&minutes[..hour * 60])?;
                     let (total, text) = (counts.total(), counts.pack());
                     self.conn
                         .query_drop(format!(

@@ -56,6 +56,24 @@ impl Day {
     pub fn end_unix_s(self) -> i64 {
         self.unix_s().saturating_add(SECONDS_PER_DAY)
     }
+
+    /// The day that is `days` earlier.
+    #[must_use]
+    pub fn earlier(self, days: u16) -> Self {
+        Self(self.0.saturating_sub(days.into()))
+    }
+
+    /// The number of the minute that contains `unix_s`, counted from the day's first.
+    ///
+    /// # Errors
+    /// `OutsideDay` for an instant of another day.
+    pub fn minute_of(self, unix_s: i64) -> Result<u16, OutsideDay> {
+        let minute = unix_s.saturating_sub(self.unix_s()).div_euclid(60);
+        u16::try_from(minute)
+            .ok()
+            .filter(|&number| usize::from(number) < MINUTES_PER_DAY)
+            .ok_or(OutsideDay { minute })
+    }
 }
 
 impl From<Minute> for Day {
@@ -72,13 +90,24 @@ impl fmt::Display for Day {
     }
 }
 
+/// A minute that a day does not have, counted from the day's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("minute {minute} is none of the {MINUTES_PER_DAY} of a day")]
+pub struct OutsideDay {
+    minute: i64,
+}
+
 /// A text that is no packed day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a packed day: expected {expected} at byte {at} of {length}")]
-pub struct PackedDayError {
-    expected: &'static str,
-    at: usize,
-    length: usize,
+pub enum PackedDayError {
+    #[error("not a packed day: expected {expected} at byte {at} of {length}")]
+    Text {
+        expected: &'static str,
+        at: usize,
+        length: usize,
+    },
+    #[error("not a packed day")]
+    Minute(#[from] OutsideDay),
 }
 
 /// The counts of one name in one day, by minute.
@@ -92,12 +121,17 @@ impl Default for DayCounts {
 }
 
 impl DayCounts {
-    /// Adds to the count of a minute, which saturates. `minute` counts from the day's first; one that the day does not
-    /// have is passed over.
-    pub fn add(&mut self, minute: usize, count: u64) {
-        if let Some(sum) = self.0.get_mut(minute) {
-            *sum = sum.saturating_add(count);
-        }
+    /// Adds to the count of a minute, which saturates. `minute` counts from the day's first.
+    ///
+    /// # Errors
+    /// `OutsideDay` for a minute that the day does not have: its count is not added, so whoever took it from elsewhere
+    /// must not go on.
+    pub fn add(&mut self, minute: u16, count: u64) -> Result<(), OutsideDay> {
+        let sum = self.0.get_mut(usize::from(minute)).ok_or(OutsideDay {
+            minute: minute.into(),
+        })?;
+        *sum = sum.saturating_add(count);
+        Ok(())
     }
 
     /// The sum of all counts, which saturates.
@@ -125,7 +159,13 @@ impl DayCounts {
     /// # Errors
     /// The text is no packed day; some of its counts may have been added.
     pub fn add_packed(&mut self, text: &[u8]) -> Result<(), PackedDayError> {
-        for_each_packed(text, |minute, count| self.add(minute, count))
+        let mut added = Ok(());
+        for_each_packed(text, |minute, count| {
+            if added.is_ok() {
+                added = self.add(minute, count);
+            }
+        })?;
+        Ok(added?)
     }
 }
 
@@ -134,19 +174,18 @@ impl DayCounts {
 ///
 /// # Errors
 /// The text is no packed day; `each` may have been given some of it.
-pub fn for_each_packed(text: &[u8], mut each: impl FnMut(usize, u64)) -> Result<(), PackedDayError> {
+pub fn for_each_packed(text: &[u8], mut each: impl FnMut(u16, u64)) -> Result<(), PackedDayError> {
     let mut reader = Reader { text, at: 0 };
     reader.expect(b'[', "'['")?;
     if text.get(1) == Some(&b'[') {
         let mut next = 0;
         loop {
             reader.expect(b'[', "'['")?;
-            let minute = reader.number()?;
-            let minute = usize::try_from(minute).unwrap_or(usize::MAX);
-            if !(next..MINUTES_PER_DAY).contains(&minute) {
-                return Err(reader.error("a later minute of the day"));
-            }
-            next = minute + 1;
+            let minute = u16::try_from(reader.number()?)
+                .ok()
+                .filter(|&minute| (next..MINUTES_PER_DAY).contains(&usize::from(minute)))
+                .ok_or_else(|| reader.error("a later minute of the day"))?;
+            next = usize::from(minute) + 1;
             reader.expect(b',', "','")?;
             each(minute, reader.number()?);
             reader.expect(b']', "']'")?;
@@ -155,7 +194,7 @@ pub fn for_each_packed(text: &[u8], mut each: impl FnMut(usize, u64)) -> Result<
             }
         }
     } else if text != b"[]" {
-        for minute in 0..MINUTES_PER_DAY {
+        for minute in (0..).take(MINUTES_PER_DAY) {
             if minute > 0 {
                 reader.expect(b',', "','")?;
             }
@@ -214,7 +253,7 @@ impl Reader<'_> {
     }
 
     fn error(&self, expected: &'static str) -> PackedDayError {
-        PackedDayError {
+        PackedDayError::Text {
             expected,
             at: self.at,
             length: self.text.len(),
@@ -227,10 +266,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn counts(minutes: &[(usize, u64)]) -> DayCounts {
+    fn counts(minutes: &[(u16, u64)]) -> DayCounts {
         let mut day = DayCounts::default();
         for &(minute, count) in minutes {
-            day.add(minute, count);
+            day.add(minute, count).unwrap();
         }
         day
     }
@@ -245,15 +284,31 @@ mod tests {
         assert_eq!(Day::containing(-1).to_string(), "1969-12-31");
         assert_eq!(Day::first_of_month(day.month()).to_string(), "2025-11-01");
         assert_eq!(Day::first_of_month(day.month() + 14).to_string(), "2027-01-01");
+        assert_eq!(day.earlier(22).to_string(), "2025-10-31");
+    }
+
+    #[test]
+    fn a_minute_outside_the_day_is_an_error_and_no_silence() {
+        let day = Day::containing(1_763_787_600);
+        let start = day.unix_s();
+        assert_eq!(day.minute_of(start), Ok(0));
+        assert_eq!(day.minute_of(day.end_unix_s() - 1), Ok(1_439));
+        for (unix_s, minute) in [(start - 1, -1), (day.end_unix_s(), 1_440)] {
+            assert_eq!(day.minute_of(unix_s), Err(OutsideDay { minute }));
+        }
+        let mut counts = DayCounts::default();
+        let outside = counts.add(1_440, 5).unwrap_err();
+        assert_eq!(outside.to_string(), "minute 1440 is none of the 1440 of a day");
+        assert_eq!(counts.total(), 0);
     }
 
     #[test]
     fn few_minutes_are_pairs_and_many_an_array() {
         assert_eq!(DayCounts::default().pack(), "[]");
         assert_eq!(counts(&[(700, 1), (615, 3)]).pack(), "[[615,3],[700,1]]");
-        let eight: Vec<(usize, u64)> = (0..8).map(|minute| (minute * 7, 5)).collect();
+        let eight: Vec<(u16, u64)> = (0..8).map(|minute| (minute * 7, 5)).collect();
         assert!(counts(&eight).pack().starts_with("[[0,5],[7,5],"));
-        let nine: Vec<(usize, u64)> = (0..9).map(|minute| (minute, 5)).collect();
+        let nine: Vec<(u16, u64)> = (0..9).map(|minute| (minute, 5)).collect();
         let packed = counts(&nine).pack();
         assert!(packed.starts_with("[5,5,5,5,5,5,5,5,5,0,0,"));
         assert_eq!(packed.matches(',').count(), MINUTES_PER_DAY - 1);
@@ -298,12 +353,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_is_read_again(
-            minutes in prop::collection::vec((0..MINUTES_PER_DAY, 1u64..), 0..30),
+            minutes in prop::collection::vec((0u16..1_440, 1u64..), 0..30),
             all in prop::option::of(0u64..100),
         ) {
             let mut day = counts(&minutes);
             if let Some(count) = all {
-                (0..MINUTES_PER_DAY).for_each(|minute| day.add(minute, count));
+                (0..1_440).for_each(|minute| day.add(minute, count).unwrap());
             }
             let mut again = DayCounts::default();
             again.add_packed(day.pack().as_bytes()).unwrap();

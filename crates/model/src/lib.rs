@@ -24,7 +24,9 @@ pub use annotation::{
 };
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
-pub use day::{Day, DayCounts, MINUTES_PER_DAY, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed};
+pub use day::{
+    Day, DayCounts, MINUTES_PER_DAY, OutsideDay, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed,
+};
 pub use event::{Event, EventError};
 pub use glob::{Glob, GlobError, Matcher};
 pub use minute::{Minute, MinuteError};

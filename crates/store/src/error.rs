@@ -191,6 +191,13 @@ pub enum Error {
         #[source]
         source: model::PackedDayError,
     },
+    #[error("{server}: a minute does not lie in the day that was packed, so nothing was changed ({row})")]
+    OutsideDay {
+        server: String,
+        row: String,
+        #[source]
+        source: model::OutsideDay,
+    },
 }
 
 impl Error {

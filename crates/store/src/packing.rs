@@ -1,10 +1,12 @@
 //! Moves minutes of closed days from `EventMinute` into `EventDay`.
 
+mod progress;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::ops::Range;
 use std::time::Duration;
 
-use model::{Day, DayCounts, EventId, MINUTES_PER_DAY, Shard};
+use model::{Day, DayCounts, EventId, MINUTES_PER_DAY, OutsideDay, PackedDayError, Shard};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
@@ -16,8 +18,11 @@ const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// When the server itself ends a statement; before [`CALL_LIMIT`], so that the connection survives.
 const STATEMENT_S_MAX: u32 = 20;
 
-/// Names of one shard that are listed at once. The others are listed when these are packed.
+/// Names of one shard that are listed at once: half a megabyte.
 pub const OPEN_NAMES_LISTED_MAX: usize = 20_000;
+
+/// Names whose next day is looked for at once. From a thousand on, MariaDB makes a table of them and reads all of the shard.
+const NAMES_ADVANCED_MAX: usize = 500;
 
 /// Minutes that one transaction moves at most: some 60 ms, whatever its names hold.
 pub const MINUTES_PER_TRANSACTION_MAX: u64 = 4 * MINUTES_PER_DAY as u64;
@@ -34,7 +39,7 @@ pub struct Packer {
 /// A name with minutes that are not packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenName {
-    /// Of its oldest minute among those that were asked for.
+    /// Of its newest minute among those that were asked for.
     pub day: Day,
     pub id: EventId,
 }
@@ -53,28 +58,42 @@ impl Packer {
         Self { server, conn: None }
     }
 
-    /// Names of `shard` with minutes in `[from, before)`, the oldest days first; at most [`OPEN_NAMES_LISTED_MAX`].
+    /// Names of `shard` after `after` with minutes in `days`, in the order of ids; the first [`OPEN_NAMES_LISTED_MAX`].
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn open_names(&mut self, shard: Shard, from: Day, before: Day) -> Result<Vec<OpenName>, Error> {
-        // One dive into the index for each name, however many minutes it has.
-        let sql = format!(
-            "SELECT UNIX_TIMESTAMP(oldest), eventId FROM \
-             (SELECT eventId, MIN(createDate) AS oldest FROM {shard}.EventMinute \
-              WHERE createDate >= FROM_UNIXTIME({}) GROUP BY eventId) names \
-             WHERE oldest < FROM_UNIXTIME({}) ORDER BY DATE(oldest), eventId LIMIT {OPEN_NAMES_LISTED_MAX}",
-            from.unix_s(),
-            before.unix_s()
-        );
-        let rows: Vec<(i64, u64)> = self
-            .call("list what is not packed", async |conn| conn.query(sql).await)
-            .await?;
-        let open = rows.into_iter().map(|(unix_s, id)| OpenName {
-            day: Day::containing(unix_s),
-            id: EventId(id),
-        });
-        Ok(open.collect())
+    pub async fn open_names(
+        &mut self,
+        shard: Shard,
+        days: &Range<Day>,
+        after: Option<EventId>,
+    ) -> Result<Vec<OpenName>, Error> {
+        let after = after.map_or(String::new(), |id| format!("eventId > {id} AND "));
+        let sql = newest_days(shard, days, &after);
+        self.call("list what is not packed", async |conn| open(conn, &sql).await)
+            .await
+    }
+
+    /// Those of `ids`, names of `shard`, with minutes in `days`.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn open_among(
+        &mut self,
+        shard: Shard,
+        days: &Range<Day>,
+        ids: &[EventId],
+    ) -> Result<Vec<OpenName>, Error> {
+        let mut names = Vec::new();
+        for some in ids.chunks(NAMES_ADVANCED_MAX) {
+            let among = format!("eventId IN ({}) AND ", listed(some.iter()));
+            let sql = newest_days(shard, days, &among);
+            names.extend(
+                self.call("look for what is not packed", async |conn| open(conn, &sql).await)
+                    .await?,
+            );
+        }
+        Ok(names)
     }
 
     /// Moves the minutes of one day of `ids`, names of `shard`, in one transaction; at most [`MINUTES_PER_TRANSACTION_MAX`], and there
@@ -82,29 +101,35 @@ impl Packer {
     ///
     /// # Errors
     /// The server refused or did not answer, and whether the transaction was committed is not known; or `PackedDay` for a row of
-    /// `EventDay` that cannot be read, and nothing was changed.
+    /// `EventDay` that cannot be read, `OutsideDay` for a minute that would vanish, and nothing was changed.
     pub async fn pack(&mut self, shard: Shard, day: Day, ids: &[EventId]) -> Result<Packed, Error> {
         let action = "pack a day";
-        let mut unreadable = None;
+        let mut refused = None;
         let outcome = self
             .call(action, async |conn| {
                 match pack(conn, shard, day, ids).await {
                     Ok(packed) => return Ok(packed),
                     Err(Failure::Server(error)) if !is_held(&error) => return Err(error),
                     Err(Failure::Server(_)) => {}
-                    Err(Failure::PackedDay(id, source)) => unreadable = Some((id, source)),
+                    Err(failure) => refused = Some(failure),
                 }
                 conn.query_drop("ROLLBACK").await?;
                 Ok(Packed::Held)
             })
             .await?;
-        match unreadable {
-            None => Ok(outcome),
-            Some((id, source)) => Err(Error::PackedDay {
-                server: self.server.to_string(),
+        let server = self.server.to_string();
+        match refused {
+            Some(Failure::PackedDay(id, source)) => Err(Error::PackedDay {
+                server,
                 row: format!("{shard}.EventDay, day {day}, eventId {id}"),
                 source,
             }),
+            Some(Failure::Minute(id, source)) => Err(Error::OutsideDay {
+                server,
+                row: format!("{shard}.EventMinute, day {day}, eventId {id}"),
+                source,
+            }),
+            _ => Ok(outcome),
         }
     }
 
@@ -131,9 +156,32 @@ impl Packer {
     }
 }
 
+/// One dive into the index for each name, however many minutes it has.
+fn newest_days(shard: Shard, days: &Range<Day>, which: &str) -> String {
+    format!(
+        "SELECT UNIX_TIMESTAMP(MAX(createDate)), eventId FROM {shard}.EventMinute \
+         WHERE {which}createDate >= FROM_UNIXTIME({}) AND createDate < FROM_UNIXTIME({}) \
+         GROUP BY eventId ORDER BY eventId LIMIT {OPEN_NAMES_LISTED_MAX}",
+        days.start.unix_s(),
+        days.end.unix_s()
+    )
+}
+
+async fn open(conn: &mut Conn, sql: &str) -> Result<Vec<OpenName>, mysql_async::Error> {
+    let rows: Vec<(i64, u64)> = conn.query(sql).await?;
+    let open = rows.into_iter().map(|(unix_s, id)| OpenName {
+        day: Day::containing(unix_s),
+        id: EventId(id),
+    });
+    Ok(open.collect())
+}
+
 enum Failure {
     Server(mysql_async::Error),
-    PackedDay(EventId, model::PackedDayError),
+    /// A row of `EventDay` that cannot be read.
+    PackedDay(EventId, PackedDayError),
+    /// A minute that the day does not have.
+    Minute(EventId, OutsideDay),
 }
 
 impl From<mysql_async::Error> for Failure {
@@ -143,29 +191,35 @@ impl From<mysql_async::Error> for Failure {
 }
 
 async fn pack(conn: &mut Conn, shard: Shard, day: Day, ids: &[EventId]) -> Result<Packed, Failure> {
-    let (minutes, mut days) = take_minutes(conn, shard, day, ids).await?;
+    let rows = take_minutes(conn, shard, day, ids).await?;
+    let mut days = by_name(day, &rows)?;
     let stored = lock_days(conn, shard, day, &days).await?;
-    for (id, text) in &stored {
-        if let Some(counts) = days.get_mut(id) {
+    let mut merged = 0;
+    for (id, counts) in &mut days {
+        if let Some(text) = stored.get(id) {
             let added = counts.add_packed(text.as_bytes());
             added.map_err(|error| Failure::PackedDay(*id, error))?;
+            merged += 1;
         }
     }
     write_days(conn, shard, day, &days, &stored).await?;
     Ok(Packed::Moved {
-        minutes,
+        minutes: rows.len() as u64,
         days: days.len() as u64,
-        merged: stored.len() as u64,
+        merged,
     })
 }
 
-/// Deletes the day's minutes, which are then only here: how many they are, and the counts by name.
+/// A row of `EventMinute`: eventId, the minute in unix seconds, count.
+type MinuteRow = (u64, i64, u64);
+
+/// Deletes the day's minutes, which are then only here.
 async fn take_minutes(
     conn: &mut Conn,
     shard: Shard,
     day: Day,
     ids: &[EventId],
-) -> Result<(u64, BTreeMap<EventId, DayCounts>), mysql_async::Error> {
+) -> Result<Vec<MinuteRow>, mysql_async::Error> {
     let script = format!(
         "START TRANSACTION; DELETE FROM {shard}.EventMinute WHERE eventId IN ({}) \
          AND createDate >= FROM_UNIXTIME({}) AND createDate < FROM_UNIXTIME({}) \
@@ -176,14 +230,20 @@ async fn take_minutes(
     );
     let mut answers = conn.query_iter(script).await?;
     answers.collect::<Row>().await?;
-    let mut minutes = 0;
+    answers.collect().await
+}
+
+/// The counts of each name. A row that has no place in the day has been deleted, so the transaction must not go on.
+fn by_name(day: Day, rows: &[MinuteRow]) -> Result<BTreeMap<EventId, DayCounts>, Failure> {
     let mut days = BTreeMap::<EventId, DayCounts>::new();
-    for (id, unix_s, count) in answers.collect::<(u64, i64, u64)>().await? {
-        let minute = usize::try_from((unix_s - day.unix_s()) / 60).unwrap_or(usize::MAX);
-        days.entry(EventId(id)).or_default().add(minute, count);
-        minutes += 1;
+    for &(id, unix_s, count) in rows {
+        let id = EventId(id);
+        let minute = day.minute_of(unix_s);
+        minute
+            .and_then(|minute| days.entry(id).or_default().add(minute, count))
+            .map_err(|outside| Failure::Minute(id, outside))?;
     }
-    Ok((minutes, days))
+    Ok(days)
 }
 
 /// Those of the days that are there already.
@@ -213,26 +273,20 @@ async fn write_days(
     stored: &BTreeMap<EventId, String>,
 ) -> Result<(), mysql_async::Error> {
     let mut rows = String::new();
-    let mut updates = String::new();
+    let mut script = String::new();
     for (id, counts) in days {
         let (total, text) = (counts.total(), counts.pack());
-        // Writing into a string cannot fail.
-        let written = if stored.contains_key(id) {
-            write!(
-                updates,
+        if stored.contains_key(id) {
+            script += &format!(
                 "UPDATE {shard}.EventDay SET total = {total}, counts = '{text}' WHERE day = '{day}' AND eventId = {id}; "
-            )
+            );
         } else {
             let separator = if rows.is_empty() { "" } else { "," };
-            write!(rows, "{separator}('{day}',{id},{total},'{text}')")
-        };
-        debug_assert!(written.is_ok());
+            rows += &format!("{separator}('{day}',{id},{total},'{text}')");
+        }
     }
-    let mut script = updates;
     if !rows.is_empty() {
-        script.push_str(&format!(
-            "INSERT INTO {shard}.EventDay (day, eventId, total, counts) VALUES {rows}; "
-        ));
+        script += &format!("INSERT INTO {shard}.EventDay (day, eventId, total, counts) VALUES {rows}; ");
     }
     script.push_str("COMMIT");
     conn.query_drop(script).await
@@ -248,4 +302,24 @@ fn is_held(error: &mysql_async::Error) -> bool {
     const LOCK_WAIT: u16 = 1205;
     const DEADLOCK: u16 = 1213;
     matches!(error, mysql_async::Error::Server(e) if [DUPLICATE_KEY, LOCK_WAIT, DEADLOCK].contains(&e.code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deleted_row_that_has_no_place_in_the_day_ends_the_transaction() {
+        let day = Day::containing(86_400);
+        let (first, last) = (day.unix_s(), day.end_unix_s() - 60);
+        let Ok(days) = by_name(day, &[(7, first, 1), (7, last, 2), (8, first, 4)]) else {
+            panic!("all of it is of the day");
+        };
+        let totals: Vec<(u64, u64)> = days.iter().map(|(id, counts)| (id.0, counts.total())).collect();
+        assert_eq!(totals, [(7, 3), (8, 4)]);
+        for unix_s in [first - 60, day.end_unix_s()] {
+            let refused = by_name(day, &[(7, first, 1), (9, unix_s, 2)]);
+            assert!(matches!(refused, Err(Failure::Minute(EventId(9), _))));
+        }
+    }
 }

@@ -85,6 +85,7 @@ impl Side {
                     sql!("central/region_binlog"),
                     sql!("central/alarm"),
                     sql!("central/dropped_days"),
+                    sql!("central/packed_until"),
                     sql!("central/annotation"),
                 ],
             ),
@@ -317,7 +318,7 @@ mod tests {
         assert!(engines.contains(&("bigdata_31.EventMinute".to_owned(), "BLACKHOLE".to_owned())));
         assert!(engines.contains(&("eventtracker.CountedBatch".to_owned(), "InnoDB".to_owned())));
         assert_eq!(engines.len(), Side::Regional.tables().len());
-        assert_eq!(Side::Central.tables().len(), 74);
+        assert_eq!(Side::Central.tables().len(), 75);
         assert_eq!(Side::Central.databases().len(), 33);
     }
 

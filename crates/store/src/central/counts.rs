@@ -41,7 +41,7 @@ pub(super) async fn read(
             Grain::Minute => {
                 for_each_of(&mut answers, |(id, unix_s, counts): (u64, i64, Vec<u8>)| {
                     let read = for_each_packed(&counts, |minute, count| {
-                        let at = unix_s + 60 * i64::try_from(minute).unwrap_or(0);
+                        let at = unix_s + 60 * i64::from(minute);
                         if asked.contains(&at) {
                             each(EventId(id), at, count);
                         }

@@ -25,15 +25,22 @@ async fn a_row_that_another_transaction_has_is_left() {
         .unwrap();
 
     let mut packer = Packer::new(root.clone());
-    let before = Day::containing(day.unix_s() - 1);
+    let before = day.earlier(1);
     let open = |day| vec![OpenName { day, id }];
     for (from, until, expected) in [
-        (before, day.next(), open(before)),
-        (day, day.next(), open(day)),
-        (day.next(), day.next(), Vec::new()),
+        (before, day.next().next(), open(day.next())),
+        (before, day.next(), open(day)),
+        (before, day, open(before)),
+        (day.next().next(), day.next().next().next(), Vec::new()),
         (before, before, Vec::new()),
     ] {
-        assert_eq!(packer.open_names(shard, from, until).await.unwrap(), expected);
+        let days = from..until;
+        assert_eq!(packer.open_names(shard, &days, None).await.unwrap(), expected);
+        assert_eq!(
+            packer.open_among(shard, &days, &[EventId(1), id]).await.unwrap(),
+            expected
+        );
+        assert_eq!(packer.open_names(shard, &days, Some(id)).await.unwrap(), []);
     }
 
     // As replication adds to a minute, and as another keeper writes the day.

@@ -1,0 +1,62 @@
+//! How far the keeper is with packing, as it notes it at its centre.
+
+use std::collections::BTreeMap;
+
+use model::{Day, Instant};
+use mysql_async::prelude::Queryable;
+
+use crate::{Error, Post};
+
+impl Post {
+    /// By when of each day everything was packed that had come for it.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn packed_until(&mut self) -> Result<BTreeMap<Day, Instant>, Error> {
+        const SQL: &str = "SELECT UNIX_TIMESTAMP(day), CAST(UNIX_TIMESTAMP(packedUntil) * 1000 AS SIGNED) \
+                           FROM eventtracker.PackedUntil";
+        let rows: Vec<(i64, i64)> = self
+            .call("read how far packing is", async |conn| conn.query(SQL).await)
+            .await?;
+        let notes = rows.into_iter();
+        Ok(notes
+            .map(|(unix_s, until_ms)| (Day::containing(unix_s), Instant::from_unix_ms(until_ms)))
+            .collect())
+    }
+
+    /// Makes `after` what is noted, where `before` was read.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn note_packed_until(
+        &mut self,
+        before: &BTreeMap<Day, Instant>,
+        after: &BTreeMap<Day, Instant>,
+    ) -> Result<(), Error> {
+        let gone = before.keys().filter(|day| !after.contains_key(day));
+        let gone: Vec<String> = gone.map(|day| format!("'{day}'")).collect();
+        let changed = after.iter().filter(|(day, until)| before.get(day) != Some(until));
+        let changed: Vec<String> = changed
+            .map(|(day, until)| format!("('{day}',FROM_UNIXTIME({} / 1000))", until.unix_ms()))
+            .collect();
+        let mut script = "START TRANSACTION; ".to_owned();
+        if !gone.is_empty() {
+            script += &format!(
+                "DELETE FROM eventtracker.PackedUntil WHERE day IN ({}); ",
+                gone.join(",")
+            );
+        }
+        if !changed.is_empty() {
+            script += &format!(
+                "INSERT INTO eventtracker.PackedUntil (day, packedUntil) VALUES {} \
+                 ON DUPLICATE KEY UPDATE packedUntil = VALUES(packedUntil); ",
+                changed.join(",")
+            );
+        }
+        script += "COMMIT";
+        self.call("note how far packing is", async |conn| {
+            conn.query_drop(script).await
+        })
+        .await
+    }
+}
