@@ -205,6 +205,13 @@ async fn what_was_cut_off_is_no_backup() {
     std::fs::create_dir_all(older.join("data")).unwrap();
     expect(&backup(&rig, &["--name", "named"]).await, 0, &["named is whole"]);
     assert!(older.exists() && !unfinished.exists());
+    // One that a clock ahead has named is no newer than the others, and neither may go for it.
+    let to_come = backups(&rig).join("2999-01-01T000000Z");
+    std::fs::create_dir_all(&to_come).unwrap();
+    let held = backup(&rig, &["--keep", "1"]).await;
+    expect(&held, 0, &["Z is whole", "named by a time that has not come"]);
+    assert!(older.exists());
+    std::fs::remove_dir(&to_come).unwrap();
     let kept = backup(&rig, &["--keep", "1"]).await;
     expect(&kept, 0, &["Z is whole", "2020-01-01T000000Z is removed"]);
     assert!(!older.exists() && backups(&rig).join("named").exists());

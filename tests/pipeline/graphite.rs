@@ -61,9 +61,9 @@ async fn thousands_of_names_are_summed() {
     let summed = async |target: &str| -> Vec<Value> {
         let answer = render(&rig, &format!("target={target}&{day}")).await;
         assert_eq!(answer.status, 200, "{target}: {answer:?}");
-        let series = answer.json.as_array().unwrap().clone();
-        assert_eq!(series.len(), 1, "{target}");
-        values(&series[0])
+        let series = answer.json.as_array().unwrap();
+        assert!(series.len() <= 1, "{target}");
+        series.first().map(values).unwrap_or_default()
     };
     wait_until("all of them to be counted", async || {
         let values = summed("sumSeries(web.*.req)").await;

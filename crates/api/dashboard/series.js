@@ -1,6 +1,6 @@
 // Counts from the API, made into the lines of a graph.
 
-import { getJson, isAbandoned } from "./api.js";
+import { getJson, isAbandoned, Refused } from "./api.js";
 import { resolve, stepFor, stepSeconds } from "./time.js";
 
 export const PERIODS = [
@@ -13,6 +13,9 @@ const PX_PER_POINT = 1.25;
 
 /** More lines than anybody can tell apart; the API sums far more. */
 const LINES_MAX = 200;
+
+/** As the API would refuse it. */
+const BAD_REQUEST = 400;
 
 /** The steps that a graph of `width` pixels can show; what is chosen by hand may be finer. */
 export function chosenStep(state, width) {
@@ -41,7 +44,7 @@ export async function load(state, width, signal) {
   const step = chosenStep(state, width);
   const answer = await getJson("v1/series", query(state, state.from, state.until, step), signal);
   if (answer.series.length > LINES_MAX) {
-    throw new Error(`more than ${LINES_MAX} series, which are ${answer.series.length}: give a pattern with a longer beginning`);
+    throw new Refused(`more than ${LINES_MAX} series: give a pattern with a longer beginning`, BAD_REQUEST);
   }
   const periods = PERIODS.filter((period) => state.compare.includes(period.key) && comparable(period, step));
   const [marks, ...earlier] = await Promise.all([
