@@ -105,12 +105,19 @@ impl State {
         let (mut from_server, mut to_server) = server.into_split();
         let ended = CancellationToken::new();
         let (requests_ended, state) = (ended.clone(), self.clone());
+        // Fences, which workers put and delete in a tube of their own, are no jobs.
+        let is_at_fences = Arc::new(AtomicBool::new(false));
+        let requests_at_fences = is_at_fences.clone();
         tokio::spawn(async move {
             let mut chunk = vec![0; 70_000];
             let pass_on = async {
                 while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
-                    let is_delete = chunk.starts_with(b"delete ");
-                    if is_delete && state.keeps_a_delete() {
+                    if chunk.starts_with(b"use ") {
+                        let is_fences = chunk.starts_with(b"use events-fence\r\n");
+                        requests_at_fences.store(is_fences, Ordering::SeqCst);
+                    }
+                    let is_of_job = !requests_at_fences.load(Ordering::SeqCst);
+                    if chunk.starts_with(b"delete ") && is_of_job && state.keeps_a_delete() {
                         continue;
                     }
                     if to_server.write_all(&chunk[..length]).await.is_err() {
@@ -125,7 +132,7 @@ impl State {
         });
         let mut chunk = vec![0; 70_000];
         while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
-            let is_stored = chunk.starts_with(b"INSERTED ");
+            let is_stored = chunk.starts_with(b"INSERTED ") && !is_at_fences.load(Ordering::SeqCst);
             if is_stored
                 && self
                     .replies_left

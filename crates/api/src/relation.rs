@@ -3,6 +3,7 @@
 mod line;
 mod sides;
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use axum::extract::State;
@@ -78,9 +79,9 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
 struct Read {
     extent: Extent,
     /// `None` where a side has no name: no pair exists.
-    sides: Option<[Side<usize>; 2]>,
+    sides: Option<[Side<EventId>; 2]>,
     /// Of each name, by bucket.
-    sums: Vec<Vec<u128>>,
+    sums: HashMap<EventId, Vec<u128>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -106,11 +107,10 @@ async fn read(room: &Room, asked: &[Asked; 2], buckets: &Buckets, visit: Visit) 
     let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
     let sums = sums(&mut snapshot, &ids, buckets).await?;
     let extent = snapshot.finish().await?;
-    let place = |id| ids.binary_search(&id).unwrap_or_default();
     Ok(Read {
         extent,
-        sides: sides.map(|sides| sides.map(|side| side.map(place))),
-        sums,
+        sides,
+        sums: ids.into_iter().zip(sums).collect(),
         _room: room,
     })
 }
@@ -146,8 +146,8 @@ impl Read {
     }
 
     /// `None` for a ratio to nothing.
-    fn value(&self, side: &Side<usize>, index: usize) -> Option<Value> {
-        match side.map(|name| self.sums[name][index]) {
+    fn value(&self, side: &Side<EventId>, index: usize) -> Option<Value> {
+        match side.map(|name| self.sums[&name][index]) {
             Side::Name(sum) => Some(Value::Sum(sum)),
             Side::Ratio(_, 0) => None,
             Side::Ratio(above, below) => Some(Value::Ratio(line::float(above) / line::float(below))),

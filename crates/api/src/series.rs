@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use model::{EventId, Glob, Instant, Step};
-use store::{Extent, Found, Snapshot};
+use store::{Error, Extent, Found, Snapshot};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, Format, Series};
@@ -148,14 +148,14 @@ async fn read(room: &Room, query: &Query, visit: Visit) -> Result<Read, Refusal>
         return Err(Refusal::TooManySeries);
     };
     let buckets = &query.range.buckets;
-    let points = names.len() * (buckets.len() + POINTS_PER_NAME);
+    let points = names.len() * buckets.len();
     if points > POINTS_MAX {
         return Err(Refusal::TooManyPoints);
     }
     if names.len().saturating_mul(buckets.counts()) > COUNTS_READ_MAX {
         return Err(Refusal::TooManyCounts);
     }
-    let room = room.of_points(points)?;
+    let room = room.of_points(points + names.len() * POINTS_PER_NAME)?;
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
     let sums = sums(&mut snapshot, &ids, buckets).await?;
     let extent = snapshot.finish().await?;
@@ -166,6 +166,11 @@ async fn read(room: &Room, query: &Query, visit: Visit) -> Result<Read, Refusal>
         room,
     })
 }
+
+/// A count that no sum has a place for: without it the sums are less than what was counted.
+pub(crate) const NOT_ASKED_FOR: Error = Error::Shape {
+    what: "a count of another name or time than those asked for",
+};
 
 /// For each of `ids`, of which none comes twice, the sum of each bucket. For as many points the caller holds room.
 pub(crate) async fn sums(
@@ -178,15 +183,20 @@ pub(crate) async fn sums(
         let at: HashMap<_, _> = ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         // Counts of one name come together.
         let mut current = None;
+        let mut is_asked = true;
         let add = |id, unix_s, count| {
             if current.is_none_or(|(of, _)| of != id) {
                 current = at.get(&id).map(|&at| (id, at));
             }
-            if let (Some((_, at)), Some(bucket)) = (current, buckets.index_of(unix_s)) {
-                sums[at][bucket] += u128::from(count);
+            match (current, buckets.index_of(unix_s)) {
+                (Some((_, at)), Some(bucket)) => sums[at][bucket] += u128::from(count),
+                _ => is_asked = false,
             }
         };
         snapshot.counts(ids, minutes, buckets.grain(), add).await?;
+        if !is_asked {
+            return Err(NOT_ASKED_FOR.into());
+        }
     }
     Ok(sums)
 }

@@ -131,7 +131,7 @@ impl Collector {
         let (taken, _share) = tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| Answer::Unknown)??;
-        match stored(taken.tickets).await {
+        match stored(taken.tickets, taken.accepted).await {
             Outcome::Stored if taken.accepted == 0 && taken.rejected.total() > 0 => {
                 Err(Answer::AllRejected(taken.rejected))
             }
@@ -204,18 +204,19 @@ fn pieces<'a>(items: Vec<Item<'a>>, secret: &[u8], key: &[u8]) -> Vec<KeyedBatch
     for item in items {
         let number = cut.of_next(item.name_bytes);
         let Ok(event) = item.event else { continue };
-        if last.replace(number) != Some(number) {
-            pieces.push((BatchId::of_piece(secret, key, number), Vec::new()));
+        let count = (event.name, event.minute, event.count);
+        match pieces.last_mut() {
+            Some((_, counts)) if last == Some(number) => counts.push(count),
+            _ => pieces.push((BatchId::of_piece(secret, key, number), vec![count])),
         }
-        if let Some((_, counts)) = pieces.last_mut() {
-            counts.push((event.name, event.minute, event.count));
-        }
+        last = Some(number);
     }
     pieces
 }
 
-/// Waits for all jobs of a request. Some stored and some not is as unknown as a lost reply.
-async fn stored(tickets: Vec<Ticket>) -> Outcome {
+/// Waits for all jobs of a request. Some stored and some not is as unknown as a lost reply, and so is a request of which events
+/// were accepted and that has no job.
+async fn stored(tickets: Vec<Ticket>, accepted: usize) -> Outcome {
     let mut outcomes = Vec::new();
     let all = async {
         for mut ticket in tickets {
@@ -231,7 +232,8 @@ async fn stored(tickets: Vec<Ticket>) -> Outcome {
         return Outcome::Unknown;
     }
     match outcomes.first() {
-        None => Outcome::Stored,
+        None if accepted == 0 => Outcome::Stored,
+        None => Outcome::Unknown,
         Some(&first) if outcomes.iter().all(|&outcome| outcome == first) => first,
         Some(_) => Outcome::Unknown,
     }

@@ -50,7 +50,9 @@ impl JobBuilder {
     /// Adds to the unkeyed batch; `false` and no change where the job has no room for it.
     #[must_use]
     pub fn add_event(&mut self, name: &EventName<'_>, minute: Minute, count: u64) -> bool {
-        let (index, name_bytes) = self.index_of(name);
+        let Some((index, name_bytes)) = self.index_of(name) else {
+            return false;
+        };
         let counts = self.unkeyed.get(&minute);
         let before = counts.and_then(|c| c.get(&index)).copied();
         let sum = before.unwrap_or(0) + count;
@@ -74,7 +76,9 @@ impl JobBuilder {
         let mut new_names: HashMap<&str, u32> = HashMap::new();
         let mut growth = BATCH_BYTES;
         for (name, minute, count) in counts {
-            let next = length_u32(self.names.len() + new_names.len());
+            let Ok(next) = u32::try_from(self.names.len() + new_names.len()) else {
+                return false;
+            };
             let index = match self.names.get(name.as_str()) {
                 Some(&index) => index,
                 None => *new_names.entry(name.as_str()).or_insert_with(|| {
@@ -140,10 +144,11 @@ impl JobBuilder {
         body
     }
 
-    fn index_of(&self, name: &EventName<'_>) -> (u32, usize) {
+    /// `None` where there are more names than indexes.
+    fn index_of(&self, name: &EventName<'_>) -> Option<(u32, usize)> {
         match self.names.get(name.as_str()) {
-            Some(&index) => (index, 0),
-            None => (length_u32(self.names.len()), name_bytes(name)),
+            Some(&index) => Some((index, 0)),
+            None => Some((u32::try_from(self.names.len()).ok()?, name_bytes(name))),
         }
     }
 
@@ -190,11 +195,6 @@ fn pair_bytes(index: u32, count: u64) -> usize {
 fn digits(n: u64) -> usize {
     n.checked_ilog10()
         .map_or(1, |log| usize::try_from(log).unwrap_or(usize::MAX) + 1)
-}
-
-/// A job has fewer names than bytes.
-fn length_u32(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub(crate) struct Log {
 pub(crate) fn log(connection: &mut Beanstalkc) -> Result<Log, Error> {
     let stats = connection.stats()?;
     Ok(Log {
-        process: stats.get("id").cloned().unwrap_or_default(),
+        process: text(&stats, "id")?.to_owned(),
         is_on: number(&stats, "binlog-current-index")? > 0,
         records_written: number(&stats, "binlog-records-written")?,
         jobs_put: number(&stats, "total-jobs")?,
@@ -117,11 +117,10 @@ pub(crate) fn is_left(connection: &mut Beanstalkc, id: u64) -> Result<bool, Erro
         Err(Error::NotFound) => return Ok(false),
         Err(error) => return Err(error),
     };
-    let text = |key: &str| stats.get(key).map(String::as_str).unwrap_or_default();
-    if text("tube") != TUBE {
+    if text(&stats, "tube")? != TUBE {
         return Ok(false);
     }
-    if text("state") != "buried" {
+    if text(&stats, "state")? != "buried" {
         return Ok(true);
     }
     match connection.peek(id).map_err(Error::from) {
@@ -211,6 +210,13 @@ fn age_s(stats: &HashMap<String, String>) -> Result<u64, Error> {
     Ok(u64::try_from(age_s).unwrap_or(0))
 }
 
+/// What is missing is an error: another process would pass for the same one, or a job that waits for one that is gone.
+fn text<'a>(stats: &'a HashMap<String, String>, key: &str) -> Result<&'a str, Error> {
+    let text = stats.get(key).filter(|text| !text.is_empty());
+    text.map(String::as_str)
+        .ok_or_else(|| Error::Protocol(format!("statistics without {key}")))
+}
+
 fn number(stats: &HashMap<String, String>, key: &str) -> Result<u64, Error> {
     parsed(stats, key)
 }
@@ -220,4 +226,24 @@ fn parsed<T: FromStr>(stats: &HashMap<String, String>, key: &str) -> Result<T, E
         .get(key)
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| Error::Protocol(format!("statistics without a number for {key}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_statistics_lack_is_an_error() {
+        let stats = HashMap::from([
+            ("id".to_owned(), String::new()),
+            ("age".to_owned(), "7".to_owned()),
+        ]);
+        assert_eq!(number(&stats, "age"), Ok(7));
+        for key in ["id", "tube"] {
+            assert_eq!(
+                text(&stats, key),
+                Err(Error::Protocol(format!("statistics without {key}")))
+            );
+        }
+    }
 }

@@ -191,6 +191,8 @@ pub enum Error {
         #[source]
         source: model::PackedDayError,
     },
+    #[error("{server}: nothing was counted, since counts would vanish: {reason}")]
+    WouldVanish { server: String, reason: &'static str },
     #[error("{server}: a minute does not lie in the day that was packed, so nothing was changed ({row})")]
     OutsideDay {
         server: String,

@@ -104,7 +104,9 @@ impl Post {
                 let mut starts_after = known.get(&name).copied();
                 if starts_after.is_none() {
                     let position: Option<Option<String>> = conn.exec_first(START, (&name,)).await?;
-                    starts_after = position.flatten().map(|text| sequence(&text, gtid_domain));
+                    starts_after = position
+                        .flatten()
+                        .and_then(|text| starts_after_of(&text, gtid_domain));
                 }
                 files.push(BinlogFile { name, starts_after });
             }
@@ -123,12 +125,15 @@ impl Post {
     /// # Errors
     /// The server refused or did not answer.
     pub async fn last_written(&mut self, domain: u32) -> Result<u64, Error> {
+        const SQL: &str = "SELECT @@gtid_binlog_pos";
         let position: Option<String> = self
             .call("read the binlog's position", async |conn| {
-                conn.query_first("SELECT @@gtid_binlog_pos").await
+                conn.query_first(SQL).await
             })
             .await?;
-        Ok(sequence(&position.unwrap_or_default(), domain))
+        let positions = position.as_deref().and_then(positions);
+        let positions = positions.ok_or(Error::Shape { what: SQL })?;
+        Ok(positions.get(&domain).copied().unwrap_or(0))
     }
 
     /// Removes the region's binlog files before `file`.
@@ -158,9 +163,9 @@ impl Post {
         let row: Option<(u8, String)> = self
             .call("read the position", async |conn| conn.query_first(SQL).await)
             .await?;
-        Ok(row
-            .filter(|(flush, _)| *flush == 1)
-            .map(|(_, position)| positions(&position)))
+        let (flush, position) = row.ok_or(Error::Shape { what: SQL })?;
+        let applied = positions(&position).ok_or(Error::Shape { what: SQL })?;
+        Ok((flush == 1).then_some(applied))
     }
 
     /// What is noted of a region's clock.
@@ -207,8 +212,10 @@ impl Post {
         before: Option<Offset>,
         offset: Offset,
     ) -> Result<(), Error> {
-        const FIRST: &str = "INSERT IGNORE INTO eventtracker.ClockOffset (aheadMs, peakMs, peakAt, measuredAt, region) \
-                             VALUES (?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3), ?)";
+        // Not IGNORE, which hides every other error, too: the region's completeness rests on this row.
+        const FIRST: &str = "INSERT INTO eventtracker.ClockOffset (aheadMs, peakMs, peakAt, measuredAt, region) \
+                             VALUES (?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3), ?) \
+                             ON DUPLICATE KEY UPDATE region = region";
         const NEXT: &str = "UPDATE eventtracker.ClockOffset \
                             SET aheadMs = ?, peakMs = ?, peakAt = FROM_UNIXTIME(? / 1000), measuredAt = SYSDATE(3) \
                             WHERE region = ? AND peakMs = ? AND peakAt = FROM_UNIXTIME(? / 1000)";
@@ -256,7 +263,8 @@ impl Post {
     /// # Errors
     /// The server refused or did not answer.
     pub async fn note_reached(&mut self, region: &str, file: &str, at: Instant) -> Result<(), Error> {
-        const SQL: &str = "INSERT IGNORE INTO eventtracker.RegionBinlog (region, file, reachedAt) VALUES (?, ?, FROM_UNIXTIME(? / 1000))";
+        const SQL: &str = "INSERT INTO eventtracker.RegionBinlog (region, file, reachedAt) VALUES (?, ?, FROM_UNIXTIME(? / 1000)) \
+                           ON DUPLICATE KEY UPDATE file = file";
         self.execute("note a binlog file", SQL, (region, file, at.unix_ms()))
             .await
     }
@@ -352,19 +360,23 @@ impl Post {
     }
 }
 
-/// The sequence number of each domain in a GTID position such as `1-1-100,2-2-50`.
-pub(crate) fn positions(text: &str) -> BTreeMap<u32, u64> {
-    let gtids = text.split(',').filter_map(|gtid| {
-        let mut parts = gtid.trim().split('-');
-        let domain = parts.next()?.parse().ok()?;
-        let sequence = parts.nth(1)?.parse().ok()?;
-        Some((domain, sequence))
-    });
-    gtids.collect()
+/// The sequence number of each domain in a GTID position such as `1-1-100,2-2-50`; `None` for what is none, since less than all
+/// of it would mean that nothing was written or applied in a domain.
+pub(crate) fn positions(text: &str) -> Option<BTreeMap<u32, u64>> {
+    let gtids = text.split(',').filter(|gtid| !gtid.trim().is_empty());
+    gtids
+        .map(|gtid| {
+            let mut parts = gtid.trim().split('-');
+            let domain = parts.next()?.parse().ok()?;
+            let sequence = parts.nth(1)?.parse().ok()?;
+            Some((domain, sequence))
+        })
+        .collect()
 }
 
-fn sequence(position: &str, domain: u32) -> u64 {
-    positions(position).get(&domain).copied().unwrap_or(0)
+/// The last transaction of `domain` before a binlog file; `None` for a position that cannot be read.
+fn starts_after_of(position: &str, domain: u32) -> Option<u64> {
+    Some(positions(position)?.get(&domain).copied().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -373,8 +385,20 @@ mod tests {
 
     #[test]
     fn a_position_has_a_number_for_each_domain() {
-        assert_eq!(positions("1-1-100,2-7-50"), BTreeMap::from([(1, 100), (2, 50)]));
-        assert_eq!(sequence("1-1-100, 2-7-50", 2), 50);
-        assert_eq!(sequence("", 2), 0);
+        let both = BTreeMap::from([(1, 100), (2, 50)]);
+        assert_eq!(positions("1-1-100, 2-7-50\n"), Some(both));
+        assert_eq!(positions(""), Some(BTreeMap::new()));
+        for text in ["1-1", "1-1-100,x", "1-1-100;2-2-50", "NULL"] {
+            assert_eq!(positions(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_whose_position_cannot_be_read_begins_nowhere() {
+        assert_eq!(starts_after_of("2-7-50", 2), Some(50));
+        assert_eq!(starts_after_of("", 2), Some(0));
+        assert_eq!(starts_after_of("1-1-100,2-7-50", 2), Some(50));
+        assert_eq!(starts_after_of("1-1-100", 2), Some(0));
+        assert_eq!(starts_after_of("2-7", 2), None);
     }
 }

@@ -105,6 +105,8 @@ enum Attempt {
     Moved(String),
     /// Nothing was written: the ledger has no clock to be stamped by.
     NoClock,
+    /// Nothing is written, for this reason: counts would vanish.
+    Refused(&'static str),
 }
 
 /// A worker's connection to its region's MariaDB.
@@ -186,8 +188,8 @@ impl Regional {
     /// Counts what the ledger does not know, in one transaction with the ledger itself.
     ///
     /// # Errors
-    /// `Moved` where the region's database is another one now. After any error it is *unknown* whether the transaction was
-    /// committed; redelivery and the ledger decide.
+    /// `Moved` where the region's database is another one now, `WouldVanish` where it would count only a part; then nothing was
+    /// counted. After any other error it is *unknown* whether the transaction was committed; redelivery and the ledger decide.
     pub async fn commit(&mut self, flush: &Flush<'_>) -> Result<Committed, Error> {
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
@@ -218,9 +220,14 @@ impl Regional {
             Attempt::NoClock => Err(Error::NoLedgerClock {
                 server: self.server.to_string(),
             }),
+            // Without its connection, the transaction is rolled back.
             Attempt::Moved(to) => Err(Error::Moved {
                 region: self.region.clone(),
                 to,
+            }),
+            Attempt::Refused(reason) => Err(Error::WouldVanish {
+                server: self.server.to_string(),
+                reason,
             }),
         }
     }
@@ -234,23 +241,42 @@ impl Regional {
         let Some(ledger_s) = begun.ledger_s else {
             return Ok(Attempt::NoClock);
         };
-        let new = ledger::enter(conn, &batches, ledger_s).await?;
+        let new: HashSet<BatchId> = ledger::enter(conn, &batches, ledger_s)
+            .await?
+            .into_iter()
+            .collect();
+        let known: Vec<&BatchId> = batches.keys().filter(|id| !new.contains(*id)).collect();
+        if new.len() + known.len() != batches.len() {
+            return Ok(Attempt::Refused(
+                "the ledger has taken a batch that was not given to it",
+            ));
+        }
+        if ledger::holding(conn, &known).await? != known.len() {
+            return Ok(Attempt::Refused(
+                "the ledger has not taken a batch, and does not have it",
+            ));
+        }
         let mut counts = MinuteCounts::default();
-        for batch in new.iter().filter_map(|id| batches.get(id)) {
+        for (_, batch) in batches.iter().filter(|(id, _)| new.contains(*id)) {
             for &(id, minute, count) in &batch.counts {
                 counts.add(id, minute, count);
             }
         }
+        let rows = counts.sorted();
+        let has_name = |id| flush.names_known.contains(id) || flush.names.contains_key(id);
+        if !rows.iter().all(|(id, ..)| has_name(id)) {
+            return Ok(Attempt::Refused("a count has no name, so nobody would find it"));
+        }
         let mut committed = Committed {
-            counted: new.iter().copied().collect(),
             batches_recognised: (flush.batches.len() - new.len()) as u64,
+            counted: new,
             ..Committed::default()
         };
         let mut out = Script {
             conn,
             text: String::new(),
         };
-        self.write_counts(&mut out, &counts.sorted(), ledger_s, &mut committed)
+        self.write_counts(&mut out, &rows, ledger_s, &mut committed)
             .await?;
         self.write_names(&mut out, flush, &committed).await?;
         self.write_report(&mut out, flush.report).await?;

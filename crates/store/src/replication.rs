@@ -7,7 +7,7 @@ mod identity;
 use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::{Conn, DriverError, Row};
 
 use crate::account::checked_word;
 use crate::housekeeping::positions;
@@ -141,28 +141,36 @@ pub async fn start_source(
 /// A lost connection, or an account without SLAVE MONITOR.
 pub async fn source_states(conn: &mut Conn) -> Result<Vec<SourceState>, mysql_async::Error> {
     let rows: Vec<Row> = conn.query(SHOW_SOURCES).await?;
-    Ok(rows.iter().map(source_state).collect())
+    rows.iter().map(source_state).collect()
 }
 
 pub(crate) const SHOW_SOURCES: &str = "SHOW ALL SLAVES STATUS";
 
 /// Of a row of [`SHOW_SOURCES`].
-pub(crate) fn source_state(row: &Row) -> SourceState {
-    SourceState {
+///
+/// # Errors
+/// A server that names its columns otherwise, or writes positions otherwise: what is not read would pass for nothing.
+pub(crate) fn source_state(row: &Row) -> Result<SourceState, mysql_async::Error> {
+    let unknown = || DriverError::FromRow { row: row.clone() };
+    let text = |column: &str| match row.get_opt::<Option<String>, _>(column) {
+        Some(Ok(text)) => Ok(text.unwrap_or_default()),
+        _ => Err(unknown()),
+    };
+    let number = |column: &str| match row.get_opt::<u64, _>(column) {
+        Some(Ok(number)) => Ok(number),
+        _ => Err(unknown()),
+    };
+    Ok(SourceState {
         source: Source {
-            region: text(row, "Connection_name"),
-            host: text(row, "Master_Host"),
-            port: row.get("Master_Port").unwrap_or_default(),
+            region: text("Connection_name")?,
+            host: text("Master_Host")?,
+            port: u16::try_from(number("Master_Port")?).map_err(|_| unknown())?,
         },
-        io_running: text(row, "Slave_IO_Running"),
-        sql_running: text(row, "Slave_SQL_Running"),
-        last_error: [text(row, "Last_IO_Error"), text(row, "Last_SQL_Error")].concat(),
-        wild_do_table: text(row, "Replicate_Wild_Do_Table"),
-        server_id: row.get("Master_Server_Id").unwrap_or_default(),
-        received: positions(&text(row, "Gtid_IO_Pos")),
-    }
-}
-
-fn text(row: &Row, column: &str) -> String {
-    row.get::<Option<String>, _>(column).flatten().unwrap_or_default()
+        io_running: text("Slave_IO_Running")?,
+        sql_running: text("Slave_SQL_Running")?,
+        last_error: [text("Last_IO_Error")?, text("Last_SQL_Error")?].concat(),
+        wild_do_table: text("Replicate_Wild_Do_Table")?,
+        server_id: number("Master_Server_Id")?,
+        received: positions(&text("Gtid_IO_Pos")?).ok_or_else(unknown)?,
+    })
 }

@@ -14,7 +14,9 @@ use super::span::Span;
 use crate::centres::Visit;
 use crate::refusal::Refusal;
 use crate::room::Room;
-use crate::series::{COUNTS_READ_MAX, PATTERN_TOKENS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX};
+use crate::series::{
+    COUNTS_READ_MAX, NOT_ASKED_FOR, PATTERN_TOKENS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX,
+};
 
 /// A series' name and tags take the room of so many values.
 const VALUES_PER_SERIES: usize = 32;
@@ -220,16 +222,21 @@ async fn read(
     let mut sums = vec![vec![0u128; span.len()]; rows];
     // Counts of one name come together.
     let mut current = None;
+    let mut is_asked = true;
     for (minutes, grain) in span.parts() {
         let add = |id, unix_s, count| {
             if current.is_none_or(|(of, _)| of != id) {
                 current = at.get(&id).map(|at| (id, *at));
             }
-            if let (Some((_, at)), Some(index)) = (current, span.index_of(unix_s)) {
-                sums[at][index] += u128::from(count);
+            match (current, span.index_of(unix_s)) {
+                (Some((_, at)), Some(index)) => sums[at][index] += u128::from(count),
+                _ => is_asked = false,
             }
         };
         snapshot.counts(ids, minutes, grain, add).await?;
+    }
+    if !is_asked {
+        return Err(NOT_ASKED_FOR.into());
     }
     Ok(sums)
 }

@@ -51,7 +51,7 @@ impl Emit {
         check_key(&key)?;
         let body = serde_json::to_vec(&events).context("cannot write the events as JSON")?;
         let sender = Sender::new(&self.collector, PATIENCE)?;
-        let answer = sender.send(&key, "application/json", body).await?;
+        let answer = sender.send(&key, "application/json", body, events.len()).await?;
         println!("accepted {}", answer.accepted);
         for rejected in &answer.rejected {
             let name = events.get(rejected.index).map_or("?", |event| event.name);

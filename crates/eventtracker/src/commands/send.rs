@@ -127,11 +127,17 @@ impl Sender {
         self.repeated.load(Ordering::Relaxed)
     }
 
-    /// Sends one request's events under `key`, again and again within the sender's patience.
+    /// Sends one request's events, of which there are so many, under `key`, again and again within the sender's patience.
     ///
     /// # Errors
-    /// A refusal of the whole request, or no answer within the sender's patience.
-    pub(crate) async fn send(&self, key: &str, media_type: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
+    /// A refusal of the whole request, an answer that does not account for each event, or none within the sender's patience.
+    pub(crate) async fn send(
+        &self,
+        key: &str,
+        media_type: &str,
+        body: Vec<u8>,
+        events: usize,
+    ) -> anyhow::Result<Answer> {
         let request = self
             .client
             .post(format!("{}/v1/events", self.base))
@@ -143,7 +149,16 @@ impl Sender {
         for attempt in 1.. {
             let request = request.try_clone().context("a request cannot be repeated")?;
             let failed = match self.attempt(request).await? {
-                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Answered(answer) => {
+                    let answered = answer.accepted.saturating_add(answer.rejected_total());
+                    ensure!(
+                        u64::try_from(events) == Ok(answered),
+                        "{} answered for {answered} of {events} events: is it a collector?{}",
+                        self.base,
+                        doubt(true, key)
+                    );
+                    return Ok(answer);
+                }
                 Attempt::Failed(failed) => failed,
                 Attempt::Refused(reason) => bail!("{reason}{}", doubt(may_be_counted, key)),
             };

@@ -2,7 +2,7 @@
 
 use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, Instant, SPAN_MS_MAX};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Value};
+use mysql_async::{Conn, DriverError, Value};
 
 /// Which annotations are asked for.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub(super) async fn write(
     };
     let sql = format!("SELECT {COLUMNS} FROM eventtracker.Annotation WHERE id = ?");
     let row: Option<Row> = conn.exec_first(sql, (id,)).await?;
-    Ok((row.and_then(annotation_of), is_new))
+    Ok((row.map(annotation_of).transpose()?, is_new))
 }
 
 /// Whether there was one.
@@ -92,13 +92,15 @@ pub(super) async fn read(conn: &mut Conn, wanted: &Wanted) -> Result<Vec<Annotat
     sql += " ORDER BY happened DESC, id DESC LIMIT ?";
     parameters.push(wanted.limit.into());
     let rows: Vec<Row> = conn.exec(sql, parameters).await?;
-    Ok(rows.into_iter().rev().filter_map(annotation_of).collect())
+    rows.into_iter().rev().map(annotation_of).collect()
 }
 
-/// `None` for an id that is none, which the column does not hold.
-fn annotation_of((id, when_ms, until_ms, what, data, tags): Row) -> Option<Annotation> {
-    Some(Annotation {
-        id: id.parse().ok()?,
+/// # Errors
+/// An id that is none, which the column does not hold.
+fn annotation_of((id, when_ms, until_ms, what, data, tags): Row) -> Result<Annotation, mysql_async::Error> {
+    let parsed = id.parse();
+    Ok(Annotation {
+        id: parsed.map_err(|_| DriverError::FromValue { value: id.into() })?,
         when: Instant::from_unix_ms(when_ms),
         until: until_ms.map(Instant::from_unix_ms),
         what,

@@ -102,11 +102,9 @@ async fn read_and(
     let script = format!("{SHOW_SOURCES}; {SQL}; {then}; {KEPT_SINCE}");
     let mut answers = conn.query_iter(script).await?;
     let mut clocks = BTreeMap::new();
-    answers
-        .for_each(|row| {
-            clocks.insert(source_state(&row).source.region, RegionClock::default());
-        })
-        .await?;
+    for row in answers.collect::<mysql_async::Row>().await? {
+        clocks.insert(source_state(&row)?.source.region, RegionClock::default());
+    }
     for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in
         answers.collect::<Row>().await?
     {

@@ -29,7 +29,8 @@ pub(super) fn advance(passed: Duration) -> String {
     )
 }
 
-/// Stamps the batches with the ledger's clock, `ledger_s`, and returns the ids that were new. `IGNORE` passes over a known id and nothing else can fail: all values were checked.
+/// Stamps the batches with the ledger's clock, `ledger_s`, and returns the ids that were new. `IGNORE` passes over a known id, but also
+/// over a row that the server refuses for any other reason: of the others, [`holding`] must find all.
 pub(super) async fn enter(
     conn: &mut Conn,
     batches: &BTreeMap<BatchId, &Batch>,
@@ -59,6 +60,21 @@ pub(super) async fn enter(
         new.extend(ids.into_iter().map(BatchId::from_bytes));
     }
     Ok(new)
+}
+
+/// How many of `ids`, of which none comes twice, the ledger has, whoever has committed them since this transaction began.
+pub(super) async fn holding(conn: &mut Conn, ids: &[&BatchId]) -> Result<usize, mysql_async::Error> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let ids = ids
+        .iter()
+        .map(|id| format!("x'{:032x}'", u128::from_be_bytes(*id.as_bytes())));
+    let ids = ids.collect::<Vec<_>>().join(",");
+    let sql =
+        format!("SELECT COUNT(*) FROM eventtracker.CountedBatch WHERE batchId IN ({ids}) LOCK IN SHARE MODE");
+    let holding: Option<usize> = conn.query_first(sql).await?;
+    Ok(holding.unwrap_or(0))
 }
 
 fn write_to(text: &mut String, arguments: fmt::Arguments<'_>) {

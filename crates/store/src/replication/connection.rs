@@ -41,7 +41,9 @@ impl Post {
     /// # Errors
     /// The server refused or did not answer.
     pub async fn positions(&mut self) -> Result<BTreeMap<u32, u64>, Error> {
-        Ok(positions(&self.gtid_slave_pos().await?))
+        positions(&self.gtid_slave_pos().await?).ok_or(Error::Shape {
+            what: "@@gtid_slave_pos",
+        })
     }
 
     /// The same as the server writes it, as `1-1-100,2-2-50`.

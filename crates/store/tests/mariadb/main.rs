@@ -18,7 +18,7 @@ use model::{Batch, EventId, Minute};
 use mysql_async::prelude::Queryable;
 use store::Regional;
 
-use servers::{MINUTE_S, Servers, apply, batch, commit, first};
+use servers::{MINUTE_S, Servers, apply, batch, commit, commit_knowing, first, try_commit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_counts_once() {
@@ -231,6 +231,50 @@ async fn two_sources_with_one_identity_are_refused() {
     .await
     .unwrap_err();
     assert!(refusal.to_string().contains("both have server_id"), "{refusal}");
+    servers.playground.stop().await;
+}
+
+/// `INSERT IGNORE` passes over it as over a known one, and its job would be deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_the_ledger_does_not_take_is_not_taken_for_a_known_one() {
+    let mut servers = Servers::start().await;
+    let root = servers.description().regions["eu"].mariadb.root();
+    let mut conn = root.connect().await.unwrap();
+    conn.query_drop("SET sql_log_bin = 0").await.unwrap();
+    let alter = "ALTER TABLE eventtracker.CountedBatch";
+    conn.query_drop(format!("{alter} ADD CONSTRAINT others CHECK (total <> 13)"))
+        .await
+        .unwrap();
+    let mut worker = servers.worker("worker-1");
+    commit(&mut worker, &[batch(1, "a", 3)], &["a"]).await;
+    let batches = [batch(1, "a", 3), batch(2, "a", 13), batch(3, "a", 4)];
+    let refusal = try_commit(&mut worker, &batches, &[]).await.unwrap_err();
+    assert!(refusal.to_string().contains("counts would vanish"), "{refusal}");
+    conn.query_drop(format!("{alter} DROP CONSTRAINT others"))
+        .await
+        .unwrap();
+    let committed = commit(&mut worker, &batches, &[]).await;
+    assert_eq!(
+        (committed.counted.len(), committed.batches_recognised),
+        (2, 1),
+        "nothing of it was counted before"
+    );
+    servers.wait_for_central_sum(EventId::of("a"), 20).await;
+    servers.playground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_without_a_name_is_refused() {
+    let mut servers = Servers::start().await;
+    let mut worker = servers.worker("worker-1");
+    let batches = [batch(1, "a", 3), batch(2, "b", 4)];
+    let nothing = std::collections::HashSet::new();
+    let refusal = commit_knowing(&mut worker, &batches, &["a"], &nothing)
+        .await
+        .unwrap_err();
+    assert!(refusal.to_string().contains("has no name"), "{refusal}");
+    let committed = commit(&mut worker, &batches, &["a", "b"]).await;
+    assert_eq!((committed.counted.len(), committed.count()), (2, 7));
     servers.playground.stop().await;
 }
 

@@ -134,10 +134,25 @@ pub(crate) async fn commit(worker: &mut Regional, batches: &[Batch], names: &[&s
     try_commit(worker, batches, names).await.unwrap()
 }
 
+/// Names that are not in `names` have reached the centre before.
 pub(crate) async fn try_commit(
     worker: &mut Regional,
     batches: &[Batch],
     names: &[&str],
+) -> Result<Committed, Error> {
+    let ids = batches
+        .iter()
+        .flat_map(|batch| batch.counts.iter().map(|count| count.0));
+    let is_new = |id: &EventId| names.iter().any(|name| EventId::of(name) == *id);
+    let known = ids.filter(|id| !is_new(id)).collect();
+    commit_knowing(worker, batches, names, &known).await
+}
+
+pub(crate) async fn commit_knowing(
+    worker: &mut Regional,
+    batches: &[Batch],
+    names: &[&str],
+    known: &HashSet<EventId>,
 ) -> Result<Committed, Error> {
     let new_names: HashMap<_, _> = names
         .iter()
@@ -155,7 +170,7 @@ pub(crate) async fn try_commit(
     let flush = Flush {
         batches,
         names: &new_names,
-        names_known: &HashSet::new(),
+        names_known: known,
         popularity: &HashMap::new(),
         report: &report,
     };

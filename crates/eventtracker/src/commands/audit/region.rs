@@ -13,12 +13,32 @@ const READINGS_MAX: usize = 50;
 
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
+const ACKNOWLEDGED: &str = "collector_counts_acknowledged_total";
+const DOUBTFUL: &str = "collector_counts_doubtful_total";
+const JOBS_PUT: &str = "collector_jobs_put_total";
+const COUNTED: &str = "worker_deleted_counts_total{outcome=\"counted\"}";
+const RECOGNISED: &str = "worker_deleted_counts_total{outcome=\"recognised\"}";
+const JOBS_DELETED: &str = "worker_jobs_deleted_total";
+const JOBS_BURIED: &str = "worker_jobs_buried_total";
+
+/// What the books are made of. A process shows each of them once it has something to count.
+const FIGURES: [&str; 7] = [
+    ACKNOWLEDGED,
+    DOUBTFUL,
+    JOBS_PUT,
+    COUNTED,
+    RECOGNISED,
+    JOBS_DELETED,
+    JOBS_BURIED,
+];
+
 /// Sums over the processes of a role, and what is odd about one of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Books {
-    sums: BTreeMap<String, f64>,
+    /// Whole numbers: beyond 2^53, a difference of one would vanish in a float.
+    sums: BTreeMap<&'static str, i128>,
     /// beanstalkd processes that they have seen, with the jobs that were there before.
-    queues: BTreeMap<String, f64>,
+    queues: BTreeMap<String, i128>,
     /// Processes that have not seen one yet.
     without_queue: u32,
 }
@@ -28,7 +48,7 @@ struct Books {
 struct Reading {
     collectors: Books,
     workers: Books,
-    jobs_queued: f64,
+    jobs_queued: i128,
 }
 
 pub(super) async fn audit(
@@ -73,9 +93,9 @@ pub(super) async fn audit(
     Ok((report(&last, &verdict), verdict))
 }
 
-async fn jobs(queue: &queue::Config) -> anyhow::Result<f64> {
+async fn jobs(queue: &queue::Config) -> anyhow::Result<i128> {
     let (tube, _) = queue::heads(queue).await?;
-    Ok(f64::from(u32::try_from(tube.jobs())?))
+    Ok(tube.jobs().into())
 }
 
 async fn books(http: &reqwest::Client, urls: &[String]) -> anyhow::Result<Books> {
@@ -87,59 +107,60 @@ async fn books(http: &reqwest::Client, urls: &[String]) -> anyhow::Result<Books>
             .with_context(|| format!("{url} does not show its metrics"))?
             .text()
             .await?;
-        books.add(&text);
+        let added = books.add(&text);
+        added.with_context(|| format!("the metrics of {url} cannot be read"))?;
     }
     Ok(books)
 }
 
 impl Books {
     /// Adds the figures of one process in Prometheus' text format.
-    fn add(&mut self, text: &str) {
+    ///
+    /// # Errors
+    /// A figure that is no whole number: without it, the books would balance where they do not.
+    fn add(&mut self, text: &str) -> anyhow::Result<()> {
         const AT_START: &str = "queue_tube_jobs_at_start{process=\"";
         self.without_queue += u32::from(!text.contains(AT_START));
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some((name, value)) = line.rsplit_once(' ') else {
-                continue;
+        for line in text.lines() {
+            let (name, value) = line.rsplit_once(' ').unwrap_or((line, ""));
+            let number = || {
+                let number = value.parse::<i128>();
+                number.with_context(|| format!("no whole number: {line}"))
             };
-            let Ok(value) = value.parse::<f64>() else { continue };
-            match name
-                .strip_prefix(AT_START)
-                .and_then(|rest| rest.split('"').next())
-            {
-                Some(process) => {
-                    let jobs = self.queues.entry(process.to_owned()).or_default();
-                    *jobs = jobs.max(value);
-                }
-                None => *self.sums.entry(name.to_owned()).or_default() += value,
+            if let Some(rest) = name.strip_prefix(AT_START) {
+                let process = rest.split('"').next().context("no process")?;
+                let jobs = self.queues.entry(process.to_owned()).or_default();
+                *jobs = number()?.max(*jobs);
+            } else if let Some(figure) = FIGURES.into_iter().find(|figure| *figure == name) {
+                *self.sums.entry(figure).or_default() += number()?;
             }
         }
+        Ok(())
     }
 
-    fn sum(&self, name: &str) -> f64 {
-        self.sums.get(name).copied().unwrap_or(0.0)
+    fn sum(&self, figure: &str) -> i128 {
+        self.sums.get(figure).copied().unwrap_or(0)
     }
 }
 
 impl Reading {
-    fn acknowledged(&self) -> f64 {
-        self.collectors.sum("collector_counts_acknowledged_total")
+    fn acknowledged(&self) -> i128 {
+        self.collectors.sum(ACKNOWLEDGED)
     }
 
-    fn doubtful(&self) -> f64 {
-        self.collectors.sum("collector_counts_doubtful_total")
+    fn doubtful(&self) -> i128 {
+        self.collectors.sum(DOUBTFUL)
     }
 
-    fn counted(&self) -> f64 {
-        self.workers
-            .sum("worker_deleted_counts_total{outcome=\"counted\"}")
+    fn counted(&self) -> i128 {
+        self.workers.sum(COUNTED)
     }
 
-    fn recognised(&self) -> f64 {
-        self.workers
-            .sum("worker_deleted_counts_total{outcome=\"recognised\"}")
+    fn recognised(&self) -> i128 {
+        self.workers.sum(RECOGNISED)
     }
 
-    fn open(&self) -> f64 {
+    fn open(&self) -> i128 {
         self.acknowledged() - self.counted() - self.recognised()
     }
 }
@@ -150,12 +171,12 @@ fn verdict(reading: &Reading) -> Verdict {
             "one of these processes has just begun and has not reached the queue yet".to_owned(),
         );
     }
-    let queues: BTreeMap<&String, f64> = [&reading.collectors, &reading.workers]
+    let queues: BTreeMap<&String, i128> = [&reading.collectors, &reading.workers]
         .into_iter()
         .flat_map(|books| &books.queues)
         .fold(BTreeMap::new(), |mut all, (process, &jobs)| {
-            let most: &mut f64 = all.entry(process).or_default();
-            *most = most.max(jobs);
+            let most: &mut i128 = all.entry(process).or_default();
+            *most = jobs.max(*most);
             all
         });
     if queues.len() != 1 {
@@ -164,16 +185,16 @@ fn verdict(reading: &Reading) -> Verdict {
             queues.len()
         ));
     }
-    if let Some(jobs) = queues.into_values().find(|&jobs| jobs > 0.0) {
+    if let Some(jobs) = queues.into_values().find(|&jobs| jobs > 0) {
         return Verdict::NotKnown(format!(
             "the youngest of these processes found that {jobs} jobs had been put before it began: what an earlier process acknowledged or counted is not in their figures"
         ));
     }
     let (open, doubtful) = (reading.open(), reading.doubtful());
-    if reading.jobs_queued == 0.0 {
-        return if open <= 0.0 && -open <= doubtful {
+    if reading.jobs_queued == 0 {
+        return if open <= 0 && -open <= doubtful {
             Verdict::Equal
-        } else if open > 0.0 {
+        } else if open > 0 {
             Verdict::Gap(format!(
                 "{open} were acknowledged and never counted, and the queue is empty"
             ))
@@ -181,11 +202,10 @@ fn verdict(reading: &Reading) -> Verdict {
             Verdict::Gap(format!("{} were counted that nobody acknowledged", -open))
         };
     }
-    let jobs =
-        reading.collectors.sum("collector_jobs_put_total") - reading.workers.sum("worker_jobs_deleted_total");
+    let jobs = reading.collectors.sum(JOBS_PUT) - reading.workers.sum(JOBS_DELETED);
     let difference = reading.jobs_queued - jobs;
-    let buried = reading.workers.sum("worker_jobs_buried_total");
-    if difference == 0.0 && open >= reading.jobs_queued {
+    let buried = reading.workers.sum(JOBS_BURIED);
+    if difference == 0 && open >= reading.jobs_queued {
         Verdict::Equal
     } else if difference.abs() <= doubtful + buried {
         Verdict::NotKnown(format!(
@@ -206,10 +226,10 @@ fn report(reading: &Reading, verdict: &Verdict) -> String {
         reading.acknowledged(),
         reading.counted(),
         reading.recognised(),
-        reading.open().max(0.0),
+        reading.open().max(0),
         reading.jobs_queued
     );
-    if reading.doubtful() > 0.0 {
+    if reading.doubtful() > 0 {
         text += &format!("  of unknown outcome     {}\n", reading.doubtful());
     }
     text + &match verdict {
@@ -223,10 +243,10 @@ fn report(reading: &Reading, verdict: &Verdict) -> String {
 mod tests {
     use super::*;
 
-    fn reading(collectors: &str, workers: &str, jobs_queued: f64) -> Reading {
+    fn reading(collectors: &str, workers: &str, jobs_queued: i128) -> Reading {
         let books = |text: &str| {
             let mut books = Books::default();
-            books.add(text);
+            books.add(text).unwrap();
             books
         };
         Reading {
@@ -237,6 +257,20 @@ mod tests {
     }
 
     const START: &str = "queue_tube_jobs_at_start{process=\"ab\"} 0\n";
+
+    #[test]
+    fn a_figure_that_cannot_be_read_is_no_zero() {
+        let mut books = Books::default();
+        let others = "# HELP x\n\nworker_flush_seconds_sum 0.25\n";
+        books
+            .add(&format!("{others}{JOBS_PUT} 9007199254740993\n"))
+            .unwrap();
+        books.add(&format!("{JOBS_PUT} 1\n")).unwrap();
+        assert_eq!(books.sum(JOBS_PUT), 9_007_199_254_740_994);
+        for value in ["", " x", " 1.5"] {
+            assert!(books.add(&format!("{COUNTED}{value}\n")).is_err(), "{value}");
+        }
+    }
 
     #[test]
     fn the_books_balance_or_say_why_not() {
@@ -251,30 +285,21 @@ mod tests {
             )
         };
         let of = |a: &str, b: &str, jobs| verdict(&reading(a, b, jobs));
-        assert_eq!(of(&collector(10, 0), &worker(7, 3), 0.0), Verdict::Equal);
-        assert!(matches!(
-            of(&collector(10, 0), &worker(7, 2), 0.0),
-            Verdict::Gap(_)
-        ));
-        assert!(matches!(
-            of(&collector(10, 0), &worker(9, 2), 0.0),
-            Verdict::Gap(_)
-        ));
-        assert_eq!(of(&collector(10, 1), &worker(9, 2), 0.0), Verdict::Equal);
-        assert_eq!(of(&collector(10, 0), &worker(7, 0), 2.0), Verdict::Equal);
+        assert_eq!(of(&collector(10, 0), &worker(7, 3), 0), Verdict::Equal);
+        assert!(matches!(of(&collector(10, 0), &worker(7, 2), 0), Verdict::Gap(_)));
+        assert!(matches!(of(&collector(10, 0), &worker(9, 2), 0), Verdict::Gap(_)));
+        assert_eq!(of(&collector(10, 1), &worker(9, 2), 0), Verdict::Equal);
+        assert_eq!(of(&collector(10, 0), &worker(7, 0), 2), Verdict::Equal);
         let just_begun = worker(7, 3).replace(START, "");
         assert!(matches!(
-            of(&collector(10, 0), &just_begun, 0.0),
+            of(&collector(10, 0), &just_begun, 0),
             Verdict::NotKnown(_)
         ));
         let earlier = worker(7, 3).replace("} 0", "} 5");
-        assert!(matches!(
-            of(&collector(10, 0), &earlier, 0.0),
-            Verdict::NotKnown(_)
-        ));
+        assert!(matches!(of(&collector(10, 0), &earlier, 0), Verdict::NotKnown(_)));
         let restarted = worker(7, 3) + &START.replace("ab", "cd");
         assert!(matches!(
-            of(&collector(10, 0), &restarted, 0.0),
+            of(&collector(10, 0), &restarted, 0),
             Verdict::NotKnown(_)
         ));
     }

@@ -184,7 +184,9 @@ impl Transfer {
         self.summary.requests += 1;
         let sender = Arc::clone(&self.sender);
         self.in_flight.spawn(async move {
-            let outcome = sender.send(&chunk.key, "application/x-ndjson", chunk.body).await;
+            let events = chunk.event_lines.len();
+            let sent = sender.send(&chunk.key, "application/x-ndjson", chunk.body, events);
+            let outcome = sent.await;
             Sent {
                 outcome,
                 event_lines: chunk.event_lines,

@@ -42,12 +42,39 @@ async fn serve(listener: TcpListener, responses: Vec<String>) -> Vec<String> {
     requests
 }
 
-async fn exchange(responses: Vec<String>) -> (anyhow::Result<Answer>, Vec<String>) {
+/// Of a request with so many events.
+async fn exchange_of(events: usize, responses: Vec<String>) -> (anyhow::Result<Answer>, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sender = sender(&format!("http://{}", listener.local_addr().unwrap()), PATIENCE);
     let requests = tokio::spawn(serve(listener, responses));
-    let outcome = sender.send("k-1", "application/json", b"body".to_vec()).await;
+    let outcome = sender
+        .send("k-1", "application/json", b"body".to_vec(), events)
+        .await;
     (outcome, requests.await.unwrap())
+}
+
+async fn exchange(responses: Vec<String>) -> (anyhow::Result<Answer>, Vec<String>) {
+    exchange_of(2, responses).await
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_account_for_each_event_is_an_error() {
+    for (events, body) in [
+        (1, "{}"),
+        (3, r#"{"accepted":2}"#),
+        (1, r#"{"accepted":2}"#),
+        (
+            2,
+            r#"{"accepted":0,"rejected":[{"index":0,"error":"name is empty"}]}"#,
+        ),
+    ] {
+        let (outcome, _) = exchange_of(events, vec![response("202 Accepted", body)]).await;
+        let text = outcome.unwrap_err().to_string();
+        assert!(
+            text.contains(&format!("of {events} events: is it a collector?")) && text.contains("key 'k-1'"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -103,7 +130,7 @@ async fn a_refusal_is_final_but_a_list_of_rejected_events_is_an_answer() {
     assert_eq!(requests.len(), 1);
     let all_rejected =
         r#"{"error":"all rejected","rejected":[{"index":0,"error":"name is empty"}],"rejected_total":7}"#;
-    let (outcome, _) = exchange(vec![response("400 Bad Request", all_rejected)]).await;
+    let (outcome, _) = exchange_of(7, vec![response("400 Bad Request", all_rejected)]).await;
     assert_eq!(outcome.unwrap().rejected_total(), 7);
 }
 
@@ -136,7 +163,7 @@ async fn an_unreachable_collector_is_one_sentence_with_its_address() {
         ..PATIENCE
     };
     let error = sender(&base, patience)
-        .send("k", "application/json", Vec::new())
+        .send("k", "application/json", Vec::new(), 1)
         .await
         .unwrap_err();
     let text = error.to_string();
