@@ -30,6 +30,7 @@ mod time;
 use axum::Router;
 use axum::routing::get;
 
+pub(crate) use self::fetch::MATCHES_MAX;
 use self::parse::{DEPTH_MAX, TARGET_BYTES_MAX};
 use self::request::TARGETS_MAX;
 pub(crate) use self::time::parse as unix_s;

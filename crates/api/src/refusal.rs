@@ -7,7 +7,7 @@ use model::{AnnotationError, GlobError, StepError, TAGS_MAX};
 use store::NAMES_SCANNED_MAX;
 
 use crate::form::FORM_BYTES_MAX;
-use crate::graphite::Fault;
+use crate::graphite::{Fault, MATCHES_MAX};
 use crate::names::{NAMES_MAX, NODES_MAX, QUERIES_MAX, VALUES_MAX};
 use crate::series::{
     COUNTS_READ_MAX, PATTERN_TOKENS_MAX, PATTERNS_MAX, POINTS_MAX, POINTS_PER_SERIES_MAX, SERIES_MAX,
@@ -64,6 +64,11 @@ pub(crate) enum Refusal {
          shorter range, a narrower pattern, or a step of a day"
     )]
     TooManyCounts,
+    #[error(
+        "all patterns reach so many names that each would be looked at for each pattern more than {MATCHES_MAX} times: ask in \
+         several requests"
+    )]
+    TooManyMatches,
     #[error(
         "pattern reaches more than {NAMES_SCANNED_MAX} names: give it a longer beginning without wildcards"
     )]

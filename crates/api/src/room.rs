@@ -10,13 +10,13 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::refusal::Refusal;
-use crate::series::POINTS_MAX;
+use crate::series::{POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
 
 /// A permit of the room is for the sum of one point.
 const BYTES_PER_PERMIT: usize = size_of::<u128>();
 
-/// Points of all long answers being made or sent: 128 MB of sums.
-const LONG_POINTS_HELD_MAX: usize = 4 * POINTS_MAX;
+/// Points of all long answers being made or sent, four of the longest: 138 MB of sums.
+const LONG_POINTS_HELD_MAX: usize = 4 * (POINTS_MAX + SERIES_MAX * POINTS_PER_NAME);
 
 /// Points of a short answer: a month of a name by the minute, or a day of a dozen names with what functions make of them.
 const SHORT_POINTS_MAX: usize = 60_000;
@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn long_answers_leave_room_for_short_ones() {
         let room = Room::new();
-        let long: Vec<_> = (0..4).map(|_| room.of_points(POINTS_MAX).unwrap()).collect();
+        let longest = LONG_POINTS_HELD_MAX / 4;
+        let long: Vec<_> = (0..4).map(|_| room.of_points(longest).unwrap()).collect();
         assert!(matches!(room.of_points(SHORT_POINTS_MAX + 1), Err(Refusal::Busy)));
         let short: Vec<_> = (0..50)
             .map(|_| room.of_points(SHORT_POINTS_MAX).unwrap())

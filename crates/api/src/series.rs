@@ -33,7 +33,7 @@ pub(crate) const SERIES_MAX: usize = 10_000;
 pub(crate) const COUNTS_READ_MAX: usize = 120_000_000;
 
 /// A series' name takes the room of so many points.
-const POINTS_PER_NAME: usize = 16;
+pub(crate) const POINTS_PER_NAME: usize = 16;
 
 /// A year of minutes with room to spare.
 pub(crate) const POINTS_PER_SERIES_MAX: usize = 600_000;

@@ -21,6 +21,9 @@ use crate::series::{
 /// A series' name and tags take the room of so many values.
 const VALUES_PER_SERIES: usize = 32;
 
+/// Names that are looked at for each pattern, over all patterns: a tenth of a second where requests are served.
+pub(crate) const MATCHES_MAX: usize = 200_000;
+
 /// A value on its way through the functions takes the room of two sums.
 const ROOM_PER_VALUE: usize = 2;
 
@@ -171,6 +174,9 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, bucket_s: i64, visit: Visit)
     let Found::Names(names) = found else {
         return Err(Refusal::TooManySeries);
     };
+    if patterns.len().saturating_mul(names.len()) > MATCHES_MAX {
+        return Err(Refusal::TooManyMatches);
+    }
     let mut fetched = Fetched {
         bucket_s,
         matched: matched(plan, &names),
