@@ -7,6 +7,7 @@
 mod answer;
 mod health;
 mod hosts;
+mod linger;
 mod serve;
 mod shares;
 mod tokens;

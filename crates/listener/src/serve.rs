@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hosts::{self, Hosts};
+use crate::linger::Lingering;
 use crate::{Shares, answer};
 
 /// Bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
@@ -169,7 +170,7 @@ async fn converse(
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(Box::pin(bounded)), service);
+        .serve_connection(TokioIo::new(Lingering::new(Box::pin(bounded))), service);
     tokio::pin!(connection);
     let conversation = async {
         tokio::select! {
