@@ -12,8 +12,8 @@ pub(crate) fn parse(text: &str, now: Instant) -> Option<Instant> {
     if let Some(ms) = ms_before_now(text) {
         return Some(now.plus_ms(-ms));
     }
-    if let Ok(unix_s) = text.parse::<f64>() {
-        return Instant::from_unix_s(unix_s).ok();
+    if let Ok(instant) = Instant::from_unix_text(text) {
+        return Some(instant);
     }
     if let Ok(date) = text.parse::<NaiveDate>() {
         return Some(Instant::from_unix_ms(

@@ -126,7 +126,7 @@ impl IntoResponse for Answer {
 impl From<HeaderError> for Answer {
     fn from(error: HeaderError) -> Self {
         match error {
-            HeaderError::ContentType | HeaderError::ContentEncoding | HeaderError::TransferEncoding => {
+            HeaderError::ContentType(_) | HeaderError::ContentEncoding | HeaderError::TransferEncoding => {
                 Self::Unsupported(error.to_string())
             }
             HeaderError::Key => Self::Unreadable(error.to_string()),
@@ -157,7 +157,7 @@ impl From<BodyError> for Answer {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooManyEvents => Self::TooLarge(error.to_string()),
-            BodyError::NotUtf8 | BodyError::NotJson(_) => Self::Unreadable(error.to_string()),
+            _ => Self::Unreadable(error.to_string()),
         }
     }
 }

@@ -97,29 +97,48 @@ impl Room {
 pub(crate) fn unpack(encoding: Encoding, body: &[u8]) -> Result<Cow<'_, [u8]>, UnpackError> {
     match encoding {
         Encoding::Identity => Ok(Cow::Borrowed(body)),
-        Encoding::Gzip => read_bounded(flate2::read::MultiGzDecoder::new(body)),
+        Encoding::Gzip => gunzip(body).map(Cow::Owned),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(UnpackError::Broken)?;
             decoder
                 .window_log_max(ZSTD_WINDOW_LOG_MAX)
                 .map_err(UnpackError::Broken)?;
-            read_bounded(decoder)
+            let mut unpacked = room();
+            read_on(decoder, &mut unpacked)?;
+            Ok(Cow::Owned(unpacked))
         }
     }
 }
 
-fn read_bounded(decoder: impl Read) -> Result<Cow<'static, [u8]>, UnpackError> {
-    // All at once: growing by doubling would hold up to three times as much. Pages that are never written cost nothing.
-    let mut unpacked = Vec::with_capacity(UNPACKED_BYTES_MAX + 1);
-    let limit = UNPACKED_BYTES_MAX as u64 + 1;
-    decoder
+/// One member after the other, and zeros behind the last, as gzip(1) takes them: tapes and block devices fill up with zeros.
+fn gunzip(mut packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
+    let mut unpacked = room();
+    loop {
+        let mut member = flate2::bufread::GzDecoder::new(packed);
+        read_on(&mut member, &mut unpacked)?;
+        packed = member.into_inner();
+        if packed.iter().all(|&b| b == 0) {
+            return Ok(unpacked);
+        }
+    }
+}
+
+/// All at once: growing by doubling would hold up to three times as much. Pages that are never written cost nothing.
+fn room() -> Vec<u8> {
+    Vec::with_capacity(UNPACKED_BYTES_MAX + 1)
+}
+
+fn read_on(decoder: impl Read, unpacked: &mut Vec<u8>) -> Result<(), UnpackError> {
+    let left = UNPACKED_BYTES_MAX - unpacked.len();
+    let limit = left as u64 + 1;
+    let read = decoder
         .take(limit)
-        .read_to_end(&mut unpacked)
+        .read_to_end(unpacked)
         .map_err(UnpackError::Broken)?;
-    if unpacked.len() > UNPACKED_BYTES_MAX {
+    if read > left {
         Err(UnpackError::TooLong)
     } else {
-        Ok(Cow::Owned(unpacked))
+        Ok(())
     }
 }
 
@@ -140,6 +159,22 @@ mod tests {
         let packed = zstd::stream::encode_all(&b"hello"[..], 3).unwrap();
         assert_eq!(&*unpack(Encoding::Zstd, &packed).unwrap(), b"hello");
         assert_eq!(&*unpack(Encoding::Identity, b"hello").unwrap(), b"hello");
+    }
+
+    #[test]
+    fn members_in_a_row_and_zeros_behind_are_what_gzip_takes() {
+        let mut packed = gzip(b"hello ");
+        packed.extend(gzip(b"world"));
+        packed.extend([0; 512]);
+        assert_eq!(&*unpack(Encoding::Gzip, &packed).unwrap(), b"hello world");
+        packed.push(7);
+        assert!(matches!(
+            unpack(Encoding::Gzip, &packed),
+            Err(UnpackError::Broken(_))
+        ));
+        let half = gzip(&vec![0; UNPACKED_BYTES_MAX / 2 + 1]);
+        let both = [half.clone(), half].concat();
+        assert!(matches!(unpack(Encoding::Gzip, &both), Err(UnpackError::TooLong)));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use model::{CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError};
+use model::{CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError, decimal, utf8};
 use serde::Deserialize;
-use serde::de::Deserializer;
+use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::elements::elements;
@@ -19,13 +19,24 @@ const SHOWN_CHARS_MAX: usize = 40;
 /// How much of the parser's complaint an error repeats; it quotes what it found, which may be megabytes.
 const COMPLAINT_CHARS_MAX: usize = 160;
 
+/// The byte order mark, which lines that were put together begin with.
+const MARK: char = '\u{feff}';
+
 /// Why the whole body is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("body is not UTF-8")]
     NotUtf8,
+    #[error("body is UTF-16: send UTF-8")]
+    Utf16,
     #[error("body is not JSON of an event, an array of events or {{\"events\":[…]}}: {0}")]
     NotJson(String),
+    #[error("body is a line of JSON for each event: send it with Content-Type: application/x-ndjson")]
+    Lines,
+    #[error(
+        "body is one piece of JSON over several lines, not a line for each event: send it with Content-Type: application/json"
+    )]
+    NoLines,
     #[error("body has more than {EVENTS_MAX} events")]
     TooManyEvents,
 }
@@ -35,6 +46,8 @@ pub(crate) enum BodyError {
 pub(crate) enum Refusal {
     #[error("event is not a JSON object of name, count and timestamp: {0}")]
     Shape(String),
+    #[error("event is not a JSON object (an array needs Content-Type: application/json): {0}")]
+    NoObject(String),
     #[error("event has no name")]
     NoName,
     #[error("name is not a string: {0}")]
@@ -59,22 +72,47 @@ pub(crate) struct Item<'a> {
 
 /// Reads all events of a body in their order, at the collector's time `now`. Blank lines of NDJSON are no events.
 pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item<'_>>, BodyError> {
-    let text = std::str::from_utf8(body).map_err(|_| BodyError::NotUtf8)?;
+    if utf8::is_utf16(body) {
+        return Err(BodyError::Utf16);
+    }
+    let text = std::str::from_utf8(utf8::without_mark(body)).map_err(|_| BodyError::NotUtf8)?;
     match format {
         Format::Json => {
-            let elements = elements(text).map_err(|error| BodyError::NotJson(complaint(&error)))?;
+            let elements = elements(text).map_err(|error| not_json(text, &error))?;
             if elements.count > EVENTS_MAX {
                 return Err(BodyError::TooManyEvents);
             }
             Ok(elements.first.iter().map(|raw| item(raw.get(), now)).collect())
         }
         Format::Ndjson => {
-            let lines = || text.lines().filter(|line| !line.trim().is_empty());
+            let lines = || {
+                let lines = text.lines().map(|line| line.trim_start_matches(MARK));
+                lines.filter(|line| !line.trim().is_empty())
+            };
             if lines().nth(EVENTS_MAX).is_some() {
                 return Err(BodyError::TooManyEvents);
             }
+            // An array on one line is left to its verdict, so that other lines count.
+            if lines()
+                .next()
+                .is_some_and(|first| first.trim().ends_with(['[', '{']))
+            {
+                return Err(BodyError::NoLines);
+            }
             Ok(lines().map(|line| item(line, now)).collect())
         }
+    }
+}
+
+/// A body whose first line is an event, and which goes on, was meant as lines.
+fn not_json(text: &str, error: &serde_json::Error) -> BodyError {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let is_object =
+        |line: &str| line.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok();
+    if lines.next().is_some_and(is_object) && lines.next().is_some() {
+        BodyError::Lines
+    } else {
+        BodyError::NotJson(complaint(error))
     }
 }
 
@@ -99,7 +137,7 @@ fn item(text: &str, now: Instant) -> Item<'_> {
     let fields = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Fields<'_>>(text).map_err(|error| Refusal::Shape(complaint(&error)))
     } else {
-        Err(Refusal::Shape(shown(text, SHOWN_CHARS_MAX)))
+        Err(Refusal::NoObject(shown(text, SHOWN_CHARS_MAX)))
     };
     let fields = match fields {
         Ok(fields) => fields,
@@ -136,18 +174,7 @@ fn json_string(raw: &str) -> Option<Cow<'_, str>> {
 
 /// An integer, however JSON writes it: `3`, `3.0` or `3e0`.
 fn count(raw: &str) -> Result<u64, Refusal> {
-    let integer = raw.parse::<u64>().ok().or_else(|| {
-        let number = raw
-            .parse::<f64>()
-            .ok()
-            .filter(|n| n.fract() == 0.0 && (0.0..=1e15).contains(n))?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole, and in u64's range"
-        )]
-        Some(number as u64)
-    });
+    let integer = raw.parse::<u64>().ok().or_else(|| decimal::whole(raw));
     integer
         .filter(|n| (1..=EVENT_COUNT_MAX).contains(n))
         .ok_or_else(|| CountError::Event(shown(raw, SHOWN_CHARS_MAX)).into())
@@ -156,10 +183,7 @@ fn count(raw: &str) -> Result<u64, Refusal> {
 fn timestamp(raw: &str) -> Result<Instant, Refusal> {
     let instant = match json_string(raw) {
         Some(text) => Instant::from_rfc3339(&text).ok(),
-        None => raw
-            .parse()
-            .ok()
-            .and_then(|unix_s| Instant::from_unix_s(unix_s).ok()),
+        None => Instant::from_unix_text(raw).ok(),
     };
     instant.ok_or_else(|| Refusal::Timestamp(shown(raw, SHOWN_CHARS_MAX)))
 }
@@ -209,6 +233,72 @@ mod tests {
         assert_eq!(
             lines.iter().map(|i| i.event.is_ok()).collect::<Vec<_>>(),
             [true, false, true]
+        );
+    }
+
+    #[test]
+    fn byte_order_marks_are_passed_over() {
+        assert_eq!(one("\u{feff}{\"name\":\"a\"}").unwrap().0, "a");
+        assert_eq!(items(Format::Json, "\u{feff}[{\"name\":\"a\"}]").len(), 1);
+        // As `cat` puts two files together.
+        let lines = items(
+            Format::Ndjson,
+            "\u{feff}{\"name\":\"a\"}\r\n\u{feff}{\"name\":\"b\"}\n\u{feff}\n",
+        );
+        assert_eq!(lines.iter().filter(|i| i.event.is_ok()).count(), 2);
+        assert_eq!(lines.len(), 2);
+        let now = Instant::from_unix_ms(NOW_S * 1000);
+        for format in [Format::Json, Format::Ndjson] {
+            assert!(matches!(read(format, b"\xff\xfe{\0", now), Err(BodyError::Utf16)));
+        }
+    }
+
+    #[test]
+    fn a_body_of_the_other_content_type_says_so() {
+        let refusal = |format, body: &str| {
+            let now = Instant::from_unix_ms(NOW_S * 1000);
+            read(format, body.as_bytes(), now).unwrap_err().to_string()
+        };
+        let lines = refusal(Format::Json, "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
+        assert!(
+            lines.ends_with("send it with Content-Type: application/x-ndjson"),
+            "{lines}"
+        );
+        let whole = refusal(Format::Ndjson, "[\n  {\n    \"name\": \"a\"\n  }\n]");
+        assert!(
+            whole.ends_with("send it with Content-Type: application/json"),
+            "{whole}"
+        );
+        let array = items(Format::Ndjson, "[{\"name\":\"a\"}]")
+            .remove(0)
+            .event
+            .unwrap_err()
+            .to_string();
+        assert!(
+            array.contains("an array needs Content-Type: application/json"),
+            "{array}"
+        );
+        assert!(refusal(Format::Json, "{\"name\":\"a\"} x").contains("trailing characters"));
+    }
+
+    #[test]
+    fn nothing_is_rounded() {
+        for count in ["3.0000000000000001", "2.9999999999999999999", "1e-400"] {
+            let refusal = one(&format!(r#"{{"name":"a","count":{count}}}"#)).unwrap_err();
+            assert!(refusal.contains("not an integer"), "{refusal}");
+        }
+        let event = format!(r#"{{"name":"a","timestamp":{}.99999999999999999}}"#, NOW_S + 59);
+        assert_eq!(one(&event).unwrap().2, NOW_S);
+    }
+
+    #[test]
+    fn a_second_of_60_is_a_leap_second_or_refused() {
+        let at = |text: &str| one(&format!(r#"{{"name":"a","timestamp":"{text}"}}"#));
+        assert_eq!(at("2016-12-31T23:59:60Z").unwrap().2, 1_483_228_740);
+        assert!(
+            at("2016-12-31T11:31:60Z")
+                .unwrap_err()
+                .contains("not a number of unix seconds or an RFC 3339 time")
         );
     }
 

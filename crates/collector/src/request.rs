@@ -6,6 +6,9 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING};
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
 
+/// How much of a content type an error repeats.
+const TYPE_CHARS_SHOWN: usize = 60;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -19,10 +22,13 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeaderError {
-    #[error("Content-Type must be application/json, application/x-ndjson or text/plain")]
-    ContentType,
+    #[error(
+        "Content-Type {0}: send application/json for an event, an array of events or {{\"events\":[…]}}, \
+         application/x-ndjson for a line each"
+    )]
+    ContentType(String),
     #[error("Transfer-Encoding must be chunked, if given")]
     TransferEncoding,
     #[error("Content-Encoding must be gzip, zstd or identity")]
@@ -65,7 +71,14 @@ fn format(headers: &HeaderMap) -> Result<Format, HeaderError> {
     match essence.to_ascii_lowercase().as_str() {
         "application/json" | "text/plain" => Ok(Format::Json),
         "application/x-ndjson" => Ok(Format::Ndjson),
-        _ => Err(HeaderError::ContentType),
+        "" => Err(HeaderError::ContentType("is missing".to_owned())),
+        "application/x-www-form-urlencoded" => Err(HeaderError::ContentType(
+            "is that of a form, which is what curl -d says by itself".to_owned(),
+        )),
+        _ => {
+            let given: String = essence.chars().take(TYPE_CHARS_SHOWN).collect();
+            Err(HeaderError::ContentType(format!("is {given}")))
+        }
     }
 }
 
@@ -118,11 +131,21 @@ mod tests {
         assert_eq!(of("Application/JSON; charset=utf-8"), Ok(Format::Json));
         assert_eq!(of("text/plain;charset=UTF-8"), Ok(Format::Json));
         assert_eq!(of("application/x-ndjson"), Ok(Format::Ndjson));
-        assert_eq!(
-            of("application/x-www-form-urlencoded"),
-            Err(HeaderError::ContentType)
-        );
-        assert_eq!(meaning(&[]), Err(HeaderError::ContentType));
+        for (given, reason) in [
+            (
+                "application/x-www-form-urlencoded",
+                "what curl -d says by itself: send application/json",
+            ),
+            ("Application/NDJSON", "Content-Type is Application/NDJSON: send"),
+            ("", "Content-Type is missing: send"),
+        ] {
+            let refusal = of(given).unwrap_err().to_string();
+            assert!(
+                refusal.contains(reason) && refusal.contains("application/x-ndjson"),
+                "{refusal}"
+            );
+        }
+        assert!(matches!(meaning(&[]), Err(HeaderError::ContentType(_))));
         let json = ("content-type", "application/json");
         assert_eq!(
             meaning(&[json, ("content-encoding", "zstd")]).unwrap().encoding,

@@ -9,6 +9,7 @@ mod batch;
 mod count;
 pub mod csv;
 mod day;
+pub mod decimal;
 mod event;
 mod glob;
 mod minute;
@@ -17,6 +18,7 @@ mod shard;
 mod step;
 mod time;
 mod tube;
+pub mod utf8;
 
 pub use annotation::{
     ANNOTATION_MS_MAX, Annotation, AnnotationError, AnnotationId, DATA_BYTES_MAX, SPAN_MS_MAX, TAG_CHARS_MAX,

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, SecondsFormat, Timelike, Utc};
+
+use crate::decimal;
+
+/// Furthest from 1970 that a number of seconds may be.
+const SECONDS_MAX: i64 = 1_000_000_000_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time or a number of unix seconds")]
@@ -31,12 +36,39 @@ impl Instant {
         Ok(Self((unix_s * 1000.0).floor() as i64))
     }
 
+    /// Seconds since 1970 as text writes them, exactly: what is left of a millisecond is dropped, however many digits it has.
+    ///
     /// # Errors
-    /// `TimeError` where `text` is not a date and time with a zone as RFC 3339 has it.
+    /// `TimeError` where `text` is no number, or one further than 10¹⁵ from 0.
+    pub fn from_unix_text(text: &str) -> Result<Self, TimeError> {
+        let ms = decimal::thousandths(text).filter(|ms| ms.abs() <= 1000 * SECONDS_MAX);
+        ms.map(Self).ok_or(TimeError)
+    }
+
+    /// # Errors
+    /// `TimeError` where `text` is not a date and time with a zone as RFC 3339 has it, leap seconds as in [`Instant::from_calendar`].
     pub fn from_rfc3339(text: &str) -> Result<Self, TimeError> {
-        DateTime::parse_from_rfc3339(text)
-            .map(|t| Self(t.timestamp_millis()))
-            .map_err(|_| TimeError)
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| TimeError)?;
+        Self::from_calendar(time)
+    }
+
+    /// A leap second, 23:59:60 at the end of a month of UTC (ITU-R TF.460), is the last millisecond of its minute: unix time has no
+    /// number of its own for it, and that of the second after lies in another minute, month and perhaps year.
+    ///
+    /// # Errors
+    /// `TimeError` for a second of 60 anywhere else.
+    pub fn from_calendar(time: DateTime<FixedOffset>) -> Result<Self, TimeError> {
+        // chrono writes the 60th second as more than a second's worth of nanoseconds.
+        if time.nanosecond() < 1_000_000_000 {
+            return Ok(Self(time.timestamp_millis()));
+        }
+        let minute = time.to_utc();
+        let is_last_day = minute.date_naive().succ_opt().is_some_and(|next| next.day() == 1);
+        if is_last_day && (minute.hour(), minute.minute()) == (23, 59) {
+            Ok(Self(minute.timestamp() * 1000 + 999))
+        } else {
+            Err(TimeError)
+        }
     }
 
     #[must_use]
@@ -96,5 +128,32 @@ mod tests {
         assert_eq!(Instant::from_unix_s(f64::NAN), Err(TimeError));
         assert_eq!(Instant::from_unix_s(1e300), Err(TimeError));
         assert_eq!(Instant::from_rfc3339("2025-11-22 06:00"), Err(TimeError));
+        let of_text = |text| Instant::from_unix_text(text).map(Instant::unix_ms);
+        assert_eq!(of_text("1763787659.99999999999999"), Ok(1_763_787_659_999));
+        assert_eq!(of_text("-0.0004"), Ok(-1));
+        assert_eq!(of_text("1e16"), Err(TimeError));
+        assert_eq!(of_text("NaN"), Err(TimeError));
+    }
+
+    #[test]
+    fn a_leap_second_belongs_to_the_minute_that_it_ends() {
+        for text in [
+            "2016-12-31T23:59:60Z",
+            "2016-12-31T23:59:60.5Z",
+            "2017-01-01T08:59:60+09:00",
+            "2016-12-31T18:29:60-05:30",
+        ] {
+            let at = Instant::from_rfc3339(text).unwrap();
+            assert_eq!(at.to_string(), "2016-12-31T23:59:59.999Z", "{text}");
+        }
+        for text in [
+            "2016-12-31T11:31:60Z",
+            "2016-12-30T23:59:60Z",
+            "2017-01-01T23:59:60+01:00",
+            "2016-12-31T23:58:60Z",
+            "2016-12-31T23:59:61Z",
+        ] {
+            assert_eq!(Instant::from_rfc3339(text), Err(TimeError), "{text}");
+        }
     }
 }

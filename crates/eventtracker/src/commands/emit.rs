@@ -105,10 +105,7 @@ fn event(argument: &str) -> anyhow::Result<(&str, u64)> {
 }
 
 fn instant(text: &str) -> anyhow::Result<Instant> {
-    let instant = match text.parse() {
-        Ok(unix_s) => Instant::from_unix_s(unix_s),
-        Err(_) => Instant::from_rfc3339(text),
-    };
+    let instant = Instant::from_unix_text(text).or_else(|_| Instant::from_rfc3339(text));
     instant.with_context(|| format!("--at {text}"))
 }
 
