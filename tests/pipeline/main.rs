@@ -30,6 +30,7 @@ mod graphite_oracle;
 mod hostile_directory;
 mod import_history;
 mod keeper_watches;
+mod key_reuse;
 mod keyed_retry;
 mod killed;
 mod least_rights;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use listener::Health;
-use model::{BatchId, Event, EventName, Minute};
+use model::{BatchId, Event, EventName, Minute, Origin};
 use queue::{JobBuilder, Producer, PutError, Stored};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,11 @@ pub(crate) enum NoRoom {
 }
 
 /// A keyed request's batch.
-pub(crate) type KeyedBatch<'a> = (BatchId, Vec<(EventName<'a>, Minute, u64)>);
+pub(crate) struct KeyedBatch<'a> {
+    pub(crate) id: BatchId,
+    pub(crate) origin: Origin,
+    pub(crate) counts: Vec<(EventName<'a>, Minute, u64)>,
+}
 
 pub(crate) struct Combiner {
     state: Mutex<State>,
@@ -111,18 +115,18 @@ impl Part for Event<'_> {
 
 impl Part for KeyedBatch<'_> {
     fn bytes(&self) -> usize {
-        self.1
+        self.counts
             .iter()
             .map(|(name, ..)| name.as_str().len() + EVENT_OVERHEAD_BYTES)
             .sum()
     }
 
     fn count(&self) -> u64 {
-        self.1.iter().map(|&(_, _, count)| count).sum()
+        self.counts.iter().map(|&(_, _, count)| count).sum()
     }
 
     fn add_to(&self, job: &mut JobBuilder) -> bool {
-        job.add_batch(self.0, &self.1)
+        job.add_batch(self.id, &self.origin, &self.counts)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use model::{CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError, decimal, utf8};
+use model::{
+    ContentHash, CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError, decimal, utf8,
+};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
@@ -67,11 +69,19 @@ pub(crate) enum Refusal {
 pub(crate) struct Item<'a> {
     /// Length of the name as sent, even of a refused one; 0 without a name. What a keyed request is cut by.
     pub(crate) name_bytes: usize,
+    /// Of a keyed request: what was sent, whatever became of it.
+    pub(crate) content: ContentHash,
     pub(crate) event: Result<Event<'a>, Refusal>,
 }
 
-/// Reads all events of a body in their order, at the collector's time `now`. Blank lines of NDJSON are no events.
-pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item<'_>>, BodyError> {
+/// Reads all events of a body in their order, at the collector's time `now`. Blank lines of NDJSON are no events. Without a key
+/// nobody asks what the events say beside what they count, and their content is left out.
+pub(crate) fn read(
+    format: Format,
+    body: &[u8],
+    now: Instant,
+    is_keyed: bool,
+) -> Result<Vec<Item<'_>>, BodyError> {
     if utf8::is_utf16(body) {
         return Err(BodyError::Utf16);
     }
@@ -82,7 +92,11 @@ pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item
             if elements.count > EVENTS_MAX {
                 return Err(BodyError::TooManyEvents);
             }
-            Ok(elements.first.iter().map(|raw| item(raw.get(), now)).collect())
+            Ok(elements
+                .first
+                .iter()
+                .map(|raw| item(raw.get(), now, is_keyed))
+                .collect())
         }
         Format::Ndjson => {
             let lines = || {
@@ -99,7 +113,7 @@ pub(crate) fn read(format: Format, body: &[u8], now: Instant) -> Result<Vec<Item
             {
                 return Err(BodyError::NoLines);
             }
-            Ok(lines().map(|line| item(line, now)).collect())
+            Ok(lines().map(|line| item(line, now, is_keyed)).collect())
         }
     }
 }
@@ -132,34 +146,54 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-fn item(text: &str, now: Instant) -> Item<'_> {
+fn item(text: &str, now: Instant, is_keyed: bool) -> Item<'_> {
     // serde would take an array of the fields' values in their order for the object.
     let fields = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Fields<'_>>(text).map_err(|error| Refusal::Shape(complaint(&error)))
     } else {
         Err(Refusal::NoObject(shown(text, SHOWN_CHARS_MAX)))
     };
-    let fields = match fields {
-        Ok(fields) => fields,
+    let name = fields.and_then(|fields| {
+        let raw = fields.name.ok_or(Refusal::NoName)?.get();
+        let name = json_string(raw).ok_or_else(|| Refusal::NameNotText(shown(raw, SHOWN_CHARS_MAX)))?;
+        Ok((name, fields))
+    });
+    let (name, fields) = match name {
+        Ok(named) => named,
         Err(refusal) => {
             return Item {
                 name_bytes: 0,
+                content: ContentHash::of_text(if is_keyed { text } else { "" }),
                 event: Err(refusal),
             };
         }
     };
-    let name = fields.name.ok_or(Refusal::NoName).and_then(|raw| {
-        json_string(raw.get()).ok_or_else(|| Refusal::NameNotText(shown(raw.get(), SHOWN_CHARS_MAX)))
-    });
-    let name_bytes = name.as_ref().map_or(0, |name| name.len());
-    let event = name.and_then(|name| {
+    let count = fields.count.map(|raw| count(raw.get()));
+    let at = fields.timestamp.map(|raw| timestamp(raw.get()));
+    let content = if is_keyed {
+        let count = count.as_ref().zip(fields.count);
+        let at = at.as_ref().zip(fields.timestamp);
+        ContentHash::of_event(
+            &name,
+            count.map(|(count, raw)| count.as_ref().copied().map_err(|_| raw.get())),
+            at.map(|(at, raw)| at.as_ref().copied().map_err(|_| raw.get())),
+        )
+    } else {
+        ContentHash::default()
+    };
+    let name_bytes = name.len();
+    let event = || {
         Ok(Event {
             name: EventName::new(name)?,
-            count: fields.count.map_or(Ok(1), |raw| count(raw.get()))?,
-            minute: Event::minute(fields.timestamp.map_or(Ok(now), |raw| timestamp(raw.get()))?, now)?,
+            count: count.unwrap_or(Ok(1))?,
+            minute: Event::minute(at.unwrap_or(Ok(now))?, now)?,
         })
-    });
-    Item { name_bytes, event }
+    };
+    Item {
+        name_bytes,
+        content,
+        event: event(),
+    }
 }
 
 /// The text of a JSON string, without a copy where it has no escapes.
@@ -207,7 +241,7 @@ mod tests {
     const NOW_S: i64 = 1_763_787_600;
 
     fn items(format: Format, body: &str) -> Vec<Item<'_>> {
-        read(format, body.as_bytes(), Instant::from_unix_ms(NOW_S * 1000)).unwrap()
+        read(format, body.as_bytes(), Instant::from_unix_ms(NOW_S * 1000), true).unwrap()
     }
 
     fn one(event: &str) -> Result<(String, u64, i64), String> {
@@ -249,7 +283,10 @@ mod tests {
         assert_eq!(lines.len(), 2);
         let now = Instant::from_unix_ms(NOW_S * 1000);
         for format in [Format::Json, Format::Ndjson] {
-            assert!(matches!(read(format, b"\xff\xfe{\0", now), Err(BodyError::Utf16)));
+            assert!(matches!(
+                read(format, b"\xff\xfe{\0", now, false),
+                Err(BodyError::Utf16)
+            ));
         }
     }
 
@@ -257,7 +294,7 @@ mod tests {
     fn a_body_of_the_other_content_type_says_so() {
         let refusal = |format, body: &str| {
             let now = Instant::from_unix_ms(NOW_S * 1000);
-            read(format, body.as_bytes(), now).unwrap_err().to_string()
+            read(format, body.as_bytes(), now, false).unwrap_err().to_string()
         };
         let lines = refusal(Format::Json, "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
         assert!(
@@ -317,6 +354,35 @@ mod tests {
                 .2,
             NOW_S + 60
         );
+    }
+
+    #[test]
+    fn the_content_is_what_was_sent_however_it_is_written_and_whenever() {
+        let content = |event: &str, now_s: i64| {
+            let now = Instant::from_unix_ms(now_s * 1000);
+            read(Format::Json, event.as_bytes(), now, true)
+                .unwrap()
+                .remove(0)
+                .content
+        };
+        let first = content(r#"{"name":"a","count":3,"timestamp":1763787600}"#, NOW_S);
+        for same in [
+            r#"{"timestamp":1763787600.0, "count":3e0, "name":"\u0061"}"#,
+            r#"[{"name":"a","count":3,"timestamp":"2025-11-22T06:00:00+01:00"}]"#,
+        ] {
+            assert_eq!(content(same, NOW_S + 600), first, "{same}");
+        }
+        // It is refused at first, and taken ten minutes later.
+        let ahead = r#"{"name":"a","timestamp":1763791500}"#;
+        assert_eq!(content(ahead, NOW_S), content(ahead, NOW_S + 600));
+        for other in [
+            r#"{"name":"a","count":3,"timestamp":1763787601}"#,
+            r#"{"name":"a","count":3}"#,
+            r#"{"name":"a","count":"3","timestamp":1763787600}"#,
+            r#"{"nam":"a"}"#,
+        ] {
+            assert_ne!(content(other, NOW_S), first, "{other}");
+        }
     }
 
     #[test]
@@ -391,25 +457,25 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    read(Format::Json, body.as_bytes(), now),
+                    read(Format::Json, body.as_bytes(), now, false),
                     Err(BodyError::NotJson(_))
                 ),
                 "{body}"
             );
         }
         assert!(matches!(
-            read(Format::Ndjson, b"\xff", now),
+            read(Format::Ndjson, b"\xff", now, false),
             Err(BodyError::NotUtf8)
         ));
         let many = |n| format!("[{}7]", "7,".repeat(n - 1));
-        assert!(read(Format::Json, many(EVENTS_MAX).as_bytes(), now).is_ok());
+        assert!(read(Format::Json, many(EVENTS_MAX).as_bytes(), now, false).is_ok());
         assert!(matches!(
-            read(Format::Json, many(EVENTS_MAX + 1).as_bytes(), now),
+            read(Format::Json, many(EVENTS_MAX + 1).as_bytes(), now, false),
             Err(BodyError::TooManyEvents)
         ));
         let lines = "7\n".repeat(EVENTS_MAX + 1);
         assert!(matches!(
-            read(Format::Ndjson, lines.as_bytes(), now),
+            read(Format::Ndjson, lines.as_bytes(), now, false),
             Err(BodyError::TooManyEvents)
         ));
     }

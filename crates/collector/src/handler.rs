@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use listener::{Hosts, Sender, Share, Shares, Tokens};
-use model::{BatchId, Minute, Piece};
+use model::{BatchId, Client, ContentHash, Minute, Origin, Piece};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -100,6 +100,14 @@ async fn post_events(
     answer.into_response()
 }
 
+/// Who sends a request.
+struct Admitted {
+    client: Client,
+    /// Empty without a token.
+    secret: Vec<u8>,
+    share: Share,
+}
+
 /// A request that was read and whose events are on their way into the queue.
 struct TakenIn {
     accepted: usize,
@@ -117,16 +125,16 @@ impl Collector {
         if self.draining.is_cancelled() {
             return Err(Answer::Unavailable("the collector is shutting down"));
         }
-        let (share, secret) = self.admit(peer, headers)?;
+        let admitted = self.admit(peer, headers)?;
         let meaning = Meaning::of(headers)?;
         let received = self.room.receive(body, self.body_timeout).await?;
         let turn = self.decodes.clone().acquire_owned().await;
         // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
         // The turn and the share go along, since the work goes on when the client has left.
         let work = move || {
-            let taken = self.take_in(&received, &meaning, &secret);
+            let taken = self.take_in(&received, &meaning, &admitted);
             drop(turn);
-            taken.map(|taken| (taken, share))
+            taken.map(|taken| (taken, admitted.share))
         };
         let (taken, _share) = tokio::task::spawn_blocking(work)
             .await
@@ -146,17 +154,25 @@ impl Collector {
 
     /// Checks the token, or without tokens the page that sends, and takes one request of the client's share. A page does not get
     /// a token past a browser unasked.
-    fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<(Share, Vec<u8>), Answer> {
+    fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Admitted, Answer> {
         let (client, secret) = match self.tokens.sender(headers).ok_or(Answer::Unauthorized)? {
             Sender::Token(token) => (token.name.clone(), token.secret.clone().into_bytes()),
             Sender::Anonymous if self.hosts.is_of_foreign_page(headers) => return Err(Answer::ForeignPage),
             Sender::Anonymous => (peer.ip().to_string(), Vec::new()),
         };
-        let share = self.shares.take(client).ok_or(Answer::ShareUsedUp)?;
-        Ok((share, secret))
+        Ok(Admitted {
+            client: Client::of(&client),
+            secret,
+            share: self.shares.take(client).ok_or(Answer::ShareUsedUp)?,
+        })
     }
 
-    fn take_in(&self, received: &Received, meaning: &Meaning, secret: &[u8]) -> Result<TakenIn, Answer> {
+    fn take_in(
+        &self,
+        received: &Received,
+        meaning: &Meaning,
+        admitted: &Admitted,
+    ) -> Result<TakenIn, Answer> {
         let now = SystemTime::now().into();
         // As of a machine that has not heard of the time since it was switched on. Refused as a fault of the client's, events would be lost.
         if Minute::containing(now).is_err() {
@@ -165,7 +181,7 @@ impl Collector {
             ));
         }
         let body = body::unpack(meaning.encoding, &received.bytes)?;
-        let items = events::read(meaning.format, &body, now)?;
+        let items = events::read(meaning.format, &body, now, meaning.key.is_some())?;
         let mut rejected = Rejected::default();
         for (index, item) in items.iter().enumerate() {
             if let Err(refusal) = &item.event {
@@ -175,7 +191,7 @@ impl Collector {
         let accepted = items.len() - rejected.total();
         let tickets = match &meaning.key {
             _ if accepted == 0 => Ok(Vec::new()),
-            Some(key) => self.combiner.add(&pieces(items, secret, key)),
+            Some(key) => self.combiner.add(&pieces(items, admitted, key)),
             None => {
                 let events: Vec<_> = items.into_iter().filter_map(|item| item.event.ok()).collect();
                 self.combiner.add(&events)
@@ -197,20 +213,32 @@ fn no_room(reason: NoRoom) -> Answer {
 }
 
 /// Cuts a keyed request into its batches. The cut depends on the body alone, so a retry has the same ids in the same places.
-fn pieces<'a>(items: Vec<Item<'a>>, secret: &[u8], key: &[u8]) -> Vec<KeyedBatch<'a>> {
+/// Events that were refused are a part of what a piece said: who sends them again, put right, under the same key, is to learn
+/// that they do not count.
+fn pieces<'a>(items: Vec<Item<'a>>, admitted: &Admitted, key: &[u8]) -> Vec<KeyedBatch<'a>> {
     let mut cut = Piece::default();
     let mut pieces: Vec<KeyedBatch<'a>> = Vec::new();
     let mut last = None;
     for item in items {
         let number = cut.of_next(item.name_bytes);
-        let Ok(event) = item.event else { continue };
-        let count = (event.name, event.minute, event.count);
-        match pieces.last_mut() {
-            Some((_, counts)) if last == Some(number) => counts.push(count),
-            _ => pieces.push((BatchId::of_piece(secret, key, number), vec![count])),
+        if last != Some(number) {
+            pieces.push(KeyedBatch {
+                id: BatchId::of_piece(&admitted.secret, key, number),
+                origin: Origin {
+                    client: admitted.client.clone(),
+                    content: ContentHash::default(),
+                },
+                counts: Vec::new(),
+            });
+            last = Some(number);
         }
-        last = Some(number);
+        let Some(piece) = pieces.last_mut() else { continue };
+        piece.origin.content = piece.origin.content.and(item.content);
+        if let Ok(event) = item.event {
+            piece.counts.push((event.name, event.minute, event.count));
+        }
     }
+    pieces.retain(|piece| !piece.counts.is_empty());
     pieces
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::Instant;
-use store::{Alarm, QueueState, SourceState, Status};
+use store::{Alarm, KeyReuse, QueueState, SourceState, Status};
 
 /// A clock that is off by more than any network's delay.
 const CLOCK_AHEAD_MS_MAX: i64 = 2_000;
@@ -109,6 +109,35 @@ fn of_queue(queue: &QueueState, ahead_ms: i64, now: Instant) -> Vec<Alarm> {
     alarms
 }
 
+/// One for each region, whose clients come one after another.
+pub(crate) fn of_keys(reused: &[KeyReuse]) -> Vec<Alarm> {
+    let of_client = |reuse: &KeyReuse| {
+        let KeyReuse {
+            client,
+            batches,
+            count,
+            ..
+        } = reuse;
+        format!("{client} ({count} counts in {batches} batches)")
+    };
+    let of_region = |reused: &[KeyReuse]| {
+        let clients: Vec<String> = reused.iter().map(of_client).collect();
+        alarm(
+            &reused[0].region,
+            "key_reuse",
+            format!(
+                "within the last day clients sent another body under an Idempotency-Key that was used before; it was answered 202 \
+                 and not counted, so give each request a key of its own, and repeat a request as it was: {}",
+                clients.join(", ")
+            ),
+        )
+    };
+    reused
+        .chunk_by(|a, b| a.region == b.region)
+        .map(of_region)
+        .collect()
+}
+
 pub(crate) fn alarm(region: &str, kind: &str, sentence: String) -> Alarm {
     Alarm {
         region: region.to_owned(),
@@ -139,6 +168,25 @@ mod tests {
         };
         let alarms = standing(&status, &BTreeMap::new(), Instant::from_unix_ms(100_000));
         alarms.into_iter().map(|alarm| alarm.kind).collect()
+    }
+
+    #[test]
+    fn clients_that_use_keys_again_are_named_by_region() {
+        let reuse = |region: &str, client: &str| KeyReuse {
+            region: region.to_owned(),
+            client: client.to_owned(),
+            batches: 2,
+            count: 700,
+        };
+        let alarms = of_keys(&[reuse("eu", "shop"), reuse("eu", "10.1.2.3"), reuse("us", "app")]);
+        assert_eq!(alarms.len(), 2);
+        assert_eq!(
+            (alarms[0].region.as_str(), alarms[0].kind.as_str()),
+            ("eu", "key_reuse")
+        );
+        let clients = "shop (700 counts in 2 batches), 10.1.2.3 (700 counts in 2 batches)";
+        assert!(alarms[0].sentence.ends_with(clients), "{}", alarms[0].sentence);
+        assert!(of_keys(&[]).is_empty());
     }
 
     #[test]

@@ -161,6 +161,7 @@ impl Keeper {
                 "its total of all counts is at its limit of 2^64 - 1 and no longer grows".to_owned();
             alarms.push(alarms::alarm(&region, "saturated", sentence));
         }
+        alarms.extend(alarms::of_keys(&self.centre.keys_reused().await?));
         let alarms = self.lasting(alarms);
         self.centre.note_alarms(&alarms).await?;
         self.health.ready(READINESS[0]);

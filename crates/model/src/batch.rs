@@ -6,7 +6,7 @@ use std::str::FromStr;
 use twox_hash::XxHash3_128;
 use uuid::Uuid;
 
-use crate::{EventId, Instant, Minute};
+use crate::{EventId, Instant, Minute, Origin};
 
 /// Estimated size at which a keyed request is cut: every piece fits into one job of 65,535 bytes.
 ///
@@ -105,6 +105,8 @@ pub struct Batch {
     pub accepted: Instant,
     /// Counts from 1 to [`crate::COUNT_MAX`]; a name and minute may come more than once.
     pub counts: Vec<(EventId, Minute, u64)>,
+    /// `None` without a key, and where the producer does not say.
+    pub origin: Option<Origin>,
 }
 
 #[cfg(test)]

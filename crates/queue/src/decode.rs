@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use model::{
-    Batch, BatchId, COUNT_MAX, CountError, EventId, EventName, Instant, Minute, MinuteError, NameError,
+    Batch, BatchId, COUNT_MAX, Client, ContentHash, CountError, EventId, EventName, Instant, Minute,
+    MinuteError, NameError, Origin,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -17,6 +18,8 @@ pub enum DecodeError {
     Accepted { unix_s: f64 },
     #[error("batch id is not a UUID: '{0}'")]
     Id(String),
+    #[error("a batch's content is not a hash of 16 hexadecimal digits: '{0}'")]
+    Content(String),
     #[error("minute '{0}' is not a number of unix seconds")]
     MinuteText(String),
     #[error("minute {unix_s} cannot be counted")]
@@ -52,6 +55,10 @@ struct Wire<'a> {
 struct WireBatch<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
+    #[serde(borrow)]
+    client: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    content: Option<Cow<'a, str>>,
     #[serde(borrow)]
     counts: WireCounts<'a>,
 }
@@ -114,10 +121,22 @@ pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
                 id,
                 accepted,
                 counts: counts(&batch.counts, &names)?,
+                origin: origin(batch.client.as_deref(), batch.content.as_deref())?,
             })
         })
         .collect::<Result<Vec<_>, DecodeError>>()?;
     Ok(Decoded { names, batches })
+}
+
+/// Who does not say what was sent is not held to it.
+fn origin(client: Option<&str>, content: Option<&str>) -> Result<Option<Origin>, DecodeError> {
+    let Some(content) = content else { return Ok(None) };
+    let is_hash = content.len() == 16 && content.bytes().all(|b| b.is_ascii_hexdigit());
+    let hash = u64::from_str_radix(content, 16).ok().filter(|_| is_hash);
+    Ok(Some(Origin {
+        client: Client::of(client.unwrap_or_default()),
+        content: ContentHash(hash.ok_or_else(|| DecodeError::Content(content.to_owned()))?),
+    }))
 }
 
 fn counts(
@@ -196,6 +215,11 @@ mod tests {
         assert!(refused(&job(r#"{"1763787601":[[0,1]]}"#)).contains("cannot be counted"));
         assert!(refused(&job(r#"{"noon":[[0,1]]}"#)).contains("not a number of unix seconds"));
         assert!(refused(&job("{}").replace(ID, "1")).contains("not a UUID"));
+        let with =
+            |content: &str| job("{}").replace("\"counts\"", &format!("\"content\":\"{content}\",\"counts\""));
+        assert!(refused(&with("+123456789abcdef")).contains("not a hash of 16"));
+        assert!(refused(&with("123")).contains("not a hash of 16"));
+        assert!(decode(with("0123456789abcdef").as_bytes()).is_ok());
         assert!(refused(&job("{}").replace("\"a\"", "\"a'b\"")).contains("not allowed"));
         let accepted = "accepted is not a time that can be stored";
         assert!(refused(&job("{}").replace("1763787600", "0")).contains(accepted));

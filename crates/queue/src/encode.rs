@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use hashbrown::HashMap;
-use model::{BatchId, COUNT_MAX, EventName, Instant, Minute};
+use model::{BatchId, COUNT_MAX, EventName, Instant, Minute, Origin};
 
 /// Largest body: beanstalkd's default limit is 65,535 bytes, and a job stays under it.
 const JOB_BYTES_MAX: usize = 65_534;
@@ -13,6 +13,8 @@ const JOB_BYTES_MAX: usize = 65_534;
 const ENVELOPE_BYTES: usize = 64;
 /// `{"id":"0199aa55-0000-7000-8000-000000000000","counts":{}},`
 const BATCH_BYTES: usize = 60;
+/// `"client":"","content":"0123456789abcdef",`
+const ORIGIN_BYTES: usize = 42;
 /// `"1763787600":[],`
 const MINUTE_BYTES: usize = 16;
 
@@ -25,7 +27,7 @@ pub struct JobBuilder {
     names: HashMap<String, u32>,
     unkeyed_id: BatchId,
     unkeyed: Counts,
-    keyed: Vec<(BatchId, Counts)>,
+    keyed: Vec<(BatchId, Origin, Counts)>,
     bytes: usize,
 }
 
@@ -70,11 +72,16 @@ impl JobBuilder {
 
     /// Adds a batch of its own; `false` and no change where the job has no room for it.
     #[must_use]
-    pub fn add_batch(&mut self, id: BatchId, counts: &[(EventName<'_>, Minute, u64)]) -> bool {
+    pub fn add_batch(
+        &mut self,
+        id: BatchId,
+        origin: &Origin,
+        counts: &[(EventName<'_>, Minute, u64)],
+    ) -> bool {
         let room = JOB_BYTES_MAX - self.bytes;
         let mut batch = Counts::new();
         let mut new_names: HashMap<&str, u32> = HashMap::new();
-        let mut growth = BATCH_BYTES;
+        let mut growth = BATCH_BYTES + ORIGIN_BYTES + origin.client.as_str().len();
         for (name, minute, count) in counts {
             let Ok(next) = u32::try_from(self.names.len() + new_names.len()) else {
                 return false;
@@ -103,7 +110,7 @@ impl JobBuilder {
                 .into_iter()
                 .map(|(name, index)| (name.to_owned(), index)),
         );
-        self.keyed.push((id, batch));
+        self.keyed.push((id, origin.clone(), batch));
         self.bytes += growth;
         true
     }
@@ -127,13 +134,18 @@ impl JobBuilder {
             push(body, format_args!("\"{name}\""))
         });
         body.push_str("],\"batches\":[");
-        let unkeyed = (!self.unkeyed.is_empty()).then_some((&self.unkeyed_id, &self.unkeyed));
-        let batches = unkeyed
-            .into_iter()
-            .chain(self.keyed.iter().map(|(id, counts)| (id, counts)));
-        push_list(&mut body, batches, |body, (id, counts)| {
-            push_batch(body, *id, counts)
-        });
+        let unkeyed = (!self.unkeyed.is_empty()).then_some((self.unkeyed_id, None, &self.unkeyed));
+        let keyed = self
+            .keyed
+            .iter()
+            .map(|(id, origin, counts)| (*id, Some(origin), counts));
+        push_list(
+            &mut body,
+            unkeyed.into_iter().chain(keyed),
+            |body, (id, origin, counts)| {
+                push_batch(body, id, origin, counts);
+            },
+        );
         body.push_str("]}");
         debug_assert!(
             body.len() <= self.bytes,
@@ -157,8 +169,16 @@ impl JobBuilder {
     }
 }
 
-fn push_batch(body: &mut String, id: BatchId, counts: &Counts) {
-    push(body, format_args!("{{\"id\":\"{id}\",\"counts\":{{"));
+fn push_batch(body: &mut String, id: BatchId, origin: Option<&Origin>, counts: &Counts) {
+    push(body, format_args!("{{\"id\":\"{id}\","));
+    if let Some(Origin { client, content }) = origin {
+        // No character of a client's name needs escaping.
+        push(
+            body,
+            format_args!("\"client\":\"{client}\",\"content\":\"{:016x}\",", content.0),
+        );
+    }
+    body.push_str("\"counts\":{");
     push_list(body, counts, |body, (minute, pairs)| {
         push(body, format_args!("\"{}\":[", minute.unix_s()));
         push_list(body, pairs, |body, (index, count)| {
@@ -201,13 +221,20 @@ fn digits(n: u64) -> usize {
 mod tests {
     use super::*;
     use crate::decode;
-    use model::{MinuteCounts, PIECE_BYTES_MAX, Piece};
+    use model::{CLIENT_BYTES_MAX, Client, ContentHash, MinuteCounts, PIECE_BYTES_MAX, Piece};
     use proptest::prelude::*;
 
     const NOW: i64 = 1_763_787_600;
 
     fn now() -> Instant {
         Instant::from_unix_ms(NOW * 1000 + 125)
+    }
+
+    fn origin(client: &str) -> Origin {
+        Origin {
+            client: Client::of(client),
+            content: ContentHash(0xabc),
+        }
     }
 
     fn event(name: &str, minute: i64, count: u64) -> (EventName<'static>, Minute, u64) {
@@ -226,10 +253,11 @@ mod tests {
         let (name, minute, _) = event("a.b", 0, 1);
         assert!(job.add_event(&name, minute, 3));
         assert!(job.add_event(&name, minute, 4));
-        assert!(job.add_batch(keyed, &[event("c", 1, 9)]));
+        let origin = origin("shop");
+        assert!(job.add_batch(keyed, &origin, &[event("c", 1, 9)]));
         assert_eq!(
             job.encode(now()),
-            r#"{"accepted":1763787600.125,"names":["a.b","c"],"batches":[{"id":"0199aa55-0000-7000-8000-000000000001","counts":{"1763787600":[[0,7]]}},{"id":"0199aa55-0000-7000-8000-000000000002","counts":{"1763787540":[[1,9]]}}]}"#
+            r#"{"accepted":1763787600.125,"names":["a.b","c"],"batches":[{"id":"0199aa55-0000-7000-8000-000000000001","counts":{"1763787600":[[0,7]]}},{"id":"0199aa55-0000-7000-8000-000000000002","client":"shop","content":"0000000000000abc","counts":{"1763787540":[[1,9]]}}]}"#
         );
     }
 
@@ -243,7 +271,8 @@ mod tests {
             let keyed_id = BatchId::from_bytes([2; 16]);
             let mut job = JobBuilder::new(unkeyed_id);
             let keyed: Vec<_> = keyed.iter().map(|(n, m, c)| event(n, *m, *c)).collect();
-            prop_assert!(job.add_batch(keyed_id, &keyed));
+            let origin = origin("10.1.2.3");
+            prop_assert!(job.add_batch(keyed_id, &origin, &keyed));
             let mut expected = MinuteCounts::default();
             for (name, minute, count) in &events {
                 let (name, minute, count) = event(name, *minute, *count);
@@ -265,6 +294,7 @@ mod tests {
                     keyed_sums.add(name.id(), *minute, *count);
                 }
                 prop_assert_eq!(&sums, if batch.id == keyed_id { &keyed_sums } else { &expected });
+                prop_assert_eq!(&batch.origin, &(batch.id == keyed_id).then(|| origin.clone()));
             }
         }
 
@@ -283,7 +313,8 @@ mod tests {
             }
             prop_assert!(piece.len() * (length + 40) <= PIECE_BYTES_MAX);
             let mut job = JobBuilder::new(BatchId::from_bytes([0; 16]));
-            prop_assert!(job.add_batch(BatchId::from_bytes([1; 16]), &piece));
+            let origin = origin(&"x".repeat(CLIENT_BYTES_MAX));
+            prop_assert!(job.add_batch(BatchId::from_bytes([1; 16]), &origin, &piece));
             prop_assert!(job.encode(now()).len() <= JOB_BYTES_MAX);
         }
     }

@@ -9,6 +9,7 @@ mod audit;
 mod central;
 mod error;
 mod housekeeping;
+mod key_reuse;
 mod outbox;
 mod packing;
 mod regional;
@@ -27,9 +28,10 @@ pub use central::{
 };
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, PEAK_NOT_KNOWN_MS, Post};
+pub use key_reuse::KeyReuse;
 pub use outbox::check_region;
 pub use packing::{MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer};
-pub use regional::{Clock, Committed, Disk, Flush, Regional, Report};
+pub use regional::{Clock, Committed, Disk, Flush, Regional, Report, Reused};
 pub use relocation::{Copied, Fence, RegionTotals, copy_ledger, finish_ledger};
 pub use replication::{
     Centre, Identity, RegionAccounts, Source, SourceState, WILD_DO_TABLE, check_coverage, check_identity,

@@ -1,6 +1,7 @@
 //! A region's counts: written once, by way of the ledger, into the tables that replication carries to the centre.
 
 mod ledger;
+mod reuse;
 mod script;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,6 +11,8 @@ use model::{Batch, BatchId, EventId, EventName, Instant, Minute, MinuteCounts, S
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+pub use self::reuse::Reused;
+use self::reuse::{Named, statement};
 use self::script::Script;
 use crate::account::checked_word;
 use crate::{Error, Server, outbox};
@@ -80,6 +83,8 @@ pub struct Committed {
     pub rows: usize,
     /// Sums per name of what was counted.
     pub totals: HashMap<EventId, u64>,
+    /// Of the batches recognised, those that say something else than what was counted under their id, by client.
+    pub reused: BTreeMap<String, Reused>,
 }
 
 impl Committed {
@@ -117,6 +122,7 @@ pub struct Regional {
     conn: Option<Conn>,
     /// When this worker last let the ledger's clock go on. `None` where that is not known, and then it stands still.
     ledger_advanced: Option<Monotonic>,
+    named: Named,
 }
 
 impl Regional {
@@ -132,6 +138,7 @@ impl Regional {
             source: checked_word("worker name", source, SOURCE_BYTES_MAX)?.to_owned(),
             conn: None,
             ledger_advanced: None,
+            named: Named::default(),
         })
     }
 
@@ -195,10 +202,11 @@ impl Regional {
             Some(conn) => conn,
             None => outbox::connect(&self.server, &self.region).await?,
         };
+        let mut named = std::mem::take(&mut self.named);
         let attempts = async {
             let mut attempt = 1;
             loop {
-                match self.attempt(&mut conn, flush).await {
+                match self.attempt(&mut conn, &mut named, flush).await {
                     Err(error) if attempt < ATTEMPTS_MAX && lost_against_another(&error) => {
                         metrics::counter!("store_transactions_repeated_total").increment(1);
                         tracing::warn!(%error, attempt, "repeating a transaction");
@@ -211,6 +219,7 @@ impl Regional {
         };
         let begun = Monotonic::now();
         let outcome = self.server.limited("commit counts", COMMIT_LIMIT, attempts).await;
+        self.named = named;
         self.ledger_advanced = matches!(outcome, Ok(Attempt::Committed(_))).then_some(begun);
         match outcome? {
             Attempt::Committed(committed) => {
@@ -232,7 +241,12 @@ impl Regional {
         }
     }
 
-    async fn attempt(&self, conn: &mut Conn, flush: &Flush<'_>) -> Result<Attempt, mysql_async::Error> {
+    async fn attempt(
+        &self,
+        conn: &mut Conn,
+        named: &mut Named,
+        flush: &Flush<'_>,
+    ) -> Result<Attempt, mysql_async::Error> {
         let batches = first_of_each_id(flush.batches);
         let begun = begin(conn).await?;
         if let Some(to) = begun.moved_to {
@@ -251,7 +265,8 @@ impl Regional {
                 "the ledger has taken a batch that was not given to it",
             ));
         }
-        if ledger::holding(conn, &known).await? != known.len() {
+        let holds = ledger::holding(conn, &known).await?;
+        if holds.len() != known.len() {
             return Ok(Attempt::Refused(
                 "the ledger has not taken a batch, and does not have it",
             ));
@@ -269,6 +284,7 @@ impl Regional {
         }
         let mut committed = Committed {
             batches_recognised: (flush.batches.len() - new.len()) as u64,
+            reused: named.reused(flush.batches, &new, &holds),
             counted: new,
             ..Committed::default()
         };
@@ -280,6 +296,11 @@ impl Regional {
             .await?;
         self.write_names(&mut out, flush, &committed).await?;
         self.write_report(&mut out, flush.report).await?;
+        if !committed.reused.is_empty() {
+            let seen_at = timestamp(flush.report.seen_at);
+            out.push(statement(&self.region, &seen_at, &committed.reused))
+                .await?;
+        }
         let passed = self
             .ledger_advanced
             .map_or(Duration::ZERO, |advanced| advanced.elapsed());

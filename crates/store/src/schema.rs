@@ -62,6 +62,7 @@ impl Side {
                     sql!("regional/region_clock"),
                     sql!("regional/region_status"),
                     sql!("regional/region_total"),
+                    sql!("regional/key_reuse"),
                     sql!("regional/counted_batch"),
                     sql!("regional/counted_total"),
                     sql!("regional/counted_flush"),
@@ -81,6 +82,7 @@ impl Side {
                     sql!("central/region_clock"),
                     sql!("central/region_status"),
                     sql!("central/region_total"),
+                    sql!("central/key_reuse"),
                     sql!("central/clock_offset"),
                     sql!("central/region_binlog"),
                     sql!("central/alarm"),
@@ -318,7 +320,7 @@ mod tests {
         assert!(engines.contains(&("bigdata_31.EventMinute".to_owned(), "BLACKHOLE".to_owned())));
         assert!(engines.contains(&("eventtracker.CountedBatch".to_owned(), "InnoDB".to_owned())));
         assert_eq!(engines.len(), Side::Regional.tables().len());
-        assert_eq!(Side::Central.tables().len(), 75);
+        assert_eq!(Side::Central.tables().len(), 76);
         assert_eq!(Side::Central.databases().len(), 33);
     }
 

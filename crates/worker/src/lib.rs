@@ -274,6 +274,17 @@ fn count_committed(committed: &Committed, started: Instant) {
     metrics::counter!("worker_batches_recognised_total").increment(committed.batches_recognised);
     metrics::counter!("worker_counts_total").increment(committed.count());
     metrics::counter!("worker_rows_total").increment(committed.rows as u64);
+    for (client, reused) in &committed.reused {
+        let labels = [("client", client.clone())];
+        metrics::counter!("worker_key_reuse_batches_total", &labels).increment(reused.batches);
+        metrics::counter!("worker_key_reuse_counts_total", &labels).increment(reused.count);
+        tracing::warn!(
+            client,
+            batches = reused.batches,
+            count = reused.count,
+            "did not count another body under a key that was used before"
+        );
+    }
     metrics::histogram!("worker_flush_seconds").record(started.elapsed());
     if batches + committed.batches_recognised > 0 {
         tracing::info!(

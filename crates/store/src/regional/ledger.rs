@@ -1,10 +1,10 @@
 //! The ledger: ids of batches go in with their counts, and go out when nothing can bring them back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use model::{Batch, BatchId};
+use model::{Batch, BatchId, ContentHash};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -36,12 +36,12 @@ pub(super) async fn enter(
     batches: &BTreeMap<BatchId, &Batch>,
     ledger_s: i64,
 ) -> Result<Vec<BatchId>, mysql_async::Error> {
-    /// Rows of 80 bytes: far below the server's limit for one statement.
+    /// Rows of 100 bytes: far below the server's limit for one statement.
     const ROWS_MAX: usize = 10_000;
     let mut new = Vec::new();
     for chunk in batches.values().collect::<Vec<_>>().chunks(ROWS_MAX) {
         let mut sql =
-            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES "
+            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total, content) VALUES "
                 .to_owned();
         for (at, batch) in chunk.iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
@@ -51,9 +51,13 @@ pub(super) async fn enter(
             write_to(
                 &mut sql,
                 format_args!(
-                    "{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),FROM_UNIXTIME({ledger_s}),{total})"
+                    "{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),FROM_UNIXTIME({ledger_s}),{total},"
                 ),
             );
+            match &batch.origin {
+                Some(origin) => write_to(&mut sql, format_args!("{})", origin.content.0)),
+                None => sql.push_str("NULL)"),
+            }
         }
         sql.push_str(" RETURNING batchId");
         let ids: Vec<[u8; 16]> = conn.query(sql).await?;
@@ -62,21 +66,27 @@ pub(super) async fn enter(
     Ok(new)
 }
 
-/// How many of `ids`, of which none comes twice, the ledger has, whoever has committed them since this transaction began.
-pub(super) async fn holding(conn: &mut Conn, ids: &[&BatchId]) -> Result<usize, mysql_async::Error> {
+/// What of `ids`, of which none comes twice, the ledger has, whoever has committed it since this transaction began; each with its
+/// content, where that is known.
+pub(super) async fn holding(
+    conn: &mut Conn,
+    ids: &[&BatchId],
+) -> Result<HashMap<BatchId, Option<ContentHash>>, mysql_async::Error> {
     /// From a thousand on, MariaDB may join with a table of them and lock rows of the ledger that nobody asked for.
     const IDS_PER_STATEMENT: usize = 500;
-    let mut holding = 0;
+    let mut holding = HashMap::new();
     for chunk in ids.chunks(IDS_PER_STATEMENT) {
         let ids = chunk
             .iter()
             .map(|id| format!("x'{:032x}'", u128::from_be_bytes(*id.as_bytes())));
         let ids = ids.collect::<Vec<_>>().join(",");
         let sql = format!(
-            "SELECT COUNT(*) FROM eventtracker.CountedBatch WHERE batchId IN ({ids}) LOCK IN SHARE MODE"
+            "SELECT batchId, content FROM eventtracker.CountedBatch WHERE batchId IN ({ids}) LOCK IN SHARE MODE"
         );
-        let found: Option<usize> = conn.query_first(sql).await?;
-        holding += found.unwrap_or(0);
+        let found: Vec<([u8; 16], Option<u64>)> = conn.query(sql).await?;
+        let known =
+            |(id, content): ([u8; 16], Option<u64>)| (BatchId::from_bytes(id), content.map(ContentHash));
+        holding.extend(found.into_iter().map(known));
     }
     Ok(holding)
 }

@@ -122,6 +122,7 @@ struct BatchRow {
     accepted_s: i64,
     counted_s: i64,
     total: u64,
+    content: Option<u64>,
 }
 
 /// Number, count and second of a flush.
@@ -150,38 +151,43 @@ impl Post {
         let id = id.map_or(0, |id| u128::from_be_bytes(*id.as_bytes()));
         // Of the first second itself, all where no id is given: no batch has the id 0.
         let sql = format!(
-            "SELECT batchId, UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total \
+            "SELECT batchId, UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total, content \
              FROM eventtracker.CountedBatch \
              WHERE countedAt >= FROM_UNIXTIME({counted_s}) AND countedAt < FROM_UNIXTIME({}) \
              AND (countedAt > FROM_UNIXTIME({counted_s}) OR batchId > x'{id:032x}') \
              ORDER BY countedAt, batchId LIMIT {ROWS_PER_PIECE}",
             until_s.min(TIMESTAMP_LAST_S)
         );
-        let rows: Vec<([u8; 16], i64, i64, u64)> = self
+        type Row = ([u8; 16], i64, i64, u64, Option<u64>);
+        let rows: Vec<Row> = self
             .call_within(PIECE_LIMIT, "read the ledger", async |conn| conn.query(sql).await)
             .await?;
         let rows = rows
             .into_iter()
-            .map(|(id, accepted_s, counted_s, total)| BatchRow {
+            .map(|(id, accepted_s, counted_s, total, content)| BatchRow {
                 id: BatchId::from_bytes(id),
                 accepted_s,
                 counted_s,
                 total,
+                content,
             });
         Ok(rows.collect())
     }
 
     async fn add_batches(&mut self, rows: &[BatchRow]) -> Result<(), Error> {
         let mut sql =
-            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES "
+            "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total, content) VALUES "
                 .to_owned();
         for (at, row) in rows.iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
             let id = u128::from_be_bytes(*row.id.as_bytes());
             let (accepted_s, counted_s, total) = (row.accepted_s, row.counted_s, row.total);
+            let content = row
+                .content
+                .map_or_else(|| "NULL".to_owned(), |hash| hash.to_string());
             write!(
                 sql,
-                "{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),FROM_UNIXTIME({counted_s}),{total})"
+                "{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),FROM_UNIXTIME({counted_s}),{total},{content})"
             )
             .expect("writing into a String cannot fail");
         }
@@ -299,7 +305,9 @@ impl Post {
         };
         let batches = format!(
             "SELECT {} FROM eventtracker.CountedBatch WHERE countedAt >= FROM_UNIXTIME({})",
-            hash("HEX(batchId), UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total"),
+            hash(
+                "HEX(batchId), UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total, IFNULL(content, 'NULL')"
+            ),
             unix_s(oldest.counted)
         );
         let flushes = format!(

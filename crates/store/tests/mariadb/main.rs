@@ -176,7 +176,9 @@ async fn an_abandoned_transaction_holds_nobody_up_for_long() {
         .unwrap();
     vanished.query_drop("START TRANSACTION").await.unwrap();
     let id = "01".repeat(16);
-    let insert = format!("INSERT INTO eventtracker.CountedBatch VALUES (x'{id}', NOW(), NOW(), 0)");
+    let insert = format!(
+        "INSERT INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total) VALUES (x'{id}', NOW(), NOW(), 0)"
+    );
     vanished.query_drop(insert).await.unwrap();
     let mut worker = servers.worker("worker-1");
     let committed = commit(&mut worker, &[batch(1, "blocked", 2)], &[]).await;

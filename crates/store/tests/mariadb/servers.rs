@@ -127,6 +127,7 @@ pub(crate) fn batch(id: u8, name: &str, count: u64) -> Batch {
         id: BatchId::from_bytes([id; 16]),
         accepted: model::Instant::from_unix_ms(MINUTE_S * 1000),
         counts: vec![(EventId::of(name), minute, count)],
+        origin: None,
     }
 }
 

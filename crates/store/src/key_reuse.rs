@@ -1,0 +1,48 @@
+//! What the centre knows of keys that were used again with another body.
+
+use mysql_async::prelude::Queryable;
+
+use crate::{Error, Post};
+
+/// Clients of a region that are listed, the latest first.
+const CLIENTS_LISTED_MAX: usize = 5;
+
+/// A client that has lately sent another body under a key that was used before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyReuse {
+    pub region: String,
+    /// The name of its token, or its address.
+    pub client: String,
+    /// Pieces of requests that were acknowledged and not counted, ever.
+    pub batches: u64,
+    /// Sum of their counts.
+    pub count: u64,
+}
+
+impl Post {
+    /// Who has done so within a day, by region, the latest first: as long as most clients repeat a request under its key.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn keys_reused(&mut self) -> Result<Vec<KeyReuse>, Error> {
+        const SQL: &str = "SELECT region, client, batches, count FROM bigdata_0.KeyReuse \
+                           WHERE seenAt > SYSDATE(3) - INTERVAL 1 DAY ORDER BY region, seenAt DESC, client";
+        let rows: Vec<(String, String, u64, u64)> = self
+            .call("look for keys that were used again", async |conn| {
+                conn.query(SQL).await
+            })
+            .await?;
+        let mut reused: Vec<KeyReuse> = Vec::new();
+        for (region, client, batches, count) in rows {
+            if reused.iter().filter(|known| known.region == region).count() < CLIENTS_LISTED_MAX {
+                reused.push(KeyReuse {
+                    region,
+                    client,
+                    batches,
+                    count,
+                });
+            }
+        }
+        Ok(reused)
+    }
+}
