@@ -1,6 +1,7 @@
 //! `eventtracker import`: what happened before, from a file: rows of history, or a web server's log.
 
 use std::fs::{File, TryLockError};
+use std::io::{BufRead, Read};
 use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -10,15 +11,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::io::BufReader;
+use tokio::io::{AsyncReadExt, BufReader};
 use tokio_util::sync::CancellationToken;
 
 use self::chunk::Cutter;
 use self::format::{Format, Reader};
-use self::journal::{Identity, Journal, with_suffix};
-use self::lines::Lines;
+use self::journal::{Identity, Journal, beginning, with_suffix};
+use self::lines::{LINE_BYTES_MAX, Lines};
+use self::refused::RefusedLines;
 use self::summary::Repetition;
 use self::transfer::Transfer;
+use super::causes::Causes;
 use super::send::{CollectorAddress, Patience, Sender, check_key};
 use super::series::grouped;
 
@@ -29,6 +32,7 @@ mod format;
 mod journal;
 mod lines;
 mod ndjson;
+mod refused;
 mod row;
 mod summary;
 mod transfer;
@@ -55,9 +59,11 @@ const INTERRUPTED: i32 = 130;
 /// remembers what was in flight (a day by default); after Ctrl-C nothing was. A second Ctrl-C ends it at once, as a crash would.
 ///
 /// A line of a log (combined) counts `web.requests`, `web.status.<code>` and `web.method.<method>` once, and `web.bytes` by
-/// its size. Without --journal, the same log again counts nothing while the region's ledger remembers it.
+/// its size. Its journal, FILE.COLLECTOR.eventtracker-import, lets the same command count only what the log has grown by, every
+/// hour if you like; one that begins otherwise was rotated, and begins anew: rotate with `delaycompress`, and import the old one
+/// once more under its new name with --journal, for its last lines.
 ///
-/// Import finished files only: the last part of one that has grown since would be counted again. Repeat an import with
+/// Import finished history only: a file of rows that has changed or grown is refused. Repeat an import with
 /// the same token and --key: to the collector, a request under another token is another request.
 /// Compressed files come through a pipe, which cannot be resumed: `zcat access.log.2.gz | eventtracker import -`.
 /// Exit code 1 when anything was refused or could not be sent.
@@ -70,13 +76,16 @@ pub(crate) struct Import {
     /// Counts the same content again: the word becomes a part of every request's key
     #[arg(long, value_name = "PREFIX")]
     key: Option<String>,
-    /// Keeps what is acknowledged here. For history the default is FILE.eventtracker-import, or
-    /// FILE.PREFIX.eventtracker-import with --key; a log's import has none by default
+    /// Keeps what is acknowledged here. For history the default is FILE.eventtracker-import, for a log
+    /// FILE.COLLECTOR.eventtracker-import; with --key its PREFIX comes after FILE
     #[arg(long, value_name = "FILE", conflicts_with = "no_journal")]
     journal: Option<PathBuf>,
-    /// Keeps nothing, as for a log: a repetition sends everything again
+    /// Keeps nothing: a repetition sends everything again
     #[arg(long)]
     no_journal: bool,
+    /// Writes the lines that are refused to FILE, as they stand, to be put right and imported, and their reasons to FILE.reasons
+    #[arg(long, value_name = "FILE")]
+    refused: Option<PathBuf>,
     /// Events per second at most. The region's live events wait behind an import's, in the queue and on the way to the
     /// centre: to keep them fresh, stay well below what the centre applies (about the default)
     #[arg(long, value_name = "EVENTS", default_value = "100000")]
@@ -98,12 +107,16 @@ impl Import {
         let journal = self.open_journal(&input, file_bytes, &key_prefix).await?;
         let was_finished = journal.as_ref().is_some_and(Journal::is_finished);
         let started = Instant::now();
+        // What comes while the import runs is left to the next one, which knows where this one ended.
+        let read_bytes = file_bytes.filter(|_| journal.is_some()).unwrap_or(u64::MAX);
+        let input = tokio::fs::File::from_std(input).take(read_bytes);
+        let ends = journal.as_ref().map_or(&[][..], Journal::ends);
+        let lines = Lines::new(BufReader::with_capacity(READ_BUFFER_BYTES, input), ends);
+        let goes_on = journal.is_some() && self.format.grows();
         let mut transfer = Transfer::new(sender, progress_bar(file_bytes)?, journal, self.rate);
-        transfer.summary.repetition = self.repetition(file_bytes);
-        let lines = Lines::new(BufReader::with_capacity(
-            READ_BUFFER_BYTES,
-            tokio::fs::File::from_std(input),
-        ));
+        transfer.goes_on = goes_on;
+        transfer.refused = self.refused.as_deref().map(RefusedLines::create).transpose()?;
+        transfer.summary.repetition = self.repetition(file_bytes, transfer.journal.as_ref())?;
         let cutter = Cutter::new(key_prefix, self.format);
         let outcome = transfer
             .run(lines, Reader::new(self.format), cutter, interrupted())
@@ -120,6 +133,7 @@ impl Import {
             return Ok(ExitCode::SUCCESS);
         }
         let mut summary = transfer.summary;
+        summary.written = transfer.refused.map(RefusedLines::finish).transpose()?;
         summary.requests_repeated = transfer.sender.repeated();
         summary.elapsed = started.elapsed();
         print!("{summary}");
@@ -156,25 +170,38 @@ impl Import {
         Ok((file, bytes))
     }
 
-    /// Where the journal is kept, if one is.
-    fn journal_path(&self, file_bytes: Option<u64>) -> Option<PathBuf> {
+    /// Where the journal is kept, if one is. A log may be imported through several collectors, each for its own.
+    fn journal_path(&self, file_bytes: Option<u64>) -> anyhow::Result<Option<PathBuf>> {
         let resumable = file_bytes.is_some() && !self.is_stdin();
-        let by_itself = self.format != Format::Combined && !self.no_journal && resumable;
-        self.journal.clone().or_else(|| {
-            let suffix = match &self.key {
-                Some(word) => format!(".{}.eventtracker-import", word.replace('/', "_")),
-                None => ".eventtracker-import".to_owned(),
-            };
-            by_itself.then(|| with_suffix(&self.file, &suffix))
-        })
+        if self.journal.is_some() || self.no_journal || !resumable {
+            return Ok(self.journal.clone());
+        }
+        let mut suffix = String::new();
+        if let Some(word) = &self.key {
+            suffix += &format!(".{}", word.replace('/', "_"));
+        }
+        if self.format.grows() {
+            let base = self.collector.base()?;
+            let address = base.split_once("://").map_or(&*base, |(_, address)| address);
+            suffix += &format!(".{}", address.replace(['/', ':', '[', ']'], "_"));
+        }
+        Ok(Some(with_suffix(&self.file, &(suffix + ".eventtracker-import"))))
     }
 
-    fn repetition(&self, file_bytes: Option<u64>) -> Repetition {
-        match self.journal_path(file_bytes) {
-            Some(path) => Repetition::Rest(path),
-            None if self.is_stdin() || file_bytes.is_none() => Repetition::Nothing,
-            None => Repetition::Everything,
-        }
+    fn repetition(&self, file_bytes: Option<u64>, journal: Option<&Journal>) -> anyhow::Result<Repetition> {
+        let Some(path) = self.journal_path(file_bytes)?.filter(|_| journal.is_some()) else {
+            let is_gone = self.is_stdin() || file_bytes.is_none();
+            return Ok(if is_gone {
+                Repetition::Nothing
+            } else {
+                Repetition::Everything
+            });
+        };
+        Ok(if self.format.grows() {
+            Repetition::Growth(path)
+        } else {
+            Repetition::Rest(path)
+        })
     }
 
     async fn open_journal(
@@ -183,7 +210,7 @@ impl Import {
         file_bytes: Option<u64>,
         key_prefix: &str,
     ) -> anyhow::Result<Option<Journal>> {
-        let Some(path) = self.journal_path(file_bytes) else {
+        let Some(path) = self.journal_path(file_bytes)? else {
             return Ok(None);
         };
         let Some(file_bytes) = file_bytes.filter(|_| !self.is_stdin()) else {
@@ -207,18 +234,51 @@ impl Import {
             key_prefix: key_prefix.to_owned(),
             collector: self.collector.base()?,
             token_mark: self.collector.token_mark(),
+            beginning: if self.format.grows() {
+                first_line(&self.file)?
+            } else {
+                String::new()
+            },
         };
-        Journal::open(path, import).await.map(Some)
+        let journal = Journal::read(path, import).await?;
+        match journal.begin().await {
+            Ok(()) => Ok(Some(journal)),
+            // Logs lie where others may not write.
+            Err(error) if self.format.grows() && self.journal.is_none() => {
+                eprintln!(
+                    "note: {}. So the lines of now count again once the log has grown, or once the region's ledger has forgotten them",
+                    Causes(&error)
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// Tells a log from the one that takes its place when it is rotated.
+fn first_line(file: &Path) -> anyhow::Result<String> {
+    let mut first = Vec::new();
+    let file_opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    std::io::BufReader::new(file_opened.take(LINE_BYTES_MAX as u64))
+        .read_until(b'\n', &mut first)
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    let is_whole = first.ends_with(b"\n");
+    Ok(if is_whole {
+        beginning(&first)
+    } else {
+        String::new()
+    })
 }
 
 fn tell_finished(file: &Path, journal: &Journal) {
     let done = journal.acknowledged();
     println!(
-        "{} was imported already, by what {} says: {} events accepted, {} rejected. Nothing was sent. To count it again on \
-         purpose, give --key with a word of your own.",
+        "{} was imported already, by what {} says: {} lines, {} events accepted, {} rejected. Nothing was sent. To count it again \
+         on purpose, give --key with a word of your own.",
         file.display(),
         journal.path(),
+        grouped(done.place.lines),
         grouped(done.events_accepted),
         grouped(done.events_rejected)
     );

@@ -3,7 +3,7 @@
 use twox_hash::XxHash3_128;
 
 use super::format::Format;
-use super::lines::Line;
+use super::lines::{Line, Part};
 
 /// A collector refuses more events or bytes in one request (10,000 and 1 MiB).
 ///
@@ -49,7 +49,8 @@ impl Cutter {
         }
     }
 
-    /// Adds a line, with its events as JSON lines; hands out the chunk before it if they do not fit any more.
+    /// Adds a line, with its events as JSON lines; hands out the chunk before it if they do not fit any more, or if the file ended there
+    /// when it was imported before: so the requests that went out then are those that would go out now.
     /// `meaning` is the [`super::format::Reader`]'s.
     pub(super) fn add(
         &mut self,
@@ -62,6 +63,7 @@ impl Cutter {
             chunk.event_lines.len() + count > EVENTS_MAX
                 || chunk.body.len() + events.len() > BODY_BYTES_MAX
                 || chunk.lines >= self.lines_max
+                || line.part != Part::Next
         });
         let done = if full { self.close() } else { None };
         let (chunk, hash) = self.open.get_or_insert_with(|| open(line.number, meaning));
@@ -112,13 +114,7 @@ mod tests {
         let mut cutter = Cutter::new(prefix.to_owned(), format);
         let mut chunks = Vec::new();
         for (number, text) in (1..).zip(log.lines()) {
-            let bytes = u64::try_from(text.len() + 1).unwrap();
-            let line = Line {
-                number,
-                text: text.as_bytes(),
-                is_cut: false,
-                bytes,
-            };
+            let line = Line::whole(number, text.as_bytes());
             let mut events = Vec::new();
             let count = reader.events(&line, &mut events).unwrap().unwrap_or_default();
             chunks.extend(cutter.add(&line, &events, count, reader.meaning()));

@@ -13,6 +13,10 @@ const SIZE_BYTES_MAX: u64 = 1_000_000_000_000;
 /// `17/May/2015:10:05:03 +0000` and a little more.
 const TIME_BYTES_MAX: usize = 32;
 
+/// The longest text in brackets that is passed over, and how many of them between time and request.
+const BRACKET_BYTES_MAX: usize = 256;
+const BRACKETS_MAX: usize = 8;
+
 /// How much of what cannot be read a refusal repeats.
 const SHOWN_BYTES_MAX: usize = 40;
 
@@ -72,10 +76,6 @@ impl Request {
             return Err(Refusal::Cut);
         }
         let (unix_s, rest) = time(line.text)?;
-        let rest = rest
-            .trim_ascii_start()
-            .strip_prefix(b"\"")
-            .ok_or(Refusal::NoRequest)?;
         let end = closing_quote(rest).ok_or(Refusal::OpenRequest)?;
         let mut fields = rest[end + 1..]
             .split(u8::is_ascii_whitespace)
@@ -118,26 +118,59 @@ impl Request {
     }
 }
 
-/// The first time in brackets, since a user's name may hold a bracket, with what follows it.
+/// The time of the request, and what follows the quote that opens the request: of the first row of brackets that begins with a time and
+/// ends before a quote, the last time. A user's name may hold brackets, quotes and even a time, and some formats have other brackets
+/// between time and request; what the request and its headers say comes later.
 fn time(line: &[u8]) -> Result<(i64, &[u8]), Refusal> {
     let mut refusal = Refusal::NoTime;
     for at in (0..line.len()).filter(|&at| line[at] == b'[') {
-        let inside = &line[at + 1..];
-        let Some(length) = inside.iter().take(TIME_BYTES_MAX).position(|&b| b == b']') else {
+        let Some((inside, mut rest)) = bracket(&line[at..]) else {
             continue;
         };
-        let text = String::from_utf8_lossy(&inside[..length]);
-        match DateTime::parse_from_str(&text, "%d/%b/%Y:%H:%M:%S %z") {
-            Ok(time) => {
-                let unix_s = time.timestamp();
-                let instant = Instant::from_unix_ms(time.timestamp_millis());
-                Minute::containing(instant).map_err(Refusal::Year)?;
-                return Ok((unix_s, &inside[length + 1..]));
+        let mut found = match instant(inside) {
+            Ok(found) => found,
+            Err(Refusal::NoTime) => continue,
+            Err(error) => {
+                refusal = error;
+                continue;
             }
-            Err(_) => refusal = Refusal::Time(text.escape_debug().to_string()),
+        };
+        for _ in 0..BRACKETS_MAX {
+            let Some((inside, after)) = bracket(rest) else {
+                break;
+            };
+            found = instant(inside).unwrap_or(found);
+            rest = after;
+        }
+        match rest.strip_prefix(b"\"") {
+            Some(request) => {
+                Minute::containing(found).map_err(Refusal::Year)?;
+                return Ok((found.unix_ms().div_euclid(1000), request));
+            }
+            None => refusal = Refusal::NoRequest,
         }
     }
     Err(refusal)
+}
+
+/// What stands in the bracket that `text` begins with, and behind it and its blanks.
+fn bracket(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inside = text.strip_prefix(b"[")?;
+    let length = inside.iter().take(BRACKET_BYTES_MAX).position(|&b| b == b']')?;
+    Some((&inside[..length], inside[length + 1..].trim_ascii_start()))
+}
+
+/// `NoTime` for what does not look like one.
+fn instant(text: &[u8]) -> Result<Instant, Refusal> {
+    let text = String::from_utf8_lossy(text);
+    let time = DateTime::parse_from_str(&text, "%d/%b/%Y:%H:%M:%S %z");
+    match time.map(Instant::from_calendar) {
+        Ok(Ok(instant)) => Ok(instant),
+        _ if text.len() <= TIME_BYTES_MAX && text.contains('/') && text.contains(':') => {
+            Err(Refusal::Time(text.escape_debug().to_string()))
+        }
+        _ => Err(Refusal::NoTime),
+    }
 }
 
 /// Servers write a quote inside the request as `\"` and a backslash as `\\`.
@@ -194,12 +227,7 @@ mod tests {
     use super::*;
 
     fn read(text: impl AsRef<[u8]>) -> Result<Request, Refusal> {
-        Request::of(&Line {
-            number: 1,
-            text: text.as_ref(),
-            is_cut: false,
-            bytes: 0,
-        })
+        Request::of(&Line::whole(1, text.as_ref()))
     }
 
     fn events(request: Request) -> Vec<(String, u64)> {
@@ -270,6 +298,70 @@ mod tests {
         assert!(read("\0\0\0h - - [17/May/2015:10:05:03 +0000] \"-\" 408 0").is_ok());
     }
 
+    /// Each line of the sample of odd ones has its verdict: the minute, status, size and method that it counts, or that it is refused.
+    #[test]
+    fn odd_lines_count_as_they_should() {
+        let line = |text: &str| {
+            read(text).map(|request| (request.unix_s, request.status, request.size_bytes, request.method))
+        };
+        let at = |text: &str| Instant::from_rfc3339(text).unwrap().unix_ms() / 1000;
+        for (text, expected) in [
+            (
+                r#"203.0.113.5 - - [30/Jul/2024:00:06:21 +0900] [0.003] [PORT 80] "GET /a HTTP/1.1" 200 100 "-" "ua" "-""#,
+                (at("2024-07-29T15:06:21Z"), 200, 100, "GET"),
+            ),
+            (
+                r#"shop.example.org:443 203.0.113.6:42918 - - [27/Jan/2024:10:03:34 +0000] "GET /c HTTP/2.0" 200 102"#,
+                (at("2024-01-27T10:03:34Z"), 200, 102, "GET"),
+            ),
+            (
+                r#"203.0.113.14 - [bob] [29/Feb/2024:23:59:59 +1245] "GET /h HTTP/1.1" 200 107 "-" "ua""#,
+                (at("2024-02-29T11:14:59Z"), 200, 107, "GET"),
+            ),
+            (
+                r#"203.0.113.18 - - [01/Jan/2024:00:10:00 +0000] "GET /l?[17/May/2015:10:05:03 +0000] HTTP/1.1" 200 112 "[17/May/2015:10:05:03 +0000]" "ua""#,
+                (at("2024-01-01T00:10:00Z"), 200, 112, "GET"),
+            ),
+            (
+                r#"203.0.113.21 - bob "the builder" [01/Jan/2024:00:13:00 +0000] "GET /o HTTP/1.1" 200 113 "-" "ua""#,
+                (at("2024-01-01T00:13:00Z"), 200, 113, "GET"),
+            ),
+            (
+                r#"203.0.113.22 - [01/Jan/2001:00:00:00 +0000] [01/Jan/2024:00:14:00 +0000] "GET /p HTTP/1.1" 200 114 "-" "ua""#,
+                (at("2024-01-01T00:14:00Z"), 200, 114, "GET"),
+            ),
+            (
+                r#"203.0.113.23 - a[b [01/Jan/2024:00:14:00 +0000] "GET /p HTTP/1.1" 200 114"#,
+                (at("2024-01-01T00:14:00Z"), 200, 114, "GET"),
+            ),
+            (
+                r#"203.0.113.23 - [01/Jan/2001:00:00:00 +0000] x [01/Jan/2024:00:14:00 +0000] "GET /p HTTP/1.1" 200 114"#,
+                (at("2024-01-01T00:14:00Z"), 200, 114, "GET"),
+            ),
+            (
+                r#"h - - [31/Dec/2016:23:59:60 +0000] "GET / HTTP/1.1" 200 1"#,
+                (at("2016-12-31T23:59:59Z"), 200, 1, "GET"),
+            ),
+        ] {
+            assert_eq!(line(text), Ok(expected), "{text}");
+        }
+        let refusal = |text: &str| line(text).unwrap_err();
+        assert_eq!(
+            refusal(
+                r#"[10/Jul/2024:21:25:43 +0700] 203.0.113.12 TLSv1.3/TLS_AES_128_GCM_SHA256 302 390 "-" "ua""#
+            ),
+            Refusal::NoRequest
+        );
+        assert!(matches!(
+            refusal(r#"203.0.113.15 - - [29/Feb/2023:12:00:00 +0000] "GET /i HTTP/1.1" 200 108"#),
+            Refusal::Time(_)
+        ));
+        assert!(matches!(
+            refusal(r#"h - - [31/Dec/2016:11:59:60 +0000] "GET / HTTP/1.1" 200 1"#),
+            Refusal::Time(_)
+        ));
+    }
+
     #[test]
     fn a_refusal_names_its_reason() {
         let reason = |text: &str| read(text).unwrap_err();
@@ -314,10 +406,8 @@ mod tests {
         let huge = reason(r#"h - - [17/May/2015:10:05:03 +0000] "-" 200 1000000000001"#);
         assert_eq!(huge, Refusal::HugeSize(1_000_000_000_001));
         let cut = Request::of(&Line {
-            number: 1,
-            text: b"",
             is_cut: true,
-            bytes: 0,
+            ..Line::whole(1, b"")
         });
         assert_eq!(cut, Err(Refusal::Cut));
     }

@@ -5,9 +5,6 @@ use model::csv::name_in_cell;
 use super::lines::Line;
 use super::row::{self, Refusal, Row};
 
-/// What some programs begin a file of UTF-8 with.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 /// Where a row has its name, its minute and its count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Columns(pub(super) [u8; 3]);
@@ -25,10 +22,30 @@ pub(super) enum FirstLine {
     Row,
     /// It has a header's word, yet not the three.
     NotUnderstood,
+    /// `sep=,`: a spreadsheet's note to itself, in front of the first line.
+    Separator,
+    /// What other programs put between columns.
+    Separated(char),
 }
+
+/// What stands between columns where it is no comma: spreadsheets take it from the language of their user.
+const OTHER_SEPARATORS: [u8; 3] = *b";\t|";
 
 /// The columns' words in any order and any case.
 pub(super) fn first_line(line: &Line<'_>) -> FirstLine {
+    if let Some(separator) = line.text.strip_prefix(b"sep=") {
+        return match separator.trim_ascii() {
+            b"," => FirstLine::Separator,
+            other => FirstLine::Separated(other.first().map_or('\t', |&b| char::from(b))),
+        };
+    }
+    let count = |byte: u8| line.text.iter().filter(|&&b| b == byte).count();
+    // A name, a time and a number have none of them, and a number may have a comma.
+    if let Some(other) = OTHER_SEPARATORS.into_iter().find(|&other| count(other) >= 2)
+        && count(b',') < 2
+    {
+        return FirstLine::Separated(char::from(other));
+    }
     let column = |field: &[u8]| match field.to_ascii_lowercase().as_slice() {
         b"name" => Some(0),
         b"minute" | b"time" | b"timestamp" => Some(1),
@@ -58,13 +75,18 @@ pub(super) fn first_line(line: &Line<'_>) -> FirstLine {
     }
 }
 
+/// Whether there is nothing in any column, as below a table that a spreadsheet has saved.
+pub(super) fn is_empty(line: &Line<'_>) -> bool {
+    line.text.iter().all(|b| b", \t\"".contains(b))
+}
+
 pub(super) fn read<'a>(line: &Line<'a>, columns: Columns) -> Result<Row<'a>, Refusal> {
     let fields = fields(line)?;
     let [name, minute, count] = columns.0.map(|at| fields[usize::from(at)]);
     Ok(Row {
         name: row::name(name_in_cell(name))?,
-        minute: row::minute(minute)?,
-        count: row::count(count)?,
+        minute: row::minute_in_cell(minute)?,
+        count: row::count_in_cell(count)?,
     })
 }
 
@@ -75,9 +97,6 @@ fn fields<'a>(line: &Line<'a>) -> Result<[&'a [u8]; 3], Refusal> {
         return Err(Refusal::Cut);
     }
     let mut rest = line.text;
-    if line.number == 1 {
-        rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
-    }
     let mut fields: [&[u8]; 3] = Default::default();
     let mut found = 0;
     loop {
@@ -123,12 +142,7 @@ mod tests {
     use super::*;
 
     fn line(number: u64, text: &str) -> Line<'_> {
-        Line {
-            number,
-            text: text.as_bytes(),
-            is_cut: false,
-            bytes: 0,
-        }
+        Line::whole(number, text.as_bytes())
     }
 
     fn read_as(text: &str, columns: [u8; 3]) -> Result<(String, i64, u64), String> {
@@ -209,7 +223,7 @@ mod tests {
         for (text, columns) in [
             ("name,minute,count", [0, 1, 2]),
             ("name,time,count", [0, 1, 2]),
-            ("\u{feff}\"Name\",\"Timestamp\",\"Count\"", [0, 1, 2]),
+            ("\"Name\",\"Timestamp\",\"Count\"", [0, 1, 2]),
             ("count, name, minute", [1, 2, 0]),
         ] {
             assert_eq!(
@@ -236,6 +250,26 @@ mod tests {
         ] {
             assert_eq!(first_line(&line(1, text)), FirstLine::NotUnderstood, "{text}");
         }
+    }
+
+    #[test]
+    fn other_separators_are_recognised() {
+        assert_eq!(first_line(&line(1, "sep=,")), FirstLine::Separator);
+        for (text, separator) in [
+            ("sep=;", ';'),
+            ("sep=\t", '\t'),
+            ("name;minute;count", ';'),
+            ("a;2025-11-22 05:00;1,5", ';'),
+            ("name\tminute\tcount", '\t'),
+            ("a|1763787600|3", '|'),
+        ] {
+            assert_eq!(
+                first_line(&line(1, text)),
+                FirstLine::Separated(separator),
+                "{text}"
+            );
+        }
+        assert!(is_empty(&line(5, ",,")) && is_empty(&line(5, " ,\"\", ")) && !is_empty(&line(5, ",,0")));
     }
 
     proptest! {

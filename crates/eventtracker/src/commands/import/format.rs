@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use super::combined::{self, Request};
 use super::csv::{self, Columns, FirstLine};
-use super::lines::Line;
+use model::utf8;
+
+use super::lines::{Line, Part};
 use super::{ndjson, row};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -20,9 +22,18 @@ pub(super) enum Format {
     Ndjson,
 }
 
+impl Format {
+    /// Whether such a file is written line by line as things happen, and not as a whole.
+    pub(super) fn grows(self) -> bool {
+        self == Self::Combined
+    }
+}
+
 /// Why a line is not counted.
 #[derive(Debug)]
 pub(super) enum Refusal {
+    /// A part of a line whose beginning an earlier import has counted.
+    Rest,
     Log(combined::Refusal),
     Row(row::Refusal),
 }
@@ -30,6 +41,9 @@ pub(super) enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Rest => f.write_str(
+                "it was imported before it had its end, and what came then is passed over: what it says of bytes may be too little",
+            ),
             Self::Log(refusal) => refusal.fmt(f),
             Self::Row(refusal) => refusal.fmt(f),
         }
@@ -40,6 +54,9 @@ impl fmt::Display for Refusal {
 pub(super) struct Reader {
     format: Format,
     columns: Columns,
+    /// The line that may name the columns, and the one that did.
+    header_line: u64,
+    columns_line: Option<u64>,
 }
 
 impl Reader {
@@ -47,6 +64,8 @@ impl Reader {
         Self {
             format,
             columns: Columns::default(),
+            header_line: 1,
+            columns_line: None,
         }
     }
 
@@ -59,13 +78,25 @@ impl Reader {
         line: &Line<'_>,
         json: &mut Vec<u8>,
     ) -> anyhow::Result<Result<usize, Refusal>> {
+        ensure!(
+            line.number > 1 || !utf8::is_utf16(line.text),
+            "the file is UTF-16, as PowerShell's '>' and some editors write it: save it as UTF-8"
+        );
+        let line = &Line {
+            text: utf8::without_mark(line.text),
+            ..*line
+        };
         if line.text.is_empty() || self.is_header(line)? {
             return Ok(Ok(0));
+        }
+        if line.part == Part::Rest {
+            return Ok(Err(Refusal::Rest));
         }
         Ok(match self.format {
             Format::Combined => Request::of(line)
                 .map(|request| request.write_events(json))
                 .map_err(Refusal::Log),
+            Format::Csv if csv::is_empty(line) => Ok(0),
             Format::Csv => csv::read(line, self.columns)
                 .map(|row| row.write_events(json))
                 .map_err(Refusal::Row),
@@ -75,13 +106,27 @@ impl Reader {
         })
     }
 
+    /// Whether the line was one that says how the others are to be read.
+    pub(super) fn was_header(&self, line: &Line<'_>) -> bool {
+        self.columns_line == Some(line.number)
+    }
+
     fn is_header(&mut self, line: &Line<'_>) -> anyhow::Result<bool> {
-        if self.format != Format::Csv || line.number != 1 {
+        if self.format != Format::Csv || line.number != self.header_line {
             return Ok(false);
         }
         match csv::first_line(line) {
-            FirstLine::Header(columns) => self.columns = columns,
+            FirstLine::Header(columns) => {
+                self.columns = columns;
+                self.columns_line = Some(line.number);
+            }
             FirstLine::Row => return Ok(false),
+            FirstLine::Separator => self.header_line += 1,
+            FirstLine::Separated(other) => bail!(
+                "the columns are separated by {other:?}, not by commas, as spreadsheets of some languages write CSV, who also write numbers \
+                 and times in their own way: save it with ',' between columns, whole numbers of digits alone, and times as \
+                 YYYY-MM-DD HH:MM"
+            ),
             FirstLine::NotUnderstood => bail!(
                 "the first line looks like a header, but does not name the three columns 'name', 'minute' (or 'time', \
                  'timestamp') and 'count', with commas between them, and nothing else: '{}'",

@@ -13,6 +13,9 @@ use twox_hash::XxHash3_128;
 
 use super::chunk::Chunk;
 
+/// Places where a log ended in earlier imports: an hourly import of one that is never rotated gets there in a year.
+const ENDS_MAX: usize = 10_000;
+
 /// What a crash may make an import send again; each write waits for the disk.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -26,7 +29,7 @@ const EXPLANATION: &str = "\
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
     /// Lines and bytes before it.
-    lines: u64,
+    pub(super) lines: u64,
     pub(super) bytes: u64,
     /// XXH3-128 over the keys of all chunks before it, one after another, hence over every line: no other content gets here.
     chain: String,
@@ -90,6 +93,14 @@ pub(super) struct Identity {
     pub(super) collector: String,
     /// Tells tokens apart without giving them away.
     pub(super) token_mark: String,
+    /// XXH3-128 of a log's first line, by which one that was rotated is told from one that has grown. Empty where that does not matter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) beginning: String,
+}
+
+/// Of a file's first line.
+pub(super) fn beginning(first_line: &[u8]) -> String {
+    format!("{:032x}", XxHash3_128::oneshot(first_line))
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +109,10 @@ struct Record {
     finished: bool,
     import: Identity,
     acknowledged: Progress,
+    /// Where the file ended in earlier imports, each of which sent its last lines by themselves: to have the same keys, so must all
+    /// that follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ends: Vec<u64>,
 }
 
 pub(super) struct Journal {
@@ -108,37 +123,62 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Reads the journal, or begins one.
+    /// Reads the journal, or makes one that is yet to be written.
     ///
     /// # Errors
-    /// A journal of another import, or one that cannot be written: nothing may be sent then.
-    pub(super) async fn open(path: PathBuf, import: Identity) -> anyhow::Result<Self> {
-        let acknowledged = match fs::read_to_string(&path).await {
+    /// A journal of another import: nothing may be sent then.
+    pub(super) async fn read(path: PathBuf, import: Identity) -> anyhow::Result<Self> {
+        let fresh = |import| Record {
+            finished: false,
+            import,
+            acknowledged: Progress::default(),
+            ends: Vec::new(),
+        };
+        let record = match fs::read_to_string(&path).await {
             Ok(text) => {
                 let before: Record = toml::from_str(&text).with_context(|| not_a_journal(&path))?;
                 // Where nothing is acknowledged, nothing would be missing.
-                if before.acknowledged.place.bytes > 0 {
+                if before.acknowledged.place.bytes == 0 {
+                    fresh(import)
+                } else if before.is_of_a_rotated(&import) {
+                    eprintln!(
+                        "note: the log is another one than that of {}, which was imported to its end: it begins anew",
+                        path.display()
+                    );
+                    fresh(import)
+                } else {
                     before.import.expect_same(&import, &path)?;
-                    if before.finished {
-                        return Ok(Self::new(path, before));
-                    }
+                    before.with(import, &path)?
                 }
-                before.acknowledged
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Progress::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fresh(import),
             Err(error) => return Err(error).with_context(|| not_a_journal(&path)),
         };
-        let record = Record {
-            finished: false,
-            import,
-            acknowledged,
-        };
-        let journal = Self::new(path, record);
-        journal.write().await.context(
+        Ok(Self::new(path, record))
+    }
+
+    /// Writes it down before anything is sent.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) async fn begin(&self) -> anyhow::Result<()> {
+        if self.record.finished {
+            return Ok(());
+        }
+        self.write().await.context(
             "the journal of what is acknowledged cannot be kept: name another place for it with --journal, or go without \
              with --no-journal",
-        )?;
-        Ok(journal)
+        )
+    }
+
+    /// Where the file ended in earlier imports.
+    pub(super) fn ends(&self) -> &[u64] {
+        &self.record.ends
+    }
+
+    /// Lets the next import go on from `bytes`, before the file's end.
+    pub(super) fn end_at(&mut self, bytes: u64) {
+        self.record.import.file_bytes = bytes;
     }
 
     fn new(path: PathBuf, record: Record) -> Self {
@@ -223,9 +263,38 @@ impl Journal {
     }
 }
 
+impl Record {
+    /// Whether the file now is a log that begins otherwise, while all of the one before was sent.
+    fn is_of_a_rotated(&self, now: &Identity) -> bool {
+        self.finished && !self.import.beginning.is_empty() && self.import.beginning != now.beginning
+    }
+
+    /// The same import of a file that may have grown.
+    fn with(mut self, now: Identity, path: &Path) -> anyhow::Result<Self> {
+        let ended_at = std::mem::replace(&mut self.import, now).file_bytes;
+        if ended_at < self.import.file_bytes {
+            self.finished = false;
+            if self.ends.last() != Some(&ended_at) {
+                self.ends.push(ended_at);
+            }
+        }
+        ensure!(
+            self.ends.len() <= ENDS_MAX,
+            "{} notes more than {ENDS_MAX} imports of the same growing log: rotate it, and import the old one once more",
+            path.display()
+        );
+        Ok(self)
+    }
+}
+
 impl Identity {
+    /// A log grows; a file of rows is one thing, and is sent as a whole.
+    fn may_have_grown_to(&self, now: &Self) -> bool {
+        !now.beginning.is_empty() && self.file_bytes <= now.file_bytes
+    }
+
     fn expect_same(&self, now: &Self, path: &Path) -> anyhow::Result<()> {
-        if self.file_bytes != now.file_bytes {
+        if self.file_bytes != now.file_bytes && !self.may_have_grown_to(now) {
             bail!(
                 "the file has {} bytes, and had {} when {} was begun: import what is new as a file of its own, and put \
                  the file back as it was to go on with it",
@@ -260,10 +329,17 @@ impl Identity {
                 &now.token_mark,
                 "go on with the same token: under another one what was in flight counts again",
             ),
+            (
+                "first line's hash",
+                &self.beginning,
+                &now.beginning,
+                "that one was not imported to its end: go on with it, under its new name, by --journal",
+            ),
         ];
         for (what, before, now, remedy) in fields {
             ensure!(
-                before == now,
+                // One from before first lines were noted.
+                before == now || (before.is_empty() && what == "first line's hash"),
                 "{} belongs to another import, whose {what} is '{before}', not '{now}': {remedy}",
                 path.display()
             );
@@ -350,6 +426,7 @@ mod tests {
             key_prefix: "import-".to_owned(),
             collector: "http://a".to_owned(),
             token_mark: "none".to_owned(),
+            beginning: String::new(),
         };
         let places = places(12);
         let so_far = Progress {
@@ -357,9 +434,10 @@ mod tests {
             events_rejected: 1,
             place: places[5].clone(),
         };
-        let mut journal = Journal::open(path.clone(), import.clone()).await.unwrap();
+        let mut journal = Journal::read(path.clone(), import.clone()).await.unwrap();
+        journal.begin().await.unwrap();
         journal.note(&so_far).await.unwrap();
-        let journal = Journal::open(path.clone(), import.clone()).await.unwrap();
+        let journal = Journal::read(path.clone(), import.clone()).await.unwrap();
         assert_eq!(journal.acknowledged(), &so_far);
         for (number, pair) in (0..).zip(places.windows(2)) {
             assert_eq!(journal.has(&pair[0], &pair[1]).unwrap(), number < 5, "{number}");
@@ -373,7 +451,7 @@ mod tests {
         assert!(journal.expect_end(&places[4], &so_far).is_err(), "a shorter file");
 
         let token_mark = "12ab".to_owned();
-        let error = Journal::open(
+        let error = Journal::read(
             path.clone(),
             Identity {
                 token_mark,
@@ -388,7 +466,7 @@ mod tests {
             "{error}"
         );
         std::fs::write(&path, "lines = 7").unwrap();
-        let error = Journal::open(path, import).await.err().unwrap();
+        let error = Journal::read(path, import).await.err().unwrap();
         assert!(
             error
                 .to_string()

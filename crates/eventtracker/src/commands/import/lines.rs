@@ -18,33 +18,86 @@ pub(super) struct Line<'a> {
     pub(super) is_cut: bool,
     /// What the line takes in the stream, its end included.
     pub(super) bytes: u64,
+    pub(super) part: Part,
+    /// Whether there is a line feed behind it.
+    pub(super) has_end: bool,
+}
+
+/// Where a line lies, as to where the file ended in earlier imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Its line before was there with it.
+    Next,
+    /// The file ended right before it.
+    First,
+    /// The file ended within it: this is what has come since, under the number of the whole line.
+    Rest,
 }
 
 pub(super) struct Lines<R> {
     input: R,
+    /// Of the last line.
     number: u64,
     text: Vec<u8>,
+    /// Bytes before the next line.
+    position: u64,
+    /// Whether a line feed is what comes before it, or nothing.
+    at_beginning: bool,
+    /// Where the file ended before, the first one last.
+    ends: Vec<u64>,
+}
+
+impl<'a> Line<'a> {
+    #[cfg(test)]
+    pub(super) fn whole(number: u64, text: &'a [u8]) -> Self {
+        Self {
+            number,
+            text,
+            is_cut: false,
+            bytes: u64::try_from(text.len() + 1).unwrap(),
+            part: Part::Next,
+            has_end: true,
+        }
+    }
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
-    pub(super) fn new(input: R) -> Self {
+    /// `ends` are the places where the file ended in earlier imports, in their order: a line that was not complete there comes in two.
+    pub(super) fn new(input: R, ends: &[u64]) -> Self {
         Self {
             input,
             number: 0,
             text: Vec::new(),
+            position: 0,
+            at_beginning: true,
+            ends: ends.iter().rev().copied().collect(),
+        }
+    }
+
+    fn part(&mut self) -> Part {
+        if self.ends.pop_if(|end| *end <= self.position).is_none() {
+            Part::Next
+        } else if self.at_beginning {
+            Part::First
+        } else {
+            Part::Rest
         }
     }
 
     /// The next line; `None` at the end. The last line may lack its line feed.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.text.clear();
+        let part = self.part();
+        let end = self.ends.last().map_or(u64::MAX, |end| end - self.position);
+        let length_max = usize::try_from(end).unwrap_or(usize::MAX);
         let mut length = 0;
         let mut feeds = 0;
-        while feeds == 0 {
+        while feeds == 0 && length < length_max {
             let available = self.input.fill_buf().await?;
             if available.is_empty() {
                 break;
             }
+            let available = &available[..available.len().min(length_max - length)];
             let feed_at = available.iter().position(|&b| b == b'\n');
             let taken = feed_at.unwrap_or(available.len());
             let room = LINE_BYTES_MAX - self.text.len();
@@ -56,15 +109,19 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         if length + feeds == 0 {
             return Ok(None);
         }
-        self.number += 1;
+        self.number += u64::from(part != Part::Rest);
         let is_cut = length > self.text.len();
         let text = self.text.strip_suffix(b"\r").unwrap_or(&self.text);
         let bytes = u64::try_from(length + feeds).unwrap_or(u64::MAX);
+        self.position += bytes;
+        self.at_beginning = feeds == 1;
         Ok(Some(Line {
             number: self.number,
             text,
             is_cut,
             bytes,
+            part,
+            has_end: feeds == 1,
         }))
     }
 }
@@ -74,7 +131,7 @@ mod tests {
     use super::*;
 
     async fn all(input: &[u8], buffer: usize) -> Vec<(u64, Vec<u8>, bool, u64)> {
-        let mut lines = Lines::new(tokio::io::BufReader::with_capacity(buffer, input));
+        let mut lines = Lines::new(tokio::io::BufReader::with_capacity(buffer, input), &[]);
         let mut all = Vec::new();
         while let Some(line) = lines.next().await.unwrap() {
             all.push((line.number, line.text.to_vec(), line.is_cut, line.bytes));
@@ -95,6 +152,46 @@ mod tests {
             assert_eq!(all(input, buffer).await, expected, "{buffer}");
         }
         assert_eq!(all(b"", 8).await, vec![]);
+    }
+
+    #[tokio::test]
+    async fn where_the_file_ended_before_a_line_begins_anew() {
+        let input = &b"one\ntwo\r\nthree\nfour"[..];
+        let expected = [
+            (1, "one", Part::Next),
+            (2, "two", Part::First),
+            (3, "th", Part::Next),
+            (3, "ree", Part::Rest),
+            (4, "four", Part::First),
+        ];
+        for buffer in 1..20 {
+            let mut lines = Lines::new(tokio::io::BufReader::with_capacity(buffer, input), &[4, 11, 15]);
+            let mut found = Vec::new();
+            while let Some(line) = lines.next().await.unwrap() {
+                found.push((
+                    line.number,
+                    String::from_utf8(line.text.to_vec()).unwrap(),
+                    line.part,
+                ));
+            }
+            let expected = expected.map(|(number, text, part)| (number, text.to_owned(), part));
+            assert_eq!(found, expected, "{buffer}");
+        }
+        // Nothing but the line's end has come since.
+        let mut lines = Lines::new(tokio::io::BufReader::new(&b"one\ntwo"[..]), &[3]);
+        let mut parts = Vec::new();
+        while let Some(line) = lines.next().await.unwrap() {
+            parts.push((line.text.to_vec(), line.part, line.has_end));
+        }
+        let expected = [
+            ("one", Part::Next, false),
+            ("", Part::Rest, true),
+            ("two", Part::Next, false),
+        ];
+        assert_eq!(
+            parts,
+            expected.map(|(text, part, has_end)| (text.as_bytes().to_vec(), part, has_end))
+        );
     }
 
     #[tokio::test]

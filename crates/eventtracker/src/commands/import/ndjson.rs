@@ -82,12 +82,7 @@ mod tests {
     use super::*;
 
     fn read_one(text: &str) -> Result<(String, i64, u64), String> {
-        let line = Line {
-            number: 1,
-            text: text.as_bytes(),
-            is_cut: false,
-            bytes: 0,
-        };
+        let line = Line::whole(1, text.as_bytes());
         read(&line)
             .map(|row| (row.name.as_str().to_owned(), row.minute.unix_s(), row.count))
             .map_err(|refusal| refusal.to_string())

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use chrono::NaiveDate;
-use model::{EVENT_COUNT_MAX, EventName, Instant, Minute, MinuteError, NameError};
+use chrono::{NaiveDate, NaiveTime};
+use model::{EVENT_COUNT_MAX, EventName, Instant, Minute, MinuteError, NameError, decimal};
 
 use super::lines::LINE_BYTES_MAX;
 
@@ -38,6 +38,10 @@ pub(super) enum Refusal {
     Time(String),
     Year(MinuteError),
     Count(String),
+    /// What a spreadsheet shows instead of a number.
+    Rounded(&'static str, String),
+    /// What may be read in two ways.
+    Grouped(String),
 }
 
 impl fmt::Display for Refusal {
@@ -63,6 +67,15 @@ impl fmt::Display for Refusal {
             Self::Count(text) => write!(
                 f,
                 "count is not an integer from 0 to {ROW_COUNT_MAX}, the most of one row: '{text}'"
+            ),
+            Self::Rounded(field, text) => write!(
+                f,
+                "{field} is '{text}', which a spreadsheet has rounded: give its column a format with all digits, and save the file again"
+            ),
+            Self::Grouped(text) => write!(
+                f,
+                "count is '{text}', which may be a number with a fraction or one with its thousands apart: write whole numbers of \
+                 digits alone"
             ),
         }
     }
@@ -115,20 +128,43 @@ pub(super) fn minute(text: &[u8]) -> Result<Minute, Refusal> {
     Minute::containing(instant).map_err(Refusal::Year)
 }
 
+/// A cell that a spreadsheet may have written: what it rounds, or formats, is refused.
+pub(super) fn minute_in_cell(text: &[u8]) -> Result<Minute, Refusal> {
+    if is_rounded(text) {
+        return Err(Refusal::Rounded("minute", shown(text)));
+    }
+    minute(text)
+}
+
+/// As [`minute_in_cell`].
+pub(super) fn count_in_cell(text: &[u8]) -> Result<u64, Refusal> {
+    if is_rounded(text) {
+        return Err(Refusal::Rounded("count", shown(text)));
+    }
+    // Thousands come by three digits.
+    let groups: Vec<&[u8]> = text.split(|b| b".,' ".contains(b)).collect();
+    let is_number = |group: &&[u8]| !group.is_empty() && group.iter().all(u8::is_ascii_digit);
+    if groups.len() > 1 && groups.iter().all(is_number) && groups[1..].iter().all(|group| group.len() == 3) {
+        return Err(Refusal::Grouped(shown(text)));
+    }
+    count(text)
+}
+
+/// `1.76379E+09`: a number with an exponent has lost digits.
+fn is_rounded(text: &[u8]) -> bool {
+    let mut parts = text.split(|b| b"eE".contains(b));
+    let is_number = |part: &[u8]| {
+        part.iter().any(u8::is_ascii_digit) && part.iter().all(|b| b"0123456789.,+-".contains(b))
+    };
+    parts.next().is_some_and(is_number) && parts.next().is_some_and(is_number)
+}
+
 /// An integer however it is written, also `3.0`; nothing is 0.
 pub(super) fn count(text: &[u8]) -> Result<u64, Refusal> {
     if text.is_empty() {
         return Ok(0);
     }
-    let count = integer(text).or_else(|| {
-        let number = float(text).filter(|n| n.fract() == 0.0 && (0.0..=1e15).contains(n))?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole, and in u64's range"
-        )]
-        Some(number as u64)
-    });
+    let count = integer(text).or_else(|| decimal::whole(std::str::from_utf8(text).ok()?));
     count
         .filter(|&count| count <= ROW_COUNT_MAX)
         .ok_or_else(|| Refusal::Count(shown(text)))
@@ -142,8 +178,9 @@ fn instant(text: &[u8]) -> Option<Instant> {
     }
     utc(text).or_else(|| {
         let text = std::str::from_utf8(text).ok()?;
-        let unix_s = || float(text.as_bytes()).and_then(|unix_s| Instant::from_unix_s(unix_s).ok());
-        Instant::from_rfc3339(text).ok().or_else(unix_s)
+        Instant::from_rfc3339(text)
+            .or_else(|_| Instant::from_unix_text(text))
+            .ok()
     })
 }
 
@@ -167,8 +204,18 @@ fn utc(text: &[u8]) -> Option<Instant> {
     };
     let year = i32::try_from(two(year)?).ok()?;
     let date = NaiveDate::from_ymd_opt(year, two(&[m1, m2])?, two(&[d1, d2])?)?;
-    let time = date.and_hms_opt(two(&hours)?, two(&minutes)?, two(&seconds)?)?;
-    Some(Instant::from_unix_ms(time.and_utc().timestamp_millis()))
+    // A second of 60 is the end of the one before; whether there can be one, the instant decides.
+    let (seconds, ms) = match two(&seconds)? {
+        60 => (59, 1_000),
+        seconds => (seconds, 0),
+    };
+    let time = date.and_time(NaiveTime::from_hms_milli_opt(
+        two(&hours)?,
+        two(&minutes)?,
+        seconds,
+        ms,
+    )?);
+    Instant::from_calendar(time.and_utc().fixed_offset()).ok()
 }
 
 /// `None` also where it does not fit into 64 bits.
@@ -180,15 +227,6 @@ fn integer(text: &[u8]) -> Option<u64> {
         let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
-}
-
-/// Digits, a point, an exponent: not the words, such as `inf`, that Rust takes, too.
-fn float(text: &[u8]) -> Option<f64> {
-    let fine = |b: &u8| b.is_ascii_digit() || b"+-.eE".contains(b);
-    let text = std::str::from_utf8(text)
-        .ok()
-        .filter(|text| text.as_bytes().iter().all(fine))?;
-    text.parse().ok()
 }
 
 pub(super) fn shown(text: &[u8]) -> String {
@@ -290,6 +328,63 @@ mod tests {
             let sentence =
                 format!("count is not an integer from 0 to 1000000000000, the most of one row: '{text}'");
             assert_eq!(reason, sentence);
+        }
+    }
+
+    #[test]
+    fn what_a_spreadsheet_has_made_of_a_number_is_refused() {
+        for text in ["1.76379E+09", "1,76379E+09", "1e9"] {
+            let reason = minute_in_cell(text.as_bytes()).unwrap_err().to_string();
+            assert!(
+                reason.contains("which a spreadsheet has rounded"),
+                "{text}: {reason}"
+            );
+        }
+        assert!(
+            count_in_cell(b"1.2E+04")
+                .unwrap_err()
+                .to_string()
+                .contains("rounded")
+        );
+        for text in ["12.000", "12,000", "1.000.000", "1'000", "12 000"] {
+            let reason = count_in_cell(text.as_bytes()).unwrap_err().to_string();
+            assert!(reason.contains("its thousands apart"), "{text}: {reason}");
+        }
+        for (text, expected) in [("12", 12), ("12.0", 12), ("12.00", 12), ("", 0)] {
+            assert_eq!(count_in_cell(text.as_bytes()), Ok(expected), "{text}");
+        }
+        for text in ["1,5", "12.5", "-1", "e", "1e"] {
+            assert!(
+                matches!(count_in_cell(text.as_bytes()), Err(Refusal::Count(_))),
+                "{text}"
+            );
+        }
+        assert!(minute_in_cell(b"2025-11-22 05:00").is_ok());
+    }
+
+    #[test]
+    fn nothing_is_rounded() {
+        assert!(count(b"3.0000000000000001").is_err());
+        assert_eq!(unix_s("1763787659.99999999999999"), Ok(1_763_787_600));
+    }
+
+    #[test]
+    fn a_leap_second_counts_in_the_minute_that_it_ends() {
+        for text in [
+            "2016-12-31T23:59:60Z",
+            "2016-12-31 23:59:60",
+            "2016-12-31 23:59:60Z",
+            "2017-01-01T00:59:60+01:00",
+        ] {
+            assert_eq!(unix_s(text), Ok(1_483_228_740), "{text}");
+        }
+        for text in [
+            "2016-12-31T11:31:60Z",
+            "2016-12-31 11:31:60",
+            "2016-12-30 23:59:60",
+            "2016-12-31 23:59:61",
+        ] {
+            assert!(unix_s(text).is_err(), "{text}");
         }
     }
 

@@ -10,8 +10,9 @@ use crate::commands::causes::Causes;
 use crate::commands::send::Answer;
 use crate::commands::series::grouped;
 
-/// How many refused lines and how many rejected events are listed, each.
-const LISTED_MAX: usize = 20;
+/// How many refused lines and how many rejected events are listed: with what follows, a screen of 24 lines.
+const REFUSED_LISTED_MAX: usize = 8;
+const REJECTED_LISTED_MAX: usize = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Summary {
@@ -25,8 +26,10 @@ pub(super) struct Summary {
     accepted: u64,
     /// By earlier runs of the same import, and a part of the sum.
     accepted_before: u64,
-    refused: Listed,
-    rejected: Listed,
+    refused: Listed<REFUSED_LISTED_MAX>,
+    rejected: Listed<REJECTED_LISTED_MAX>,
+    /// Where the refused lines are written, all of them.
+    pub(super) written: Option<String>,
 }
 
 /// What a repetition of the same command would do.
@@ -39,19 +42,21 @@ pub(super) enum Repetition {
     Nothing,
     /// Goes on by what stands in this journal.
     Rest(PathBuf),
+    /// Sends only what the log has grown by, by what stands in this journal.
+    Growth(PathBuf),
 }
 
 /// How many there were, and the first reasons by line.
 #[derive(Debug, Default)]
-struct Listed {
+struct Listed<const MAX: usize> {
     count: u64,
     reasons: BTreeMap<(u64, usize), String>,
 }
 
-impl Listed {
+impl<const MAX: usize> Listed<MAX> {
     fn list(&mut self, line: u64, event: usize, reason: impl fmt::Display) {
         self.reasons.insert((line, event), reason.to_string());
-        if self.reasons.len() > LISTED_MAX {
+        if self.reasons.len() > MAX {
             self.reasons.pop_last();
         }
     }
@@ -112,6 +117,16 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.refused.write(f, "refused")?;
+        match &self.written {
+            Some(sentence) => writeln!(f, "{sentence}")?,
+            None if self.refused.count > REFUSED_LISTED_MAX as u64 => {
+                writeln!(
+                    f,
+                    "--refused FILE writes all refused lines to a file, to be put right and imported"
+                )?;
+            }
+            None => {}
+        }
         self.rejected.write(f, "rejected by the collector")?;
         writeln!(f, "lines read       {:>14}", grouped(self.lines))?;
         writeln!(f, "lines refused    {:>14}", grouped(self.refused.count))?;
@@ -147,7 +162,7 @@ impl Summary {
             writeln!(f, "stopped early: {}", Causes(reason))?;
         }
         match (&self.stopped, &self.repetition) {
-            (Some(_), Repetition::Rest(journal)) => writeln!(
+            (Some(_), Repetition::Rest(journal) | Repetition::Growth(journal)) => writeln!(
                 f,
                 "Repeat the same command, with the same token, to go on where {} says. Do it while the region's ledger \
                  remembers what was in flight (a day by default).",
@@ -166,6 +181,12 @@ impl Summary {
             (None, Repetition::Rest(journal)) => writeln!(
                 f,
                 "The same file again counts nothing while {} says that it is done; to count it again on purpose, give \
+                 --key with a word of your own.",
+                journal.display()
+            ),
+            (None, Repetition::Growth(journal)) => writeln!(
+                f,
+                "The same log again counts only what it has grown by, as {} says; to count all of it again on purpose, give \
                  --key with a word of your own.",
                 journal.display()
             ),
@@ -201,11 +222,12 @@ mod tests {
         let text = summary.to_string();
         assert!(text.starts_with("line 1 refused: no time"), "{text}");
         assert!(
-            text.contains("line 20 refused") && !text.contains("line 21 refused"),
+            text.contains("line 8 refused") && !text.contains("line 9 refused"),
             "{text}"
         );
         assert!(
-            text.contains("… 5 more refused\nline 41 rejected by the collector: too late\n… 2 more"),
+            text.contains("… 17 more refused\n--refused FILE writes all refused lines to a file")
+                && text.contains("\nline 41 rejected by the collector: too late\n… 2 more"),
             "{text}"
         );
         assert!(text.contains("(2,500 events/s)"), "{text}");

@@ -260,3 +260,167 @@ async fn what_was_finished_is_believed_only_of_the_same_content() {
     );
     assert!(collector.requests.lock().unwrap().is_empty());
 }
+
+fn access(line: &str) -> String {
+    format!("h - - [17/May/2015:10:05:03 +0000] \"GET /{line} HTTP/1.1\" 200 1000\n")
+}
+
+fn counted(requests: &Requests) -> usize {
+    let events = requests.values().flat_map(|body| body.lines());
+    events.filter(|event| event.contains("web.requests")).count()
+}
+
+/// As cron does it every hour.
+#[tokio::test]
+async fn a_log_that_has_grown_counts_only_what_is_new() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("access.log");
+    let import = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let (is_clean, requests) = collector.import("combined", &file, &[]).await;
+        (is_clean, counted(&requests))
+    };
+    let mut log: String = (0..5).map(|n| access(&n.to_string())).collect();
+    assert_eq!(import(&log).await, (true, 5));
+    log += &(5..8).map(|n| access(&n.to_string())).collect::<String>();
+    assert_eq!(import(&log).await, (true, 3));
+    assert_eq!(import(&log).await, (true, 0), "it has not grown");
+
+    // A line that is being written is left until it is there.
+    assert_eq!(
+        import(&(log.clone() + "h - - [17/May/2015:10:05:03 +0000] \"GE")).await,
+        (false, 0)
+    );
+    log += &access("8");
+    assert_eq!(import(&log).await, (true, 1));
+    // What could be read of one counts once.
+    let last = access("9");
+    assert_eq!(import(&(log.clone() + &last[..last.len() - 3])).await, (true, 1));
+    log += &last;
+    assert_eq!(
+        import(&log).await,
+        (false, 0),
+        "its rest is passed over, and that is said"
+    );
+    log += &access("10");
+    assert_eq!(import(&log).await, (false, 1));
+    assert!(import(&log).await.1 == 0);
+
+    // Through another collector it is another import.
+    let other = Collector::start().await;
+    assert_eq!(counted(&other.import("combined", &file, &[]).await.1), 11);
+
+    // One that begins otherwise was rotated; one that begins the same was changed.
+    assert_eq!(import(&access("new")).await, (true, 1));
+    assert_eq!(import(&(access("new") + &access("newer"))).await, (true, 1));
+    std::fs::write(&file, access("new") + &access("other") + &access("newest")).unwrap();
+    let arguments = ["import", "--collector", &collector.url, file.to_str().unwrap()];
+    let refusal = Cli::parse_from(arguments).import.run().await.unwrap_err();
+    assert!(
+        format!("{refusal:#}").contains("is not the one whose first 2 lines"),
+        "{refusal:#}"
+    );
+}
+
+/// What was in flight when an import was killed goes out again under the same keys, although the log has grown meanwhile.
+#[tokio::test]
+async fn a_log_that_grew_after_a_crash_has_the_same_requests() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("access.log");
+    let before = log();
+    std::fs::write(&file, &before).unwrap();
+    let (_, whole) = collector.import("combined", &file, &["--no-journal"]).await;
+    collector.refuse(Some("1021999"));
+    let (is_clean, first) = collector.import("combined", &file, &[]).await;
+    assert!(
+        !is_clean && first.len() == whole.len() - 1,
+        "the last request failed"
+    );
+    collector.refuse(None);
+    std::fs::write(&file, before + &access("new")).unwrap();
+    let (is_clean, rest) = collector.import("combined", &file, &[]).await;
+    assert!(is_clean);
+    let repeated: Requests = rest
+        .iter()
+        .filter(|(key, _)| whole.contains_key(*key))
+        .map(owned)
+        .collect();
+    assert!(repeated.iter().all(|(key, body)| whole[key] == *body));
+    let all: Requests = first.iter().chain(&repeated).map(owned).collect();
+    assert!(all == whole, "nothing is missing, and nothing has another key");
+    let new: Requests = rest
+        .iter()
+        .filter(|(key, _)| !whole.contains_key(*key))
+        .map(owned)
+        .collect();
+    assert_eq!(counted(&new), 1);
+}
+
+#[tokio::test]
+async fn refused_lines_can_be_put_right_and_imported() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.csv");
+    let rows: String = (0..4_000).map(|n| format!("{n},a,2025-01-01 5:00\n")).collect();
+    std::fs::write(
+        &file,
+        format!("\u{feff}count,name,time\r\n{rows}7,b,2025-01-01 05:00\n,,\n"),
+    )
+    .unwrap();
+    let refused = dir.path().join("refused.csv");
+    let more = ["--refused", refused.to_str().unwrap()];
+    let (is_clean, requests) = collector.import("csv", &file, &more).await;
+    assert!(!is_clean && requests.len() == 1, "{requests:?}");
+    let reasons = std::fs::read_to_string(dir.path().join("refused.csv.reasons")).unwrap();
+    assert_eq!(reasons.lines().count(), 4_000);
+    assert!(
+        reasons.starts_with("line 2: minute is not unix seconds"),
+        "{reasons:.200}"
+    );
+    let right = std::fs::read_to_string(&refused)
+        .unwrap()
+        .replace(" 5:00", " 05:00");
+    std::fs::write(&file, right).unwrap();
+    let (is_clean, requests) = collector.import("csv", &file, &["--no-journal"]).await;
+    assert!(is_clean);
+    assert_eq!(
+        requests.values().map(|body| body.lines().count()).sum::<usize>(),
+        3_999
+    );
+}
+
+#[tokio::test]
+async fn what_spreadsheets_of_other_languages_write_is_refused_in_a_sentence() {
+    let collector = Collector::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.csv");
+    for (text, sentence) in [
+        (
+            &b"\xef\xbb\xbfsep=;\r\nname;minute;count\r\n"[..],
+            "the columns are separated by ';'",
+        ),
+        (b"a;22.11.2025 05:00;12\r\n", "the columns are separated by ';'"),
+        (b"\xff\xfea\0,\0", "the file is UTF-16"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let arguments = [
+            "import",
+            "--format",
+            "csv",
+            "--collector",
+            &collector.url,
+            file.to_str().unwrap(),
+        ];
+        let refusal = Cli::parse_from(arguments).import.run().await.unwrap_err();
+        assert!(format!("{refusal:#}").contains(sentence), "{refusal:#}");
+    }
+    std::fs::write(
+        &file,
+        "\u{feff}sep=,\r\nname,minute,count\r\na,2025-01-01 05:00,7\r\n",
+    )
+    .unwrap();
+    let (is_clean, requests) = collector.import("csv", &file, &[]).await;
+    assert!(is_clean && requests.len() == 1, "{requests:?}");
+}

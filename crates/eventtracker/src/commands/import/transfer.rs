@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::chunk::{Chunk, Cutter};
-use super::format::Reader;
+use super::format::{Reader, Refusal};
 use super::journal::{Acknowledged, Journal, Place, Progress};
-use super::lines::Lines;
+use super::lines::{Line, Lines};
+use super::refused::RefusedLines;
 use super::summary::Summary;
 use crate::commands::send::{Answer, Sender};
 
@@ -50,6 +51,9 @@ pub(super) struct Transfer {
     pub(super) bar: ProgressBar,
     pub(super) summary: Summary,
     pub(super) journal: Option<Journal>,
+    pub(super) refused: Option<RefusedLines>,
+    /// Whether the next import goes on where this one ends, so that a last line which is not complete yet is left to it.
+    pub(super) goes_on: bool,
     in_flight: JoinSet<Sent>,
     /// Where the next chunk begins.
     cut_at: Place,
@@ -74,6 +78,8 @@ impl Transfer {
             bar,
             summary: Summary::after(&before),
             journal,
+            refused: None,
+            goes_on: false,
             in_flight: JoinSet::new(),
             cut_at: Place::default(),
             acknowledged: Acknowledged::from(before),
@@ -116,6 +122,9 @@ impl Transfer {
         let so_far = &self.acknowledged.so_far;
         let finished = self.summary.stopped.is_none();
         if finished {
+            if self.goes_on {
+                journal.end_at(self.cut_at.bytes);
+            }
             journal.expect_end(&self.cut_at, so_far)?;
         }
         if let Err(error) = journal.close(so_far, finished).await {
@@ -137,10 +146,21 @@ impl Transfer {
                 Ok(Some(line)) => {
                     self.summary.lines += 1;
                     events.clear();
-                    let count = reader.events(&line, &mut events)?.unwrap_or_else(|refusal| {
-                        self.summary.refuse(line.number, &refusal);
-                        0
-                    });
+                    let count = match reader.events(&line, &mut events)? {
+                        Ok(count) => count,
+                        Err(refusal) => {
+                            self.refuse(&line, &refusal)?;
+                            if self.goes_on && !line.has_end {
+                                continue;
+                            }
+                            0
+                        }
+                    };
+                    if let Some(refused) = &mut self.refused
+                        && reader.was_header(&line)
+                    {
+                        refused.head(line.text)?;
+                    }
                     if let Some(chunk) = cutter.add(&line, &events, count, reader.meaning()) {
                         self.send(chunk).await?;
                     }
@@ -157,6 +177,18 @@ impl Transfer {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn refuse(&mut self, line: &Line<'_>, refusal: &Refusal) -> anyhow::Result<()> {
+        let mut reason = refusal.to_string();
+        if self.goes_on && !line.has_end {
+            reason += "; it has no end yet, and is left to the next import";
+        }
+        if let Some(refused) = &mut self.refused {
+            refused.add(line.number, line.text, &reason)?;
+        }
+        self.summary.refuse(line.number, reason);
         Ok(())
     }
 
