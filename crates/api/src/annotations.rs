@@ -8,12 +8,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use model::{Annotation, AnnotationId, Instant, TAGS_MAX};
+use model::{Annotation, AnnotationId, Instant, TAGS_MAX, utf8};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::Wanted;
 
-use crate::form::content_type;
+use crate::form::{content_type, shown_type};
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::room;
@@ -28,7 +28,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 32 * 1024;
 
 const PARAMETERS: &[&str] = &["from", "until", "tags"];
 
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 
 /// An annotation as it is sent.
 #[derive(Debug, Deserialize)]
@@ -114,7 +114,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let sent: Sent = read_json(&api, &headers, body).await?;
+    let sent: Sent = read_json(&api, &headers, body, &[JSON]).await?;
     let annotation = sent.annotation(Instant::from(SystemTime::now()))?;
     let (written, is_new) = write(&api, &annotation).await?;
     let status = if is_new {
@@ -133,16 +133,21 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     api: &Api,
     headers: &HeaderMap,
     body: Body,
+    types: &[&str],
 ) -> Result<T, Refusal> {
     api.writers.check(headers)?;
-    if !content_type(headers).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
-        return Err(Refusal::ContentType { wanted: JSON });
+    let given = content_type(headers).unwrap_or_default();
+    if !types.iter().any(|one| one.eq_ignore_ascii_case(given)) {
+        return Err(Refusal::ContentType {
+            wanted: JSON,
+            given: shown_type(headers),
+        });
     }
     let too_long = || Refusal::Body {
         bytes_max: BODY_BYTES_MAX,
     };
     let (body, _place) = api.intake.read(body, BODY_BYTES_MAX, too_long).await?;
-    serde_json::from_slice(&body).map_err(Refusal::NoAnnotation)
+    serde_json::from_slice(utf8::without_mark(&body)).map_err(Refusal::NoAnnotation)
 }
 
 /// At the centre in charge; then under the same id at every other one that answers. One that does not will lack it.

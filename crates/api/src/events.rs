@@ -10,9 +10,9 @@ use model::{Annotation, AnnotationId, Instant};
 use serde::{Deserialize, Serialize};
 use store::Wanted;
 
-use crate::annotations::{When, read, read_json, write};
-use crate::form::Form;
-use crate::graphite;
+use crate::annotations::{JSON, When, read, read_json, write};
+use crate::form::{FORM, Form};
+use crate::graphite::{self, Fault, Zone};
 use crate::refusal::Refusal;
 use crate::room;
 use crate::routes::Api;
@@ -40,7 +40,7 @@ struct Sent {
 #[serde(untagged)]
 enum Tags {
     List(Vec<String>),
-    /// Separated by blanks.
+    /// Separated by blanks, or commas, as Grafana's and other senders do.
     Text(String),
 }
 
@@ -48,9 +48,10 @@ enum Tags {
 pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let now = Instant::from(SystemTime::now());
     let now_s = now.unix_ms().div_euclid(1000);
+    let zone = Zone::named(&form.one("tz").unwrap_or_default()).ok_or(Fault::Zone)?;
     let time = |key: &'static str, default| match form.one(key).as_deref() {
         None | Some("") => Ok(default),
-        Some(text) => graphite::unix_s(text, now_s)
+        Some(text) => graphite::unix_s(text, now_s, zone)
             .map(|unix_s| Instant::from_unix_ms(unix_s.saturating_mul(1000)))
             .ok_or(Refusal::GraphiteTime(key)),
     };
@@ -85,7 +86,8 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let sent: Sent = read_json(&api, &headers, body).await?;
+    // Whatever its media type, as Graphite takes it: curl -d says that it is a form.
+    let sent: Sent = read_json(&api, &headers, body, &[JSON, FORM, "text/plain", ""]).await?;
     let when = match sent.when {
         None => Instant::from(SystemTime::now()),
         Some(when) => when.instant().ok_or(Refusal::JsonTime("when"))?,
@@ -107,5 +109,6 @@ pub(crate) async fn post(
 }
 
 fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
+    let words = text.split(|c: char| c == ',' || c.is_whitespace());
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

@@ -14,7 +14,10 @@ use crate::routes::Api;
 /// Bytes of a posted form: Grafana's largest dashboards send some tens of kilobytes.
 pub(crate) const FORM_BYTES_MAX: usize = 1_048_576;
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// How much of a content type a refusal repeats.
+const TYPE_CHARS_SHOWN: usize = 60;
 
 /// Those of the query string, then those of the form. Unlike [`crate::parameters::Parameters`], unknown ones are no error, as
 /// Graphite's clients send some that mean nothing here, and a `+` is a blank. They are held as they came, and decoded as they are asked for:
@@ -44,11 +47,15 @@ impl Form {
                 ..Self::default()
             });
         }
+        let headers = request.headers().clone();
         let is_form = content_type(request.headers()).is_none_or(|given| given.eq_ignore_ascii_case(FORM));
         let read = intake.read(request.into_body(), FORM_BYTES_MAX, || Refusal::FormTooLong);
         let (body, place) = read.await?;
         if !is_form && !body.is_empty() {
-            return Err(Refusal::ContentType { wanted: FORM });
+            return Err(Refusal::ContentType {
+                wanted: FORM,
+                given: shown_type(&headers),
+            });
         }
         Ok(Self {
             uri,
@@ -69,6 +76,14 @@ impl Form {
 pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or(value).trim())
+}
+
+/// As a refusal repeats it.
+pub(crate) fn shown_type(headers: &HeaderMap) -> String {
+    match content_type(headers) {
+        None | Some("") => "missing".to_owned(),
+        Some(given) => format!("'{}'", given.chars().take(TYPE_CHARS_SHOWN).collect::<String>()),
+    }
 }
 
 impl Form {

@@ -26,6 +26,7 @@ mod series;
 mod span;
 mod tag;
 mod time;
+mod zone;
 
 use axum::Router;
 use axum::routing::get;
@@ -34,6 +35,7 @@ pub(crate) use self::fetch::MATCHES_MAX;
 use self::parse::{DEPTH_MAX, TARGET_BYTES_MAX};
 use self::request::TARGETS_MAX;
 pub(crate) use self::time::parse as unix_s;
+pub(crate) use self::zone::Zone;
 use crate::routes::Api;
 use crate::series::POINTS_PER_SERIES_MAX;
 
@@ -112,6 +114,22 @@ pub(crate) enum Fault {
     Time(&'static str),
     #[error("from is not before until")]
     EmptyRange,
+    #[error("tz is no time zone, such as Europe/Berlin, America/New_York or UTC")]
+    Zone,
+    #[error(
+        "'{0}' does not go into days of the time zone, whose clock is changed within the range: use an interval of whole days, one \
+         that divides the hour, a range without the change, or tz=UTC"
+    )]
+    ChangedClock(String),
+    #[error(
+        "the days of the time zone are not all as long within the range, so nothing is made of them per second, and nothing of them and \
+         other steps together: do that before summarize, use a range without the change of the clock, or tz=UTC"
+    )]
+    UnevenDays,
+    #[error(
+        "format=raw has one step for all values, and the days of the time zone are not all as long within the range: use json or csv"
+    )]
+    UnevenRaw,
     #[error(
         "more than {} names, calls and values, times the windows that they are wanted in: ask for less in one request",
         plan::VISITS_MAX

@@ -75,8 +75,8 @@ pub(crate) enum Refusal {
     PatternTooBroad,
     #[error("body is longer than {bytes_max} bytes, or was cut off")]
     Body { bytes_max: usize },
-    #[error("Content-Type is not {wanted}")]
-    ContentType { wanted: &'static str },
+    #[error("Content-Type is {given}: send {wanted}")]
+    ContentType { wanted: &'static str, given: String },
     #[error("the answer could not be written")]
     Unwritable(#[source] serde_json::Error),
     #[error("body is not an annotation: {0}")]

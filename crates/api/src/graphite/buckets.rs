@@ -84,7 +84,10 @@ pub(super) fn to_read_s(range: (i64, i64), values_max: usize) -> i64 {
 /// Consolidates each of `list`, of a request for `range`, to at most `values_max` values.
 pub(super) fn consolidate(list: &mut [Series], range: (i64, i64), values_max: usize) {
     for series in list {
-        let range = (range.0.min(series.start), range.1.max(series.end));
+        let range = match series.zone {
+            None => (range.0.min(series.start), range.1.max(series.end)),
+            Some(_) => (series.start, series.end),
+        };
         let size = size_s(range, series.step, values_max);
         if values_max == 1 {
             let (all, factor) = (series.values.len(), series.x_files_factor);

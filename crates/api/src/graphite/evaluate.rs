@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Fault;
 use super::catalogue::find;
 use super::fetch::Fetched;
-use super::function::{Arguments, Frame, Function, Value, Window};
+use super::function::{Arguments, Frame, Function, Moment, Value, Window};
 use super::parse::{Call, Expression};
 use super::plan::{self, SERIES_BY_TAG};
 use super::series::Series;
@@ -15,17 +15,17 @@ const WORK_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Evaluation<'a> {
     fetched: &'a Fetched,
-    now: i64,
+    moment: Moment,
     /// Of the request; `setXFilesFactor` changes it for what comes after, as in Graphite.
     x_files_factor: Option<f64>,
     begun: Instant,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) fn new(fetched: &'a Fetched, now: i64, x_files_factor: Option<f64>) -> Self {
+    pub(super) fn new(fetched: &'a Fetched, moment: Moment, x_files_factor: Option<f64>) -> Self {
         Self {
             fetched,
-            now,
+            moment,
             x_files_factor,
             begun: Instant::now(),
         }
@@ -73,10 +73,10 @@ impl<'a> Evaluation<'a> {
             && function.windows.is_some()
         {
             let literals = plan::literals(function, call)?;
-            for window in plan::windows(function, &literals, first, window, self.now)? {
+            for window in plan::windows(function, &literals, first, window, self.moment)? {
                 elsewhere.push(self.target(first, window)?);
             }
-            as_it_is = plan::is_wanted_as_it_is(function, &literals, first, window, self.now)?;
+            as_it_is = plan::is_wanted_as_it_is(function, &literals, first, window, self.moment)?;
         }
         let mut value = |argument: &Expression| match argument {
             _ if !as_it_is && plan::is_same(argument, first) => Ok(Value::Series(Vec::new())),
@@ -100,7 +100,7 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Vec<Series>, Fault> {
         let mut frame = Frame {
             window,
-            now: self.now,
+            moment: self.moment,
             x_files_factor: self.x_files_factor,
             elsewhere,
         };

@@ -6,6 +6,7 @@ pub(super) use super::arguments::{Arguments, Value};
 use super::number::Number;
 use super::series::Series;
 use super::time;
+use super::zone::Zone;
 
 /// One function under all its names: the evaluator and the catalogue both live on these.
 pub(super) struct Function {
@@ -56,10 +57,17 @@ impl Window {
     }
 }
 
+/// When it is, and by which clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: i64,
+    pub(super) zone: Zone,
+}
+
 /// What the windows of a function depend on besides its arguments.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
-    pub(super) now: i64,
+    pub(super) moment: Moment,
     /// Seconds between the values of the first argument.
     pub(super) step: i64,
 }
@@ -67,7 +75,7 @@ pub(super) struct Clock {
 /// What a function finds besides its arguments.
 pub(super) struct Frame {
     pub(super) window: Window,
-    pub(super) now: i64,
+    pub(super) moment: Moment,
     /// Of the request, or as `setXFilesFactor` left it.
     pub(super) x_files_factor: Option<f64>,
     /// The first argument in each of the function's windows.

@@ -5,12 +5,13 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::number::Point;
 use super::request::Format;
 use super::series::Series;
+use super::zone::Zone;
 
 /// Values per piece of text: about 80 kB.
 const VALUES_PER_PIECE: usize = 4_000;
@@ -23,6 +24,8 @@ pub(super) struct Answer {
     pub(super) format: Format,
     /// Whether values that are not known are left out, and series without any other.
     pub(super) drops_nulls: bool,
+    /// By whose clock CSV writes times.
+    pub(super) zone: Zone,
     /// For the values held here, until the last is sent.
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
@@ -77,7 +80,7 @@ impl Answer {
         let mut text = String::with_capacity(BYTES_PER_VALUE * series.values.len().min(VALUES_PER_PIECE));
         match self.format {
             Format::Json => self.json(&mut text, piece, series),
-            Format::Csv => csv(&mut text, piece, series),
+            Format::Csv => csv(&mut text, piece, series, self.zone),
             Format::Raw => raw(&mut text, piece, series),
         }
         text
@@ -121,18 +124,13 @@ impl Answer {
 fn values<'a>(piece: &Piece, series: &'a Series) -> impl Iterator<Item = (i64, Point)> + use<'a> {
     let from = piece.from;
     let values = series.values.iter().skip(from).take(VALUES_PER_PIECE).zip(from..);
-    values.map(|(value, index)| {
-        (
-            series.start + series.step * i64::try_from(index).unwrap_or(0),
-            *value,
-        )
-    })
+    values.map(|(value, index)| (series.instant(index), *value))
 }
 
-fn csv(text: &mut String, piece: &Piece, series: &Series) {
+fn csv(text: &mut String, piece: &Piece, series: &Series, zone: Zone) {
     let name = model::csv::text_cell(&series.name);
     for (instant, value) in values(piece, series) {
-        let time = DateTime::<Utc>::from_timestamp(instant, 0).unwrap_or_default();
+        let time = DateTime::from_timestamp(zone.local_s(instant), 0).unwrap_or_default();
         let value = value.map(|value| value.to_string()).unwrap_or_default();
         text.push_str(&format!(
             "{name},{},{value}\r\n",
@@ -165,6 +163,7 @@ mod tests {
             series: vec![Series::new("a\"b".to_owned(), (0, end, 60), values)],
             format,
             drops_nulls,
+            zone: Zone::UTC,
             _room: None,
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::catalogue::find;
-use super::function::{Arguments, Clock, Commutes, Function, Value, Window};
+use super::function::{Arguments, Clock, Commutes, Function, Moment, Value, Window};
 use super::parse::{Call, Expression};
 use super::tag::Wish;
 use super::{Fault, number::Number};
@@ -43,7 +43,7 @@ impl Plan {
     pub(super) fn of(
         targets: &[Expression],
         window: Window,
-        now: i64,
+        moment: Moment,
         x_files_factor: Option<f64>,
     ) -> Result<Self, Refusal> {
         let mut planner = Planner {
@@ -53,7 +53,7 @@ impl Plan {
             patterns: 0,
             visits: 0,
             is_heavy: false,
-            now,
+            moment,
         };
         for target in targets {
             planner.visit(target, window)?;
@@ -73,7 +73,7 @@ struct Planner {
     patterns: usize,
     visits: usize,
     is_heavy: bool,
-    now: i64,
+    moment: Moment,
 }
 
 impl Planner {
@@ -143,10 +143,10 @@ impl Planner {
         }
         let first = argument(function, call, 0);
         if let Some(first) = first {
-            for window in windows(function, &arguments, first, window, self.now)? {
+            for window in windows(function, &arguments, first, window, self.moment)? {
                 self.visit(first, window)?;
             }
-            if is_wanted_as_it_is(function, &arguments, first, window, self.now)? {
+            if is_wanted_as_it_is(function, &arguments, first, window, self.moment)? {
                 self.visit(first, window)?;
             }
         }
@@ -211,13 +211,13 @@ pub(super) fn windows(
     arguments: &Arguments,
     first: &Expression,
     window: Window,
-    now: i64,
+    moment: Moment,
 ) -> Result<Vec<Window>, Fault> {
     let Some(windows) = &function.windows else {
         return Ok(Vec::new());
     };
     let clock = Clock {
-        now,
+        moment,
         step: step(first),
     };
     (windows.of)(arguments, window, clock)
@@ -229,10 +229,10 @@ pub(super) fn is_wanted_as_it_is(
     arguments: &Arguments,
     first: &Expression,
     window: Window,
-    now: i64,
+    moment: Moment,
 ) -> Result<bool, Fault> {
     Ok(match &function.windows {
-        Some(needs) => needs.and_as_is || windows(function, arguments, first, window, now)?.is_empty(),
+        Some(needs) => needs.and_as_is || windows(function, arguments, first, window, moment)?.is_empty(),
         None => true,
     })
 }

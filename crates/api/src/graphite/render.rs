@@ -9,7 +9,7 @@ use super::evaluate::Evaluation;
 use super::fetch::{Fetched, fetch};
 use super::output::Answer;
 use super::plan::{MINUTE_S, Plan, commutes, minutes};
-use super::request::Request;
+use super::request::{Format, Request};
 use super::series::Series;
 use super::{Fault, buckets};
 use crate::form::Form;
@@ -27,7 +27,12 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Answer,
     let parsed = api.intake.place(Request::bytes_at_most(&form)).await?;
     let request = Request::parse(&form, now)?;
     drop(form);
-    let plan = Plan::of(&request.targets, request.window, now, request.x_files_factor)?;
+    let plan = Plan::of(
+        &request.targets,
+        request.window,
+        request.moment(),
+        request.x_files_factor,
+    )?;
     let bucket_s = bucket_s(&request);
     let fetched = match plan.wanted.is_empty() {
         true => Fetched::nothing(),
@@ -44,6 +49,7 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Answer,
             series: evaluate(&request, &fetched)?,
             format: request.format,
             drops_nulls: request.drops_nulls,
+            zone: request.zone,
             _room: fetched.room,
         })
     };
@@ -65,10 +71,13 @@ fn bucket_s(request: &Request) -> i64 {
 }
 
 fn evaluate(request: &Request, fetched: &Fetched) -> Result<Vec<Series>, Fault> {
-    let mut evaluation = Evaluation::new(fetched, request.now, request.x_files_factor);
+    let mut evaluation = Evaluation::new(fetched, request.moment(), request.x_files_factor);
     let mut list = Vec::new();
     for target in &request.targets {
         list.extend(evaluation.target(target, request.window)?);
+    }
+    if request.format == Format::Raw && list.iter().any(|series| series.zone.is_some()) {
+        return Err(Fault::UnevenRaw);
     }
     if let Some(values_max) = request.values_max {
         buckets::consolidate(&mut list, minutes(request.window), values_max);

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use super::Fault;
-use super::function::Window;
+use super::function::{Moment, Window};
 use super::parse::{EXPRESSION_BYTES, Expression, parse_within};
 use super::plan::VISITS_MAX;
 use super::time;
+use super::zone::Zone;
 use crate::form::Form;
 
 /// Targets of one request; a panel of Grafana has up to 26 and a few that they refer to.
@@ -26,6 +27,7 @@ pub(super) struct Request {
     pub(super) targets: Vec<Expression>,
     pub(super) window: Window,
     pub(super) now: i64,
+    pub(super) zone: Zone,
     /// Values of a series that the asker can show; only JSON heeds it, as in Graphite.
     pub(super) values_max: Option<usize>,
     pub(super) x_files_factor: Option<f64>,
@@ -34,6 +36,13 @@ pub(super) struct Request {
 }
 
 impl Request {
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            now: self.now,
+            zone: self.zone,
+        }
+    }
+
     /// Memory that [`Request::parse`] needs for a form beside its text, from above.
     pub(super) fn bytes_at_most(form: &Form) -> usize {
         EXPRESSION_BYTES * form.count_at_most(b"(,|&=").min(VISITS_MAX)
@@ -45,6 +54,8 @@ impl Request {
     /// What is wrong with it.
     pub(super) fn parse(form: &Form, now: i64) -> Result<Self, Fault> {
         let mut targets = Vec::new();
+        // Times are by its clock wherever it stands.
+        let zone = Zone::named(&form.one("tz").unwrap_or_default()).ok_or(Fault::Zone)?;
         let (mut from, mut until) = (now - DAY_S, now);
         let (mut values_max, mut x_files_factor, mut drops_nulls, mut format) =
             (None, None, false, Format::Json);
@@ -52,8 +63,8 @@ impl Request {
             match &*key {
                 "target" | "target[]" => targets.push(value),
                 "from" | "until" if value.is_empty() => {}
-                "from" => from = instant("from", &value, now)?,
-                "until" => until = instant("until", &value, now)?,
+                "from" => from = instant("from", &value, now, zone)?,
+                "until" => until = instant("until", &value, now, zone)?,
                 "maxDataPoints" => values_max = count("maxDataPoints", &value)?,
                 "xFilesFactor" => x_files_factor = share(&value)?,
                 "noNullPoints" => drops_nulls = true,
@@ -76,6 +87,7 @@ impl Request {
             targets: parsed(&targets)?,
             window: Window { from, until },
             now,
+            zone,
             values_max: values_max.filter(|_| format == Format::Json),
             x_files_factor,
             drops_nulls,
@@ -98,12 +110,12 @@ fn parsed(targets: &[Cow<'_, str>]) -> Result<Vec<Expression>, Fault> {
 }
 
 /// A time; with a fraction of a second, which is dropped, as Grafana writes some.
-fn instant(key: &'static str, text: &str, now: i64) -> Result<i64, Fault> {
+fn instant(key: &'static str, text: &str, now: i64, zone: Zone) -> Result<i64, Fault> {
     let whole = match text.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => whole,
         _ => text,
     };
-    time::parse(whole, now).ok_or(Fault::Time(key))
+    time::parse(whole, now, zone).ok_or(Fault::Time(key))
 }
 
 fn count(key: &'static str, text: &str) -> Result<Option<usize>, Fault> {
@@ -144,6 +156,21 @@ mod tests {
     }
 
     #[test]
+    fn times_are_by_the_zones_clock_wherever_it_stands() {
+        for form in [
+            "target=a&from=00:00_20261128&until=02:00_20261128&tz=America/New_York",
+            "tz=america%2Fnew_york&target=a&from=00:00_20261128&until=02:00_20261128",
+        ] {
+            let request = Request::parse(&Form::of(form), NOW).unwrap();
+            let window = Window {
+                from: 1_795_842_000,
+                until: 1_795_849_200,
+            };
+            assert_eq!(request.window, window, "{form}");
+        }
+    }
+
+    #[test]
     fn without_times_the_last_day() {
         let request = Request::parse(&Form::of("target=constantLine(100)&from=&until="), NOW).unwrap();
         assert_eq!(request.window.until - request.window.from, DAY_S);
@@ -160,6 +187,7 @@ mod tests {
             ("target=a&maxDataPoints=0", Fault::MaxDataPoints("maxDataPoints")),
             ("target=a&xFilesFactor=2", Fault::XFilesFactor),
             ("target=a&format=png", Fault::Format),
+            ("target=a&tz=Europe/Atlantis", Fault::Zone),
         ] {
             assert_eq!(Request::parse(&Form::of(form), NOW), Err(fault), "{form}");
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Fault;
 use super::aggregate::Aggregate;
 use super::number::Point;
+use super::zone::Zone;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
@@ -14,12 +15,15 @@ pub(super) struct Series {
     /// The expression that it came of, for the names of what is made of it.
     pub(super) path: String,
     pub(super) tags: BTreeMap<String, String>,
-    /// Unix seconds of the first value.
+    /// Unix seconds of the first value, or what the clock of `zone` showed.
     pub(super) start: i64,
     /// Where the value after the last would be.
     pub(super) end: i64,
     /// Seconds from one value to the next, at least 1.
     pub(super) step: i64,
+    /// Of days, or several, of a zone whose clock was changed between them, so that not all are as long: by whose clock `start`, `end` and
+    /// `step` are.
+    pub(super) zone: Option<Zone>,
     /// How several values become one where there are more than were asked for.
     pub(super) consolidation: Aggregate,
     /// How much of the values must be known for what is made of them to be known, from 0 to 1.
@@ -28,7 +32,13 @@ pub(super) struct Series {
 }
 
 impl Series {
-    pub(super) fn new(name: String, (start, end, step): (i64, i64, i64), values: Vec<Point>) -> Self {
+    pub(super) fn new(name: String, grid: impl Into<Grid>, values: Vec<Point>) -> Self {
+        let Grid {
+            start,
+            end,
+            step,
+            zone,
+        } = grid.into();
         Self {
             tags: BTreeMap::from([("name".to_owned(), name.clone())]),
             path: name.clone(),
@@ -36,6 +46,7 @@ impl Series {
             start,
             end,
             step,
+            zone,
             consolidation: Aggregate::Sum,
             x_files_factor: 0.0,
             values,
@@ -59,8 +70,36 @@ impl Series {
         self.tags.insert(key.to_owned(), value.to_string());
     }
 
-    pub(super) fn grid(&self) -> (i64, i64, i64) {
-        (self.start, self.end, self.step)
+    pub(super) fn grid(&self) -> Grid {
+        Grid {
+            start: self.start,
+            end: self.end,
+            step: self.step,
+            zone: self.zone,
+        }
+    }
+
+    /// Other values, elsewhere.
+    pub(super) fn moved_to(&mut self, grid: Grid, values: Vec<Point>) {
+        (self.start, self.end, self.step) = (grid.start, grid.end, grid.step);
+        (self.zone, self.values) = (grid.zone, values);
+    }
+
+    /// Unix seconds of the value at `index`.
+    pub(super) fn instant(&self, index: usize) -> i64 {
+        let at = self.start + self.step * i64::try_from(index).unwrap_or(0);
+        self.zone.map_or(at, |zone| zone.unix_s(at))
+    }
+
+    /// Seconds that each value is of.
+    ///
+    /// # Errors
+    /// `UnevenDays` where they are not all as long.
+    pub(super) fn seconds(&self) -> Result<i64, Fault> {
+        match self.zone {
+            None => Ok(self.step),
+            Some(_) => Err(Fault::UnevenDays),
+        }
     }
 
     /// Replaces each known value.
@@ -68,6 +107,33 @@ impl Series {
         for value in &mut self.values {
             *value = value.and_then(&change);
         }
+    }
+}
+
+/// Where a series' values are, as its fields of the same names say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grid {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) step: i64,
+    pub(super) zone: Option<Zone>,
+}
+
+impl From<(i64, i64, i64)> for Grid {
+    fn from((start, end, step): (i64, i64, i64)) -> Self {
+        Self {
+            start,
+            end,
+            step,
+            zone: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl PartialEq<(i64, i64, i64)> for Grid {
+    fn eq(&self, other: &(i64, i64, i64)) -> bool {
+        *self == Self::from(*other)
     }
 }
 
@@ -109,6 +175,7 @@ pub(super) struct Aligned<'a> {
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) step: i64,
+    zone: Option<Zone>,
     columns: Vec<Cow<'a, [Point]>>,
 }
 
@@ -116,12 +183,15 @@ impl<'a> Aligned<'a> {
     /// `None` without series.
     ///
     /// # Errors
-    /// `Steps` where no step is a multiple of all.
+    /// `Steps` where no step is a multiple of all, `UnevenDays` where only some are of days of a zone.
     pub(super) fn new(list: &[&'a Series]) -> Result<Option<Self>, Fault> {
         let Some(first) = list.first() else {
             return Ok(None);
         };
         let mut step = first.step;
+        if list.iter().any(|series| series.zone != first.zone) {
+            return Err(Fault::UnevenDays);
+        }
         for series in list {
             step = lowest_common_multiple(step, series.step).ok_or(Fault::Steps)?;
         }
@@ -134,12 +204,18 @@ impl<'a> Aligned<'a> {
             start,
             end: end - (end - start) % step,
             step,
+            zone: first.zone,
             columns: columns.collect(),
         }))
     }
 
-    pub(super) fn grid(&self) -> (i64, i64, i64) {
-        (self.start, self.end, self.step)
+    pub(super) fn grid(&self) -> Grid {
+        Grid {
+            start: self.start,
+            end: self.end,
+            step: self.step,
+            zone: self.zone,
+        }
     }
 
     /// Makes a value of each row; what a shorter series lacks is not known.

@@ -1,6 +1,8 @@
-//! Times and intervals as Graphite writes them (graphite-web's `attime.py`), in UTC and whole seconds.
+//! Times and intervals as Graphite writes them (graphite-web's `attime.py`), in whole seconds.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime};
+
+use super::zone::Zone;
 
 const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 3_600;
@@ -62,8 +64,9 @@ impl Unit {
 }
 
 /// The unix second that `text` means at `now`: unix seconds, or a reference (`now`, `midnight`, `noon_yesterday`, `20251122`, `11/22/25`,
-/// `nov22`, `monday`, `6pm_today`, `04:30_20251122`) and offsets from it (`-1h`, `now-1d`, `today+6h30min`). `None` for anything else.
-pub(crate) fn parse(text: &str, now: i64) -> Option<i64> {
+/// `nov22`, `monday`, `6pm_today`, `04:30_20251122`), by the clock of `zone`, and offsets from it (`-1h`, `now-1d`, `today+6h30min`). `None` for
+/// anything else.
+pub(crate) fn parse(text: &str, now: i64, zone: Zone) -> Option<i64> {
     let text: String = text
         .trim()
         .chars()
@@ -75,7 +78,7 @@ pub(crate) fn parse(text: &str, now: i64) -> Option<i64> {
     }
     let cut = text.find('+').or_else(|| text.find('-')).unwrap_or(text.len());
     let (reference, offset) = text.split_at(cut);
-    let seconds = self::reference(reference, now)?.checked_add(if offset.is_empty() {
+    let seconds = self::reference(reference, now, zone)?.checked_add(if offset.is_empty() {
         0
     } else {
         interval(offset)?
@@ -93,15 +96,19 @@ fn date_of_digits(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, part(4..6)?, part(6..8)?)
 }
 
-fn reference(text: &str, now: i64) -> Option<i64> {
+fn reference(text: &str, now: i64, zone: Zone) -> Option<i64> {
     if text.is_empty() || text == "now" {
         return Some(now);
     }
     let (hour, minute, day) = time_of_day(text)?;
-    let today = DateTime::<Utc>::from_timestamp(now, 0)?.date_naive();
-    let date = self::day(day, today)?;
+    let date = self::day(day, date_in(zone, now)?)?;
     date.and_hms_opt(hour, minute, 0)
-        .map(|time| time.and_utc().timestamp())
+        .map(|time| zone.unix_s(time.and_utc().timestamp()))
+}
+
+/// The day that it is by the zone's clock.
+fn date_in(zone: Zone, unix_s: i64) -> Option<NaiveDate> {
+    DateTime::from_timestamp(zone.local_s(unix_s), 0).map(|shown| shown.date_naive())
 }
 
 /// Hour and minute that `text` begins with, midnight without any, and the rest.
@@ -187,13 +194,14 @@ pub(super) fn interval(text: &str) -> Option<i64> {
     Some(sign * seconds)
 }
 
-/// The start of the `unit` that `unix_s` lies in; of a week that begins on `weekday`, 1 for Monday to 7.
-pub(super) fn start_of(unit: Unit, weekday: u32, unix_s: i64) -> Option<i64> {
-    let date = DateTime::<Utc>::from_timestamp(unix_s, 0)?.date_naive();
-    let midnight = |date: NaiveDate| date.and_hms_opt(0, 0, 0).map(|time| time.and_utc().timestamp());
+/// The start of the `unit` that `unix_s` lies in, by the zone's clock; of a week that begins on `weekday`, 1 for Monday to 7.
+pub(super) fn start_of(unit: Unit, weekday: u32, unix_s: i64, zone: Zone) -> Option<i64> {
+    let date = date_in(zone, unix_s)?;
+    let midnight = |date: NaiveDate| Some(zone.unix_s(date.and_time(NaiveTime::MIN).and_utc().timestamp()));
     match unit {
         Unit::Second => Some(unix_s),
-        Unit::Minute | Unit::Hour | Unit::Day => Some(unix_s - unix_s.rem_euclid(unit.seconds())),
+        Unit::Minute | Unit::Hour => Some(unix_s - zone.local_s(unix_s).rem_euclid(unit.seconds())),
+        Unit::Day => midnight(date),
         Unit::Week => {
             let back = (date.weekday().number_from_monday() + 7).checked_sub(weekday)? % 7;
             midnight(date.checked_sub_days(Days::new(u64::from(back)))?)
@@ -241,7 +249,7 @@ mod tests {
             ("monday", MIDNIGHT - 5 * DAY_S),
             ("saturday", MIDNIGHT),
         ] {
-            assert_eq!(parse(text, NOW), Some(unix_s), "{text}");
+            assert_eq!(parse(text, NOW, Zone::UTC), Some(unix_s), "{text}");
         }
     }
 
@@ -262,7 +270,7 @@ mod tests {
             "-1é",
             "1:é9",
         ] {
-            assert_eq!(parse(text, NOW), None, "{text}");
+            assert_eq!(parse(text, NOW, Zone::UTC), None, "{text}");
         }
         assert_eq!(interval("1d"), Some(DAY_S));
         assert_eq!(interval("-1d"), Some(-DAY_S));
@@ -272,8 +280,34 @@ mod tests {
     }
 
     #[test]
+    fn times_by_another_clock() {
+        // There, it is 00:00:30 of the same day.
+        let zone = Zone::named("America/New_York").unwrap();
+        let midnight = MIDNIGHT + 5 * HOUR_S;
+        for (text, unix_s) in [
+            ("now", NOW),
+            ("-1d", NOW - DAY_S),
+            ("today", midnight),
+            ("yesterday", midnight - DAY_S),
+            ("noon", midnight + 12 * HOUR_S),
+            ("00:00_20251122", midnight),
+            ("20250709", MIDNIGHT - 136 * DAY_S + 4 * HOUR_S),
+            ("1763787600", 1_763_787_600),
+        ] {
+            assert_eq!(parse(text, NOW, zone), Some(unix_s), "{text}");
+        }
+        assert_eq!(start_of(Unit::Day, 1, midnight + 1, zone), Some(midnight));
+        assert_eq!(start_of(Unit::Day, 1, midnight - 1, zone), Some(midnight - DAY_S));
+        let kathmandu = Zone::named("Asia/Kathmandu").unwrap();
+        assert_eq!(
+            start_of(Unit::Hour, 1, MIDNIGHT, kathmandu),
+            Some(MIDNIGHT - 45 * MINUTE_S)
+        );
+    }
+
+    #[test]
     fn starts_of_units() {
-        let start = |unit, weekday| start_of(unit, weekday, NOW).unwrap();
+        let start = |unit, weekday| start_of(unit, weekday, NOW, Zone::UTC).unwrap();
         assert_eq!(start(Unit::Hour, 1), NOW - 30);
         assert_eq!(start(Unit::Week, 1), MIDNIGHT - 5 * DAY_S);
         assert_eq!(start(Unit::Week, 7), MIDNIGHT - 6 * DAY_S);
@@ -284,7 +318,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,20}", now in -SECONDS_MAX..SECONDS_MAX) {
-            parse(&text, now);
+            parse(&text, now, Zone::named("America/New_York").unwrap());
             interval(&text);
         }
     }

@@ -55,6 +55,7 @@ pub(super) const TABLE: &[Function] = &[
                 let step = Number::Exact(i128::from(series.step));
                 series.map(|value| Some(value.over(step)?.rounded(6)));
             });
+            list.iter().try_for_each(|series| series.seconds().map(drop))?;
             Ok(of_shares(list))
         },
     ),
@@ -154,7 +155,9 @@ fn integral_by_interval(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Se
     for series in &mut list {
         series.tag("integralByInterval", &unit);
         series.renamed(format!("integralByInterval({},'{unit}')", series.name));
-        let (mut sum, mut at) = (Number::ZERO, series.start - frame.window.from);
+        let from = frame.window.from;
+        let begun = series.zone.map_or(from, |zone| zone.local_s(from));
+        let (mut sum, mut at) = (Number::ZERO, series.start - begun);
         for value in &mut series.values {
             if at.div_euclid(length) != (at - series.step).div_euclid(length) {
                 sum = Number::ZERO;

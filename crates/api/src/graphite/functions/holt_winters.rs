@@ -5,7 +5,7 @@ use crate::graphite::function::{
     Arguments, Clock, Commutes, Default, Frame, Function, Kind, Parameter, SERIES, Window, Windows, optional,
 };
 use crate::graphite::number::{Number, Point};
-use crate::graphite::series::Series;
+use crate::graphite::series::{Grid, Series};
 
 /// How much the last value weighs against what was expected: Graphite's constants for the level, the trend and the season.
 const ALPHA: f64 = 0.1;
@@ -109,7 +109,10 @@ fn begun_before(args: &Arguments, window: Window, bootstrap_at: usize) -> Result
 fn within(series: &Series, name: String, bootstrap: i64, mut values: Vec<Point>) -> Series {
     let skipped = usize::try_from(bootstrap / series.step).unwrap_or(usize::MAX);
     values.drain(..skipped.min(values.len()));
-    let grid = (series.start + bootstrap, series.end, series.step);
+    let grid = Grid {
+        start: series.start + bootstrap,
+        ..series.grid()
+    };
     let mut made = Series::new(name, grid, values);
     made.tags.clone_from(&series.tags);
     made.x_files_factor = series.x_files_factor;

@@ -2,11 +2,13 @@
 
 use crate::graphite::Fault;
 use crate::graphite::function::{
-    Arguments, Clock, Commutes, Default, Frame, Function, Kind, SERIES, Window, Windows, optional, required,
+    Arguments, Clock, Commutes, Default, Frame, Function, Kind, Moment, SERIES, Window, Windows, optional,
+    required,
 };
 use crate::graphite::number::{Number, Point};
 use crate::graphite::series::Series;
 use crate::graphite::time;
+use crate::graphite::zone::Zone;
 use crate::series::POINTS_PER_SERIES_MAX;
 
 /// Times that one `timeStack` repeats its series: more curves than anybody can tell apart.
@@ -25,7 +27,7 @@ pub(super) const TABLE: &[Function] = &[
         ],
         run: time_shift,
         windows: Some(Windows {
-            of: |args, window, _| Ok(vec![window.moved(shift(args)?)]),
+            of: |args, window, clock| Ok(vec![shifted(args, window, clock.moment.zone)?]),
             and_as_is: true,
         }),
         commutes: Commutes::Never,
@@ -75,7 +77,7 @@ pub(super) const TABLE: &[Function] = &[
         ],
         run: linear_regression,
         windows: Some(Windows {
-            of: |args, window, clock| Ok(vec![source(args, window, clock.now)?]),
+            of: |args, window, clock| Ok(vec![source(args, window, clock.moment)?]),
             and_as_is: true,
         }),
         commutes: Commutes::Never,
@@ -90,6 +92,20 @@ fn shift(args: &Arguments) -> Result<i64, Fault> {
         -seconds
     } else {
         seconds
+    })
+}
+
+/// The window so long before; with `alignDst` it begins and ends at the same time of the day by the zone's clock, if that was not changed
+/// within either.
+fn shifted(args: &Arguments, window: Window, zone: Zone) -> Result<Window, Fault> {
+    let before = window.moved(shift(args)?);
+    let offset = |window: Window| {
+        let (from, until) = (zone.offset_s(window.from), zone.offset_s(window.until));
+        (from == until).then_some(from)
+    };
+    Ok(match (offset(window), offset(before)) {
+        (Some(now), Some(then)) if args.boolean(3) => before.moved(now - then),
+        _ => before,
     })
 }
 
@@ -118,6 +134,7 @@ fn time_shift(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fau
             series.end - series.start + present.start
         };
         series.start = present.start;
+        series.zone = present.zone;
     }
     Ok(list)
 }
@@ -146,39 +163,38 @@ fn time_stack(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fau
             series.tag("timeShift", times);
             series.renamed(format!("timeShift({}, {shown}, {times})", series.name));
             (series.start, series.end) = (present.start, present.end);
+            series.zone = present.zone;
             made.push(series);
         }
     }
     Ok(made)
 }
 
-fn instant(args: &Arguments, at: usize, now: i64) -> Result<i64, Fault> {
+fn instant(args: &Arguments, at: usize, moment: Moment) -> Result<i64, Fault> {
     let text = args.text(at);
-    time::parse(&text, now).ok_or(Fault::NoTime(text))
+    time::parse(&text, moment.now, moment.zone).ok_or(Fault::NoTime(text))
 }
 
 fn time_slice(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
-    let (start, end) = (instant(&args, 1, frame.now)?, instant(&args, 2, frame.now)?);
+    let (start, end) = (instant(&args, 1, frame.moment)?, instant(&args, 2, frame.moment)?);
     let mut list = args.series();
     for series in &mut list {
         series.tag("timeSliceStart", start);
         series.tag("timeSliceEnd", end);
         series.name = format!("timeSlice({}, {start}, {end})", series.name);
-        let mut at = series.start;
-        for value in &mut series.values {
-            if at < start || at > end {
-                *value = None;
+        for index in 0..series.values.len() {
+            if !(start..=end).contains(&series.instant(index)) {
+                series.values[index] = None;
             }
-            at += series.step;
         }
     }
     Ok(list)
 }
 
-fn source(args: &Arguments, window: Window, now: i64) -> Result<Window, Fault> {
+fn source(args: &Arguments, window: Window, moment: Moment) -> Result<Window, Fault> {
     let or = |at, instant_s| {
         if args.has(at) {
-            instant(args, at, now)
+            instant(args, at, moment)
         } else {
             Ok(instant_s)
         }
@@ -190,15 +206,19 @@ fn source(args: &Arguments, window: Window, now: i64) -> Result<Window, Fault> {
 }
 
 fn linear_regression(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
-    let Window { from, until } = source(&args, frame.window, frame.now)?;
+    let Window { from, until } = source(&args, frame.window, frame.moment)?;
     let sources = frame.elsewhere.drain(..).flatten();
     let mut made = Vec::new();
     for (source, mut series) in sources.zip(args.series()) {
+        if source.zone != series.zone {
+            return Err(Fault::UnevenDays);
+        }
         let Some((slope, intercept)) = fit(&source) else {
             continue;
         };
         series.tag("linearRegressions", format!("{from}, {until}"));
         series.renamed(format!("linearRegression({}, {from}, {until})", series.name));
+        // By whichever clock the source is, too.
         let instants = (0i64..).map(|index| real(series.start + index * series.step));
         let line: Vec<Point> = instants
             .take(series.values.len())

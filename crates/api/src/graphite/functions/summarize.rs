@@ -7,8 +7,9 @@ use crate::graphite::function::{
     required,
 };
 use crate::graphite::number::{Number, Point};
-use crate::graphite::series::{Series, is_enough};
+use crate::graphite::series::{Grid, Series, is_enough};
 use crate::graphite::time::{Unit, start_of};
+use crate::graphite::zone::Zone;
 
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
@@ -17,7 +18,7 @@ pub(super) const TABLE: &[Function] = &[
     Function {
         names: &["summarize"],
         group: "Transform",
-        description: "Values put together by interval, by default summed; intervals begin at multiples of their length since 1970, or at the range's start.",
+        description: "Values put together by interval, by default summed; intervals begin at multiples of their length since 1970, or at the range's start. Days are those of the request's tz.",
         parameters: &[
             SERIES,
             required("intervalString", Kind::Interval),
@@ -72,53 +73,98 @@ fn interval(args: &Arguments, series: &Series) -> Result<i64, Fault> {
     Ok(seconds)
 }
 
-/// What `aggregate` makes of the values of each interval from `start`, and where the last interval ends.
-fn put_together(
-    series: &Series,
-    aggregate: Aggregate,
-    interval: i64,
-    (start, end): (i64, i64),
-) -> (Vec<Point>, i64) {
-    let of = usize::try_from(interval / series.step).unwrap_or(usize::MAX);
-    let mut rest = series
-        .values
-        .iter()
-        .zip(0i64..)
-        .take_while(|(_, index)| series.start + index * series.step < series.end)
-        .peekable();
-    let (mut made, mut at) = (Vec::new(), start);
-    while at < end {
-        let mut values = Vec::new();
-        while let Some((value, _)) =
-            rest.next_if(|(_, index)| series.start + index * series.step < at + interval)
-        {
-            values.push(*value);
-        }
-        let known = values.iter().flatten().count();
-        made.push(if is_enough(known, of, series.x_files_factor) {
-            aggregate.of(&values)
-        } else {
-            None
-        });
-        at += interval;
-    }
-    (made, at)
+/// Intervals of equal length, one after the other.
+struct Intervals {
+    grid: Grid,
+    /// Where each begins and the last ends, by the series' own clock.
+    edges: Vec<i64>,
 }
 
-fn summarize(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
+impl Intervals {
+    /// From the series' own start; days are of the zone.
+    fn from_start(series: &Series, length: i64, zone: Zone) -> Self {
+        let is_of_days = length % DAY_S == 0 && series.zone.is_none();
+        if is_of_days && zone.shifts_within((series.start, series.end), length) {
+            let (start, end) = (zone.local_s(series.start), zone.local_s(series.end));
+            Self::of((start, end, length), Some(zone), series)
+        } else {
+            Self::of((series.start, series.end, length), series.zone, series)
+        }
+    }
+
+    /// From multiples of their length since 1970, by the zone's clock.
+    fn by_the_clock(series: &Series, length: i64, zone: Zone) -> Option<Self> {
+        let range = (series.start, series.end);
+        let whole = |(start, end): (i64, i64), shown_s: i64| {
+            let begun = |at: i64| at - (at + shown_s).rem_euclid(length);
+            (begun(start), begun(end) + length, length)
+        };
+        if series.zone.is_some() {
+            Some(Self::of(whole(range, 0), series.zone, series))
+        } else if !zone.shifts_within(range, length) {
+            Some(Self::of(whole(range, zone.offset_s(series.start)), None, series))
+        } else if length % DAY_S == 0 {
+            let shown = (zone.local_s(series.start), zone.local_s(series.end));
+            Some(Self::of(whole(shown, 0), Some(zone), series))
+        } else {
+            None
+        }
+    }
+
+    fn of((start, end, length): (i64, i64, i64), zone: Option<Zone>, series: &Series) -> Self {
+        let count = (end - start + length - 1).div_euclid(length).max(0);
+        let own = |at: i64| match (zone, series.zone) {
+            (Some(zone), None) => zone.unix_s(at),
+            _ => at,
+        };
+        Self {
+            grid: Grid {
+                start,
+                end: start + count * length,
+                step: length,
+                zone,
+            },
+            edges: (0..=count).map(|number| own(start + number * length)).collect(),
+        }
+    }
+
+    /// What `aggregate` makes of the values of each.
+    fn put_together(&self, series: &Series, aggregate: Aggregate) -> Vec<Point> {
+        let mut rest = series
+            .values
+            .iter()
+            .zip((0i64..).map(|index| series.start + index * series.step))
+            .take_while(|(_, at)| *at < series.end)
+            .peekable();
+        let made = self.edges.windows(2).map(|edges| {
+            let mut values = Vec::new();
+            while let Some((value, _)) = rest.next_if(|(_, at)| *at < edges[1]) {
+                values.push(*value);
+            }
+            let known = values.iter().flatten().count();
+            let of = usize::try_from((edges[1] - edges[0]) / series.step).unwrap_or(usize::MAX);
+            if is_enough(known, of, series.x_files_factor) {
+                aggregate.of(&values)
+            } else {
+                None
+            }
+        });
+        made.collect()
+    }
+}
+
+fn summarize(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
     let (text, word, from_start) = (args.text(1), args.text(2), args.boolean(3));
-    let aggregate = args.aggregate(2);
+    let (aggregate, zone) = (args.aggregate(2), frame.moment.zone);
     let mut list = args.series();
     for series in &mut list {
-        let interval = interval(&args, series)?;
-        let (start, end) = match from_start {
-            true => (series.start, series.end),
-            false => (
-                series.start - series.start.rem_euclid(interval),
-                series.end - series.end.rem_euclid(interval) + interval,
-            ),
+        let length = interval(&args, series)?;
+        let intervals = if from_start {
+            Intervals::from_start(series, length, zone)
+        } else {
+            Intervals::by_the_clock(series, length, zone).ok_or_else(|| Fault::ChangedClock(text.clone()))?
         };
-        let (values, aligned_end) = put_together(series, aggregate, interval, (start, end));
+        let values = intervals.put_together(series, aggregate);
         series.tag("summarize", &text);
         series.tag("summarizeFunction", &word);
         let flag = if from_start { ", true" } else { "" };
@@ -126,14 +172,12 @@ fn summarize(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
             "summarize({}, \"{text}\", \"{word}\"{flag})",
             series.name
         ));
-        (series.start, series.end, series.step) =
-            (start, if from_start { aligned_end } else { end }, interval);
-        series.values = values;
+        series.moved_to(intervals.grid, values);
     }
     Ok(list)
 }
 
-fn aligned_to_unit(args: &Arguments, window: Window, _: Clock) -> Result<Vec<Window>, Fault> {
+fn aligned_to_unit(args: &Arguments, window: Window, clock: Clock) -> Result<Vec<Window>, Fault> {
     let Value::Text(text) = args.value(3) else {
         return Ok(Vec::new());
     };
@@ -145,7 +189,7 @@ fn aligned_to_unit(args: &Arguments, window: Window, _: Clock) -> Result<Vec<Win
     };
     let unit = Unit::of(text).ok_or_else(wrong)?;
     let weekday = text.chars().last().and_then(|c| c.to_digit(10)).unwrap_or(1);
-    let start = start_of(unit, weekday, window.from).ok_or_else(wrong)?;
+    let start = start_of(unit, weekday, window.from, clock.moment.zone).ok_or_else(wrong)?;
     Ok(vec![window.begun_at(start)])
 }
 
@@ -153,12 +197,13 @@ fn smart_summarize(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>
     let (text, word, aggregate) = (args.text(1), args.text(2), args.aggregate(2));
     let mut list = aligned_or_as_is(frame, &mut args);
     for series in &mut list {
-        let interval = interval(&args, series)?;
-        let (values, end) = put_together(series, aggregate, interval, (series.start, series.end));
+        let length = interval(&args, series)?;
+        let intervals = Intervals::from_start(series, length, frame.moment.zone);
+        let values = intervals.put_together(series, aggregate);
         series.tag("smartSummarize", &text);
         series.tag("smartSummarizeFunction", &word);
         series.renamed(format!("smartSummarize({}, \"{text}\", \"{word}\")", series.name));
-        (series.end, series.step, series.values) = (end, interval, values);
+        series.moved_to(intervals.grid, values);
     }
     Ok(list)
 }
@@ -170,7 +215,7 @@ fn aligned_or_as_is(frame: &mut Frame, args: &mut Arguments) -> Vec<Series> {
     }
 }
 
-fn aligned_to_interval(args: &Arguments, window: Window, _: Clock) -> Result<Vec<Window>, Fault> {
+fn aligned_to_interval(args: &Arguments, window: Window, clock: Clock) -> Result<Vec<Window>, Fault> {
     if !args.boolean(2) {
         return Ok(Vec::new());
     }
@@ -180,9 +225,8 @@ fn aligned_to_interval(args: &Arguments, window: Window, _: Clock) -> Result<Vec
         60.. => Unit::Minute,
         _ => Unit::Second,
     };
-    Ok(vec![
-        window.begun_at(start_of(unit, 1, window.from).unwrap_or(window.from)),
-    ])
+    let start = start_of(unit, 1, window.from, clock.moment.zone);
+    Ok(vec![window.begun_at(start.unwrap_or(window.from))])
 }
 
 fn hitcount(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault> {
@@ -190,6 +234,16 @@ fn hitcount(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Fault
     let mut list = aligned_or_as_is(frame, &mut args);
     for series in &mut list {
         let interval = interval(&args, series)?;
+        series.seconds()?;
+        let is_of_clock = is_aligned || interval % DAY_S == 0;
+        if is_of_clock
+            && frame
+                .moment
+                .zone
+                .shifts_within((series.start, series.end), interval)
+        {
+            return Err(Fault::ChangedClock(text));
+        }
         if is_aligned {
             series.end = series.start + (series.end - series.start) / interval * interval + interval;
         }

@@ -3,16 +3,18 @@
 mod pushed;
 mod refusals;
 mod times;
+mod zones;
 
 use model::Instant;
 use store::Extent;
 
 use crate::graphite::evaluate::Evaluation;
 use crate::graphite::fetch::Fetched;
-use crate::graphite::function::Window;
+use crate::graphite::function::{Moment, Window};
 use crate::graphite::parse::parse;
 use crate::graphite::plan::{MINUTE_S, Plan};
 use crate::graphite::series::Series;
+use crate::graphite::zone::Zone;
 
 /// A midnight.
 const T: i64 = 1_763_769_600;
@@ -48,14 +50,28 @@ fn names() -> Vec<(&'static str, Vec<(i64, u64)>)> {
     ]
 }
 
+fn utc(now: i64) -> Moment {
+    Moment { now, zone: Zone::UTC }
+}
+
 fn evaluated(target: &str) -> Result<Vec<Series>, String> {
+    evaluated_in(target, WINDOW, utc(T + 330), &names(), extent())
+}
+
+fn evaluated_in(
+    target: &str,
+    window: Window,
+    moment: Moment,
+    counts: &[(&str, Vec<(i64, u64)>)],
+    extent: Extent,
+) -> Result<Vec<Series>, String> {
     let expression = parse(target).map_err(|fault| fault.to_string())?;
     let targets = [expression];
-    let plan = Plan::of(&targets, WINDOW, T + 330, None).map_err(|refusal| refusal.to_string())?;
-    let fetched = Fetched::of(&plan, MINUTE_S, &names(), extent()).map_err(|refusal| refusal.to_string())?;
-    let mut evaluation = Evaluation::new(&fetched, T + 330, None);
+    let plan = Plan::of(&targets, window, moment, None).map_err(|refusal| refusal.to_string())?;
+    let fetched = Fetched::of(&plan, MINUTE_S, counts, extent).map_err(|refusal| refusal.to_string())?;
+    let mut evaluation = Evaluation::new(&fetched, moment, None);
     evaluation
-        .target(&targets[0], WINDOW)
+        .target(&targets[0], window)
         .map_err(|fault| fault.to_string())
 }
 

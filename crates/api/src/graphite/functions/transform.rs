@@ -256,7 +256,7 @@ fn scale_to_seconds(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, F
             series.name,
             seconds.real().trunc()
         ));
-        let step = Number::Exact(i128::from(series.step));
+        let step = Number::Exact(i128::from(series.seconds()?));
         series.map(|value| Some(value.times(seconds).over(step)?.rounded(6)));
     }
     Ok(of_shares(list))

@@ -4,7 +4,7 @@ use model::Instant;
 use proptest::prelude::*;
 use store::Extent;
 
-use super::T;
+use super::{T, utc};
 use crate::graphite::buckets;
 use crate::graphite::evaluate::Evaluation;
 use crate::graphite::fetch::Fetched;
@@ -24,11 +24,11 @@ fn both_ways(
 ) -> [Vec<Series>; 2] {
     let targets = [parse(target).unwrap()];
     assert!(commutes(&targets[0]), "{target}");
-    let plan = Plan::of(&targets, window, T, None).unwrap();
+    let plan = Plan::of(&targets, window, utc(T), None).unwrap();
     let pushed = buckets::to_read_s(minutes(window), values_max);
     [pushed, MINUTE_S].map(|bucket_s| {
         let fetched = Fetched::of(&plan, bucket_s, counts, extent).unwrap();
-        let mut list = Evaluation::new(&fetched, T, None)
+        let mut list = Evaluation::new(&fetched, utc(T), None)
             .target(&targets[0], window)
             .unwrap();
         buckets::consolidate(&mut list, minutes(window), values_max);

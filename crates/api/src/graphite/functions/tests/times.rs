@@ -1,6 +1,6 @@
 //! Functions that look at other times, or put times together.
 
-use super::{T, WINDOW, evaluated, expect};
+use super::{T, WINDOW, evaluated, expect, utc};
 use crate::graphite::parse::parse;
 use crate::graphite::plan::Plan;
 
@@ -119,7 +119,7 @@ fn heavy_functions_are_known_beforehand() {
         ("aliasSub(a.x.n,'a','b')", true),
         ("seriesByTag('name=a.x.n')", true),
     ] {
-        let plan = Plan::of(&[parse(target).unwrap()], WINDOW, T, None).unwrap();
+        let plan = Plan::of(&[parse(target).unwrap()], WINDOW, utc(T), None).unwrap();
         assert_eq!(plan.is_heavy, is_heavy, "{target}");
     }
 }
