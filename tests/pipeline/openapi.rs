@@ -146,6 +146,8 @@ const GRAPHITE: [Call; 27] = [
     ("/metrics/expand", "/metrics/expand", NoBody, 400),
     ("/metrics/expand", "/metrics/expand", Form("query=web.*"), 200),
     ("/metrics/expand", "/metrics/expand", Form("quary=web.*"), 400),
+    ("/metrics/index.json", "/metrics/index.json", NoBody, 200),
+    ("/metrics/index.json", "/metrics/index.json", Form("jsonp=x"), 200),
     ("/tags", "/tags", NoBody, 200),
     (
         "/tags/autoComplete/tags",

@@ -28,7 +28,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 32 * 1024;
 
 const PARAMETERS: &[&str] = &["from", "until", "tags"];
 
-pub(crate) const JSON: &str = "application/json";
+const JSON: &str = "application/json";
 
 /// An annotation as it is sent.
 #[derive(Debug, Deserialize)]
@@ -114,7 +114,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let sent: Sent = read_json(&api, &headers, body, &[JSON]).await?;
+    let sent: Sent = read_json(&api, &headers, body).await?;
     let annotation = sent.annotation(Instant::from(SystemTime::now()))?;
     let (written, is_new) = write(&api, &annotation).await?;
     let status = if is_new {
@@ -133,11 +133,9 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     api: &Api,
     headers: &HeaderMap,
     body: Body,
-    types: &[&str],
 ) -> Result<T, Refusal> {
     api.writers.check(headers)?;
-    let given = content_type(headers).unwrap_or_default();
-    if !types.iter().any(|one| one.eq_ignore_ascii_case(given)) {
+    if !content_type(headers).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
         return Err(Refusal::ContentType {
             wanted: JSON,
             given: shown_type(headers),

@@ -10,8 +10,8 @@ use model::{Annotation, AnnotationId, Instant};
 use serde::{Deserialize, Serialize};
 use store::Wanted;
 
-use crate::annotations::{JSON, When, read, read_json, write};
-use crate::form::{FORM, Form};
+use crate::annotations::{When, read, read_json, write};
+use crate::form::Form;
 use crate::graphite::{self, Fault, Zone};
 use crate::refusal::Refusal;
 use crate::room;
@@ -86,8 +86,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    // Whatever its media type, as Graphite takes it: curl -d says that it is a form.
-    let sent: Sent = read_json(&api, &headers, body, &[JSON, FORM, "text/plain", ""]).await?;
+    let sent: Sent = read_json(&api, &headers, body).await?;
     let when = match sent.when {
         None => Instant::from(SystemTime::now()),
         Some(when) => when.instant().ok_or(Refusal::JsonTime("when"))?,

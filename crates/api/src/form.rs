@@ -14,7 +14,7 @@ use crate::routes::Api;
 /// Bytes of a posted form: Grafana's largest dashboards send some tens of kilobytes.
 pub(crate) const FORM_BYTES_MAX: usize = 1_048_576;
 
-pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How much of a content type a refusal repeats.
 const TYPE_CHARS_SHOWN: usize = 60;

@@ -109,6 +109,8 @@ pub(crate) enum Refusal {
     NotInMemory,
     #[error("names are too many to be held in memory: give the query a longer beginning")]
     TooManyNames,
+    #[error("more than {0} names: walk through them with /metrics/find, or search with /v1/names")]
+    TooManyToList(usize),
     #[error("tag is missing: give tag=name")]
     NoTag,
     #[error("limit is not a number from 1 to {VALUES_MAX}")]

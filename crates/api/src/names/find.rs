@@ -1,4 +1,4 @@
-//! `/metrics/find` and `/metrics/expand`: the tree of names, as Graphite answers for it.
+//! `/metrics/find`, `/metrics/expand` and `/metrics/index.json`: the tree of names and their list, as Graphite answers for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -97,6 +97,25 @@ pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Respons
         json!(found.flatten().collect::<BTreeSet<_>>())
     };
     room::json(&api.points, &json!({ "results": results }))
+}
+
+/// `/metrics/index.json`: all names in their order, as the database has them now.
+pub(crate) async fn index_json(State(api): State<Api>) -> Result<Response, Refusal> {
+    // Before it is read: what many requests hold at once has to be bounded.
+    let turn = api.turn_to_search().await?;
+    let read = api
+        .centres
+        .ask(async |visit| Ok(visit.central().names_beginning("", NAMES_BELOW_MAX + 1).await?));
+    let names = read.await?;
+    if names.len() > NAMES_BELOW_MAX {
+        return Err(Refusal::TooManyToList(NAMES_BELOW_MAX));
+    }
+    let sorted = in_turn(turn, move || {
+        let mut sorted: Vec<String> = names.into_iter().map(|name| name.name).collect();
+        sorted.sort_unstable();
+        sorted
+    });
+    room::json(&api.points, &sorted.await?)
 }
 
 /// As Graphite, which takes any number but 0.
