@@ -14,11 +14,11 @@ BEGIN
     SET minutes = CONCAT('SELECT eventId, count FROM eventtracker.event_minutes WHERE ', which);
     IF first_day >= end_day THEN
         RETURN CONCAT('(', minutes, 'day BETWEEN ''', DATE(from_utc), ''' AND ''', end_day,
-            ''' AND createDate >= ''', from_utc, ''' AND createDate < ''', until_utc, ''')');
+            ''' AND unixSeconds >= ', TO_SECONDS(from_utc) - 62167219200, ' AND unixSeconds < ', TO_SECONDS(until_utc) - 62167219200, ')');
     END IF;
     RETURN CONCAT('(SELECT eventId, total AS count FROM eventtracker.event_days WHERE ', which, 'day >= ''', first_day, ''' AND day < ''', end_day, '''',
         IF(from_utc < first_day,
-            CONCAT(' UNION ALL ', minutes, 'day = ''', DATE(from_utc), ''' AND createDate >= ''', from_utc, ''''), ''),
+            CONCAT(' UNION ALL ', minutes, 'day = ''', DATE(from_utc), ''' AND unixSeconds >= ', TO_SECONDS(from_utc) - 62167219200), ''),
         IF(end_day < until_utc,
-            CONCAT(' UNION ALL ', minutes, 'day = ''', end_day, ''' AND createDate < ''', until_utc, ''''), ''), ')');
+            CONCAT(' UNION ALL ', minutes, 'day = ''', end_day, ''' AND unixSeconds < ', TO_SECONDS(until_utc) - 62167219200), ''), ')');
 END

@@ -20,6 +20,7 @@ BEGIN
     DECLARE width, buckets BIGINT;
     DECLARE unit VARCHAR(6) DEFAULT 'MINUTE';
     DECLARE bucket_of VARCHAR(200) CHARACTER SET ascii;
+    DECLARE minute VARCHAR(80) CHARACTER SET ascii DEFAULT '(TIMESTAMP''1970-01-01 00:00:00'' + INTERVAL unixSeconds SECOND)';
 
     CALL eventtracker.check_period(from_utc, until_utc);
     SET width = CASE step
@@ -39,10 +40,10 @@ BEGIN
         SET last_bucket = epoch + INTERVAL FLOOR(TIMESTAMPDIFF(MINUTE, epoch, last_second) / width) * width MINUTE;
         SET buckets = TIMESTAMPDIFF(MINUTE, first_bucket, last_bucket) DIV width + 1;
         SET bucket_of = CASE
-            WHEN step = '1m' THEN 'createDate'
+            WHEN step = '1m' THEN minute
             WHEN step = '1d' THEN 'TIMESTAMP(day)'
             WHEN step = '1w' THEN 'TIMESTAMP(day - INTERVAL WEEKDAY(day) DAY)'
-            ELSE CONCAT('createDate - INTERVAL (HOUR(createDate) * 60 + MINUTE(createDate)) % ', width, ' MINUTE') END;
+            ELSE CONCAT(minute, ' - INTERVAL unixSeconds DIV 60 % ', width, ' MINUTE') END;
     END IF;
     CALL eventtracker.check_kept(first_bucket);
     IF buckets * series > rows_max THEN
@@ -55,5 +56,5 @@ BEGIN
         CONCAT('(SELECT eventId, ', bucket_of, ' AS bucket, SUM(total) AS count FROM eventtracker.event_days WHERE eventId IN ({ids}) AND day >= ''',
             DATE(first_bucket), ''' AND day < ''', DATE(until_utc), ''' GROUP BY 1, 2)'),
         CONCAT('(SELECT eventId, ', bucket_of, ' AS bucket, SUM(count) AS count FROM eventtracker.event_minutes WHERE eventId IN ({ids}) AND day BETWEEN ''',
-            DATE(first_bucket), ''' AND ''', DATE(last_bucket), ''' AND createDate >= ''', first_bucket, ''' AND createDate < ''', until_utc, ''' GROUP BY 1, 2)'));
+            DATE(first_bucket), ''' AND ''', DATE(last_bucket), ''' AND unixSeconds >= ', TO_SECONDS(first_bucket) - 62167219200, ' AND unixSeconds < ', TO_SECONDS(until_utc) - 62167219200, ' GROUP BY 1, 2)'));
 END

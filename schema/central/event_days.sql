@@ -1,15 +1,16 @@
 -- Every name's total by UTC day; two rows where a packed day has minutes that are not packed yet, so sum. Nothing is unpacked
--- for it. Read by analysts. What a condition on eventId or day leaves to read is said in event_minutes.sql.
+-- for it. unixDay is the day's first second. Read by analysts. What a condition on eventId or day leaves to read is said in event_minutes.sql.
 CREATE OR REPLACE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
-VIEW eventtracker.event_days (day, eventId, total) AS
+VIEW eventtracker.event_days (day, eventId, total, unixDay) AS
 -- For each shard, with UNION ALL between:
-SELECT day, eventId, total
+SELECT day, eventId, total, (TO_DAYS(day) - 719528) * 86400
 FROM bigdata_{shard}.EventDay
 WHERE eventId BETWEEN {first} AND {last}
 UNION ALL
 SELECT DATE(TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(createDate) SECOND) AS day,
     eventId,
-    CAST(SUM(count) AS UNSIGNED)
+    CAST(SUM(count) AS UNSIGNED),
+    UNIX_TIMESTAMP(createDate) DIV 86400 * 86400 AS unixDay
 FROM bigdata_{shard}.EventMinute
 WHERE eventId BETWEEN {first} AND {last}
-GROUP BY day, eventId
+GROUP BY day, eventId, unixDay

@@ -1,23 +1,38 @@
 -- Every count by name and UTC minute, recent or packed; no row for a minute without events, two while a late one waits to be
 -- packed, so sum. Read by analysts.
--- A condition on eventId leaves one shard to read, where it is a constant, a user variable or IN. A condition on day leaves
--- only those packed days to unpack; one on createDate alone does not. createDate is UTC in every session: UNIX_TIMESTAMP() of a
--- TIMESTAMP column does not look at the session's time zone.
+-- unixSeconds is the minute's first second, unixDay that of its UTC day: both are the same in every session, as UNIX_TIMESTAMP() of a TIMESTAMP
+-- column is. createDate is the minute in UTC, for sessions in UTC (not_utc.sql): merged into the query that reads it, the view computes it
+-- only where that does.
+-- A condition on eventId leaves one shard to read, where it is a constant, a user variable or IN. A condition on day or unixDay leaves
+-- only those packed days to unpack; one on unixSeconds or createDate alone does not.
 -- In the sparse form n is NULL, and m and c hold the pair; in the dense form m is the number once more and means nothing.
-CREATE OR REPLACE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
-VIEW eventtracker.event_minutes (eventId, createDate, count, day) AS
+CREATE OR REPLACE ALGORITHM = MERGE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
+VIEW eventtracker.event_minutes (eventId, createDate, count, day, unixSeconds, unixDay) AS
+SELECT eventId,
+    IF(UNIX_TIMESTAMP(TIMESTAMP'2018-07-01 00:00:00') = 1530403200
+        AND UNIX_TIMESTAMP(TIMESTAMP'2026-01-01 00:00:00') = 1767225600
+        AND UNIX_TIMESTAMP(TIMESTAMP'2026-07-01 00:00:00') = 1782864000,
+        TIMESTAMP'1970-01-01 00:00:00' + INTERVAL unixSeconds SECOND,
+        eventtracker.not_utc()),
+    count,
+    day,
+    unixSeconds,
+    unixDay
+FROM (
 -- For each shard, with UNION ALL between:
 SELECT eventId,
-    TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(createDate) SECOND,
+    UNIX_TIMESTAMP(createDate) AS unixSeconds,
     count,
-    DATE(TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(createDate) SECOND)
+    DATE(TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(createDate) SECOND) AS day,
+    UNIX_TIMESTAMP(createDate) DIV 86400 * 86400 AS unixDay
 FROM bigdata_{shard}.EventMinute
 WHERE eventId BETWEEN {first} AND {last}
 UNION ALL
 SELECT d.eventId,
-    TIMESTAMP(d.day) + INTERVAL IF(j.n IS NULL, j.m, j.ord - 1) MINUTE,
+    (TO_DAYS(d.day) - 719528) * 86400 + IF(j.n IS NULL, j.m, j.ord - 1) * 60,
     COALESCE(j.n, j.c),
-    d.day
+    d.day,
+    (TO_DAYS(d.day) - 719528) * 86400
 FROM bigdata_{shard}.EventDay AS d,
     JSON_TABLE(d.counts, '$[*]' COLUMNS (
         ord FOR ORDINALITY,
@@ -25,3 +40,5 @@ FROM bigdata_{shard}.EventDay AS d,
         m INT PATH '$[0]',
         c BIGINT UNSIGNED PATH '$[1]')) AS j
 WHERE d.eventId BETWEEN {first} AND {last} AND COALESCE(j.n, j.c) > 0
+-- After the last shard:
+) AS minutes

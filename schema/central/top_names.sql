@@ -1,12 +1,17 @@
 -- CALL eventtracker.top_names('2026-11-23', '2026-11-24', 20): the names with the largest sums, the largest first.
 CREATE OR REPLACE DEFINER = eventtracker_analysts
-PROCEDURE eventtracker.top_names (IN from_utc DATETIME, IN until_utc DATETIME, IN names INT)
+PROCEDURE eventtracker.top_names (
+    IN from_time VARCHAR(64) CHARACTER SET utf8mb4,
+    IN until_time VARCHAR(64) CHARACTER SET utf8mb4,
+    IN names INT)
     READS SQL DATA
     SQL SECURITY INVOKER
 BEGIN
     -- More is a list of all names: event_days has it.
     DECLARE names_max INT DEFAULT 10000;
     DECLARE asked LONGTEXT CHARACTER SET ascii;
+    DECLARE from_utc DATETIME DEFAULT eventtracker.utc_of(from_time);
+    DECLARE until_utc DATETIME DEFAULT eventtracker.utc_of(until_time);
 
     CALL eventtracker.check_period(from_utc, until_utc);
     IF names IS NULL OR names < 1 OR names > names_max THEN

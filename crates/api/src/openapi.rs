@@ -52,6 +52,7 @@ mod tests {
             "xFilesFactor",
             "noNullPoints",
             "rawData",
+            "tz",
         ];
         for key in keys {
             assert!(read.contains(&format!("\"{key}\"")), "{key} is not read");

@@ -94,7 +94,10 @@ pub(crate) fn all(centres: Centres, names: Names, writers: Writers) -> Router {
         .route("/v1/names", get(names::get))
         .route("/metrics/find", get(names::find).post(names::find))
         .route("/metrics/expand", get(names::expand).post(names::expand))
-        .route("/metrics/index.json", get(names::index_json).post(names::index_json))
+        .route(
+            "/metrics/index.json",
+            get(names::index_json).post(names::index_json),
+        )
         .route("/tags", get(names::tags))
         .route(
             "/tags/autoComplete/tags",

@@ -13,6 +13,7 @@ mod description;
 mod directory;
 mod layout;
 mod mariadb;
+mod memory;
 mod part;
 mod process;
 mod programs;
@@ -76,6 +77,9 @@ pub struct Options {
     pub standby: bool,
     /// Whether to send the traffic of a shop that does not exist.
     pub demo: bool,
+    /// Whether people look at it: then the databases take memory in proportion to the machine, and a centre knows time zones. Tests start
+    /// many, and do without.
+    pub is_for_people: bool,
     /// Merged into every region's configuration, table by table.
     pub region_overrides: toml::Table,
     /// Merged into every centre's configuration, table by table.
@@ -97,6 +101,7 @@ impl Default for Options {
             workers: 1,
             standby: false,
             demo: false,
+            is_for_people: false,
             region_overrides: toml::Table::new(),
             central_overrides: toml::Table::new(),
         }

@@ -15,6 +15,7 @@ use crate::centre::Centre;
 use crate::claim::create_private_dir;
 use crate::description::Database;
 use crate::layout::{Layout, Region};
+use crate::memory::Memory;
 use crate::programs::Programs;
 
 const REGION_OPTIONS: &str = include_str!("../../../deploy/mariadb-region.cnf");
@@ -30,9 +31,7 @@ const OWN_VALUES: &str = "\n# The playground's own values.\n[mariadbd]\n";
 const INSTALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Several servers share a developer's machine.
-const SMALL: &str = "innodb_buffer_pool_size = 64M
-innodb_log_file_size = 32M
-aria_pagecache_buffer_size = 8M
+const SMALL: &str = "aria_pagecache_buffer_size = 8M
 key_buffer_size = 1M
 table_open_cache = 400
 ";
@@ -49,6 +48,8 @@ pub(crate) struct MariaDb {
     dir: PathBuf,
     port: u16,
     options: String,
+    memory: Memory,
+    is_for_people: bool,
 }
 
 impl MariaDb {
@@ -59,6 +60,8 @@ impl MariaDb {
             dir: region.dir.join("mariadb"),
             port: region.mariadb_port(),
             options: edited + OWN_VALUES,
+            memory: Memory::SMALL,
+            is_for_people: false,
         }
     }
 
@@ -75,6 +78,24 @@ impl MariaDb {
             dir: centre.dir.clone(),
             port: centre.mariadb_port,
             options,
+            memory: Memory::SMALL,
+            is_for_people: false,
+        }
+    }
+
+    /// With memory in proportion to the machine and time zones, if people use it.
+    pub(crate) fn for_people(self, is_for_people: bool) -> Self {
+        if !is_for_people {
+            return self;
+        }
+        let memory = match self.side {
+            Side::Regional => Memory::of_region(),
+            Side::Central => Memory::of_centre(),
+        };
+        Self {
+            memory,
+            is_for_people: true,
+            ..self
         }
     }
 
@@ -164,6 +185,9 @@ impl MariaDb {
         for (account, role) in roles {
             account.ensure(&root, role).await?;
         }
+        if self.is_for_people && self.side == Side::Central {
+            store::load_zones(&root).await?;
+        }
         Ok(())
     }
 
@@ -179,6 +203,11 @@ impl MariaDb {
             writeln!(text, "{name} = {}", path.display())?;
         }
         writeln!(text, "bind_address = 127.0.0.1\nport = {}", self.port)?;
+        let Memory { buffer_pool, log } = self.memory;
+        writeln!(
+            text,
+            "innodb_buffer_pool_size = {buffer_pool}\ninnodb_log_file_size = {log}"
+        )?;
         text.push_str(SMALL);
         if is_root()? {
             text.push_str("user = root\n");

@@ -100,7 +100,7 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
     let mut processes = Vec::new();
     for region in &layout.regions {
         processes.push(beanstalkd(region, programs, &logs));
-        let server = MariaDb::of_region(region);
+        let server = MariaDb::of_region(region).for_people(options.is_for_people);
         processes.push(mariadb(
             Kind::RegionalMariaDb,
             &region.name,
@@ -110,7 +110,7 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
         ));
     }
     for centre in layout.centres() {
-        let server = MariaDb::of_centre(layout, centre);
+        let server = MariaDb::of_centre(layout, centre).for_people(options.is_for_people);
         processes.push(mariadb(
             Kind::CentralMariaDb,
             centre.name,

@@ -24,9 +24,11 @@ const ANALYST_SESSIONS_MAX: u32 = 20;
 /// `deploy/mariadb-central.cnf`.
 const ANALYSTS: &str = "eventtracker_analysts";
 
-const ANALYSTS_VIEWS: [&str; 6] = [
+const ANALYSTS_VIEWS: [&str; 8] = [
     "event_minutes",
     "event_days",
+    "named_minutes",
+    "named_days",
     "event_tags",
     "region_minutes",
     "alarms",

@@ -128,6 +128,11 @@ pub enum Error {
     Pruning { server: String },
     #[error("{server} has no row in eventtracker.LedgerClock: run 'eventtracker schema apply' there")]
     NoLedgerClock { server: String },
+    #[error("this machine has no time zones for MariaDB: install tzdata and mariadb-client")]
+    Zones {
+        #[source]
+        source: std::io::Error,
+    },
     #[error(
         "region {region}'s binlog starts after transaction {starts_after} of domain {domain}, but this centre has applied it only \
          up to {applied}: {} of them are gone; restore a younger backup of this centre ('eventtracker status' at a centre \

@@ -19,6 +19,7 @@ mod retention;
 mod schema;
 mod server;
 mod session;
+mod zones;
 
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
@@ -41,3 +42,4 @@ pub use retention::{Dropped, PackedSize, Partition};
 pub use schema::{Patience, Side, Waiting, apply, check};
 pub use server::{Password, Server};
 pub use session::Place;
+pub use zones::{lacks_zones, load_zones};

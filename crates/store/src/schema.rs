@@ -15,8 +15,9 @@ pub use apply::{Patience, Waiting, apply};
 /// Longest time for a comparison, whose statements take milliseconds: there are some two hundred.
 const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
-/// What follows in a statement is repeated for each shard, with UNION ALL between.
+/// What follows in a statement is repeated for each shard, with UNION ALL between, up to its end or to what comes after all shards.
 const EACH_SHARD: &str = "-- For each shard, with UNION ALL between:\n";
+const AFTER_SHARDS: &str = "-- After the last shard:\n";
 
 /// Where `check` creates what a table should look like; dropped again afterwards.
 const SCRATCH: &str = "eventtracker_schema_check";
@@ -102,13 +103,19 @@ impl Side {
             Self::Regional => &[],
             Self::Central => &[
                 sql!("central/analysts_role"),
+                sql!("central/refuse"),
+                sql!("central/is_utc"),
+                sql!("central/not_utc"),
                 sql!("central/event_minutes"),
                 sql!("central/event_days"),
+                sql!("central/named_minutes"),
+                sql!("central/named_days"),
                 sql!("central/event_tags_view"),
                 sql!("central/region_minutes"),
                 sql!("central/alarms_view"),
                 sql!("central/region_health"),
-                sql!("central/refuse"),
+                sql!("central/is_unix"),
+                sql!("central/utc_of"),
                 sql!("central/find_names"),
                 sql!("central/resolve"),
                 sql!("central/value_of"),
@@ -157,6 +164,7 @@ impl Side {
                 &[
                     sql!("central/region_status_upgrade"),
                     sql!("central/region_minute_upgrade"),
+                    sql!("central/event_tags_upgrade"),
                 ],
             ),
         };
@@ -176,6 +184,7 @@ fn over_all_shards(text: &str) -> String {
     let Some((head, branch)) = text.split_once(EACH_SHARD) else {
         return text.to_owned();
     };
+    let (branch, tail) = branch.split_once(AFTER_SHARDS).unwrap_or((branch, ""));
     let branches: Vec<_> = Shard::all()
         .map(|shard| {
             let ids = shard.event_ids();
@@ -186,7 +195,8 @@ fn over_all_shards(text: &str) -> String {
                 .replace("{last}", &ids.end().to_string())
         })
         .collect();
-    head.to_owned() + &branches.join("\nUNION ALL\n")
+    let branches = branches.join("\nUNION ALL\n");
+    format!("{head}{branches}\n{tail}")
 }
 
 /// Compares every table, view and procedure with `schema/` and returns a sentence for each that is missing or differs; empty if all agree.
@@ -328,7 +338,7 @@ mod tests {
     fn views_reach_every_shard_once() {
         let views = Side::Central.views();
         let named: Vec<_> = views.iter().filter_map(|text| object(text)).collect();
-        assert_eq!(named.iter().filter(|object| object.kind == "VIEW").count(), 6);
+        assert_eq!(named.iter().filter(|object| object.kind == "VIEW").count(), 8);
         assert_eq!(named.len(), views.len() - 1, "only the role is no object");
         let minutes = views
             .iter()

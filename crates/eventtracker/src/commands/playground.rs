@@ -44,6 +44,7 @@ impl Playground {
             workers: self.workers,
             standby: self.standby,
             demo: self.demo,
+            is_for_people: true,
             ..Options::default()
         };
         let (stop, kill) = stop_then_kill()?;

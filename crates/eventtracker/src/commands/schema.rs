@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use store::{Password, Patience, Role, Server, Side, Waiting};
 
+use super::causes::Causes;
 use crate::config::Config;
 use crate::roles::stop_signal;
 
@@ -83,6 +84,14 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
             () = stop.cancelled() => bail!("stopped: run the command again to go on"),
         }
         println!("{admin}: accounts are in place");
+        if side == Side::Central {
+            match store::load_zones(&admin).await {
+                Ok(true) => println!("{admin}: time zones are loaded"),
+                Ok(false) => {}
+                // Counts and all that is in UTC do without.
+                Err(error) => eprintln!("{admin}: time zones are not loaded: {}", Causes(&error.into())),
+            }
+        }
     }
     Ok(())
 }
@@ -136,7 +145,14 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
     let config = Config::read(&target.config)?;
     let mut code = ExitCode::SUCCESS;
     for (side, admin) in target.servers(&config)? {
-        let differences = store::check(&admin, side).await?;
+        let mut differences = store::check(&admin, side).await?;
+        if side == Side::Central && store::lacks_zones(&admin).await? {
+            differences.push(
+                "MariaDB has no time zones, so CONVERT_TZ() gives analysts NULL: run 'eventtracker schema apply' on a machine with \
+                 Debian's mariadb-client and tzdata"
+                    .to_owned(),
+            );
+        }
         for difference in &differences {
             eprintln!("{admin}: {difference}");
         }

@@ -297,3 +297,11 @@ fn packed(day: u64, counts: &Counts) -> (bool, String) {
     json.pop();
     (is_dense, json + "]")
 }
+
+/// The sentence that a query is refused with.
+pub(crate) async fn refusal(conn: &mut Conn, sql: &str) -> String {
+    match conn.query_drop(sql).await {
+        Err(mysql_async::Error::Server(error)) if error.state == "45000" => error.message,
+        other => panic!("{sql}: {other:?}"),
+    }
+}

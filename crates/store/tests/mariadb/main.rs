@@ -9,6 +9,7 @@ mod relocation;
 mod retention;
 mod schema;
 mod servers;
+mod sessions;
 mod views;
 mod worked_queries;
 

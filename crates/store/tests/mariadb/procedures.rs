@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::filled::{DAY_S, Filled, HOUR_S, NOW_S, TODAY_S, close, datetime, ratio, rows, shards_of, texts};
+use crate::filled::{
+    DAY_S, Filled, HOUR_S, NOW_S, TODAY_S, close, datetime, ratio, refusal, rows, shards_of, texts,
+};
 
 /// Rows as [`texts`] gives them: what leads each row, then a value for each bucket, 0 where nothing is known.
 fn listed(
@@ -29,7 +31,7 @@ fn listed(
 fn call(procedure: &str, names: &[&str], (from, until): (u64, u64), last: &str) -> String {
     let names: String = names.iter().map(|name| format!("'{name}', ")).collect();
     format!(
-        "CALL eventtracker.{procedure}({names}'{}', '{}'{last})",
+        "CALL eventtracker.{procedure}({names}'{}Z', '{}Z'{last})",
         datetime(from),
         datetime(until)
     )
@@ -266,13 +268,6 @@ async fn slashes(filled: &Filled, analyst: &mut Conn) {
         } else {
             assert_eq!(texts(analyst, &sql).await, [[Some(known.to_owned())]], "{asked}");
         }
-    }
-}
-
-async fn refusal(conn: &mut Conn, sql: &str) -> String {
-    match conn.query_drop(sql).await {
-        Err(mysql_async::Error::Server(error)) if error.state == "45000" => error.message,
-        other => panic!("{sql}: {other:?}"),
     }
 }
 
