@@ -114,7 +114,7 @@ const RENDER: [Call; 11] = [
     ("/functions/{name}", "/functions/%FF", NoBody, 404),
 ];
 
-const GRAPHITE: [Call; 27] = [
+const GRAPHITE: [Call; 29] = [
     ("/version", "/version", NoBody, 200),
     ("/metrics/find", "/metrics/find?query=*", NoBody, 200),
     (
