@@ -181,7 +181,8 @@ impl Collector {
             ));
         }
         let body = body::unpack(meaning.encoding, &received.bytes)?;
-        let items = events::read(meaning.format, &body, now, meaning.key.is_some())?;
+        let text = events::text(meaning.format, &body)?;
+        let items = events::read(meaning.format, &text, now, meaning.key.is_some())?;
         let mut rejected = Rejected::default();
         for (index, item) in items.iter().enumerate() {
             if let Err(refusal) = &item.event {

@@ -73,7 +73,8 @@ impl Tokens {
             source,
         })?;
         let mut tokens = Vec::new();
-        for (at, line) in text.lines().enumerate() {
+        // An editor's byte order mark is no part of a name.
+        for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }

@@ -41,8 +41,12 @@ impl Instant {
     /// # Errors
     /// `TimeError` where `text` is no number, or one further than 10¹⁵ from 0.
     pub fn from_unix_text(text: &str) -> Result<Self, TimeError> {
-        let ms = decimal::thousandths(text).filter(|ms| ms.abs() <= 1000 * SECONDS_MAX);
-        ms.map(Self).ok_or(TimeError)
+        // As nearly all are.
+        let whole = || text.parse::<i64>().ok()?.checked_mul(1000);
+        let ms = whole().or_else(|| decimal::thousandths(text));
+        ms.filter(|ms| ms.abs() <= 1000 * SECONDS_MAX)
+            .map(Self)
+            .ok_or(TimeError)
     }
 
     /// # Errors

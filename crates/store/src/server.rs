@@ -163,7 +163,11 @@ impl Password {
                 user: user.to_owned(),
             }),
             Self::File(path) => std::fs::read_to_string(path)
-                .map(|text| text.lines().next().unwrap_or_default().to_owned())
+                .map(|text| {
+                    let line = text.lines().next().unwrap_or_default();
+                    // An editor's byte order mark is no part of a password.
+                    line.trim_start_matches('\u{feff}').to_owned()
+                })
                 .map_err(|source| Error::PasswordFile {
                     path: path.display().to_string(),
                     source,

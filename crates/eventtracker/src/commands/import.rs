@@ -60,8 +60,8 @@ const INTERRUPTED: i32 = 130;
 ///
 /// A line of a log (combined) counts `web.requests`, `web.status.<code>` and `web.method.<method>` once, and `web.bytes` by
 /// its size. Its journal, FILE.COLLECTOR.eventtracker-import, lets the same command count only what the log has grown by, every
-/// hour if you like; one that begins otherwise was rotated, and begins anew: rotate with `delaycompress`, and import the old one
-/// once more under its new name with --journal, for its last lines.
+/// hour if you like. One that begins otherwise was rotated, and begins anew; the journal of the one before is put aside, and used when
+/// that one is imported under its new name with --journal FILE.COLLECTOR.eventtracker-import, for its last lines.
 ///
 /// Import finished history only: a file of rows that has changed or grown is refused. Repeat an import with
 /// the same token and --key: to the collector, a request under another token is another request.
@@ -116,7 +116,7 @@ impl Import {
         let mut transfer = Transfer::new(sender, progress_bar(file_bytes)?, journal, self.rate);
         transfer.goes_on = goes_on;
         transfer.refused = self.refused.as_deref().map(RefusedLines::create).transpose()?;
-        transfer.summary.repetition = self.repetition(file_bytes, transfer.journal.as_ref())?;
+        transfer.summary.repetition = self.repetition(file_bytes, transfer.journal.as_ref());
         let cutter = Cutter::new(key_prefix, self.format);
         let outcome = transfer
             .run(lines, Reader::new(self.format), cutter, interrupted())
@@ -188,20 +188,13 @@ impl Import {
         Ok(Some(with_suffix(&self.file, &(suffix + ".eventtracker-import"))))
     }
 
-    fn repetition(&self, file_bytes: Option<u64>, journal: Option<&Journal>) -> anyhow::Result<Repetition> {
-        let Some(path) = self.journal_path(file_bytes)?.filter(|_| journal.is_some()) else {
-            let is_gone = self.is_stdin() || file_bytes.is_none();
-            return Ok(if is_gone {
-                Repetition::Nothing
-            } else {
-                Repetition::Everything
-            });
-        };
-        Ok(if self.format.grows() {
-            Repetition::Growth(path)
-        } else {
-            Repetition::Rest(path)
-        })
+    fn repetition(&self, file_bytes: Option<u64>, journal: Option<&Journal>) -> Repetition {
+        match journal.map(|journal| journal.path().to_owned()) {
+            Some(path) if self.format.grows() => Repetition::Growth(path),
+            Some(path) => Repetition::Rest(path),
+            None if self.is_stdin() || file_bytes.is_none() => Repetition::Nothing,
+            None => Repetition::Everything,
+        }
     }
 
     async fn open_journal(
@@ -277,7 +270,7 @@ fn tell_finished(file: &Path, journal: &Journal) {
         "{} was imported already, by what {} says: {} lines, {} events accepted, {} rejected. Nothing was sent. To count it again \
          on purpose, give --key with a word of your own.",
         file.display(),
-        journal.path(),
+        journal.path().display(),
         grouped(done.place.lines),
         grouped(done.events_accepted),
         grouped(done.events_rejected)

@@ -29,6 +29,9 @@ impl Format {
     }
 }
 
+/// What files of gzip, zstd, xz and bzip2 begin with.
+const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh"];
+
 /// Why a line is not counted.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -81,6 +84,10 @@ impl Reader {
         ensure!(
             line.number > 1 || !utf8::is_utf16(line.text),
             "the file is UTF-16, as PowerShell's '>' and some editors write it: save it as UTF-8"
+        );
+        ensure!(
+            line.number > 1 || !COMPRESSED.iter().any(|magic| line.text.starts_with(magic)),
+            "the file is compressed: unpack it into a pipe, as in zcat FILE | eventtracker import -"
         );
         let line = &Line {
             text: utf8::without_mark(line.text),

@@ -19,6 +19,9 @@ const ENDS_MAX: usize = 10_000;
 /// What a crash may make an import send again; each write waits for the disk.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Of the hash of a log's first line, in the name of a journal that was put aside.
+const ASIDE_DIGITS: usize = 8;
+
 const EXPLANATION: &str = "\
     # What 'eventtracker import' has sent of the file that this one is named after: the same command goes on from here.\n\
     # While this file is there, nothing before this place is sent again; without it, all is sent anew, and counts twice\n\
@@ -128,6 +131,7 @@ impl Journal {
     /// # Errors
     /// A journal of another import: nothing may be sent then.
     pub(super) async fn read(path: PathBuf, import: Identity) -> anyhow::Result<Self> {
+        let path = of_this_log(path, &import.beginning).await?;
         let fresh = |import| Record {
             finished: false,
             import,
@@ -139,12 +143,6 @@ impl Journal {
                 let before: Record = toml::from_str(&text).with_context(|| not_a_journal(&path))?;
                 // Where nothing is acknowledged, nothing would be missing.
                 if before.acknowledged.place.bytes == 0 {
-                    fresh(import)
-                } else if before.is_of_a_rotated(&import) {
-                    eprintln!(
-                        "note: the log is another one than that of {}, which was imported to its end: it begins anew",
-                        path.display()
-                    );
                     fresh(import)
                 } else {
                     before.import.expect_same(&import, &path)?;
@@ -189,8 +187,8 @@ impl Journal {
         }
     }
 
-    pub(super) fn path(&self) -> std::path::Display<'_> {
-        self.path.display()
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -264,11 +262,6 @@ impl Journal {
 }
 
 impl Record {
-    /// Whether the file now is a log that begins otherwise, while all of the one before was sent.
-    fn is_of_a_rotated(&self, now: &Identity) -> bool {
-        self.finished && !self.import.beginning.is_empty() && self.import.beginning != now.beginning
-    }
-
     /// The same import of a file that may have grown.
     fn with(mut self, now: Identity, path: &Path) -> anyhow::Result<Self> {
         let ended_at = std::mem::replace(&mut self.import, now).file_bytes;
@@ -329,23 +322,53 @@ impl Identity {
                 &now.token_mark,
                 "go on with the same token: under another one what was in flight counts again",
             ),
-            (
-                "first line's hash",
-                &self.beginning,
-                &now.beginning,
-                "that one was not imported to its end: go on with it, under its new name, by --journal",
-            ),
         ];
         for (what, before, now, remedy) in fields {
             ensure!(
-                // One from before first lines were noted.
-                before == now || (before.is_empty() && what == "first line's hash"),
+                before == now,
                 "{} belongs to another import, whose {what} is '{before}', not '{now}': {remedy}",
                 path.display()
             );
         }
         Ok(())
     }
+}
+
+/// The journal of the log that begins so. A log takes another's place when that is rotated; the journal of the one before is put aside then,
+/// under a name that tells whose it is, and is found again when that one is imported under its new name with this journal.
+async fn of_this_log(path: PathBuf, beginning: &str) -> anyhow::Result<PathBuf> {
+    let of = |beginning: &str| {
+        with_suffix(
+            &path,
+            &format!(".{}", &beginning[..beginning.len().min(ASIDE_DIGITS)]),
+        )
+    };
+    if beginning.is_empty() {
+        return Ok(path);
+    }
+    let before = fs::read_to_string(&path).await.unwrap_or_default();
+    let before = toml::from_str::<Record>(&before).ok();
+    let before =
+        before.filter(|before| before.acknowledged.place.bytes > 0 && !before.import.beginning.is_empty());
+    let is_another = before
+        .as_ref()
+        .is_some_and(|before| before.import.beginning != beginning);
+    if fs::try_exists(of(beginning)).await? && (is_another || before.is_none()) {
+        return Ok(of(beginning));
+    }
+    if let Some(before) = before.filter(|_| is_another) {
+        let aside = of(&before.import.beginning);
+        fs::rename(&path, &aside)
+            .await
+            .with_context(|| format!("cannot put {} aside", path.display()))?;
+        eprintln!(
+            "note: the log is another one than that of {}, and begins anew; for the last lines of the one before, import it under its new \
+             name with --journal {}",
+            aside.display(),
+            path.display()
+        );
+    }
+    Ok(path)
 }
 
 fn changed(path: &Path, lines: u64) -> String {

@@ -314,6 +314,21 @@ async fn a_log_that_has_grown_counts_only_what_is_new() {
     // One that begins otherwise was rotated; one that begins the same was changed.
     assert_eq!(import(&access("new")).await, (true, 1));
     assert_eq!(import(&(access("new") + &access("newer"))).await, (true, 1));
+    // The last lines of the one before, under its new name.
+    let rotated = dir.path().join("access.log.1");
+    log += &access("last");
+    std::fs::write(&rotated, &log).unwrap();
+    let address = collector.url.strip_prefix("http://").unwrap().replace(':', "_");
+    let journal = dir
+        .path()
+        .join(format!("access.log.{address}.eventtracker-import"));
+    let journal = ["--journal", journal.to_str().unwrap()];
+    for expected in [1, 0] {
+        assert_eq!(
+            counted(&collector.import("combined", &rotated, &journal).await.1),
+            expected
+        );
+    }
     std::fs::write(&file, access("new") + &access("other") + &access("newest")).unwrap();
     let arguments = ["import", "--collector", &collector.url, file.to_str().unwrap()];
     let refusal = Cli::parse_from(arguments).import.run().await.unwrap_err();
@@ -403,6 +418,10 @@ async fn what_spreadsheets_of_other_languages_write_is_refused_in_a_sentence() {
         ),
         (b"a;22.11.2025 05:00;12\r\n", "the columns are separated by ';'"),
         (b"\xff\xfea\0,\0", "the file is UTF-16"),
+        (
+            b"\x1f\x8b\x08\0\0",
+            "the file is compressed: unpack it into a pipe",
+        ),
     ] {
         std::fs::write(&file, text).unwrap();
         let arguments = [
