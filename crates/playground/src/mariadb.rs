@@ -185,8 +185,15 @@ impl MariaDb {
         for (account, role) in roles {
             account.ensure(&root, role).await?;
         }
-        if self.is_for_people && self.side == Side::Central {
-            store::load_zones(&root).await?;
+        if self.is_for_people
+            && self.side == Side::Central
+            && let Err(error) = store::load_zones(&root).await
+        {
+            // All that is in UTC does without.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "MariaDB has no time zones"
+            );
         }
         Ok(())
     }

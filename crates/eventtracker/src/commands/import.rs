@@ -1,9 +1,9 @@
 //! `eventtracker import`: what happened before, from a file: rows of history, or a web server's log.
 
 use std::fs::{File, TryLockError};
-use std::io::{BufRead, Read};
 use std::num::NonZeroU32;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -228,7 +228,7 @@ impl Import {
             collector: self.collector.base()?,
             token_mark: self.collector.token_mark(),
             beginning: if self.format.grows() {
-                first_line(&self.file)?
+                beginning_of(input).with_context(|| format!("cannot read {}", self.file.display()))?
             } else {
                 String::new()
             },
@@ -249,19 +249,19 @@ impl Import {
     }
 }
 
-/// Tells a log from the one that takes its place when it is rotated.
-fn first_line(file: &Path) -> anyhow::Result<String> {
-    let mut first = Vec::new();
-    let file_opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    std::io::BufReader::new(file_opened.take(LINE_BYTES_MAX as u64))
-        .read_until(b'\n', &mut first)
-        .with_context(|| format!("cannot read {}", file.display()))?;
-    let is_whole = first.ends_with(b"\n");
-    Ok(if is_whole {
-        beginning(&first)
-    } else {
-        String::new()
-    })
+/// Tells a log from the one that takes its place when it is rotated: by its first line, once that is whole. Of the file that is open,
+/// whichever has its name by now.
+fn beginning_of(file: &File) -> std::io::Result<String> {
+    let mut head = vec![0; LINE_BYTES_MAX];
+    let mut length = 0;
+    while length < head.len() && !head[..length].contains(&b'\n') {
+        match file.read_at(&mut head[length..], u64::try_from(length).unwrap_or(u64::MAX))? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    let feed = head[..length].iter().position(|&b| b == b'\n');
+    Ok(feed.map_or_else(String::new, |feed| beginning(&head[..=feed])))
 }
 
 fn tell_finished(file: &Path, journal: &Journal) {
