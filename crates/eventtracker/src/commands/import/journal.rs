@@ -1,17 +1,16 @@
 //! What of a file was acknowledged, kept on disk, so that a repetition goes on where the import stopped.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
-use twox_hash::XxHash3_128;
 
-use super::chunk::Chunk;
+use super::identity::Identity;
+use super::progress::{Place, Progress};
 
 /// Places where a log ended in earlier imports: an hourly import of one that is never rotated gets there in a year.
 const ENDS_MAX: usize = 10_000;
@@ -26,85 +25,6 @@ const EXPLANATION: &str = "\
     # What 'eventtracker import' has sent of the file that this one is named after: the same command goes on from here.\n\
     # While this file is there, nothing before this place is sent again; without it, all is sent anew, and counts twice\n\
     # unless the region's ledger still remembers it (a day by default).\n\n";
-
-/// A place between two chunks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Place {
-    /// Lines and bytes before it.
-    pub(super) lines: u64,
-    pub(super) bytes: u64,
-    /// XXH3-128 over the keys of all chunks before it, one after another, hence over every line: no other content gets here.
-    chain: String,
-}
-
-impl Place {
-    pub(super) fn after(&self, chunk: &Chunk) -> Self {
-        let chain = XxHash3_128::oneshot(format!("{}{}", self.chain, chunk.key).as_bytes());
-        Self {
-            lines: self.lines + chunk.lines,
-            bytes: self.bytes + chunk.bytes,
-            chain: format!("{chain:032x}"),
-        }
-    }
-}
-
-/// How far everything is acknowledged, and what became of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Progress {
-    pub(super) events_accepted: u64,
-    pub(super) events_rejected: u64,
-    #[serde(rename = "up_to")]
-    pub(super) place: Place,
-}
-
-/// Answers come in any order; what counts is how far they are there without a gap.
-#[derive(Debug, Default)]
-pub(super) struct Acknowledged {
-    pub(super) so_far: Progress,
-    /// By the byte that the chunk begins at.
-    beyond: BTreeMap<u64, Progress>,
-}
-
-impl Acknowledged {
-    pub(super) fn from(so_far: Progress) -> Self {
-        Self {
-            so_far,
-            beyond: BTreeMap::new(),
-        }
-    }
-
-    /// Adds one chunk, from byte `start` to the place in `chunk`.
-    pub(super) fn add(&mut self, start_bytes: u64, chunk: Progress) {
-        self.beyond.insert(start_bytes, chunk);
-        while let Some(next) = self.beyond.remove(&self.so_far.place.bytes) {
-            self.so_far.events_accepted += next.events_accepted;
-            self.so_far.events_rejected += next.events_rejected;
-            self.so_far.place = next.place;
-        }
-    }
-}
-
-/// What makes two runs the same import: under another key, token or region the same rows count again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Identity {
-    pub(super) file_bytes: u64,
-    pub(super) format: String,
-    pub(super) key_prefix: String,
-    pub(super) collector: String,
-    /// Tells tokens apart without giving them away.
-    pub(super) token_mark: String,
-    /// XXH3-128 of a log's first line, by which one that was rotated is told from one that has grown. Empty where that does not matter.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) beginning: String,
-}
-
-/// Of a file's first line.
-pub(super) fn beginning(first_line: &[u8]) -> String {
-    format!("{:032x}", XxHash3_128::oneshot(first_line))
-}
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -280,60 +200,6 @@ impl Record {
     }
 }
 
-impl Identity {
-    /// A log grows; a file of rows is one thing, and is sent as a whole.
-    fn may_have_grown_to(&self, now: &Self) -> bool {
-        !now.beginning.is_empty() && self.file_bytes <= now.file_bytes
-    }
-
-    fn expect_same(&self, now: &Self, path: &Path) -> anyhow::Result<()> {
-        if self.file_bytes != now.file_bytes && !self.may_have_grown_to(now) {
-            bail!(
-                "the file has {} bytes, and had {} when {} was begun: import what is new as a file of its own, and put \
-                 the file back as it was to go on with it",
-                now.file_bytes,
-                self.file_bytes,
-                path.display()
-            );
-        }
-        let fields = [
-            (
-                "format",
-                &self.format,
-                &now.format,
-                "repeat the command with that one",
-            ),
-            (
-                "key",
-                &self.key_prefix,
-                &now.key_prefix,
-                "repeat the command with that --key, or name another --journal",
-            ),
-            (
-                "collector",
-                &self.collector,
-                &now.collector,
-                "go on with that one: in another region the rows before would be missing. If it is one of the same \
-                 region, write its address into the journal",
-            ),
-            (
-                "token's mark",
-                &self.token_mark,
-                &now.token_mark,
-                "go on with the same token: under another one what was in flight counts again",
-            ),
-        ];
-        for (what, before, now, remedy) in fields {
-            ensure!(
-                before == now,
-                "{} belongs to another import, whose {what} is '{before}', not '{now}': {remedy}",
-                path.display()
-            );
-        }
-        Ok(())
-    }
-}
-
 /// The journal of the log that begins so. A log takes another's place when that is rotated; the journal of the one before is put aside then,
 /// under a name that tells whose it is, and is found again when that one is imported under its new name with this journal.
 async fn of_this_log(path: PathBuf, beginning: &str) -> anyhow::Result<PathBuf> {
@@ -396,48 +262,9 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
+    use super::super::chunk::Chunk;
+    use super::super::progress::tests::{chunk, places};
     use super::*;
-
-    fn chunk(number: u64) -> Chunk {
-        Chunk {
-            key: format!("key-{number}"),
-            body: Vec::new(),
-            event_lines: Vec::new(),
-            first_line: 0,
-            lines: number + 1,
-            bytes: 10 * (number + 1),
-        }
-    }
-
-    /// Where chunks begin and end.
-    fn places(count: u64) -> Vec<Place> {
-        (0..count).fold(vec![Place::default()], |mut places, number| {
-            let end = places[places.len() - 1].after(&chunk(number));
-            places.push(end);
-            places
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn answers_in_any_order_get_as_far_as_there_is_no_gap(
-            order in Just((0..12_usize).collect::<Vec<_>>()).prop_shuffle(),
-            answered in 0..=12_usize,
-        ) {
-            let places = places(12);
-            let mut acknowledged = Acknowledged::default();
-            for &number in &order[..answered] {
-                let end = places[number + 1].clone();
-                acknowledged.add(places[number].bytes, Progress { events_accepted: 1, events_rejected: 2, place: end });
-            }
-            let without_gap = (0..12).take_while(|number| order[..answered].contains(number)).count();
-            let count = u64::try_from(without_gap).unwrap();
-            prop_assert_eq!(&acknowledged.so_far.place, &places[without_gap]);
-            prop_assert_eq!((acknowledged.so_far.events_accepted, acknowledged.so_far.events_rejected), (count, 2 * count));
-        }
-    }
 
     #[tokio::test]
     async fn what_was_acknowledged_is_skipped_and_other_content_is_refused() {
@@ -465,10 +292,10 @@ mod tests {
         for (number, pair) in (0..).zip(places.windows(2)) {
             assert_eq!(journal.has(&pair[0], &pair[1]).unwrap(), number < 5, "{number}");
         }
-        let other = Place {
-            chain: "another".to_owned(),
-            ..places[5].clone()
-        };
+        let other = places[4].after(&Chunk {
+            key: "another".to_owned(),
+            ..chunk(4)
+        });
         assert!(journal.has(&places[4], &other).is_err(), "another content");
         assert!(journal.has(&places[4], &places[6]).is_err(), "another cut");
         assert!(journal.expect_end(&places[4], &so_far).is_err(), "a shorter file");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::journal::Progress;
+use super::progress::Progress;
 use crate::commands::causes::Causes;
 use crate::commands::send::Answer;
 use crate::commands::series::grouped;

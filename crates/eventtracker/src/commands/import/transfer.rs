@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::chunk::{Chunk, Cutter};
 use super::format::{Reader, Refusal};
-use super::journal::{Acknowledged, Journal, Place, Progress};
+use super::journal::Journal;
 use super::lines::{Line, Lines};
+use super::progress::{Acknowledged, Place, Progress};
 use super::refused::RefusedLines;
 use super::summary::Summary;
 use crate::commands::send::{Answer, Sender};
