@@ -47,15 +47,12 @@ impl Form {
                 ..Self::default()
             });
         }
-        let headers = request.headers().clone();
         let is_form = content_type(request.headers()).is_none_or(|given| given.eq_ignore_ascii_case(FORM));
+        let another_type = (!is_form).then(|| shown_type(request.headers()));
         let read = intake.read(request.into_body(), FORM_BYTES_MAX, || Refusal::FormTooLong);
         let (body, place) = read.await?;
-        if !is_form && !body.is_empty() {
-            return Err(Refusal::ContentType {
-                wanted: FORM,
-                given: shown_type(&headers),
-            });
+        if let Some(given) = another_type.filter(|_| !body.is_empty()) {
+            return Err(Refusal::ContentType { wanted: FORM, given });
         }
         Ok(Self {
             uri,

@@ -172,10 +172,7 @@ pub(super) fn paths<'a>(list: impl IntoIterator<Item = &'a Series>) -> String {
 
 /// Several series on the smallest step that all of theirs divide, as Graphite's `normalize`: each from its own first value.
 pub(super) struct Aligned<'a> {
-    pub(super) start: i64,
-    pub(super) end: i64,
-    pub(super) step: i64,
-    zone: Option<Zone>,
+    pub(super) grid: Grid,
     columns: Vec<Cow<'a, [Point]>>,
 }
 
@@ -201,21 +198,14 @@ impl<'a> Aligned<'a> {
         }
         let columns = list.iter().map(|series| consolidated(series, step / series.step));
         Ok(Some(Self {
-            start,
-            end: end - (end - start) % step,
-            step,
-            zone: first.zone,
+            grid: Grid {
+                start,
+                end: end - (end - start) % step,
+                step,
+                zone: first.zone,
+            },
             columns: columns.collect(),
         }))
-    }
-
-    pub(super) fn grid(&self) -> Grid {
-        Grid {
-            start: self.start,
-            end: self.end,
-            step: self.step,
-            zone: self.zone,
-        }
     }
 
     /// Makes a value of each row; what a shorter series lacks is not known.
@@ -287,7 +277,7 @@ mod tests {
     fn a_finer_series_is_summed_to_the_step_of_the_coarser() {
         let (fine, coarse) = (series(60, &[1, 2, 3, 4]), series(120, &[10, 20]));
         let aligned = Aligned::new(&[&fine, &coarse]).unwrap().unwrap();
-        assert_eq!(aligned.grid(), (0, 240, 120));
+        assert_eq!(aligned.grid, (0, 240, 120));
         let sums = aligned.rows(|row| Aggregate::Sum.of(row));
         assert_eq!(sums, [Some(Number::Exact(13)), Some(Number::Exact(27))]);
     }

@@ -173,7 +173,7 @@ pub(super) fn combined(
             None
         }
     });
-    let mut series = Series::new(format!("{word}Series({})", paths(list)), aligned.grid(), values);
+    let mut series = Series::new(format!("{word}Series({})", paths(list)), aligned.grid, values);
     if let Some((first, others)) = list.split_first() {
         let mut shared = first.tags.clone();
         shared.retain(|key, value| others.iter().all(|other| other.tags.get(key) == Some(value)));
@@ -203,7 +203,7 @@ fn count(frame: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault> {
         return Ok(list);
     };
     let values = aligned.rows(|row| Some(Number::of(row.len())));
-    let mut series = Series::new(format!("countSeries({})", paths(&list)), aligned.grid(), values);
+    let mut series = Series::new(format!("countSeries({})", paths(&list)), aligned.grid, values);
     series.consolidation = Aggregate::Average;
     Ok(vec![series])
 }
@@ -215,7 +215,7 @@ fn pow_series(_: &mut Frame, args: Arguments) -> Result<Vec<Series>, Fault> {
     };
     let names: Vec<&str> = list.iter().map(|series| series.name.as_str()).collect();
     let values = aligned.rows(|row| row.iter().copied().reduce(|a, b| a?.power(b?)).flatten());
-    let mut series = Series::new(format!("powSeries({})", names.join(",")), aligned.grid(), values);
+    let mut series = Series::new(format!("powSeries({})", names.join(",")), aligned.grid, values);
     series.consolidation = Aggregate::Average;
     Ok(vec![series])
 }
@@ -234,7 +234,7 @@ fn percentile_of_series(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series
     };
     let name = format!("percentileOfSeries({},{})", first.path, general(percent));
     let values = aligned.rows(|row| percentile(row, percent.real(), interpolate));
-    Ok(vec![Series::new(name, aligned.grid(), values)])
+    Ok(vec![Series::new(name, aligned.grid, values)])
 }
 
 /// Series by a key of theirs, in the order in which the keys appear.

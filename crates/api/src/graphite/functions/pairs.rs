@@ -162,7 +162,7 @@ pub(super) fn joined(
         [first, second] => join(*first, *second),
         _ => None,
     });
-    Ok(Series::new(name, aligned.grid(), values))
+    Ok(Series::new(name, aligned.grid, values))
 }
 
 fn quotient(dividend: &Series, divisor: &Series) -> Result<Series, Fault> {
