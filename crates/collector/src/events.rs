@@ -21,9 +21,6 @@ const SHOWN_CHARS_MAX: usize = 40;
 /// How much of the parser's complaint an error repeats; it quotes what it found, which may be megabytes.
 const COMPLAINT_CHARS_MAX: usize = 160;
 
-/// The byte order mark, which lines that were put together begin with.
-const MARK: char = '\u{feff}';
-
 /// Why the whole body is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -111,7 +108,7 @@ pub(crate) fn read(
         }
         Format::Ndjson => {
             let lines = || {
-                let lines = text.lines().map(|line| line.trim_start_matches(MARK));
+                let lines = text.lines().map(|line| line.trim_start_matches(utf8::MARK));
                 lines.filter(|line| !line.trim().is_empty())
             };
             if lines().nth(EVENTS_MAX).is_some() {

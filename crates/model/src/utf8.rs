@@ -1,12 +1,14 @@
 //! What some programs begin a text with.
 
 /// UTF-8's byte order mark: spreadsheets and editors write it, and it says nothing. Files that are put together have it in the middle, too.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+pub const MARK: char = '\u{feff}';
+
+const MARK_BYTES: &[u8] = "\u{feff}".as_bytes();
 
 /// `text` without the byte order marks that it begins with.
 #[must_use]
 pub fn without_mark(mut text: &[u8]) -> &[u8] {
-    while let Some(rest) = text.strip_prefix(MARK) {
+    while let Some(rest) = text.strip_prefix(MARK_BYTES) {
         text = rest;
     }
     text

@@ -5,11 +5,16 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::utf8;
 use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 
 use crate::error::CONNECT;
 use crate::{Account, Error};
+
+/// Ids in one `IN`. From a thousand on (`in_predicate_conversion_threshold`), MariaDB joins with a table of them instead of looking each up
+/// in the index, and locks rows that nobody asked for.
+pub(crate) const IDS_PER_STATEMENT: usize = 500;
 
 /// Longest wait for a connection: a server on the same network answers in milliseconds or not at all.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -166,7 +171,7 @@ impl Password {
                 .map(|text| {
                     let line = text.lines().next().unwrap_or_default();
                     // An editor's byte order mark is no part of a password.
-                    line.trim_start_matches('\u{feff}').to_owned()
+                    line.trim_start_matches(utf8::MARK).to_owned()
                 })
                 .map_err(|source| Error::PasswordFile {
                     path: path.display().to_string(),

@@ -7,7 +7,7 @@ const NOW_S: i64 = 1_763_787_600;
 fn items(format: Format, body: &str) -> Vec<Item<'_>> {
     read(
         format,
-        body.trim_start_matches(MARK),
+        body.trim_start_matches(utf8::MARK),
         Instant::from_unix_ms(NOW_S * 1000),
         true,
     )

@@ -5,6 +5,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::lease::for_each_of;
+use crate::server::IDS_PER_STATEMENT;
 
 /// How finely counts are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +14,6 @@ pub enum Grain {
     /// Sums of days will do: packed days are not unpacked.
     Day,
 }
-
-/// Names in one statement. From a thousand on, MariaDB joins with a table of them instead of looking each up in the index.
-const IDS_PER_STATEMENT: usize = 500;
 
 /// A row of `EventDay`, and what is wrong with it.
 type Unreadable = (String, PackedDayError);

@@ -8,6 +8,8 @@ use model::{Batch, BatchId, ContentHash};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use crate::server::IDS_PER_STATEMENT;
+
 /// Rows that one pruning statement deletes, but for those of the same second: their locks are held for milliseconds.
 const PRUNED_PER_STATEMENT: u32 = 5_000;
 
@@ -72,8 +74,6 @@ pub(super) async fn holding(
     conn: &mut Conn,
     ids: &[&BatchId],
 ) -> Result<HashMap<BatchId, Option<ContentHash>>, mysql_async::Error> {
-    /// From a thousand on, MariaDB may join with a table of them and lock rows of the ledger that nobody asked for.
-    const IDS_PER_STATEMENT: usize = 500;
     let mut holding = HashMap::new();
     for chunk in ids.chunks(IDS_PER_STATEMENT) {
         let ids = chunk
