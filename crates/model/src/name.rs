@@ -21,8 +21,27 @@ pub enum NameError {
     Character(char),
 }
 
+/// By byte, whether a name may have it: looked up once for each byte of every event.
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let marks = b"_-.:/@#+%~=";
+    let mut at = 0;
+    while at < marks.len() {
+        allowed[marks[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0;
+    while byte < 128_u8 {
+        if byte.is_ascii_alphanumeric() {
+            allowed[byte as usize] = true;
+        }
+        byte += 1;
+    }
+    allowed
+};
+
 pub(crate) fn allowed_in_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "_-.:/@#+%~=".contains(c)
+    u8::try_from(c).is_ok_and(|byte| ALLOWED[usize::from(byte)])
 }
 
 /// A name of 1 to 255 characters out of `A–Z a–z 0–9 _ - . : / @ # + % ~ =`.
@@ -48,6 +67,16 @@ impl<'a> EventName<'a> {
             Some(c) => Err(NameError::Character(c)),
             None => Ok(Self(name)),
         }
+    }
+
+    /// The name that `text` begins with, up to the first character that no name has; `None` where that is none.
+    #[must_use]
+    pub fn leading(text: &'a str) -> Option<Self> {
+        let is_other = |byte: &u8| !ALLOWED[usize::from(*byte)];
+        let end = text.as_bytes().iter().position(is_other).unwrap_or(text.len());
+        (1..=NAME_BYTES_MAX)
+            .contains(&end)
+            .then(|| Self(Cow::Borrowed(&text[..end])))
     }
 
     #[must_use]
@@ -104,6 +133,17 @@ mod tests {
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/@#+%~=".contains(c);
             assert_eq!(EventName::new(c.to_string()).is_ok(), listed, "{c:?}");
         }
+    }
+
+    #[test]
+    fn what_text_begins_with_is_a_name_if_all_of_it_is() {
+        let leading = |text| EventName::leading(text).map(|name| name.as_str().to_owned());
+        assert_eq!(leading("a.b\",").as_deref(), Some("a.b"));
+        assert_eq!(leading("a.b").as_deref(), Some("a.b"));
+        assert_eq!(leading("a\u{e9}").as_deref(), Some("a"));
+        assert_eq!(leading(""), None);
+        assert_eq!(leading("\"a"), None);
+        assert_eq!(leading(&"a".repeat(256)), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Packs counts into the JSON body of a job, without ever exceeding beanstalkd's limit.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use model::{BatchId, COUNT_MAX, EventName, Instant, Minute, Origin};
 
 /// Largest body: beanstalkd's default limit is 65,535 bytes, and a job stays under it.
@@ -18,15 +18,16 @@ const ORIGIN_BYTES: usize = 42;
 /// `"1763787600":[],`
 const MINUTE_BYTES: usize = 16;
 
-/// Counts of one batch by minute and by the index of the name.
-type Counts = BTreeMap<Minute, HashMap<u32, u64>>;
+/// A batch's counts, each with its minute and the index of its name.
+type Counts = Vec<(Minute, u32, u64)>;
 
 /// A job under construction: one table of names, shared by the unkeyed batch and any number of keyed ones.
 #[derive(Debug)]
 pub struct JobBuilder {
     names: HashMap<String, u32>,
     unkeyed_id: BatchId,
-    unkeyed: Counts,
+    unkeyed: HashMap<(Minute, u32), u64>,
+    unkeyed_minutes: HashSet<Minute>,
     keyed: Vec<(BatchId, Origin, Counts)>,
     bytes: usize,
 }
@@ -38,7 +39,8 @@ impl JobBuilder {
         Self {
             names: HashMap::new(),
             unkeyed_id,
-            unkeyed: Counts::new(),
+            unkeyed: HashMap::new(),
+            unkeyed_minutes: HashSet::new(),
             keyed: Vec::new(),
             bytes: ENVELOPE_BYTES + BATCH_BYTES,
         }
@@ -52,25 +54,42 @@ impl JobBuilder {
     /// Adds to the unkeyed batch; `false` and no change where the job has no room for it.
     #[must_use]
     pub fn add_event(&mut self, name: &EventName<'_>, minute: Minute, count: u64) -> bool {
-        let Some((index, name_bytes)) = self.index_of(name) else {
+        let room = JOB_BYTES_MAX - self.bytes;
+        let known = self.names.get(name.as_str()).copied();
+        let Some(index) = known.or_else(|| u32::try_from(self.names.len()).ok()) else {
             return false;
         };
-        let counts = self.unkeyed.get(&minute);
-        let before = counts.and_then(|c| c.get(&index)).copied();
-        let sum = before.unwrap_or(0) + count;
-        let minute_bytes = if counts.is_some() { 0 } else { MINUTE_BYTES };
-        let pair_growth = pair_bytes(index, sum) - before.map_or(0, |n| pair_bytes(index, n));
-        let growth = name_bytes + minute_bytes + pair_growth;
-        if sum > COUNT_MAX || self.bytes + growth > JOB_BYTES_MAX {
-            return false;
+        let mut growth = if known.is_some() { 0 } else { name_bytes(name) };
+        match self.unkeyed.entry((minute, index)) {
+            Entry::Occupied(mut sum) => {
+                let after = *sum.get() + count;
+                growth += pair_bytes(index, after) - pair_bytes(index, *sum.get());
+                if after > COUNT_MAX || growth > room {
+                    return false;
+                }
+                sum.insert(after);
+            }
+            Entry::Vacant(sum) => {
+                let is_new_minute = !self.unkeyed_minutes.contains(&minute);
+                growth += pair_bytes(index, count) + if is_new_minute { MINUTE_BYTES } else { 0 };
+                if count > COUNT_MAX || growth > room {
+                    return false;
+                }
+                sum.insert(count);
+                if is_new_minute {
+                    self.unkeyed_minutes.insert(minute);
+                }
+            }
         }
-        self.insert_name(name, index);
-        self.unkeyed.entry(minute).or_default().insert(index, sum);
+        if known.is_none() {
+            self.names.insert(name.as_str().to_owned(), index);
+        }
         self.bytes += growth;
         true
     }
 
-    /// Adds a batch of its own; `false` and no change where the job has no room for it.
+    /// Adds a batch of its own; `false` and no change where the job has no room for it. A name and minute that comes more than once
+    /// takes room more than once.
     #[must_use]
     pub fn add_batch(
         &mut self,
@@ -79,7 +98,7 @@ impl JobBuilder {
         counts: &[(EventName<'_>, Minute, u64)],
     ) -> bool {
         let room = JOB_BYTES_MAX - self.bytes;
-        let mut batch = Counts::new();
+        let mut batch = Counts::with_capacity(counts.len());
         let mut new_names: HashMap<&str, u32> = HashMap::new();
         let mut growth = BATCH_BYTES + ORIGIN_BYTES + origin.client.as_str().len();
         for (name, minute, count) in counts {
@@ -93,15 +112,11 @@ impl JobBuilder {
                     next
                 }),
             };
-            let minute_counts = batch.entry(*minute).or_insert_with(|| {
-                growth += MINUTE_BYTES;
-                HashMap::new()
-            });
-            let sum = minute_counts.entry(index).or_insert(0);
-            growth -= if *sum == 0 { 0 } else { pair_bytes(index, *sum) };
-            *sum += count;
-            growth += pair_bytes(index, *sum);
+            growth += pair_bytes(index, *count);
+            batch.push((*minute, index, *count));
         }
+        batch.sort_unstable();
+        growth += MINUTE_BYTES * batch.chunk_by(|a, b| a.0 == b.0).count();
         if growth > room {
             return false;
         }
@@ -126,15 +141,22 @@ impl JobBuilder {
             .map(|(name, &index)| (index, name.as_str()))
             .collect();
         names.sort_unstable();
+        let mut unkeyed: Counts = self
+            .unkeyed
+            .iter()
+            .map(|(&(minute, index), &count)| (minute, index, count))
+            .collect();
+        unkeyed.sort_unstable();
         let mut body = String::with_capacity(self.bytes);
-        body.push_str("{\"accepted\":");
-        push(&mut body, format_args!("{}", accepted.unix_s()));
-        body.push_str(",\"names\":[");
+        push(
+            &mut body,
+            format_args!("{{\"accepted\":{},\"names\":[", accepted.unix_s()),
+        );
         push_list(&mut body, names, |body, (_, name)| {
-            push(body, format_args!("\"{name}\""))
+            body.extend(["\"", name, "\""]);
         });
         body.push_str("],\"batches\":[");
-        let unkeyed = (!self.unkeyed.is_empty()).then_some((self.unkeyed_id, None, &self.unkeyed));
+        let unkeyed = (!unkeyed.is_empty()).then_some((self.unkeyed_id, None, &unkeyed));
         let keyed = self
             .keyed
             .iter()
@@ -155,20 +177,9 @@ impl JobBuilder {
         );
         body
     }
-
-    /// `None` where there are more names than indexes.
-    fn index_of(&self, name: &EventName<'_>) -> Option<(u32, usize)> {
-        match self.names.get(name.as_str()) {
-            Some(&index) => Some((index, 0)),
-            None => Some((u32::try_from(self.names.len()).ok()?, name_bytes(name))),
-        }
-    }
-
-    fn insert_name(&mut self, name: &EventName<'_>, index: u32) {
-        self.names.entry_ref(name.as_str()).or_insert(index);
-    }
 }
 
+/// `counts` in their order.
 fn push_batch(body: &mut String, id: BatchId, origin: Option<&Origin>, counts: &Counts) {
     push(body, format_args!("{{\"id\":\"{id}\","));
     if let Some(Origin { client, content }) = origin {
@@ -179,10 +190,12 @@ fn push_batch(body: &mut String, id: BatchId, origin: Option<&Origin>, counts: &
         );
     }
     body.push_str("\"counts\":{");
-    push_list(body, counts, |body, (minute, pairs)| {
-        push(body, format_args!("\"{}\":[", minute.unix_s()));
-        push_list(body, pairs, |body, (index, count)| {
-            push(body, format_args!("[{index},{count}]"))
+    let mut digits = itoa::Buffer::new();
+    push_list(body, counts.chunk_by(|a, b| a.0 == b.0), |body, minute| {
+        push(body, format_args!("\"{}\":[", minute[0].0.unix_s()));
+        push_list(body, minute, |body, (_, index, count)| {
+            body.extend(["[", digits.format(*index)]);
+            body.extend([",", digits.format(*count), "]"]);
         });
         body.push(']');
     });

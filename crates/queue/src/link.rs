@@ -79,7 +79,10 @@ impl Link {
         limit: Duration,
         call: impl FnOnce(&mut Beanstalkc) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        tokio::time::sleep(self.backoff).await;
+        // Even a pause of nothing would last until the timer's next millisecond.
+        if !self.backoff.is_zero() {
+            tokio::time::sleep(self.backoff).await;
+        }
         if self.calls.is_none() {
             self.calls = Some(self.open().await?);
         }
