@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -65,7 +65,9 @@ impl Room {
     }
 
     async fn frames(&self, mut body: Body) -> Result<Received, ReceiveError> {
-        let mut bytes = BytesMut::new();
+        // Pages that are never written cost nothing.
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let mut bytes = BytesMut::with_capacity(announced.min(WIRE_BYTES_MAX));
         let mut room: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use listener::Health;
-use model::{BatchId, Event, EventName, Minute, Origin};
+use model::{BatchId, EventName, Minute, Origin, TubeState};
 use queue::{JobBuilder, Producer, PutError, Stored};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -23,9 +23,11 @@ const JOB_BYTES_MIN: usize = 30_000;
 /// How often the depth of the queue is asked for.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The deeper the queue, the longer jobs wait to fill up, so that a long outage of the workers fits into fewer jobs:
-/// once more for every so many jobs, up to the maximum.
-const LINGER_GROWS_EVERY_JOBS: u64 = 100;
+/// The more jobs no worker has taken, the longer events wait for company, so that a long outage of the workers fits into fewer jobs:
+/// by a step for every so many jobs above those that working workers leave, up to the maximum.
+const LINGER_STEP: Duration = Duration::from_millis(5);
+const LINGER_STEP_JOBS: u64 = 100;
+const LINGER_NONE_BELOW_JOBS: u64 = 1_000;
 const LINGER_MAX: Duration = Duration::from_millis(250);
 
 /// What became of a job.
@@ -49,8 +51,12 @@ pub(crate) enum NoRoom {
 pub(crate) struct KeyedBatch<'a> {
     pub(crate) id: BatchId,
     pub(crate) origin: Origin,
-    pub(crate) counts: Vec<(EventName<'a>, Minute, u64)>,
+    /// Each name and minute once.
+    pub(crate) counts: Vec<Count<'a>>,
 }
+
+/// What a request counts of a name in a minute.
+pub(crate) type Count<'a> = (EventName<'a>, Minute, u64);
 
 pub(crate) struct Combiner {
     state: Mutex<State>,
@@ -65,6 +71,8 @@ struct State {
     waiting_bytes: usize,
     /// Jobs in the tube when last asked, plus those put since.
     depth: u64,
+    /// Those of them that no worker had taken when last asked.
+    untaken: u64,
     /// Until the queue has answered once, and again while it does not.
     away: bool,
 }
@@ -99,30 +107,28 @@ pub(crate) trait Part {
     fn add_to(&self, job: &mut JobBuilder) -> bool;
 }
 
-impl Part for Event<'_> {
+impl Part for Count<'_> {
     fn bytes(&self) -> usize {
-        self.name.as_str().len() + EVENT_OVERHEAD_BYTES
+        self.0.as_str().len() + EVENT_OVERHEAD_BYTES
     }
 
     fn count(&self) -> u64 {
-        self.count
+        self.2
     }
 
     fn add_to(&self, job: &mut JobBuilder) -> bool {
-        job.add_event(&self.name, self.minute, self.count)
+        let (name, minute, count) = self;
+        job.add_event(name, *minute, *count)
     }
 }
 
 impl Part for KeyedBatch<'_> {
     fn bytes(&self) -> usize {
-        self.counts
-            .iter()
-            .map(|(name, ..)| name.as_str().len() + EVENT_OVERHEAD_BYTES)
-            .sum()
+        self.counts.iter().map(Part::bytes).sum()
     }
 
     fn count(&self) -> u64 {
-        self.counts.iter().map(|&(_, _, count)| count).sum()
+        self.counts.iter().map(Part::count).sum()
     }
 
     fn add_to(&self, job: &mut JobBuilder) -> bool {
@@ -153,6 +159,7 @@ impl Combiner {
             full: VecDeque::new(),
             waiting_bytes: 0,
             depth: 0,
+            untaken: 0,
             away: true,
         };
         Self {
@@ -211,16 +218,17 @@ impl Combiner {
     }
 
     fn linger(&self, base: Duration) -> Duration {
-        let factor = 1 + self.lock().depth / LINGER_GROWS_EVERY_JOBS;
-        base.saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX))
-            .min(LINGER_MAX.max(base))
+        let steps = self.lock().untaken.saturating_sub(LINGER_NONE_BELOW_JOBS) / LINGER_STEP_JOBS;
+        let more = LINGER_STEP.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
+        base.max(more.min(LINGER_MAX))
     }
 
-    fn queue_answered(&self, depth: u64) {
+    fn queue_answered(&self, tube: &TubeState) {
         let mut state = self.lock();
-        state.depth = depth;
+        state.depth = tube.jobs();
+        state.untaken = tube.ready;
         state.away = false;
-        metrics::gauge!("collector_queue_jobs").set(u32::try_from(depth).unwrap_or(u32::MAX));
+        metrics::gauge!("collector_queue_jobs").set(u32::try_from(state.depth).unwrap_or(u32::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -228,7 +236,8 @@ impl Combiner {
     }
 }
 
-/// Puts jobs until `drained`, and then what is left.
+/// Puts jobs until `drained`, and then what is left: one after another, so that what comes in while one is on its way gathers in the
+/// next. An idle queue gets a job at once.
 ///
 /// # Errors
 /// The queue can be used again only by another process.
@@ -252,10 +261,11 @@ pub(crate) async fn put_jobs(
             putter.put(job).await;
         } else if putter.combiner.has_open_events() {
             let pause = putter.combiner.linger(linger);
-            // A job that becomes full meanwhile ends the pause.
-            if tokio::time::timeout(pause, putter.until_full()).await.is_err()
-                && let Some(job) = putter.combiner.next_job(true)
-            {
+            if !pause.is_zero() {
+                // A job that becomes full meanwhile ends the pause; where it does not, the time is over.
+                tokio::time::timeout(pause, putter.until_full()).await.ok();
+            }
+            if let Some(job) = putter.combiner.next_job(true) {
                 putter.put(job).await;
             }
         } else if drained.is_cancelled() {
@@ -327,7 +337,7 @@ impl Putter {
         self.asked = Some(Instant::now());
         match self.producer.durable_tube_state().await {
             Ok(tube) => {
-                self.combiner.queue_answered(tube.jobs());
+                self.combiner.queue_answered(&tube);
                 self.health.ready("queue");
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("the queue answers again");

@@ -36,7 +36,7 @@ pub struct Config {
     pub allow_anonymous_on_any_address: bool,
     /// The hosts that it goes by besides loopback ones: what its clients call it, and those of pages whose beacons it takes.
     pub allowed_hosts: Vec<Host>,
-    /// How long a request's events wait for those of others to share a job with.
+    /// How long a request's events wait for those of others to share a job with, even while no other job is on its way.
     pub linger_ms: u64,
     /// A request's body must be here this long after its headers.
     pub body_timeout_ms: u64,
@@ -56,7 +56,7 @@ impl Default for Config {
             tokens_file: None,
             allow_anonymous_on_any_address: false,
             allowed_hosts: Vec::new(),
-            linger_ms: 5,
+            linger_ms: 0,
             body_timeout_ms: 10_000,
             header_timeout_ms: 15_000,
             connections_max: 1024,

@@ -10,6 +10,7 @@ use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::elements::elements;
+use crate::plain::{self, Plain};
 use crate::request::Format;
 
 /// Most events of one request.
@@ -86,43 +87,93 @@ pub(crate) fn text(format: Format, body: &[u8]) -> Result<Cow<'_, str>, BodyErro
     }
 }
 
-/// Reads all events of a body in their order, at the collector's time `now`. Blank lines of NDJSON are no events. Without a key
-/// nobody asks what the events say beside what they count, and their content is left out.
-pub(crate) fn read(
+/// Gives all events of a body to `each` in their order, at the collector's time `now`. Blank lines of NDJSON are no events. Without a
+/// key nobody asks what the events say beside what they count, and their content is left out.
+///
+/// # Errors
+/// Why the whole body is refused; then what was given to `each` is void.
+pub(crate) fn read<'a>(
     format: Format,
-    text: &str,
+    text: &'a str,
     now: Instant,
     is_keyed: bool,
-) -> Result<Vec<Item<'_>>, BodyError> {
+    mut each: impl FnMut(Item<'a>),
+) -> Result<(), BodyError> {
     match format {
         Format::Json => {
+            if let Some(events) = plain::body(text, EVENTS_MAX) {
+                events
+                    .into_iter()
+                    .for_each(|event| each(plain_item(event, now, is_keyed)));
+                return Ok(());
+            }
             let elements = elements(text).map_err(|error| not_json(text, &error))?;
             if elements.count > EVENTS_MAX {
                 return Err(BodyError::TooManyEvents);
             }
-            Ok(elements
-                .first
-                .iter()
-                .map(|raw| item(raw.get(), now, is_keyed))
-                .collect())
-        }
-        Format::Ndjson => {
-            let lines = || {
-                let lines = text.lines().map(|line| line.trim_start_matches(utf8::MARK));
-                lines.filter(|line| !line.trim().is_empty())
-            };
-            if lines().nth(EVENTS_MAX).is_some() {
-                return Err(BodyError::TooManyEvents);
+            for raw in &elements.first {
+                each(item(raw.get(), now, is_keyed));
             }
-            // An array on one line is left to its verdict, so that other lines count.
-            if lines()
-                .next()
-                .is_some_and(|first| first.trim().ends_with(['[', '{']))
-            {
-                return Err(BodyError::NoLines);
-            }
-            Ok(lines().map(|line| item(line, now, is_keyed)).collect())
+            Ok(())
         }
+        Format::Ndjson => read_lines(text, now, is_keyed, each),
+    }
+}
+
+fn read_lines<'a>(
+    mut text: &'a str,
+    now: Instant,
+    is_keyed: bool,
+    mut each: impl FnMut(Item<'a>),
+) -> Result<(), BodyError> {
+    let mut events = 0;
+    while !text.is_empty() {
+        let read = match plain::line(text) {
+            Some((event, rest)) => {
+                text = rest;
+                plain_item(event, now, is_keyed)
+            }
+            None => {
+                let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+                text = rest;
+                let line = line
+                    .strip_suffix('\r')
+                    .unwrap_or(line)
+                    .trim_start_matches(utf8::MARK);
+                if line.trim().is_empty() {
+                    continue;
+                }
+                // An array on one line is left to its verdict, so that other lines count.
+                if events == 0 && line.trim().ends_with(['[', '{']) {
+                    return Err(BodyError::NoLines);
+                }
+                item(line, now, is_keyed)
+            }
+        };
+        events += 1;
+        if events > EVENTS_MAX {
+            return Err(BodyError::TooManyEvents);
+        }
+        each(read);
+    }
+    Ok(())
+}
+
+fn plain_item(Plain { name, count, at }: Plain<'_>, now: Instant, is_keyed: bool) -> Item<'_> {
+    let content = if is_keyed {
+        ContentHash::of_event(name.as_str(), count.map(Ok), at.map(Ok))
+    } else {
+        ContentHash::default()
+    };
+    let minute = Event::minute(at.unwrap_or(now), now);
+    Item {
+        name_bytes: name.as_str().len(),
+        content,
+        event: minute.map_err(Refusal::Time).map(|minute| Event {
+            name,
+            count: count.unwrap_or(1),
+            minute,
+        }),
     }
 }
 
@@ -154,7 +205,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-fn item(text: &str, now: Instant, is_keyed: bool) -> Item<'_> {
+pub(crate) fn item(text: &str, now: Instant, is_keyed: bool) -> Item<'_> {
     // serde would take an array of the fields' values in their order for the object.
     let fields = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Fields<'_>>(text).map_err(|error| misshapen(text, &error))

@@ -11,22 +11,27 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use listener::{Hosts, Sender, Share, Shares, Tokens};
-use model::{BatchId, Client, ContentHash, Minute, Origin, Piece};
+use model::{Client, Event, Minute};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::answer::{Answer, Rejected};
 use crate::body::{self, Received, Room};
-use crate::combiner::{Combiner, KeyedBatch, NoRoom, Outcome, Ticket};
-use crate::events::{self, Item};
-use crate::request::Meaning;
+use crate::combiner::{Combiner, NoRoom, Outcome, Ticket};
+use crate::events::{self, Refusal};
+use crate::pieces::Pieces;
+use crate::request::{Encoding, Meaning};
+use crate::sums::Sums;
 
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
 const STORE_LIMIT: Duration = Duration::from_secs(25);
 
 /// Bodies unpacked and parsed at once: each may take 8 MiB and a core.
 const DECODES_MAX: usize = 2;
+
+/// A plain body up to this takes less time to read than to hand it to another thread.
+const READ_AT_ONCE_BYTES_MAX: usize = 16 << 10;
 
 pub(crate) struct Collector {
     combiner: Arc<Combiner>,
@@ -128,17 +133,23 @@ impl Collector {
         let admitted = self.admit(peer, headers)?;
         let meaning = Meaning::of(headers)?;
         let received = self.room.receive(body, self.body_timeout).await?;
-        let turn = self.decodes.clone().acquire_owned().await;
-        // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
-        // The turn and the share go along, since the work goes on when the client has left.
-        let work = move || {
-            let taken = self.take_in(&received, &meaning, &admitted);
-            drop(turn);
-            taken.map(|taken| (taken, admitted.share))
+        let is_short =
+            meaning.encoding == Encoding::Identity && received.bytes.len() <= READ_AT_ONCE_BYTES_MAX;
+        let (taken, _share) = if is_short {
+            (self.take_in(&received, &meaning, &admitted)?, admitted.share)
+        } else {
+            let turn = self.decodes.clone().acquire_owned().await;
+            // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
+            // The turn and the share go along, since the work goes on when the client has left.
+            let work = move || {
+                let taken = self.take_in(&received, &meaning, &admitted);
+                drop(turn);
+                taken.map(|taken| (taken, admitted.share))
+            };
+            tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|_| Answer::Unknown)??
         };
-        let (taken, _share) = tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| Answer::Unknown)??;
         match stored(taken.tickets, taken.accepted).await {
             Outcome::Stored if taken.accepted == 0 && taken.rejected.total() > 0 => {
                 Err(Answer::AllRejected(taken.rejected))
@@ -182,22 +193,34 @@ impl Collector {
         }
         let body = body::unpack(meaning.encoding, &received.bytes)?;
         let text = events::text(meaning.format, &body)?;
-        let items = events::read(meaning.format, &text, now, meaning.key.is_some())?;
-        let mut rejected = Rejected::default();
-        for (index, item) in items.iter().enumerate() {
-            if let Err(refusal) = &item.event {
-                rejected.push(index, refusal);
+        let (mut read, mut rejected) = (0, Rejected::default());
+        let mut verdict = |event: &Result<Event<'_>, Refusal>| {
+            if let Err(refusal) = event {
+                rejected.push(read, refusal);
             }
-        }
-        let accepted = items.len() - rejected.total();
+            read += 1;
+        };
         let tickets = match &meaning.key {
-            _ if accepted == 0 => Ok(Vec::new()),
-            Some(key) => self.combiner.add(&pieces(items, admitted, key)),
+            Some(key) => {
+                let mut pieces = Pieces::new(&admitted.client, &admitted.secret, key);
+                events::read(meaning.format, &text, now, true, |item| {
+                    verdict(&item.event);
+                    pieces.add(item);
+                })?;
+                self.combiner.add(&pieces.into_batches())
+            }
             None => {
-                let events: Vec<_> = items.into_iter().filter_map(|item| item.event.ok()).collect();
-                self.combiner.add(&events)
+                let mut sums = Sums::default();
+                events::read(meaning.format, &text, now, false, |item| {
+                    verdict(&item.event);
+                    if let Ok(event) = item.event {
+                        sums.add(event);
+                    }
+                })?;
+                self.combiner.add(&sums.into_counts())
             }
         };
+        let accepted = read - rejected.total();
         Ok(TakenIn {
             accepted,
             rejected,
@@ -211,36 +234,6 @@ fn no_room(reason: NoRoom) -> Answer {
         NoRoom::Full => "the queue is full",
         NoRoom::QueueAway => "the queue is away",
     })
-}
-
-/// Cuts a keyed request into its batches. The cut depends on the body alone, so a retry has the same ids in the same places.
-/// Events that were refused are a part of what a piece said: who sends them again, put right, under the same key, is to learn
-/// that they do not count.
-fn pieces<'a>(items: Vec<Item<'a>>, admitted: &Admitted, key: &[u8]) -> Vec<KeyedBatch<'a>> {
-    let mut cut = Piece::default();
-    let mut pieces: Vec<KeyedBatch<'a>> = Vec::new();
-    let mut last = None;
-    for item in items {
-        let number = cut.of_next(item.name_bytes);
-        if last != Some(number) {
-            pieces.push(KeyedBatch {
-                id: BatchId::of_piece(&admitted.secret, key, number),
-                origin: Origin {
-                    client: admitted.client.clone(),
-                    content: ContentHash::default(),
-                },
-                counts: Vec::new(),
-            });
-            last = Some(number);
-        }
-        let Some(piece) = pieces.last_mut() else { continue };
-        piece.origin.content = piece.origin.content.and(item.content);
-        if let Ok(event) = item.event {
-            piece.counts.push((event.name, event.minute, event.count));
-        }
-    }
-    pieces.retain(|piece| !piece.counts.is_empty());
-    pieces
 }
 
 /// Waits for all jobs of a request. Some stored and some not is as unknown as a lost reply, and so is a request of which events

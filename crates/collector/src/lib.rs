@@ -6,12 +6,17 @@
 
 mod answer;
 mod body;
+#[cfg(any(test, fuzzing))]
+mod both_ways;
 mod combiner;
 mod config;
 mod elements;
 mod events;
 mod handler;
+mod pieces;
+mod plain;
 mod request;
+mod sums;
 
 use std::sync::Arc;
 
@@ -21,6 +26,15 @@ use tokio_util::sync::CancellationToken;
 use combiner::Combiner;
 pub use config::{Config, Error};
 use handler::Collector;
+
+/// For the fuzz target.
+///
+/// # Panics
+/// Where the two ways of reading `body` differ.
+#[cfg(fuzzing)]
+pub fn check_both_ways(body: &[u8]) {
+    both_ways::check(body);
+}
 
 /// Serves until `shutdown`, then finishes what was accepted and returns.
 ///

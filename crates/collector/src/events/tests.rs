@@ -1,17 +1,90 @@
 //! Bodies, and the verdict on each event.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::both_ways;
 
 const NOW_S: i64 = 1_763_787_600;
 
+fn read_all(format: Format, text: &str, now: Instant) -> Result<Vec<Item<'_>>, BodyError> {
+    let mut items = Vec::new();
+    read(format, text, now, true, |item| items.push(item))?;
+    Ok(items)
+}
+
 fn items(format: Format, body: &str) -> Vec<Item<'_>> {
-    read(
-        format,
-        body.trim_start_matches(utf8::MARK),
-        Instant::from_unix_ms(NOW_S * 1000),
-        true,
-    )
-    .unwrap()
+    let now = Instant::from_unix_ms(NOW_S * 1000);
+    read_all(format, body.trim_start_matches(utf8::MARK), now).unwrap()
+}
+
+/// Fields as senders write them, and as they should not.
+fn field() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        4 => "[a-z0-9_.:/@#+%~=-]{1,30}".prop_map(|name| format!("\"{name}\"")),
+        1 => "\\PC{0,5}".prop_map(|name| format!("\"{name}\"")),
+        1 => Just(format!("\"{}\"", "x".repeat(256))),
+        1 => Just("\"\\u0061\"".to_owned()),
+    ];
+    let number = prop_oneof![
+        any::<u32>().prop_map(|n| n.to_string()),
+        (0..1_000_000_000_000_u64).prop_map(|n| n.to_string()),
+        "[-+]?[0-9]{0,12}([.][0-9]{0,5})?(e[0-9])?",
+        (NOW_S - 100_000..NOW_S + 7_200, "([.][0-9]{1,20})?").prop_map(|(n, rest)| format!("{n}{rest}")),
+    ];
+    let time = prop_oneof![
+        number.clone(),
+        "\"20(16|25)-1[12]-(22|31)[Tt ](05|23):(00|59):(00|60)([.][0-9]{1,12})?(Z|z|[+]01:00|)\"",
+    ];
+    prop_oneof![
+        3 => name.prop_map(|name| format!("\"name\":{name}")),
+        2 => number.prop_map(|count| format!("\"count\":{count}")),
+        2 => time.prop_map(|time| format!("\"timestamp\":{time}")),
+        1 => Just("\"cuont\":3".to_owned()),
+        1 => Just("\"count\":null".to_owned()),
+    ]
+}
+
+fn event() -> impl Strategy<Value = String> {
+    let blank = || "[ \t\r\n]{0,1}";
+    (prop::collection::vec((blank(), field(), blank()), 0..4), blank()).prop_map(|(fields, end)| {
+        let fields = fields
+            .into_iter()
+            .map(|(before, field, after)| before + &field + &after);
+        format!("{{{}}}{end}", fields.collect::<Vec<_>>().join(","))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn the_plain_form_is_what_serde_json_reads(
+        events in prop::collection::vec(event(), 1..4),
+        shape in 0..4,
+        change in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    ) {
+        let listed = events.join(",");
+        let body = match shape {
+            0 => events.join("\n"),
+            1 => format!("[{listed}]"),
+            2 => format!("{{\"events\":[{listed}]}}"),
+            _ => events[0].clone(),
+        };
+        let mut body = body.into_bytes();
+        if let Some((at, byte)) = change {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        both_ways::check(&body);
+    }
+}
+
+#[test]
+fn the_plain_form_is_taken_as_such() {
+    let event = r#"{"name":"a.b","count":3,"timestamp":1763787600.25}"#;
+    assert!(plain::line(event).is_some() && plain::body(event, 1).is_some());
+    both_ways::check(event.as_bytes());
 }
 
 fn one(event: &str) -> Result<(String, u64, i64), String> {
@@ -73,7 +146,7 @@ fn one_bad_line_keeps_no_other_from_counting() {
 fn a_body_of_the_other_content_type_says_so() {
     let refusal = |format, body: &str| {
         let now = Instant::from_unix_ms(NOW_S * 1000);
-        read(format, body, now, false).unwrap_err().to_string()
+        read_all(format, body, now).unwrap_err().to_string()
     };
     let lines = refusal(Format::Json, "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
     assert!(
@@ -139,7 +212,7 @@ fn counts_and_times_in_all_their_forms() {
 fn the_content_is_what_was_sent_however_it_is_written_and_whenever() {
     let content = |event: &str, now_s: i64| {
         let now = Instant::from_unix_ms(now_s * 1000);
-        read(Format::Json, event, now, true).unwrap().remove(0).content
+        read_all(Format::Json, event, now).unwrap().remove(0).content
     };
     let first = content(r#"{"name":"a","count":3,"timestamp":1763787600}"#, NOW_S);
     for same in [
@@ -232,20 +305,20 @@ fn broken_bodies_are_refused_whole() {
         "{} {}",
     ] {
         assert!(
-            matches!(read(Format::Json, body, now, false), Err(BodyError::NotJson(_))),
+            matches!(read_all(Format::Json, body, now), Err(BodyError::NotJson(_))),
             "{body}"
         );
     }
     assert!(matches!(text(Format::Json, b"\xff"), Err(BodyError::NotUtf8(0))));
     let many = |n| format!("[{}7]", "7,".repeat(n - 1));
-    assert!(read(Format::Json, &many(EVENTS_MAX), now, false).is_ok());
+    assert!(read_all(Format::Json, &many(EVENTS_MAX), now).is_ok());
     assert!(matches!(
-        read(Format::Json, &many(EVENTS_MAX + 1), now, false),
+        read_all(Format::Json, &many(EVENTS_MAX + 1), now),
         Err(BodyError::TooManyEvents)
     ));
     let lines = "7\n".repeat(EVENTS_MAX + 1);
     assert!(matches!(
-        read(Format::Ndjson, &lines, now, false),
+        read_all(Format::Ndjson, &lines, now),
         Err(BodyError::TooManyEvents)
     ));
 }
