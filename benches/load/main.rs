@@ -6,6 +6,7 @@
 //! about years of counts at the centre, `-- names` is about a million names. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
 //! times never do, since machines differ: they are shown beside references from the same run.
 
+mod burst;
 mod centre;
 mod cut;
 mod events;
@@ -17,8 +18,11 @@ mod names;
 mod pipeline;
 mod processes;
 mod reference;
+mod report;
 mod sender;
 mod throughput;
+mod wire;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -39,6 +43,8 @@ struct Cli {
 enum Command {
     /// Compare what arrives at the centre with what was sent, and show what it took
     Throughput(throughput::Throughput),
+    /// Send as much as is taken at once, and time it until the centre's answer is exact
+    Burst(burst::Burst),
     /// Measure how long it takes from an event's 202 until the api shows it
     Latency(latency::Latency),
     /// Cut a region's link to the centre, and measure how soon all is complete again
@@ -75,6 +81,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let good = runtime.block_on(async {
         match command {
             Command::Throughput(throughput) => throughput.run().await,
+            Command::Burst(burst) => burst.run().await,
             Command::Latency(latency) => latency.run().await,
             Command::Cut(cut) => cut.run().await,
             Command::Storage(storage) => storage.run().await,

@@ -16,6 +16,7 @@ const ROLE_MIB_MAX: u64 = 128;
 #[derive(Debug)]
 struct Process {
     name: String,
+    kind: &'static str,
     pid: u32,
     /// A collector or a worker.
     has_memory_limit: bool,
@@ -29,6 +30,7 @@ pub(crate) struct Meter(Vec<Process>);
 #[derive(Debug)]
 pub(crate) struct Usage {
     name: String,
+    kind: &'static str,
     has_memory_limit: bool,
     /// `None` of a process that ended during the run, which none should.
     taken: Option<Taken>,
@@ -45,9 +47,10 @@ impl Meter {
     /// Every process of the pipeline, and last this one, which sends.
     pub(crate) fn start(description: &Description) -> Result<Self> {
         let mut processes = Vec::new();
-        let mut watch = |name: &str, pid, has_memory_limit| -> Result<()> {
+        let mut watch = |name: &str, kind, pid, has_memory_limit| -> Result<()> {
             processes.push(Process {
                 name: name.to_owned(),
+                kind,
                 pid,
                 has_memory_limit,
                 processor_before: processor(pid)?,
@@ -60,23 +63,33 @@ impl Meter {
                 ("worker", &parts.pids.worker),
             ] {
                 for &pid in pids.all() {
-                    watch(&format!("{region} {role}"), pid, true)?;
+                    watch(&format!("{region} {role}"), role, pid, true)?;
                 }
             }
-            watch(&format!("{region} beanstalkd"), parts.pids.beanstalkd, false)?;
-            watch(&format!("{region} MariaDB"), parts.mariadb.pid, false)?;
+            let beanstalkd = parts.pids.beanstalkd;
+            watch(&format!("{region} beanstalkd"), "beanstalkd", beanstalkd, false)?;
+            let mariadb = parts.mariadb.pid;
+            watch(&format!("{region} MariaDB"), "regional MariaDB", mariadb, false)?;
         }
-        watch("central MariaDB", description.central.pid, false)?;
-        if let Some(pid) = description.pids.api {
-            watch("api", pid, false)?;
+        watch(
+            "central MariaDB",
+            "central MariaDB",
+            description.central.pid,
+            false,
+        )?;
+        for (role, pid) in [("api", description.pids.api), ("keeper", description.pids.keeper)] {
+            if let Some(pid) = pid {
+                watch(role, role, pid, false)?;
+            }
         }
-        watch("(this sender)", std::process::id(), false)?;
+        watch("(this sender)", "(this sender)", std::process::id(), false)?;
         Ok(Self(processes))
     }
 
     pub(crate) fn read(&self) -> Vec<Usage> {
         let usage = |process: &Process| Usage {
             name: process.name.clone(),
+            kind: process.kind,
             has_memory_limit: process.has_memory_limit,
             taken: process.taken().ok(),
         };
@@ -94,6 +107,29 @@ impl Process {
 }
 
 impl Usage {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same for the processes of all regions that do the same.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.taken.is_none()
+    }
+
+    pub(crate) fn processor(&self) -> Duration {
+        self.taken
+            .as_ref()
+            .map_or(Duration::ZERO, |taken| taken.processor)
+    }
+
+    pub(crate) fn peak_mib(&self) -> u64 {
+        self.taken.as_ref().map_or(0, |taken| taken.peak_mib)
+    }
+
     /// Whether it lived and kept within the memory that it may take.
     pub(crate) fn is_good(&self) -> bool {
         self.fault().is_none()
