@@ -69,7 +69,7 @@ pub(crate) struct Place {
     #[arg(long)]
     deployed_centre: bool,
     #[command(flatten)]
-    pipeline: PipelineArguments,
+    pub(crate) pipeline: PipelineArguments,
 }
 
 /// What one round took.

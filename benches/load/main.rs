@@ -16,10 +16,12 @@ mod latency;
 mod ledger;
 mod names;
 mod pipeline;
+mod posts;
 mod processes;
 mod reference;
 mod report;
 mod sender;
+mod suite;
 mod throughput;
 mod wire;
 mod workload;
@@ -45,6 +47,10 @@ enum Command {
     Throughput(throughput::Throughput),
     /// Send as much as is taken at once, and time it until the centre's answer is exact
     Burst(burst::Burst),
+    /// Measure single-event requests, beside a bare listener, a bare put and a bare sync
+    Posts(posts::Posts),
+    /// Measure everything in rounds, and write all figures as JSON
+    Suite(suite::Suite),
     /// Measure how long it takes from an event's 202 until the api shows it
     Latency(latency::Latency),
     /// Cut a region's link to the centre, and measure how soon all is complete again
@@ -82,6 +88,8 @@ fn main() -> anyhow::Result<ExitCode> {
         match command {
             Command::Throughput(throughput) => throughput.run().await,
             Command::Burst(burst) => burst.run().await,
+            Command::Posts(posts) => posts.run().await,
+            Command::Suite(suite) => suite.run().await,
             Command::Latency(latency) => latency.run().await,
             Command::Cut(cut) => cut.run().await,
             Command::Storage(storage) => storage.run().await,

@@ -1,7 +1,7 @@
 //! The pipeline under load: a playground of our own, or one that runs already.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -41,8 +41,22 @@ struct Own {
 
 impl Pipeline {
     pub(crate) async fn start(arguments: &PipelineArguments) -> Result<Self> {
+        Self::start_with(arguments, toml::Table::new()).await
+    }
+
+    /// One of our own has `region_overrides` in every region's configuration.
+    pub(crate) async fn start_with(
+        arguments: &PipelineArguments,
+        region_overrides: toml::Table,
+    ) -> Result<Self> {
         match &arguments.against {
-            None => Self::start_own(own_options(Some(program()), &arguments.regions)?, arguments.keep).await,
+            None => {
+                let options = Options {
+                    region_overrides,
+                    ..own_options(Some(program()), &arguments.regions)?
+                };
+                Self::start_own(options, arguments.keep).await
+            }
             Some(path) => {
                 let context = || format!("failed to read {}", path.display());
                 let text = std::fs::read(path).with_context(context)?;
@@ -123,6 +137,12 @@ impl Pipeline {
     /// Whether nobody else has ever written to it.
     pub(crate) fn is_fresh(&self) -> bool {
         self.own.is_some()
+    }
+
+    /// The directory of a playground of our own.
+    pub(crate) fn dir(&self) -> Result<&Path> {
+        let own = self.own.as_ref().context("the playground is not our own")?;
+        Ok(own.dir.path())
     }
 
     /// Base addresses of the collectors, region by region.

@@ -1,0 +1,177 @@
+//! `suite`: all comparisons, each in rounds, as one table per group and as JSON.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use crate::burst::{self, EXACT, Place, Shape};
+use crate::posts;
+use crate::report::Report;
+
+/// What `--quick` leaves of the events.
+const QUICK_SHARE: u64 = 10;
+
+const EVENTS: u64 = 10_000_000;
+
+/// What all other bursts are compared with.
+const BASE: Shape = Shape {
+    events: EVENTS,
+    events_per_request: 10_000,
+    connections: 8,
+    names: 1_000,
+    minutes: 5,
+    keyed: false,
+};
+
+const NAMES: [u32; 3] = [10_000, 100_000, 1_000_000];
+
+const CONNECTIONS: [u32; 2] = [2, 32];
+
+const POST_SECONDS: u32 = 5;
+const POST_CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1_024];
+
+#[derive(Debug, Args)]
+pub(crate) struct Suite {
+    /// Groups to measure, instead of all
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Group>,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// One round, with a tenth of the events
+    #[arg(long, conflicts_with = "rounds")]
+    quick: bool,
+    /// Where all figures go
+    #[arg(long, default_value = "target/bench.json", value_name = "FILE")]
+    json: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    /// End to end: events a request, keys, names, connections
+    A,
+    /// Single-event requests
+    B,
+}
+
+impl Group {
+    fn title(self) -> &'static str {
+        match self {
+            Self::A => "a: end to end, every count verified",
+            Self::B => "b: single-event requests",
+        }
+    }
+}
+
+impl Suite {
+    /// Whether nothing was wrong in any group.
+    pub(crate) async fn run(self) -> Result<bool> {
+        let mut groups = Map::new();
+        let mut good = true;
+        for &group in Group::value_variants() {
+            if !self.only.is_empty() && !self.only.contains(&group) {
+                continue;
+            }
+            println!("\n== {}", group.title());
+            let mut report = Report::default();
+            // One that cannot be measured does not take the others' figures with it.
+            if let Err(error) = self.measure(group, &mut report).await {
+                report.fault(group.title(), format!("{error:#}"));
+            }
+            println!("\n{}", group.title());
+            report.print();
+            good &= report.is_good();
+            groups.insert(group.title().to_owned(), report.json());
+            // After each group, since all take hours.
+            self.write(&groups)?;
+        }
+        println!("all figures: {}", self.json.display());
+        Ok(good)
+    }
+
+    async fn measure(&self, group: Group, report: &mut Report) -> Result<()> {
+        match group {
+            Group::A => self.bursts(report).await,
+            Group::B => {
+                let seconds = if self.quick { 1 } else { POST_SECONDS };
+                posts::measure(
+                    &self.place.pipeline,
+                    &POST_CONNECTIONS,
+                    seconds,
+                    self.rounds(),
+                    report,
+                )
+                .await
+            }
+        }
+    }
+
+    fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    fn shrunk(&self, events: u64) -> u64 {
+        if self.quick { events / QUICK_SHARE } else { events }
+    }
+
+    async fn bursts(&self, report: &mut Report) -> Result<()> {
+        let base = Shape {
+            events: self.shrunk(EVENTS),
+            ..BASE
+        };
+        for shape in burst_shapes(base) {
+            burst::case(&self.place, shape, self.rounds(), report).await?;
+            if shape != base {
+                let reference = report.median(&base.case(), EXACT);
+                report.compare(&shape.case(), EXACT, &base.case(), reference);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, groups: &Map<String, Value>) -> Result<()> {
+        let all = json!({
+            "unix_s": model::Instant::from(SystemTime::now()).unix_ms() / 1000,
+            "processors": std::thread::available_parallelism()?.get(),
+            "rounds": self.rounds(),
+            "groups": groups,
+        });
+        let path = root().join(&self.json);
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        std::fs::write(&path, serde_json::to_string_pretty(&all)? + "\n")
+            .with_context(|| format!("failed to write {}", path.display()))
+    }
+}
+
+/// The workspace, while cargo runs a benchmark in its package's directory.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Each shape once, the base first.
+fn burst_shapes(base: Shape) -> Vec<Shape> {
+    let sizes = [10_000, 1_000, 100].map(|events_per_request| Shape {
+        events_per_request,
+        ..base
+    });
+    let keyed = sizes.map(|shape| Shape { keyed: true, ..shape });
+    let names = NAMES.map(|names| Shape { names, ..base });
+    let connections = CONNECTIONS.map(|connections| Shape { connections, ..base });
+    let smaller_on_more = Shape {
+        events_per_request: 1_000,
+        connections: 32,
+        ..base
+    };
+    let mut shapes = sizes.to_vec();
+    shapes.extend(keyed);
+    shapes.extend(names);
+    shapes.extend(connections);
+    shapes.push(smaller_on_more);
+    shapes
+}
