@@ -4,8 +4,8 @@
 //! `RegionTotal`, which is written in the counts' own transactions, has grown by what was sent (exact). After the clock every
 //! name and minute is compared as an analyst reads them; a difference fails the run.
 
-mod check;
-mod delivery;
+pub(crate) mod check;
+pub(crate) mod delivery;
 
 use std::time::{Duration, Instant};
 

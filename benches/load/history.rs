@@ -6,7 +6,7 @@ pub(crate) mod packing;
 pub(crate) mod reads;
 pub(crate) mod renders;
 pub(crate) mod storage;
-mod victoria;
+pub(crate) mod victoria;
 
 use anyhow::Result;
 

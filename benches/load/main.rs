@@ -12,9 +12,11 @@ mod cut;
 mod events;
 mod figures;
 mod history;
+mod history_load;
 mod latency;
 mod ledger;
 mod names;
+mod peers;
 mod pipeline;
 mod posts;
 mod processes;
@@ -49,6 +51,10 @@ enum Command {
     Burst(burst::Burst),
     /// Measure single-event requests, beside a bare listener, a bare put and a bare sync
     Posts(posts::Posts),
+    /// Send a month of minutes in the order of time, and compare all of them
+    HistoryLoad(history_load::HistoryLoad),
+    /// Send the same events to VictoriaMetrics and PostgreSQL, too
+    Peers(peers::Peers),
     /// Measure everything in rounds, and write all figures as JSON
     Suite(suite::Suite),
     /// Measure how long it takes from an event's 202 until the api shows it
@@ -89,6 +95,8 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Throughput(throughput) => throughput.run().await,
             Command::Burst(burst) => burst.run().await,
             Command::Posts(posts) => posts.run().await,
+            Command::HistoryLoad(load) => load.run().await,
+            Command::Peers(peers) => peers.run().await,
             Command::Suite(suite) => suite.run().await,
             Command::Latency(latency) => latency.run().await,
             Command::Cut(cut) => cut.run().await,

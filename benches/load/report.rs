@@ -20,7 +20,7 @@ struct Figure {
     case: String,
     what: String,
     values: Vec<f64>,
-    reference: Option<Reference>,
+    references: Vec<Reference>,
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Report {
                 case: case.to_owned(),
                 what: what.to_owned(),
                 values: vec![value],
-                reference: None,
+                references: Vec::new(),
             }),
         }
     }
@@ -46,17 +46,19 @@ impl Report {
     /// Shows a figure as a ratio to `value`, where both were measured.
     pub(crate) fn compare(&mut self, case: &str, what: &str, reference: &str, value: Option<f64>) {
         if let (Some(figure), Some(value)) = (self.figure_mut(case, what), value) {
-            figure.reference = Some(Reference {
+            figure.references.push(Reference {
                 name: reference.to_owned(),
                 value,
             });
         }
     }
 
-    /// Something that is no figure, such as a peer that is not installed.
-    pub(crate) fn note(&mut self, note: impl Display) {
-        println!("{note}");
-        self.notes.push(note.to_string());
+    /// Something that is no figure, such as a peer that is not installed. Said once.
+    pub(crate) fn note(&mut self, note: &str) {
+        if !self.notes.iter().any(|said| said == note) {
+            println!("{note}");
+            self.notes.push(note.to_owned());
+        }
     }
 
     /// A result that makes the run fail.
@@ -81,19 +83,25 @@ impl Report {
 
     pub(crate) fn print(&self) {
         let rows = self.figures.iter().map(|figure| {
-            let reference = figure.reference.as_ref();
+            let of_each = |show: &dyn Fn(&Reference) -> String| {
+                let shown: Vec<String> = figure.references.iter().map(show).collect();
+                shown.join("\n")
+            };
             [
                 figure.case.clone(),
                 figure.what.clone(),
                 shown(figure.median()),
                 format!("{}–{}", shown(figure.min()), shown(figure.max())),
                 figure.values.len().to_string(),
-                reference.map_or_else(String::new, |r| format!("{:.3}", figure.median() / r.value)),
-                reference.map_or_else(String::new, |r| format!("{}, {}", r.name, shown(r.value))),
+                of_each(&|reference| format!("{:.3}", figure.median() / reference.value)),
+                of_each(&|reference| format!("{}, {}", reference.name, shown(reference.value))),
             ]
         });
         let header = ["case", "figure", "median", "spread", "rounds", "ratio", "of"];
         println!("\n{}", table(header, rows));
+        for note in &self.notes {
+            println!("{note}");
+        }
         for fault in &self.faults {
             println!("FAILED {fault}");
         }
@@ -108,9 +116,7 @@ impl Report {
                 "min": figure.min(),
                 "max": figure.max(),
                 "rounds": figure.values,
-                "reference": figure.reference.as_ref().map(|r| &r.name),
-                "reference_value": figure.reference.as_ref().map(|r| r.value),
-                "ratio": figure.reference.as_ref().map(|r| figure.median() / r.value),
+                "references": figure.references_json(),
             })
         });
         json!({
@@ -122,6 +128,12 @@ impl Report {
 }
 
 impl Figure {
+    fn references_json(&self) -> Vec<Value> {
+        let reference =
+            |of: &Reference| json!({ "name": of.name, "value": of.value, "ratio": self.median() / of.value });
+        self.references.iter().map(reference).collect()
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut values = self.values.clone();
         values.sort_by(f64::total_cmp);

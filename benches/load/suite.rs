@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::burst::{self, EXACT, Place, Shape};
+use crate::history_load;
+use crate::peers;
 use crate::posts;
 use crate::report::Report;
 
@@ -33,6 +35,10 @@ const CONNECTIONS: [u32; 2] = [2, 32];
 const POST_SECONDS: u32 = 5;
 const POST_CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1_024];
 
+const PEERS_NAMES: [u32; 3] = [1_000, 10_000, 100_000];
+
+const HISTORY_DAYS: u32 = 30;
+
 #[derive(Debug, Args)]
 pub(crate) struct Suite {
     /// Groups to measure, instead of all
@@ -56,6 +62,10 @@ pub(crate) enum Group {
     A,
     /// Single-event requests
     B,
+    /// VictoriaMetrics and PostgreSQL
+    G,
+    /// A month of history
+    H,
 }
 
 impl Group {
@@ -63,6 +73,8 @@ impl Group {
         match self {
             Self::A => "a: end to end, every count verified",
             Self::B => "b: single-event requests",
+            Self::G => "g: peers with the same events",
+            Self::H => "h: a month of history, every minute verified",
         }
     }
 }
@@ -98,14 +110,21 @@ impl Suite {
             Group::A => self.bursts(report).await,
             Group::B => {
                 let seconds = if self.quick { 1 } else { POST_SECONDS };
-                posts::measure(
-                    &self.place.pipeline,
-                    &POST_CONNECTIONS,
-                    seconds,
-                    self.rounds(),
-                    report,
-                )
-                .await
+                let pipeline = &self.place.pipeline;
+                posts::measure(pipeline, &POST_CONNECTIONS, seconds, self.rounds(), report).await
+            }
+            Group::G => {
+                let events = self.shrunk(EVENTS);
+                peers::measure(&self.place, events, &PEERS_NAMES, self.rounds(), report).await
+            }
+            Group::H => {
+                let days = if self.quick {
+                    HISTORY_DAYS / 10
+                } else {
+                    HISTORY_DAYS
+                };
+                let shape = history_load::Shape::of_days(days);
+                history_load::measure(&self.place, shape, self.rounds(), report).await
             }
         }
     }

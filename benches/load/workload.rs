@@ -81,15 +81,20 @@ impl Workload {
         for event in self.events() {
             sums[event.name * minutes + (offset + event.second) / 60] += event.count;
         }
-        Ok(Sums {
-            first_minute,
-            minutes,
-            sums,
-        })
+        Ok(Sums::new(60 * first_minute, minutes, sums))
     }
 }
 
 impl Sums {
+    /// `sums` name by name, of so many minutes from `first_unix_s` on.
+    pub(crate) fn new(first_unix_s: i64, minutes: usize, sums: Vec<u64>) -> Self {
+        Self {
+            first_minute: first_unix_s.div_euclid(60),
+            minutes,
+            sums,
+        }
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.sums.iter().sum()
     }

@@ -44,7 +44,7 @@ struct Queue {
     next: AtomicUsize,
 }
 
-struct Request {
+pub(crate) struct Request {
     /// Head and body.
     text: Vec<u8>,
     events: usize,
@@ -53,27 +53,17 @@ struct Request {
 /// Spreads requests and connections evenly over the collectors of all regions.
 pub(crate) async fn prepare(pipeline: &Pipeline, workload: &Workload, shape: Shape) -> Result<Delivery> {
     let connections = usize::try_from(shape.connections)?;
+    let bases = bases(pipeline, connections)?;
+    let queues = render(&bases, workload, shape)?;
+    Delivery::connect(&bases, queues, connections, shape.keyed).await
+}
+
+/// As many of the collectors as have a connection.
+pub(crate) fn bases(pipeline: &Pipeline, connections: usize) -> Result<Vec<String>> {
     let mut bases: Vec<String> = pipeline.collectors().concat();
     bases.truncate(connections);
     ensure!(!bases.is_empty(), "there is no collector");
-    let queues = render(&bases, workload, shape)?;
-    let queues: Vec<Arc<Queue>> = queues
-        .into_iter()
-        .map(|requests| {
-            let next = AtomicUsize::new(0);
-            Arc::new(Queue { requests, next })
-        })
-        .collect();
-    let mut lanes = Vec::new();
-    for (base, queue) in bases.iter().zip(&queues).cycle().take(connections) {
-        lanes.push(Lane {
-            wire: Wire::connect(base).await?,
-            queue: queue.clone(),
-            keyed: shape.keyed,
-            repeated: 0,
-        });
-    }
-    Ok(Delivery { lanes })
+    Ok(bases)
 }
 
 /// The requests of each collector.
@@ -107,18 +97,48 @@ fn render(bases: &[String], workload: &Workload, shape: Shape) -> Result<Vec<Vec
         }
         let at = number % bases.len();
         let key = shape.keyed.then(|| format!("{run}/{number}"));
-        let mut text = post_head(&bases[at], PATH, CONTENT_TYPE, key.as_deref(), body.len()).into_bytes();
-        text.extend_from_slice(&body);
-        queues[at].push(Request {
-            text,
-            events: in_request,
-        });
+        queues[at].push(Request::new(&bases[at], key.as_deref(), &body, in_request));
         number += 1;
     }
     Ok(queues)
 }
 
+impl Request {
+    /// `body` is NDJSON with so many events.
+    pub(crate) fn new(base: &str, key: Option<&str>, body: &[u8], events: usize) -> Self {
+        let mut text = post_head(base, PATH, CONTENT_TYPE, key, body.len()).into_bytes();
+        text.extend_from_slice(body);
+        Self { text, events }
+    }
+}
+
 impl Delivery {
+    /// Each collector's requests are sent in their order, over its share of the connections.
+    pub(crate) async fn connect(
+        bases: &[String],
+        queues: Vec<Vec<Request>>,
+        connections: usize,
+        keyed: bool,
+    ) -> Result<Self> {
+        let queues: Vec<Arc<Queue>> = queues
+            .into_iter()
+            .map(|requests| {
+                let next = AtomicUsize::new(0);
+                Arc::new(Queue { requests, next })
+            })
+            .collect();
+        let mut lanes = Vec::new();
+        for (base, queue) in bases.iter().zip(&queues).cycle().take(connections) {
+            lanes.push(Lane {
+                wire: Wire::connect(base).await?,
+                queue: queue.clone(),
+                keyed,
+                repeated: 0,
+            });
+        }
+        Ok(Self { lanes })
+    }
+
     /// Sends everything until it is acknowledged; how many requests were sent again.
     ///
     /// # Errors

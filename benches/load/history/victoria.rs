@@ -1,5 +1,6 @@
 //! VictoriaMetrics on the same counts, where it is installed.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub(crate) struct Victoria {
     pub(crate) base: String,
     process: Child,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Victoria {
@@ -29,37 +30,37 @@ impl Victoria {
             .prefix("eventtracker-victoria-")
             .tempdir()?;
         let address = format!("127.0.0.1:{}", playground::free_port(1)?);
-        let process = Command::new(PROGRAM)
-            .arg(format!("-httpListenAddr={address}"))
-            .arg(format!("-storageDataPath={}", dir.path().join("data").display()))
-            .args([
-                "-retentionPeriod=100y",
-                "-search.disableCache=false",
-                "-loggerLevel=ERROR",
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let process = match process {
+        let process = match spawn(&address, dir.path()) {
             Ok(process) => process,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).context("failed to start victoria-metrics"),
         };
-        let base = format!("http://{address}");
+        let victoria = Self {
+            base: format!("http://{address}"),
+            process,
+            dir,
+        };
+        victoria.ready(client).await?;
+        Ok(Some(victoria))
+    }
+
+    async fn ready(&self, client: &reqwest::Client) -> Result<()> {
         let begun = std::time::Instant::now();
-        while client.get(format!("{base}/health")).send().await.is_err() {
+        while client.get(format!("{}/health", self.base)).send().await.is_err() {
             if begun.elapsed() > READY_LIMIT {
                 bail!("victoria-metrics did not become ready");
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(Some(Self {
-            base,
-            process,
-            _dir: dir,
-        }))
+        Ok(())
+    }
+
+    /// Kills it without warning, and starts it again on what it has on disk.
+    pub(crate) async fn crash(&mut self, client: &reqwest::Client) -> Result<()> {
+        self.process.kill().await?;
+        let address = self.base.trim_start_matches("http://");
+        self.process = spawn(address, self.dir.path()).context("failed to start victoria-metrics again")?;
+        self.ready(client).await
     }
 
     /// A day of one name.
@@ -102,4 +103,22 @@ impl Victoria {
     pub(crate) async fn stop(mut self) -> Result<()> {
         Ok(self.process.kill().await?)
     }
+}
+
+fn spawn(address: &str, dir: &Path) -> std::io::Result<Child> {
+    Command::new(PROGRAM)
+        .arg(format!("-httpListenAddr={address}"))
+        .arg(format!("-storageDataPath={}", dir.join("data").display()))
+        .args([
+            "-retentionPeriod=100y",
+            "-search.disableCache=false",
+            // What has just come is asked for at once.
+            "-search.latencyOffset=0s",
+            "-loggerLevel=ERROR",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
 }
