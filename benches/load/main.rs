@@ -11,11 +11,13 @@ mod centre;
 mod cut;
 mod events;
 mod figures;
+mod growth;
 mod history;
 mod history_load;
 mod latency;
 mod ledger;
 mod names;
+mod parts;
 mod peers;
 mod pipeline;
 mod posts;
@@ -53,6 +55,8 @@ enum Command {
     Posts(posts::Posts),
     /// Send a month of minutes in the order of time, and compare all of them
     HistoryLoad(history_load::HistoryLoad),
+    /// Measure jobs to rows, the regional commit and the centre's apply, each beside the bare thing
+    Parts(parts::Parts),
     /// Send the same events to VictoriaMetrics and PostgreSQL, too
     Peers(peers::Peers),
     /// Measure everything in rounds, and write all figures as JSON
@@ -96,6 +100,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Burst(burst) => burst.run().await,
             Command::Posts(posts) => posts.run().await,
             Command::HistoryLoad(load) => load.run().await,
+            Command::Parts(parts) => parts.run().await,
             Command::Peers(peers) => peers.run().await,
             Command::Suite(suite) => suite.run().await,
             Command::Latency(latency) => latency.run().await,

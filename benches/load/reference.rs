@@ -53,8 +53,8 @@ pub(crate) struct Alone {
     events: Upserts,
 }
 
-struct Transaction {
-    sql: String,
+pub(crate) struct Transaction {
+    pub(crate) sql: String,
     rows: usize,
 }
 
@@ -147,7 +147,7 @@ fn events_by_statement(load: &Load) -> Result<Vec<Transaction>> {
     Ok(rows.chunks(ROWS_PER_STATEMENT).map(transaction).collect())
 }
 
-fn transaction(rows: &[Row]) -> Transaction {
+pub(crate) fn transaction(rows: &[Row]) -> Transaction {
     let mut sql = "START TRANSACTION;".to_owned();
     for chunk in rows.chunks(ROWS_PER_STATEMENT) {
         let values = chunk

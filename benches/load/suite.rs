@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::burst::{self, EXACT, Place, Shape};
+use crate::growth;
 use crate::history_load;
+use crate::parts;
 use crate::peers;
 use crate::posts;
 use crate::report::Report;
@@ -37,6 +39,9 @@ const POST_CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1_024];
 
 const PEERS_NAMES: [u32; 3] = [1_000, 10_000, 100_000];
 
+/// Names that have a year of history.
+const HISTORY_NAMES: usize = 5_000;
+
 const HISTORY_DAYS: u32 = 30;
 
 #[derive(Debug, Args)]
@@ -62,6 +67,14 @@ pub(crate) enum Group {
     A,
     /// Single-event requests
     B,
+    /// Jobs to rows
+    C,
+    /// Regional commit
+    D,
+    /// Central apply
+    E,
+    /// Growth with names, and with a year of history
+    F,
     /// VictoriaMetrics and PostgreSQL
     G,
     /// A month of history
@@ -73,6 +86,10 @@ impl Group {
         match self {
             Self::A => "a: end to end, every count verified",
             Self::B => "b: single-event requests",
+            Self::C => "c: jobs to rows, on one core",
+            Self::D => "d: regional commit",
+            Self::E => "e: central apply",
+            Self::F => "f: growth with names and with a year of history",
             Self::G => "g: peers with the same events",
             Self::H => "h: a month of history, every minute verified",
         }
@@ -113,6 +130,17 @@ impl Suite {
                 let pipeline = &self.place.pipeline;
                 posts::measure(pipeline, &POST_CONNECTIONS, seconds, self.rounds(), report).await
             }
+            Group::C => parts::decode::measure(self.rounds(), report).await,
+            Group::D => parts::commit::measure(self.rounds(), report).await,
+            Group::E => parts::apply::measure(self.rounds(), report).await,
+            Group::F => {
+                let history = if self.quick {
+                    HISTORY_NAMES / 10
+                } else {
+                    HISTORY_NAMES
+                };
+                growth::measure(&self.place, self.base(), history, self.rounds(), report).await
+            }
             Group::G => {
                 let events = self.shrunk(EVENTS);
                 peers::measure(&self.place, events, &PEERS_NAMES, self.rounds(), report).await
@@ -137,11 +165,15 @@ impl Suite {
         if self.quick { events / QUICK_SHARE } else { events }
     }
 
-    async fn bursts(&self, report: &mut Report) -> Result<()> {
-        let base = Shape {
+    fn base(&self) -> Shape {
+        Shape {
             events: self.shrunk(EVENTS),
             ..BASE
-        };
+        }
+    }
+
+    async fn bursts(&self, report: &mut Report) -> Result<()> {
+        let base = self.base();
         for shape in burst_shapes(base) {
             burst::case(&self.place, shape, self.rounds(), report).await?;
             if shape != base {

@@ -65,6 +65,33 @@ async fn write_dirty_pages(conn: &mut Conn) -> Result<()> {
     Ok(conn.query_drop(AS_BEFORE).await?)
 }
 
+/// Packed days of so many names at the centre, written to disk.
+pub(crate) async fn fill_history(pipeline: &Pipeline, names: usize, day_count: i64) -> Result<()> {
+    let begun = Instant::now();
+    let mut rng = StdRng::seed_from_u64(3);
+    let mut days = Vec::new();
+    for _ in 0..DIFFERENT_DAYS {
+        let counts = as_day_counts(&random_day(25.0, &mut rng)?)?;
+        days.push((counts.total(), counts.pack()));
+    }
+    let root = pipeline.description.central.root();
+    let ids = fill::names((0..names).map(|n| format!("history.{n}")));
+    let (some, others): (Names, Names) = ids.into_iter().partition(|(shard, _)| shard.number() < 16);
+    let fill = async |names: Names, seed: u64| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let next = || Ok(days[rng.random_range(0..days.len())].clone());
+        fill::packed(&mut root.connect().await?, &names, 0..day_count, next).await
+    };
+    tokio::try_join!(fill(some, 4), fill(others, 5))?;
+    let mut conn = root.connect().await?;
+    write_dirty_pages(&mut conn).await?;
+    println!(
+        "filled {names} names with {day_count} days each in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
 impl Ingest {
     pub(crate) async fn run(self) -> Result<bool> {
         let mut best = Vec::new();
@@ -72,7 +99,7 @@ impl Ingest {
             let pipeline = Pipeline::start(&self.pipeline).await?;
             pipeline.enlarge_centre().await?;
             if is_filled {
-                self.fill(&pipeline).await?;
+                fill_history(&pipeline, self.names, self.days).await?;
             }
             let mut rates = Vec::new();
             for _ in 0..self.runs {
@@ -96,34 +123,6 @@ impl Ingest {
         }
         println!("ratio of the medians: {:.3}", best[1] / best[0]);
         Ok(true)
-    }
-
-    async fn fill(&self, pipeline: &Pipeline) -> Result<()> {
-        let begun = Instant::now();
-        let mut rng = StdRng::seed_from_u64(3);
-        let mut days = Vec::new();
-        for _ in 0..DIFFERENT_DAYS {
-            let counts = as_day_counts(&random_day(25.0, &mut rng)?)?;
-            days.push((counts.total(), counts.pack()));
-        }
-        let root = pipeline.description.central.root();
-        let names = fill::names((0..self.names).map(|n| format!("history.{n}")));
-        let (some, others): (Names, Names) = names.into_iter().partition(|(shard, _)| shard.number() < 16);
-        let fill = async |names: Names, seed: u64| {
-            let mut rng = StdRng::seed_from_u64(seed);
-            let next = || Ok(days[rng.random_range(0..days.len())].clone());
-            fill::packed(&mut root.connect().await?, &names, 0..self.days, next).await
-        };
-        tokio::try_join!(fill(some, 4), fill(others, 5))?;
-        let mut conn = root.connect().await?;
-        write_dirty_pages(&mut conn).await?;
-        println!(
-            "filled {} names with {} days each in {:.0} s",
-            self.names,
-            self.days,
-            begun.elapsed().as_secs_f64()
-        );
-        Ok(())
     }
 
     /// Events per second from the first that is sent until all are equal at the centre; `None` where they are not.

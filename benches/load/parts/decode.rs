@@ -1,0 +1,106 @@
+//! Jobs to rows: reading jobs and summing what they count, as a worker does between two flushes, on one core.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, ensure};
+use model::{BatchId, Minute, MinuteCounts};
+use queue::JobBuilder;
+use serde::de::IgnoredAny;
+
+use crate::figures::{float, grouped, per_s};
+use crate::report::Report;
+use crate::workload::Workload;
+
+const EVENTS: u64 = 2_000_000;
+
+const NAMES: [u32; 2] = [1_000, 100_000];
+
+const MINUTES: u32 = 5;
+
+/// As a worker's flush.
+const ROWS_MAX: usize = 20_000;
+
+const EVENTS_RATE: &str = "events/s";
+const BYTES_RATE: &str = "MB/s";
+
+struct Took {
+    rows: Duration,
+    bare: Duration,
+}
+
+pub(crate) async fn measure(rounds: u32, report: &mut Report) -> Result<()> {
+    for names in NAMES {
+        let case = format!("jobs to rows, {} names", grouped(names.into()));
+        let bare = format!("{case}, bytes through serde_json alone");
+        let jobs = jobs(&Workload::new(names, EVENTS, MINUTES)?)?;
+        let bytes: usize = jobs.iter().map(String::len).sum();
+        let mb = float(u64::try_from(bytes)?) / 1e6;
+        println!("{case}: {} jobs, {mb:.0} MB", jobs.len());
+        // On a thread of its own, so that nothing else runs on it.
+        let took = tokio::task::spawn_blocking(move || {
+            let round = |_| {
+                Ok(Took {
+                    rows: rows(&jobs)?,
+                    bare: read(&jobs)?,
+                })
+            };
+            (0..rounds).map(round).collect::<Result<Vec<_>>>()
+        });
+        for took in took.await?? {
+            report.record(&case, EVENTS_RATE, per_s(EVENTS, took.rows));
+            report.record(&case, BYTES_RATE, mb / took.rows.as_secs_f64());
+            report.record(&bare, BYTES_RATE, mb / took.bare.as_secs_f64());
+        }
+        let reference = report.median(&bare, BYTES_RATE);
+        report.compare(&case, BYTES_RATE, "serde_json alone", reference);
+    }
+    Ok(())
+}
+
+/// Full jobs, as collectors under load put them.
+fn jobs(workload: &Workload) -> Result<Vec<String>> {
+    let empty = || JobBuilder::new(BatchId::from_bytes(rand::random()));
+    let now = SystemTime::now().into();
+    let mut jobs = Vec::new();
+    let mut job = empty();
+    for event in workload.events() {
+        let name = &workload.names[event.name].name;
+        let unix_s = workload.first_unix_s() + i64::try_from(event.second)?;
+        let minute = Minute::from_unix_s(unix_s.div_euclid(60) * 60)?;
+        if !job.add_event(name, minute, event.count) {
+            jobs.push(std::mem::replace(&mut job, empty()).encode(now));
+            ensure!(
+                job.add_event(name, minute, event.count),
+                "an empty job has no room for an event"
+            );
+        }
+    }
+    jobs.push(job.encode(now));
+    Ok(jobs)
+}
+
+fn rows(jobs: &[String]) -> Result<Duration> {
+    let begun = Instant::now();
+    let mut counts = MinuteCounts::default();
+    for job in jobs {
+        for batch in queue::decode(job.as_bytes())?.batches {
+            for (id, minute, count) in batch.counts {
+                counts.add(id, minute, count);
+            }
+        }
+        if counts.len() >= ROWS_MAX {
+            black_box(std::mem::take(&mut counts).sorted());
+        }
+    }
+    black_box(counts.sorted());
+    Ok(begun.elapsed())
+}
+
+fn read(jobs: &[String]) -> Result<Duration> {
+    let begun = Instant::now();
+    for job in jobs {
+        black_box(serde_json::from_str::<IgnoredAny>(job)?);
+    }
+    Ok(begun.elapsed())
+}
