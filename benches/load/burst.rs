@@ -239,7 +239,7 @@ pub(crate) fn record_usages(usages: &[Usage], events: u64, case: &str, report: &
     kinds.dedup();
     let price = |processor| per_million(processor, events);
     let whole = price(pipeline_processor(usages));
-    report.record(case, "processor s per million: whole pipeline", whole);
+    report.record(case, "processor s per million", whole);
     for kind in kinds {
         let of_kind = || usages.iter().filter(|usage| usage.kind() == kind);
         let processor = of_kind().map(Usage::processor).sum();

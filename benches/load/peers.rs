@@ -166,7 +166,7 @@ fn render(
 /// Sums as a peer answers them.
 type Answers = Vec<(String, i64, u64)>;
 
-fn compare(answers: &Answers, workload: &Workload, sums: &mut Sums) -> Result<()> {
+fn compare(answers: &[(String, i64, u64)], workload: &Workload, sums: &mut Sums) -> Result<()> {
     let names = workload.names.iter().map(|name| name.name.as_str());
     let indexes: HashMap<&str, usize> = names.zip(0..).collect();
     for (name, unix_s, count) in answers {

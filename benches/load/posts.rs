@@ -1,4 +1,4 @@
-//! `posts`: single-event POSTs, each connection sending its next once it has the answer, to one region's collectors.
+//! `posts`: single-event POSTs, each connection sending its next once it has the answer, to one collector.
 //!
 //! The rate stands beside that of a bare listener which answers 204 to the same requests, the latency on one connection
 //! beside a bare put of the same job into a beanstalkd of its own, and beside a write and `fdatasync`. All references are

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::figures::{grouped, table};
 
+/// Between what is measured and the part of it that a figure is about: these stand in a table of their own.
+const OF_PART: &str = ": ";
+
 /// Figures in the order in which they came, and what was wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -82,7 +85,8 @@ impl Report {
     }
 
     pub(crate) fn print(&self) {
-        let rows = self.figures.iter().map(|figure| {
+        let whole = self.figures.iter().filter(|figure| figure.part().is_none());
+        let rows = whole.map(|figure| {
             let of_each = |show: &dyn Fn(&Reference) -> String| {
                 let shown: Vec<String> = figure.references.iter().map(show).collect();
                 shown.join("\n")
@@ -99,12 +103,34 @@ impl Report {
         });
         let header = ["case", "figure", "median", "spread", "rounds", "ratio", "of"];
         println!("\n{}", table(header, rows));
+        if self.figures.iter().any(|figure| figure.part().is_some()) {
+            println!("\n{}", table(["case", "", "medians of the parts"], self.parts()));
+        }
         for note in &self.notes {
             println!("{note}");
         }
         for fault in &self.faults {
             println!("FAILED {fault}");
         }
+    }
+
+    /// One row for all parts of a case's figure.
+    fn parts(&self) -> Vec<[String; 3]> {
+        let mut rows: Vec<[String; 3]> = Vec::new();
+        for figure in &self.figures {
+            let Some((what, part)) = figure.part() else {
+                continue;
+            };
+            let median = format!("{part} {}", shown(figure.median()));
+            match rows
+                .iter_mut()
+                .find(|row| row[0] == figure.case && row[1] == what)
+            {
+                Some(row) => row[2] += &format!(", {median}"),
+                None => rows.push([figure.case.clone(), what.to_owned(), median]),
+            }
+        }
+        rows
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -132,6 +158,10 @@ impl Figure {
         let reference =
             |of: &Reference| json!({ "name": of.name, "value": of.value, "ratio": self.median() / of.value });
         self.references.iter().map(reference).collect()
+    }
+
+    fn part(&self) -> Option<(&str, &str)> {
+        self.what.split_once(OF_PART)
     }
 
     fn sorted(&self) -> Vec<f64> {

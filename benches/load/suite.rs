@@ -207,7 +207,9 @@ fn root() -> PathBuf {
 
 /// Each shape once, the base first.
 fn burst_shapes(base: Shape) -> Vec<Shape> {
-    let sizes = [10_000, 1_000, 100].map(|events_per_request| Shape {
+    // A tenth of the events where each waits for the disk a hundred times as often.
+    let sizes = [(10_000, 1), (1_000, 1), (100, 10)].map(|(events_per_request, part)| Shape {
+        events: base.events / part,
         events_per_request,
         ..base
     });

@@ -32,9 +32,9 @@ const SUMS: &str = "SELECT name, at / 60 * 60, SUM(count) FROM events GROUP BY 1
 
 /// Ends with its owner.
 struct Postgres {
+    server: Child,
     programs: PathBuf,
     dir: TempDir,
-    server: Child,
 }
 
 pub(super) async fn exact(workload: &Workload, shape: Shape) -> Result<Outcome> {
@@ -245,7 +245,8 @@ fn as_owner(program: &Path) -> Command {
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid", OWNER, "--regid", OWNER, "--clear-groups", "--"]);
-    command.arg(program);
+    // Where we are may be closed to it.
+    command.arg(program).current_dir("/");
     command
 }
 

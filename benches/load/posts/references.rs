@@ -27,6 +27,8 @@ const PUTS: u32 = 1_000;
 const SYNCS: u32 = 500;
 const RECORD_BYTES: usize = 4_096;
 
+const OPEN_FILES: u64 = 16_384;
+
 /// Reads the same requests, and answers 204, on threads of its own.
 pub(crate) struct BareListener {
     pub(crate) base: String,
@@ -129,10 +131,14 @@ pub(crate) async fn sync(dir: &Path) -> Result<Durations> {
 
 /// A thousand connections have two ends in here, and the processes started from here have the same limit.
 pub(crate) fn allow_open_files() -> Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: maximum,
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(wanted),
         maximum,
     };
-    setrlimit(Resource::Nofile, most).context("failed to raise the limit of open files")
+    setrlimit(Resource::Nofile, raised).context("failed to raise the limit of open files")
 }
