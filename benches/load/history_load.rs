@@ -2,7 +2,7 @@
 //! has all of it and every minute is equal.
 //!
 //! Counts are around a mean that a daily curve moves. Bodies are built before the clock starts. Each round has a pipeline of
-//! its own, whose keeper packs closed days meanwhile.
+//! its own, whose keeper packs closed days meanwhile, and is followed by VictoriaMetrics with the same points.
 
 use std::f64::consts::TAU;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,12 +19,13 @@ use crate::burst::delivery::{self, Delivery, Request};
 use crate::burst::{Place, await_total, check, record_usages, total};
 use crate::events::{Name, names};
 use crate::figures::{float, grouped, per_s};
+use crate::peers::{Outcome, VICTORIA, victoria};
 use crate::pipeline::Pipeline;
 use crate::processes::{Meter, Usage};
 use crate::report::Report;
 use crate::workload::Sums;
 
-pub(crate) const EXACT: &str = "points/s to the exact answer";
+const EXACT: &str = "points/s to the exact answer";
 
 /// How far the mean goes up and down within a day, as a part of it.
 const CURVE: f64 = 0.6;
@@ -147,7 +148,22 @@ pub(crate) async fn measure(place: &Place, shape: Shape, rounds: u32, report: &m
                 break;
             }
         }
+        beside(&history, shape, &case, report).await?;
     }
+    Ok(())
+}
+
+/// The same points into VictoriaMetrics.
+async fn beside(history: &History, shape: Shape, case: &str, report: &mut Report) -> Result<()> {
+    let minutes_per_request = usize::try_from(shape.minutes_per_request)?;
+    let peer = format!("{VICTORIA}, {case}");
+    match victoria::history(history, minutes_per_request).await {
+        Ok(Outcome::Exact(took)) => report.record(&peer, EXACT, per_s(history.points, took)),
+        Ok(Outcome::NotInstalled) => report.note(&format!("{VICTORIA}: not installed")),
+        Err(error) => report.fault(&peer, format!("{error:#}")),
+    }
+    let reference = report.median(&peer, EXACT);
+    report.compare(case, EXACT, VICTORIA, reference);
     Ok(())
 }
 
@@ -178,6 +194,39 @@ async fn load(pipeline: &Pipeline, history: &History, shape: Shape) -> Result<Ro
 }
 
 impl History {
+    pub(crate) fn end_unix_s(&self) -> i64 {
+        self.times()
+            .last()
+            .map_or(self.first_unix_s, |unix_s| unix_s + 60)
+    }
+
+    fn times(&self) -> Vec<i64> {
+        (self.first_unix_s..).step_by(60).take(self.minutes).collect()
+    }
+
+    /// In Influx's line protocol, with times in milliseconds.
+    pub(crate) fn influx(&self, minutes_per_request: usize) -> Vec<Vec<u8>> {
+        let heads: Vec<String> = self
+            .names
+            .iter()
+            .map(|name| format!("events,name={} count=", name.name))
+            .collect();
+        let mut requests = Vec::new();
+        for (number, minutes) in self.times().chunks(minutes_per_request).enumerate() {
+            let mut body = String::new();
+            for (minute, unix_s) in (number * minutes_per_request..).zip(minutes) {
+                for (name, head) in heads.iter().enumerate() {
+                    let count = self.counts[name * self.minutes + minute];
+                    if count > 0 {
+                        body += &format!("{head}{count} {unix_s}000\n");
+                    }
+                }
+            }
+            requests.push(body.into_bytes());
+        }
+        requests
+    }
+
     /// By collector, each in the order of time.
     fn requests(&self, bases: &[String], minutes_per_request: usize) -> Vec<Vec<Request>> {
         let heads: Vec<String> = self
@@ -186,9 +235,8 @@ impl History {
             .map(|name| format!(r#"{{"name":"{}","count":"#, name.name))
             .collect();
         let run = self.names.first().map_or("", |name| name.name.as_str());
-        let times: Vec<i64> = (self.first_unix_s..).step_by(60).take(self.minutes).collect();
         let mut queues: Vec<Vec<Request>> = bases.iter().map(|_| Vec::new()).collect();
-        for (number, minutes) in times.chunks(minutes_per_request).enumerate() {
+        for (number, minutes) in self.times().chunks(minutes_per_request).enumerate() {
             let mut body = String::new();
             let mut events = 0;
             for (minute, unix_s) in (number * minutes_per_request..).zip(minutes) {

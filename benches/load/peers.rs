@@ -5,7 +5,7 @@
 //! a promise, which `tests/pipeline` holds it to. A peer that is not installed is reported so.
 
 mod postgres;
-mod victoria;
+pub(crate) mod victoria;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const CONNECTIONS: usize = 8;
 /// From the last acknowledgement to the kill.
 const KILLED_AFTER: Duration = Duration::from_millis(500);
 
-const VICTORIA: &str = "VictoriaMetrics";
+pub(crate) const VICTORIA: &str = "VictoriaMetrics";
 const POSTGRES: &str = "PostgreSQL COPY";
 const LOST: &str = "share lost by kill -9";
 
@@ -42,7 +42,7 @@ pub(crate) struct Peers {
 }
 
 /// What a peer made of a workload.
-enum Outcome {
+pub(crate) enum Outcome {
     /// From the first event until the exact answer.
     Exact(Duration),
     NotInstalled,

@@ -49,6 +49,7 @@ impl Report {
     /// Shows a figure as a ratio to `value`, where both were measured.
     pub(crate) fn compare(&mut self, case: &str, what: &str, reference: &str, value: Option<f64>) {
         if let (Some(figure), Some(value)) = (self.figure_mut(case, what), value) {
+            figure.references.retain(|earlier| earlier.name != reference);
             figure.references.push(Reference {
                 name: reference.to_owned(),
                 value,

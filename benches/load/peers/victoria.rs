@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::{Answers, CONNECTIONS, KILLED_AFTER, Outcome, compare, render, share_lost};
 use crate::burst::Shape;
 use crate::history::victoria::Victoria;
+use crate::history_load::History;
 use crate::sender;
 use crate::wire::{Wire, post_head};
 use crate::workload::Workload;
@@ -102,13 +103,49 @@ fn requests(workload: &Workload, shape: Shape, base: &str) -> Result<Vec<Vec<u8>
         *ms += 1;
         Ok(())
     })?;
-    let with_head = |body: Vec<u8>| {
-        let head = post_head(base, "/write?precision=ms", "text/plain", None, body.len());
-        let mut text = head.into_bytes();
-        text.extend_from_slice(&body);
-        text
+    Ok(bodies.iter().map(|body| with_head(base, body)).collect())
+}
+
+fn with_head(base: &str, body: &[u8]) -> Vec<u8> {
+    let head = post_head(base, "/write?precision=ms", "text/plain", None, body.len());
+    let mut text = head.into_bytes();
+    text.extend_from_slice(body);
+    text
+}
+
+/// The points of a history in the order of time, until the sums over the whole of each name are exact.
+pub(crate) async fn history(history: &History, minutes_per_request: usize) -> Result<Outcome> {
+    let client = sender::client()?;
+    let Some(victoria) = Victoria::start(&client).await? else {
+        return Ok(Outcome::NotInstalled);
     };
-    Ok(bodies.into_iter().map(with_head).collect())
+    let requests: Vec<Vec<u8>> = history
+        .influx(minutes_per_request)
+        .iter()
+        .map(|body| with_head(&victoria.base, body))
+        .collect();
+    let wires = connect(&victoria.base).await?;
+    let url = format!(
+        "{}/api/v1/query?query=sum(sum_over_time(events_count[{}m]))&nocache=1&time={}.999",
+        victoria.base,
+        history.minutes,
+        history.end_unix_s() - 1
+    );
+    let wanted: u64 = history.counts.iter().sum();
+    let begun = Instant::now();
+    send(requests, wires).await?;
+    let acknowledged = Instant::now();
+    loop {
+        victoria.flush(&client).await?;
+        let text = client.get(&url).send().await?.error_for_status()?.text().await?;
+        let took = begun.elapsed();
+        if text.contains(&format!("\"{wanted}\"]")) {
+            victoria.stop().await?;
+            return Ok(Outcome::Exact(took));
+        }
+        ensure!(acknowledged.elapsed() < EXACT_LIMIT, "not {wanted}: {text}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn connect(base: &str) -> Result<Vec<Wire>> {
