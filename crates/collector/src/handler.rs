@@ -210,7 +210,7 @@ impl Collector {
                 self.combiner.add(&pieces.into_batches())
             }
             None => {
-                let mut sums = Sums::default();
+                let mut sums = Sums::of_text(text.len());
                 events::read(meaning.format, &text, now, false, |item| {
                     verdict(&item.event);
                     if let Ok(event) = item.event {

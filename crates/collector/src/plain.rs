@@ -115,13 +115,13 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
         loop {
             self.blanks();
             // A field that comes twice is refused, as is one that nobody knows.
-            if self.take(b"\"name\"") && name.is_none() {
+            if name.is_none() && self.take(b"\"name\"") {
                 self.colon()?;
                 name = Some(self.name()?);
-            } else if self.take(b"\"count\"") && count.is_none() {
+            } else if count.is_none() && self.take(b"\"count\"") {
                 self.colon()?;
                 count = Some(self.count()?);
-            } else if self.take(b"\"timestamp\"") && at.is_none() {
+            } else if at.is_none() && self.take(b"\"timestamp\"") {
                 self.colon()?;
                 at = Some(self.time()?);
             } else {
@@ -153,15 +153,17 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
     /// A whole number without a sign or leading zeros. What may follow it is for the caller to say.
     fn digits(&mut self, max: usize) -> Option<u64> {
         let rest = self.rest();
-        let length = rest
-            .iter()
-            .take(max + 1)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        ((1..=max).contains(&length) && rest[0] != b'0').then_some(())?;
+        let (mut value, mut length) = (0, 0);
+        while let Some(digit) = rest.get(length).map(|byte| byte.wrapping_sub(b'0'))
+            && digit < 10
+        {
+            (length < max).then_some(())?;
+            value = 10 * value + u64::from(digit);
+            length += 1;
+        }
+        (length > 0 && rest[0] != b'0').then_some(())?;
         self.at += length;
-        let digit = |sum: u64, byte: &u8| 10 * sum + u64::from(byte - b'0');
-        Some(rest[..length].iter().fold(0, digit))
+        Some(value)
     }
 
     fn count(&mut self) -> Option<u64> {
@@ -233,6 +235,8 @@ mod tests {
             "{}",
             r#"{"count":3}"#,
             r#"{"name":"a","name":"a"}"#,
+            r#"{"name":"a","name""count":3}"#,
+            r#"{"name":"a","count":3,"count""timestamp":1763787600}"#,
             r#"{"name":"a",}"#,
             r#"{"name":"a","count":03}"#,
             r#"{"name":"a","count":0}"#,

@@ -81,6 +81,17 @@ proptest! {
 }
 
 #[test]
+fn a_field_that_comes_twice_is_refused_without_its_value_too() {
+    for event in [
+        r#"{"name":"a","name""count":3}"#,
+        r#"{"name":"a","count":3,"count""timestamp":1763787600}"#,
+    ] {
+        both_ways::check(event.as_bytes());
+        assert!(read_all(Format::Json, event, Instant::from_unix_ms(NOW_S * 1000)).is_err());
+    }
+}
+
+#[test]
 fn the_plain_form_is_taken_as_such() {
     let event = r#"{"name":"a.b","count":3,"timestamp":1763787600.25}"#;
     assert!(plain::line(event).is_some() && plain::body(event, 1).is_some());
