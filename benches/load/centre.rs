@@ -1,9 +1,10 @@
 //! What the centre has stored, read as an analyst would: with SQL.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use model::{EventId, Minute, Shard};
+use model::{EventId, Minute, Shard, for_each_in_block};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -15,6 +16,8 @@ pub(crate) struct Centre {
     conn: Conn,
     /// One per shard.
     queries: Vec<String>,
+    /// Of which rows are read; of all if there are none.
+    ids: HashSet<EventId>,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl Centre {
         Ok(Self {
             conn: pipeline.description.central.root().connect().await?,
             queries: Shard::all().map(query).collect(),
+            ids: names.into_iter().flatten().map(|name| name.id).collect(),
         })
     }
 
@@ -66,6 +70,18 @@ impl Centre {
             let stored: Vec<(u64, i64, u64)> = self.conn.query(query).await?;
             for (id, unix_s, count) in stored {
                 rows.push((EventId(id), Minute::from_unix_s(unix_s)?, count));
+            }
+        }
+        for shard in Shard::all() {
+            let query = format!("SELECT UNIX_TIMESTAMP(day), counts FROM {shard}.EventBlock");
+            let blocks: Vec<(i64, Vec<u8>)> = self.conn.query(query).await?;
+            for (day, counts) in blocks {
+                for_each_in_block(&counts, |id, minute, count| {
+                    let minute = Minute::from_unix_s(day + 60 * i64::from(minute));
+                    if self.ids.is_empty() || self.ids.contains(&id) {
+                        rows.extend(minute.ok().map(|minute| (id, minute, count)));
+                    }
+                })?;
             }
         }
         self.conn.query_drop("COMMIT").await?;

@@ -20,6 +20,9 @@ pub(crate) struct PipelineArguments {
     /// The playground.json of a playground that runs, instead of one of our own
     #[arg(long, conflicts_with = "regions", value_name = "DESCRIPTION.json")]
     against: Option<PathBuf>,
+    /// How long workers hold counts, instead of their default
+    #[arg(long, conflicts_with = "against", value_name = "MS")]
+    flush_age_ms: Option<i64>,
     /// Keep the playground's directory even if all was well
     #[arg(long, conflicts_with = "against")]
     keep: bool,
@@ -47,8 +50,12 @@ impl Pipeline {
     /// One of our own has `region_overrides` in every region's configuration.
     pub(crate) async fn start_with(
         arguments: &PipelineArguments,
-        region_overrides: toml::Table,
+        mut region_overrides: toml::Table,
     ) -> Result<Self> {
+        if let Some(ms) = arguments.flush_age_ms {
+            let worker = toml::Table::from_iter([("flush_age_ms".to_owned(), toml::Value::Integer(ms))]);
+            region_overrides.insert("worker".to_owned(), worker.into());
+        }
         match &arguments.against {
             None => {
                 let options = Options {

@@ -10,8 +10,8 @@ use crate::figures::{per_million, table};
 /// The unit of times in `/proc/PID/stat`: 1/100 s on every Linux, whatever the kernel's own clock.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a collector or a worker may take, however many events come.
-const ROLE_MIB_MAX: u64 = 128;
+/// What a collector or a worker may take, however many events and names come; the limit of their units.
+const ROLE_MIB_MAX: u64 = 512;
 
 #[derive(Debug)]
 struct Process {

@@ -1,9 +1,9 @@
 //! Flushes as a worker commits them, with names that the centre knows.
 
-use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
+use hashbrown::{HashMap, HashSet};
 use model::{Batch, BatchId, EventId, Instant, Minute, MinuteCounts, TubeState};
 use store::{Flush, Password, Regional, Report};
 
