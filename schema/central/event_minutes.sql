@@ -1,5 +1,5 @@
--- Every count by name and UTC minute, recent or packed; no row for a minute without events, two while a late one waits to be
--- packed, so sum. Read by analysts.
+-- Every count by name and UTC minute, recent or packed; no row for a minute without events, several while counts wait to be
+-- put together, so sum. Read by analysts.
 -- unixSeconds is the minute's first second, unixDay that of its UTC day: both are the same in every session, as UNIX_TIMESTAMP() of a TIMESTAMP
 -- column is. createDate is the minute in UTC, for sessions in UTC (not_utc.sql): merged into the query that reads it, the view computes it
 -- only where that does.
@@ -40,5 +40,17 @@ FROM bigdata_{shard}.EventDay AS d,
         m INT PATH '$[0]',
         c BIGINT UNSIGNED PATH '$[1]')) AS j
 WHERE d.eventId BETWEEN {first} AND {last} AND COALESCE(j.n, j.c) > 0
+UNION ALL
+SELECT j.eventId,
+    (TO_DAYS(b.day) - 719528) * 86400 + (j.first + j.ord - 1) * 60,
+    j.n,
+    b.day,
+    (TO_DAYS(b.day) - 719528) * 86400
+FROM bigdata_{shard}.EventBlock AS b,
+    JSON_TABLE(b.counts, '$[*]' COLUMNS (
+        eventId BIGINT UNSIGNED PATH '$[0]',
+        first INT PATH '$[1]',
+        NESTED PATH '$[2][*]' COLUMNS (ord FOR ORDINALITY, n BIGINT UNSIGNED PATH '$'))) AS j
+WHERE j.eventId BETWEEN {first} AND {last} AND j.n > 0
 -- After the last shard:
 ) AS minutes

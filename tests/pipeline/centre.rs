@@ -21,25 +21,45 @@ pub(crate) async fn counts(conn: &mut Conn) -> Result<Counts, mysql_async::Error
         let n = shard.number();
         format!(
             "SELECT {n}, eventId, UNIX_TIMESTAMP(createDate), count, NULL FROM {shard}.EventMinute \
-             UNION ALL SELECT {n}, eventId, UNIX_TIMESTAMP(day), 0, counts FROM {shard}.EventDay"
+             UNION ALL SELECT {n}, eventId, UNIX_TIMESTAMP(day), 0, counts FROM {shard}.EventDay \
+             UNION ALL SELECT {n}, NULL, UNIX_TIMESTAMP(day), 0, counts FROM {shard}.EventBlock"
         )
     });
     let union = selects.collect::<Vec<_>>().join(" UNION ALL ");
-    let rows: Vec<(u8, u64, i64, u64, Option<String>)> = conn.query(union).await?;
+    type Row = (u8, Option<u64>, i64, u64, Option<String>);
+    let rows: Vec<Row> = conn.query(union).await?;
     let mut counts = Counts::new();
     for (shard, id, unix_s, count, packed) in rows {
-        assert_eq!(
-            Shard::of(EventId(id)).number(),
-            shard,
-            "eventId {id} lies in the wrong shard"
-        );
-        let mut add = |unix_s, count| *counts.entry((id, unix_s)).or_default() += count;
-        match packed {
-            None => add(unix_s, count),
-            Some(packed) => for_each_minute(&packed, |minute, count| add(unix_s + 60 * minute, count)),
+        let mut add = |id, unix_s, count| {
+            let of = Shard::of(EventId(id)).number();
+            assert_eq!(of, shard, "eventId {id} lies in the wrong shard");
+            *counts.entry((id, unix_s)).or_default() += count;
+        };
+        match (id, packed) {
+            (None, block) => {
+                for_each_in_block(&block.unwrap(), |id, minute, count| {
+                    add(id, unix_s + 60 * minute, count);
+                });
+            }
+            (Some(id), None) => add(id, unix_s, count),
+            (Some(id), Some(packed)) => {
+                for_each_minute(&packed, |minute, count| add(id, unix_s + 60 * minute, count));
+            }
         }
     }
     Ok(counts)
+}
+
+/// Reads a block as anybody could, from its JSON.
+fn for_each_in_block(block: &str, mut each: impl FnMut(u64, i64, u64)) {
+    let runs: Vec<(u64, i64, Vec<u64>)> = serde_json::from_str(block).unwrap();
+    for (id, first, counts) in runs {
+        for (minute, count) in (first..).zip(counts) {
+            if count > 0 {
+                each(id, minute, count);
+            }
+        }
+    }
 }
 
 /// Reads a packed day as anybody could, from its JSON.
@@ -56,13 +76,14 @@ fn for_each_minute(packed: &str, mut each: impl FnMut(i64, u64)) {
     }
 }
 
-/// Minutes that are not packed, and packed days.
+/// Minutes that are not packed, be they in blocks or rows, and packed days.
 pub(crate) async fn rows(conn: &mut Conn) -> (u64, u64) {
     let sum = |table| {
         let counts = Shard::all().map(|shard| format!("(SELECT COUNT(*) FROM {shard}.{table})"));
         counts.collect::<Vec<_>>().join(" + ")
     };
-    let sql = format!("SELECT {}, {}", sum("EventMinute"), sum("EventDay"));
+    let tables = ["EventMinute", "EventBlock", "EventDay"].map(sum);
+    let sql = format!("SELECT {} + {}, {}", tables[0], tables[1], tables[2]);
     conn.query_first(sql).await.unwrap().unwrap()
 }
 

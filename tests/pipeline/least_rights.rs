@@ -48,7 +48,12 @@ async fn of_each_account() {
     refused(&keeper, "DELETE FROM eventtracker.RegionMoved").await;
     refused(&keeper, "INSERT INTO bigdata_0.EventTags VALUES (1, 'a', 1)").await;
     let keeper = as_user(&description.central, "keeper");
-    refused(&keeper, "UPDATE bigdata_0.EventMinute SET count = 1").await;
+    refused(&keeper, "UPDATE bigdata_0.EventBlock SET counts = '[]'").await;
+    refused(
+        &keeper,
+        "INSERT INTO bigdata_0.EventBlock VALUES (NOW(), '', '[]')",
+    )
+    .await;
     refused(&keeper, "DELETE FROM bigdata_0.EventDay").await;
     refused(&keeper, "DELETE FROM bigdata_0.RegionMinute").await;
     refused(&keeper, "STOP ALL SLAVES").await;

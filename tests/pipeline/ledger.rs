@@ -70,7 +70,8 @@ impl Ledger {
 
     async fn wait_for_equality(&self, centre: &Database) {
         wait_until("the centre to have what was acknowledged", async || {
-            let mut conn = centre::connect(centre).await;
+            // It may have been killed a moment ago.
+            let mut conn = centre.root().connect().await.map_err(|e| e.to_string())?;
             let found = centre::counts(&mut conn).await.map_err(|e| e.to_string())?;
             let difference = self.compare(&found);
             assert!(difference.doubled == 0, "{difference}");

@@ -35,6 +35,7 @@ mod keyed_retry;
 mod killed;
 mod least_rights;
 mod links;
+mod many_names;
 mod names;
 mod odd_inputs;
 mod openapi;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use findings::Findings;
+use packing::merging::Merger;
 
 /// The parts of a keeper's readiness.
 pub const READINESS: [&str; 1] = ["central database"];
@@ -79,7 +80,8 @@ pub async fn run(
         others,
         account,
     } = charge;
-    let [audited, packed, dropped] = [(); 3].map(|()| Findings::default());
+    let [audited, packed, merged, dropped] = [(); 4].map(|()| Findings::default());
+    let merger = Merger::new(&centre);
     let mut keeper = Keeper {
         centre: Post::new(centre.clone()),
         status: Central::new(&centre)?,
@@ -102,10 +104,11 @@ pub async fn run(
     };
     let [audit_interval, pack_interval] =
         [config.audit_interval_s, config.pack_interval_s].map(|seconds| Duration::from_secs(seconds.into()));
-    let findings = [&audited, &packed, &dropped];
+    let findings = [&audited, &packed, &merged, &dropped];
     tokio::join!(
         audits::run(&centre, &account, audit_interval, &audited, &shutdown),
-        packing::run(&centre, pack_interval, &packed, &shutdown),
+        packing::run(&centre, &merger, pack_interval, &packed, &shutdown),
+        merger.run(Post::new(centre.clone()), &merged, &shutdown),
         async {
             if let Some(months) = config.keep_months {
                 retention::run(&centre, months, &dropped, &shutdown).await;

@@ -1,6 +1,7 @@
 //! Closed days are packed. The recent ones come first and have most of the time; of the others each has its turn.
 
 mod lane;
+pub(crate) mod merging;
 mod progress;
 mod walk;
 
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::lane::Lane;
+use self::merging::Merger;
 use self::progress::{Overdue, Progress};
 use crate::alarms::alarm;
 use crate::findings::Findings;
@@ -21,8 +23,9 @@ use crate::findings::Findings;
 /// spare, it is packed within the three hours that are promised.
 const SETTLES_AFTER_S: i64 = 3_600;
 
-struct Packing {
+struct Packing<'a> {
     packer: Packer,
+    merger: &'a Merger,
     centre: Post,
     /// The recent days, then the others.
     lanes: [Lane; 2],
@@ -33,6 +36,7 @@ struct Packing {
 /// Packs until `shutdown`, and begins anew `interval` after all was packed.
 pub(crate) async fn run(
     centre: &Server,
+    merger: &Merger,
     interval: Duration,
     findings: &Findings,
     shutdown: &CancellationToken,
@@ -40,6 +44,7 @@ pub(crate) async fn run(
     let mut due = Instant::now() + interval;
     let mut packing = Packing {
         packer: Packer::new(centre.clone()),
+        merger,
         centre: Post::new(centre.clone()),
         lanes: [Lane::recent(due), Lane::old(due)],
         interval,
@@ -60,15 +65,29 @@ pub(crate) async fn run(
     }
 }
 
-impl Packing {
+impl Packing<'_> {
     /// Lets each lane work for its share of the time, then looks for what has waited for too long.
     async fn turn(&mut self) -> Result<Vec<Overdue>, Error> {
         let now = self.centre.clock().await?;
-        let before = Day::containing(now.unix_ms().div_euclid(1000) - SETTLES_AFTER_S);
+        let before = first_open(now);
         let mut progress = self.progress(before, now).await?;
+        // What had come when a walk begins is packed at its end, also what came in blocks.
+        let begin = self.lanes.each_ref().map(|lane| lane.begins(before));
+        let is_blind = begin.contains(&true)
+            && !self
+                .merger
+                .pass(&self.shutdown)
+                .await
+                .is_ok_and(|left| left.is_none());
         let mut failed = None;
-        for lane in &mut self.lanes {
-            let share = lane.share(&mut self.packer, (before, now), self.interval, &self.shutdown);
+        for (lane, begin) in self.lanes.iter_mut().zip(begin) {
+            let share = lane.share(
+                &mut self.packer,
+                (before, now),
+                begin.then_some(is_blind),
+                self.interval,
+                &self.shutdown,
+            );
             match share.await {
                 Ok(None) => {}
                 Ok(Some(walk)) => {
@@ -121,6 +140,11 @@ impl Packing {
             format!("closed days are not all packed, which takes room and loses nothing: {trouble}");
         vec![alarm("", "packing", sentence)]
     }
+}
+
+/// The first day that is not closed.
+fn first_open(now: model::Instant) -> Day {
+    Day::containing(now.unix_ms().div_euclid(1000) - SETTLES_AFTER_S)
 }
 
 /// What is overdue, and why.

@@ -97,17 +97,19 @@ pub struct OutsideDay {
     minute: i64,
 }
 
-/// A text that is no packed day.
+/// A text that holds no counts as [`DayCounts::pack`] and [`crate::Block`] write them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackedDayError {
-    #[error("not a packed day: expected {expected} at byte {at} of {length}")]
+    #[error("not packed counts: expected {expected} at byte {at} of {length}")]
     Text {
         expected: &'static str,
         at: usize,
         length: usize,
     },
-    #[error("not a packed day")]
+    #[error("not packed counts")]
     Minute(#[from] OutsideDay),
+    #[error("counts of a minute that is none of those which are counted")]
+    Time(#[from] crate::MinuteError),
 }
 
 /// The counts of one name in one day, by minute.
@@ -175,7 +177,7 @@ impl DayCounts {
 /// # Errors
 /// The text is no packed day; `each` may have been given some of it.
 pub fn for_each_packed(text: &[u8], mut each: impl FnMut(u16, u64)) -> Result<(), PackedDayError> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text);
     reader.expect(b'[', "'['")?;
     if text.get(1) == Some(&b'[') {
         let mut next = 0;
@@ -205,26 +207,27 @@ pub fn for_each_packed(text: &[u8], mut each: impl FnMut(u16, u64)) -> Result<()
         }
     }
     reader.expect(b']', "']'")?;
-    if reader.at == text.len() {
-        Ok(())
-    } else {
-        Err(reader.error("the end"))
-    }
+    reader.end()
 }
 
-struct Reader<'a> {
+/// Reads numbers and marks, one after the other.
+pub(crate) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
-    fn take(&mut self, byte: u8) -> bool {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let is_there = self.text.get(self.at) == Some(&byte);
         self.at += usize::from(is_there);
         is_there
     }
 
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), PackedDayError> {
+    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), PackedDayError> {
         if self.take(byte) {
             Ok(())
         } else {
@@ -232,7 +235,7 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&mut self) -> Result<u64, PackedDayError> {
+    pub(crate) fn number(&mut self) -> Result<u64, PackedDayError> {
         const EXPECTED: &str = "a number below 2^64";
         let start = self.at;
         let mut value = 0u64;
@@ -252,7 +255,15 @@ impl Reader<'_> {
         }
     }
 
-    fn error(&self, expected: &'static str) -> PackedDayError {
+    pub(crate) fn end(&self) -> Result<(), PackedDayError> {
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(self.error("the end"))
+        }
+    }
+
+    pub(crate) fn error(&self, expected: &'static str) -> PackedDayError {
         PackedDayError::Text {
             expected,
             at: self.at,
@@ -344,7 +355,7 @@ mod tests {
             let error = for_each_packed(text.as_bytes(), |_, _| {}).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("not a packed day: {sentence}"),
+                format!("not packed counts: {sentence}"),
                 "{text}"
             );
         }

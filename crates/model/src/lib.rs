@@ -6,6 +6,7 @@
 
 mod annotation;
 mod batch;
+mod block;
 mod count;
 pub mod csv;
 mod day;
@@ -26,6 +27,7 @@ pub use annotation::{
     TAGS_MAX, WHAT_CHARS_MAX,
 };
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
+pub use block::{Block, for_each_in_block};
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
 pub use day::{
     Day, DayCounts, MINUTES_PER_DAY, OutsideDay, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed,

@@ -69,6 +69,12 @@ impl Minute {
         i64::from(self.0) * SECONDS
     }
 
+    /// Its number in its day, from 0.
+    #[must_use]
+    pub fn of_day(self) -> u16 {
+        u16::try_from(self.0 % 1_440).unwrap_or(0)
+    }
+
     /// The minute as MariaDB's numeric date literal, `YYYYMMDDhhmmss`, in UTC.
     #[must_use]
     pub fn sql_literal(self) -> u64 {

@@ -133,6 +133,14 @@ async fn join_analysts(conn: &mut Conn, user: &str) -> Result<(), mysql_async::E
     Ok(())
 }
 
+/// The keeper moves counts from one table to the next. To drop what is not kept any more takes the last three rights on a table; the
+/// keeper changes only partitions.
+const KEEPERS_SHARD_TABLES: [(&str, &str); 3] = [
+    ("EventBlock", "DELETE"),
+    ("EventMinute", "INSERT, UPDATE, DELETE"),
+    ("EventDay", "INSERT, UPDATE, ALTER, CREATE, DROP"),
+];
+
 impl Role {
     fn limits(self) -> String {
         match self {
@@ -194,12 +202,9 @@ impl Role {
             }
             Self::CentralKeeper => {
                 let mut grants = per_shard("SELECT");
-                for shard in Shard::all() {
-                    grants.push(format!("GRANT DELETE ON {shard}.EventMinute TO {account}"));
-                    // To drop what is not kept any more takes these rights on a table; the keeper changes only partitions.
-                    grants.push(format!(
-                        "GRANT INSERT, UPDATE, ALTER, CREATE, DROP ON {shard}.EventDay TO {account}"
-                    ));
+                for (table, rights) in KEEPERS_SHARD_TABLES {
+                    let grant = |shard: Shard| format!("GRANT {rights} ON {shard}.{table} TO {account}");
+                    grants.extend(Shard::all().map(grant));
                 }
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
                 grants.extend(on_tables(&[("*", "INSERT, UPDATE, DELETE, SELECT")]));

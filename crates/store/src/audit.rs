@@ -54,7 +54,7 @@ pub struct Gap {
     pub is_day: bool,
     /// By `RegionMinute`, summed over the regions; of a day, by the totals of those names that differ.
     pub counted: u128,
-    /// By `EventMinute` and `EventDay`, summed over the names; of a day, by the minutes of those names.
+    /// By `EventMinute`, `EventBlock` and `EventDay`, summed over the names; of a day, by the minutes of those names.
     pub stored: u128,
 }
 

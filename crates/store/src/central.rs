@@ -212,7 +212,7 @@ pub struct Snapshot(Lease);
 impl Snapshot {
     /// Hands the counts of `ids` in the minutes from `first` to `last`, both included, to `each`: id, the minute
     /// in unix seconds, count; with [`Grain::Day`], which asks for whole days, the sum of a day may come with its first minute.
-    /// A minute may come in two parts. `ids` has no id twice.
+    /// A minute may come in several parts. `ids` has no id twice.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `PackedDay` for what cannot be read; `each` may have been given

@@ -17,6 +17,7 @@ mod relocation;
 mod replication;
 mod retention;
 mod schema;
+mod script;
 mod server;
 mod session;
 mod zones;
@@ -31,7 +32,10 @@ pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, PEAK_NOT_KNOWN_MS, Post};
 pub use key_reuse::KeyReuse;
 pub use outbox::check_region;
-pub use packing::{MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer};
+pub use packing::{
+    BLOCKS_LISTED_MAX, MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer,
+    StoredBlock,
+};
 pub use regional::{Clock, Committed, Disk, Flush, Regional, Report, Reused};
 pub use relocation::{Copied, Fence, RegionTotals, copy_ledger, finish_ledger};
 pub use replication::{

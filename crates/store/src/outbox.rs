@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use model::Shard;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -36,6 +37,16 @@ pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error
         .await?;
     check_settings(server, &found)?;
     let moved = server.limited("look for a move", CHECK_LIMIT, moved_to(&mut conn));
+    let blocks_missing = Shard::all().count().saturating_sub(found.block_tables);
+    if blocks_missing > 0 {
+        // Of an earlier version: most flushes would do without them.
+        return Err(Error::Tables {
+            server: server.to_string(),
+            count: blocks_missing,
+            table: "bigdata_0.EventBlock".to_owned(),
+            engine: "BLACKHOLE".to_owned(),
+        });
+    }
     match moved.await? {
         None => Ok(conn),
         Some(to) => Err(Error::Moved {
@@ -110,17 +121,20 @@ fn check_settings(server: &Server, found: &Found) -> Result<(), Error> {
 struct Found {
     settings: HashMap<String, String>,
     outbox_tables_not_blackhole: u64,
+    block_tables: usize,
 }
 
 async fn read(conn: &mut Conn) -> Result<Found, mysql_async::Error> {
-    const TABLES: &str = "SELECT COUNT(*) FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA LIKE 'bigdata\\_%' AND ENGINE <> 'BLACKHOLE'";
+    const TABLES: &str = "SELECT CAST(COALESCE(SUM(ENGINE <> 'BLACKHOLE'), 0) AS UNSIGNED), \
+         CAST(COALESCE(SUM(TABLE_NAME = 'EventBlock'), 0) AS UNSIGNED) \
+         FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE 'bigdata\\_%'";
     let names = SETTINGS.map(|(name, _)| format!("'{name}'")).join(", ");
     let show = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
     let settings: Vec<(String, String)> = conn.query(show).await?;
-    let outbox_tables_not_blackhole = conn.query_first(TABLES).await?.unwrap_or_default();
+    let (outbox_tables_not_blackhole, block_tables) = conn.query_first(TABLES).await?.unwrap_or_default();
     Ok(Found {
         settings: settings.into_iter().collect(),
         outbox_tables_not_blackhole,
+        block_tables,
     })
 }

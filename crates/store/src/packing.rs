@@ -1,5 +1,6 @@
-//! Moves minutes of closed days from `EventMinute` into `EventDay`.
+//! Moves counts on: from blocks into rows, and minutes of closed days from `EventMinute` into `EventDay`.
 
+mod blocks;
 mod progress;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use model::{Day, DayCounts, EventId, MINUTES_PER_DAY, OutsideDay, PackedDayError
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+pub use self::blocks::{BLOCKS_LISTED_MAX, StoredBlock};
 use crate::{Error, Server};
 
 /// Longest wait for one answer: a list of the names of a large shard takes seconds.
@@ -107,30 +109,37 @@ impl Packer {
         let mut refused = None;
         let outcome = self
             .call(action, async |conn| {
-                match pack(conn, shard, day, ids).await {
-                    Ok(packed) => return Ok(packed),
-                    Err(Failure::Server(error)) if !is_held(&error) => return Err(error),
-                    Err(Failure::Server(_)) => {}
-                    Err(failure) => refused = Some(failure),
-                }
-                conn.query_drop("ROLLBACK").await?;
-                Ok(Packed::Held)
+                let outcome = pack(conn, shard, day, ids).await;
+                settle(conn, outcome, &mut refused).await
             })
             .await?;
-        let server = self.server.to_string();
         match refused {
-            Some(Failure::PackedDay(id, source)) => Err(Error::PackedDay {
+            Some(failure) => self.refusal(shard, day, "EventMinute", failure),
+            None => Ok(outcome),
+        }
+    }
+
+    /// Why nothing was changed, where it was to come from `table`.
+    fn refusal(&self, shard: Shard, day: Day, table: &str, failure: Failure) -> Result<Packed, Error> {
+        let server = self.server.to_string();
+        Err(match failure {
+            Failure::Server(_) => return Ok(Packed::Held),
+            Failure::Block(source) => Error::PackedDay {
+                server,
+                row: format!("{shard}.{table}, day {day}"),
+                source,
+            },
+            Failure::PackedDay(id, source) => Error::PackedDay {
                 server,
                 row: format!("{shard}.EventDay, day {day}, eventId {id}"),
                 source,
-            }),
-            Some(Failure::Minute(id, source)) => Err(Error::OutsideDay {
+            },
+            Failure::Minute(id, source) => Error::OutsideDay {
                 server,
-                row: format!("{shard}.EventMinute, day {day}, eventId {id}"),
+                row: format!("{shard}.{table}, day {day}, eventId {id}"),
                 source,
-            }),
-            _ => Ok(outcome),
-        }
+            },
+        })
     }
 
     async fn call<T>(
@@ -176,10 +185,28 @@ async fn open(conn: &mut Conn, sql: &str) -> Result<Vec<OpenName>, mysql_async::
     Ok(open.collect())
 }
 
+/// Ends the transaction where it has not ended well, and leaves in `refused` why, unless somebody else has one of its rows.
+async fn settle(
+    conn: &mut Conn,
+    outcome: Result<Packed, Failure>,
+    refused: &mut Option<Failure>,
+) -> Result<Packed, mysql_async::Error> {
+    match outcome {
+        Ok(packed) => return Ok(packed),
+        Err(Failure::Server(error)) if !is_held(&error) => return Err(error),
+        Err(Failure::Server(_)) => {}
+        Err(failure) => *refused = Some(failure),
+    }
+    conn.query_drop("ROLLBACK").await?;
+    Ok(Packed::Held)
+}
+
 enum Failure {
     Server(mysql_async::Error),
     /// A row of `EventDay` that cannot be read.
     PackedDay(EventId, PackedDayError),
+    /// A block that cannot be read.
+    Block(PackedDayError),
     /// A minute that the day does not have.
     Minute(EventId, OutsideDay),
 }
@@ -192,7 +219,24 @@ impl From<mysql_async::Error> for Failure {
 
 async fn pack(conn: &mut Conn, shard: Shard, day: Day, ids: &[EventId]) -> Result<Packed, Failure> {
     let rows = take_minutes(conn, shard, day, ids).await?;
-    let mut days = by_name(day, &rows)?;
+    let days = by_name(day, &rows)?;
+    let names = days.len() as u64;
+    let merged = add_days(conn, shard, day, days).await?;
+    conn.query_drop("COMMIT").await?;
+    Ok(Packed::Moved {
+        minutes: rows.len() as u64,
+        days: names,
+        merged,
+    })
+}
+
+/// Adds to the names' packed day. Returns how many of them had one.
+async fn add_days(
+    conn: &mut Conn,
+    shard: Shard,
+    day: Day,
+    mut days: BTreeMap<EventId, DayCounts>,
+) -> Result<u64, Failure> {
     let stored = lock_days(conn, shard, day, &days).await?;
     let mut merged = 0;
     for (id, counts) in &mut days {
@@ -203,11 +247,7 @@ async fn pack(conn: &mut Conn, shard: Shard, day: Day, ids: &[EventId]) -> Resul
         }
     }
     write_days(conn, shard, day, &days, &stored).await?;
-    Ok(Packed::Moved {
-        minutes: rows.len() as u64,
-        days: days.len() as u64,
-        merged,
-    })
+    Ok(merged)
 }
 
 /// A row of `EventMinute`: eventId, the minute in unix seconds, count.
@@ -286,9 +326,11 @@ async fn write_days(
         }
     }
     if !rows.is_empty() {
-        script += &format!("INSERT INTO {shard}.EventDay (day, eventId, total, counts) VALUES {rows}; ");
+        script += &format!("INSERT INTO {shard}.EventDay (day, eventId, total, counts) VALUES {rows}");
     }
-    script.push_str("COMMIT");
+    if script.is_empty() {
+        return Ok(());
+    }
     conn.query_drop(script).await
 }
 

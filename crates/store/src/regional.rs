@@ -1,20 +1,21 @@
 //! A region's counts: written once, by way of the ledger, into the tables that replication carries to the centre.
 
+mod blocks;
 mod ledger;
 mod reuse;
-mod script;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Monotonic};
 
+use hashbrown::{HashMap, HashSet};
 use model::{Batch, BatchId, EventId, EventName, Instant, Minute, MinuteCounts, Shard, TubeState};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 pub use self::reuse::Reused;
 use self::reuse::{Named, statement};
-use self::script::Script;
 use crate::account::checked_word;
+use crate::script::Script;
 use crate::{Error, Server, outbox};
 
 /// Longest wait for one transaction: half of a job's time to run, so that the jobs are still ours when it ends.
@@ -22,9 +23,6 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 
 /// How often a transaction that lost against another worker's is repeated.
 const ATTEMPTS_MAX: u32 = 5;
-
-/// A statement is sent once it is this long; the server's `max_allowed_packet` is 16 MiB or more.
-const STATEMENT_BYTES_MAX: usize = 1_000_000;
 
 /// Longest name of a region and of a worker; the widths of the columns.
 pub(crate) const REGION_BYTES_MAX: usize = 32;
@@ -279,7 +277,8 @@ impl Regional {
         }
         let rows = counts.sorted();
         let has_name = |id| flush.names_known.contains(id) || flush.names.contains_key(id);
-        if !rows.iter().all(|(id, ..)| has_name(id)) {
+        let mut of_names = rows.chunk_by(|a, b| a.0 == b.0);
+        if !of_names.all(|rows| has_name(&rows[0].0)) {
             return Ok(Attempt::Refused("a count has no name, so nobody would find it"));
         }
         let mut committed = Committed {
@@ -288,13 +287,13 @@ impl Regional {
             counted: new,
             ..Committed::default()
         };
-        let mut out = Script {
-            conn,
-            text: String::new(),
-        };
-        self.write_counts(&mut out, &rows, ledger_s, &mut committed)
-            .await?;
+        let mut out = Script::new(conn);
+        self.write_counts(&mut out, &rows, &mut committed).await?;
         self.write_names(&mut out, flush, &committed).await?;
+        if !rows.is_empty() {
+            // Other workers wait for its row from here on.
+            out.push(self.running_total(committed.count(), ledger_s)).await?;
+        }
         self.write_report(&mut out, flush.report).await?;
         if !committed.reused.is_empty() {
             let seen_at = timestamp(flush.report.seen_at);
@@ -313,21 +312,34 @@ impl Regional {
         &self,
         out: &mut Script<'_>,
         rows: &[(EventId, Minute, u64)],
-        ledger_s: i64,
         committed: &mut Committed,
     ) -> Result<(), mysql_async::Error> {
         committed.rows = rows.len();
         let mut minutes: BTreeMap<Minute, u64> = BTreeMap::new();
-        for &(id, minute, count) in rows {
-            let sum = minutes.entry(minute).or_default();
-            *sum = sum.saturating_add(count);
-            let total = committed.totals.entry(id).or_default();
-            *total = total.saturating_add(count);
+        for of_name in rows.chunk_by(|a, b| a.0 == b.0) {
+            let mut total: u64 = 0;
+            for &(_, minute, count) in of_name {
+                let sum = minutes.entry(minute).or_default();
+                *sum = sum.saturating_add(count);
+                total = total.saturating_add(count);
+            }
+            committed.totals.insert(of_name[0].0, total);
         }
-        for shard_rows in rows.chunk_by(|a, b| Shard::of(a.0) == Shard::of(b.0)) {
-            let shard = Shard::of(shard_rows[0].0);
+        let are_many = rows.len() > blocks::ROWS_MAX;
+        for of_shard in rows.chunk_by(|a, b| Shard::of(a.0) == Shard::of(b.0)) {
+            let shard = Shard::of(of_shard[0].0);
+            let (blocks, thin) = if are_many {
+                blocks::split(of_shard)
+            } else {
+                (Vec::new(), None)
+            };
+            for (day, block) in blocks {
+                out.push(blocks::statement(shard, day, block)).await?;
+            }
             let table = format!("{shard}.EventMinute (eventId, createDate, count)");
-            let values = shard_rows
+            let values = thin
+                .as_deref()
+                .unwrap_or(of_shard)
                 .iter()
                 .map(|(id, minute, n)| format!("({id},{},{n})", minute.sql_literal()));
             out.upsert(&table, "count", values).await?;
@@ -342,9 +354,6 @@ impl Regional {
             values,
         )
         .await?;
-        if !rows.is_empty() {
-            out.push(self.running_total(committed.count(), ledger_s)).await?;
-        }
         Ok(())
     }
 
@@ -371,7 +380,7 @@ impl Regional {
         let unknown = committed
             .totals
             .iter()
-            .filter(|(id, _)| !flush.names_known.contains(id));
+            .filter(|(id, _)| !flush.names_known.contains(*id));
         let new = unknown.filter_map(|(id, &n)| flush.names.get(id).map(|name| (*id, name, n)));
         let known = flush.popularity.iter().map(|(&id, (name, n))| (id, name, *n));
         let mut rows: Vec<(EventId, &EventName<'_>, u64)> = new.chain(known).collect();

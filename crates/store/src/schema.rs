@@ -56,7 +56,10 @@ impl Side {
     fn tables(self) -> Vec<String> {
         let (per_shard, once): (&[&str], &[&str]) = match self {
             Self::Regional => (
-                &[sql!("regional/shard_event_minute")],
+                &[
+                    sql!("regional/shard_event_minute"),
+                    sql!("regional/shard_event_block"),
+                ],
                 &[
                     sql!("regional/event_tags"),
                     sql!("regional/region_minute"),
@@ -75,6 +78,7 @@ impl Side {
             Self::Central => (
                 &[
                     sql!("central/shard_event_minute"),
+                    sql!("central/shard_event_block"),
                     sql!("central/shard_event_day"),
                 ],
                 &[
@@ -160,11 +164,15 @@ impl Side {
                 ],
             ),
             Self::Central => (
-                &[sql!("central/shard_event_day_upgrade")],
+                &[
+                    sql!("central/shard_event_minute_upgrade"),
+                    sql!("central/shard_event_day_upgrade"),
+                ],
                 &[
                     sql!("central/region_status_upgrade"),
                     sql!("central/region_minute_upgrade"),
                     sql!("central/event_tags_upgrade"),
+                    sql!("central/event_tags_rows_upgrade"),
                 ],
             ),
         };
@@ -330,7 +338,7 @@ mod tests {
         assert!(engines.contains(&("bigdata_31.EventMinute".to_owned(), "BLACKHOLE".to_owned())));
         assert!(engines.contains(&("eventtracker.CountedBatch".to_owned(), "InnoDB".to_owned())));
         assert_eq!(engines.len(), Side::Regional.tables().len());
-        assert_eq!(Side::Central.tables().len(), 76);
+        assert_eq!(Side::Central.tables().len(), 108);
         assert_eq!(Side::Central.databases().len(), 33);
     }
 
@@ -344,7 +352,7 @@ mod tests {
             .iter()
             .find(|text| text.contains("VIEW eventtracker.event_minutes "))
             .unwrap();
-        assert_eq!(minutes.matches("UNION ALL\nSELECT").count(), 63);
+        assert_eq!(minutes.matches("UNION ALL\nSELECT").count(), 95);
         assert!(minutes.contains(
             "FROM bigdata_31.EventMinute\nWHERE eventId BETWEEN 17870283321406128128 AND 18446744073709551615"
         ));

@@ -37,7 +37,7 @@ pub struct Config {
     /// The hosts that it goes by there besides loopback ones.
     #[serde(default)]
     pub allowed_hosts: Vec<Host>,
-    /// How long counts wait for others to be written together with.
+    /// How long counts wait for others to be written together with; longer where there are very many.
     #[serde(default = "default_flush_age_ms")]
     pub flush_age_ms: u64,
     /// How long the ledger remembers a batch: a client may repeat a keyed request for so long.
@@ -65,7 +65,7 @@ fn default_listen() -> SocketAddr {
 }
 
 fn default_flush_age_ms() -> u64 {
-    1000
+    800
 }
 
 impl Config {
@@ -84,9 +84,7 @@ impl Config {
     }
 
     pub(crate) fn flush_policy(&self) -> FlushPolicy {
-        FlushPolicy {
-            age: Duration::from_millis(self.flush_age_ms),
-        }
+        FlushPolicy::new(Duration::from_millis(self.flush_age_ms))
     }
 }
 

@@ -10,9 +10,10 @@ mod disk;
 mod held;
 mod names;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashSet;
 use listener::Health;
 use queue::{Consumer, Mark};
 use store::{Committed, Flush, Regional, Report};
@@ -25,10 +26,13 @@ use held::{FlushPolicy, Held, HeldJob};
 use names::Names;
 
 /// Jobs taken in one look into the queue: bounds what it can add to memory before the next check for a flush.
-const RESERVE_JOBS_MAX: usize = 4;
+const RESERVE_JOBS_MAX: usize = 16;
 
 /// Pause between two looks into the queue while jobs are held that are not due yet.
 const RESERVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Looks in a row that find nothing, after which nothing is on its way.
+const QUIET_LOOKS: u32 = 2;
 
 /// How often the region's clock and the queue's state are reported to the centre when nothing is counted.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,6 +50,8 @@ struct Worker {
     jobs: Consumer,
     region: Regional,
     held: Held,
+    /// Looks into the queue in a row that have found nothing while jobs are held.
+    empty_looks: u32,
     names: Names,
     policy: FlushPolicy,
     clock: Clock,
@@ -84,6 +90,7 @@ pub async fn run(
         jobs: Consumer::new(queue),
         region: Regional::new(server, region, &config.name)?,
         held: Held::default(),
+        empty_looks: 0,
         names: Names::new(Instant::now()),
         policy: config.flush_policy(),
         clock: Clock::default(),
@@ -114,7 +121,7 @@ pub async fn run(
 }
 
 impl Worker {
-    /// One look into the queue, and a flush where one is due.
+    /// One look into the queue, and what is due.
     async fn turn(&mut self) -> Result<(), TurnError> {
         self.region.connect().await?;
         self.health.ready("regional database");
@@ -122,12 +129,20 @@ impl Worker {
         self.health.ready("queue");
         let now = Instant::now();
         let is_due = |last: Option<Instant>, interval| last.is_none_or(|at| now - at >= interval);
-        if hurry || is_due(self.reported, REPORT_INTERVAL) || self.policy.is_due(&self.held, now) {
+        let is_quiet = self.empty_looks >= QUIET_LOOKS;
+        if hurry || self.policy.is_due(&self.held, is_quiet, now) {
             self.flush().await?;
-            if is_due(self.pruned, PRUNE_INTERVAL) {
-                self.prune().await?;
-                self.pruned = Some(now);
+        } else if is_due(self.reported, REPORT_INTERVAL) {
+            self.report().await?;
+        } else {
+            if self.empty_looks > 0 {
+                tokio::time::sleep(RESERVE_PAUSE.min(self.policy.left(&self.held, now))).await;
             }
+            return Ok(());
+        }
+        if is_due(self.pruned, PRUNE_INTERVAL) {
+            self.prune().await?;
+            self.pruned = Some(now);
         }
         if std::mem::take(&mut self.failing) {
             tracing::info!("queue and database answer again");
@@ -141,12 +156,10 @@ impl Worker {
         let (reserved, hurry) = if self.held.is_empty() {
             self.jobs.reserve_waiting(RESERVE_JOBS_MAX).await?
         } else {
-            let (reserved, hurry) = self.jobs.reserve_ready(RESERVE_JOBS_MAX).await?;
-            if reserved.is_empty() && !hurry {
-                tokio::time::sleep(RESERVE_PAUSE.min(self.policy.left(&self.held, Instant::now()))).await;
-            }
-            (reserved, hurry)
+            self.jobs.reserve_ready(RESERVE_JOBS_MAX).await?
         };
+        let is_empty = reserved.is_empty() && !self.held.is_empty();
+        self.empty_looks = if is_empty { self.empty_looks + 1 } else { 0 };
         metrics::counter!("worker_jobs_reserved_total").increment(reserved.len() as u64);
         for job in reserved {
             match queue::decode(&job.body) {
@@ -181,20 +194,22 @@ impl Worker {
         let started = Instant::now();
         let held = self.held.jobs.iter().map(|job| job.id).collect();
         let (report, _) = self.look(held).await?;
-        let popularity = self.names.popularity_due(started);
+        self.names.prepare(started);
         let flush = Flush {
             batches: &self.held.batches,
             names: &self.held.names,
             names_known: self.names.known(),
-            popularity: popularity.unwrap_or(&names::NO_POPULARITY),
+            popularity: self.names.popularity(),
             report: &report,
         };
         let committed = self.region.commit(&flush).await?;
-        let popularity_sent = popularity.is_some();
         let held = std::mem::take(&mut self.held);
+        if !held.is_empty() {
+            self.policy.flushed(committed.rows);
+            metrics::gauge!("worker_hold_seconds").set(self.policy.age().as_secs_f64());
+        }
         self.reported = Some(started);
-        self.names
-            .committed(&committed.totals, held.names, popularity_sent, started);
+        self.names.committed(&committed.totals, held.names);
         count_committed(&committed, started);
         let job_ids = held.jobs.iter().map(|job| job.id).collect();
         let deleted = self.jobs.delete(job_ids).await.inspect_err(|_| {
@@ -202,6 +217,14 @@ impl Worker {
         })?;
         count_deleted(&held.jobs, &deleted, committed.counted);
         Ok(())
+    }
+
+    /// Tells the centre what can be said of the region while its counts are held for longer.
+    async fn report(&mut self) -> Result<(), TurnError> {
+        let held = std::mem::take(&mut self.held);
+        let reported = self.flush().await;
+        self.held = held;
+        reported
     }
 
     /// What can be said of the region now, and since when what was put may be left in the queue beside `held`. The clock is read first.
@@ -250,6 +273,7 @@ impl Worker {
     /// Forgets the held jobs and lets the queue have them back: whether they were counted, the ledger knows.
     fn give_back(&mut self, error: &TurnError) {
         metrics::counter!("worker_flush_failures_total").increment(1);
+        self.policy.failed();
         let part = match error {
             TurnError::Queue(_) => READINESS[0],
             TurnError::Store(_) => READINESS[1],

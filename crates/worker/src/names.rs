@@ -1,30 +1,35 @@
 //! Which names the centre knows already, and how much their popularity has grown since it was last told.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use hashbrown::hash_map::IntoIter;
+use hashbrown::{HashMap, HashSet};
 use model::{EventId, EventName};
 
 /// How often popularity is sent: every row of it costs the centre as much as a row of counts.
 const POPULARITY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Names remembered as known: 16 MB. Beyond it all are forgotten and written again as they come.
-const KNOWN_MAX: usize = 1_000_000;
+/// Names of which one flush tells by how much they have grown: a fraction of the rows that the centre takes in a second.
+const SENT_MAX: usize = 5_000;
 
-/// Names whose growth is kept until it is sent: sent early beyond it.
-const GROWN_MAX: usize = 50_000;
+/// Names remembered as known: 38 MB. Beyond it all are forgotten and written again as they come.
+const KNOWN_MAX: usize = 2_000_000;
+
+/// Names whose growth is kept until it is sent, 60 MB and as much of those that wait: sent early beyond it.
+const GROWN_MAX: usize = 500_000;
 
 type Popularity = HashMap<EventId, (EventName<'static>, u64)>;
-
-pub(crate) static NO_POPULARITY: LazyLock<Popularity> = LazyLock::new(HashMap::new);
 
 #[derive(Debug)]
 pub(crate) struct Names {
     known: HashSet<EventId>,
     grown: Popularity,
-    /// None where what has grown is to be sent with the next flush.
-    sent: Option<Instant>,
+    /// What has grown until it was due, and is not sent yet.
+    waiting: IntoIter<EventId, (EventName<'static>, u64)>,
+    /// What the next flush sends.
+    sending: Popularity,
+    /// When what had grown was due; `None` where all of it is to go with the next flush.
+    due: Option<Instant>,
 }
 
 impl Names {
@@ -32,7 +37,9 @@ impl Names {
         Self {
             known: HashSet::new(),
             grown: Popularity::new(),
-            sent: Some(now),
+            waiting: Popularity::new().into_iter(),
+            sending: Popularity::new(),
+            due: Some(now),
         }
     }
 
@@ -40,28 +47,45 @@ impl Names {
         &self.known
     }
 
-    pub(crate) fn popularity_due(&self, now: Instant) -> Option<&Popularity> {
-        let due =
-            self.sent.is_none_or(|sent| now - sent >= POPULARITY_INTERVAL) || self.grown.len() >= GROWN_MAX;
-        (due && !self.grown.is_empty()).then_some(&self.grown)
+    /// Chooses what the next flush sends.
+    pub(crate) fn prepare(&mut self, now: Instant) {
+        let Some(due) = self.due else {
+            let all = self.waiting.by_ref().chain(self.grown.drain());
+            all.for_each(|(id, (name, count))| grow(&mut self.sending, id, name, count));
+            return;
+        };
+        let is_due = now - due >= POPULARITY_INTERVAL || self.grown.len() >= GROWN_MAX;
+        if is_due && self.waiting.len() == 0 {
+            self.waiting = std::mem::take(&mut self.grown).into_iter();
+            self.due = Some(now);
+        }
+        let is_full = self.grown.len() >= GROWN_MAX;
+        let room = if is_full {
+            usize::MAX
+        } else {
+            SENT_MAX.saturating_sub(self.sending.len())
+        };
+        let some = self.waiting.by_ref().take(room);
+        some.for_each(|(id, (name, count))| grow(&mut self.sending, id, name, count));
+    }
+
+    /// What was chosen.
+    pub(crate) fn popularity(&self) -> &Popularity {
+        &self.sending
     }
 
     pub(crate) fn send_at_once(&mut self) {
-        self.sent = None;
+        self.due = None;
     }
 
-    /// Takes note of a committed flush: a name that was new was written with its counts, any other has grown by them.
+    /// Takes note of a committed flush: what was chosen was sent, a name that was new was written with its counts, and any other has
+    /// grown by them.
     pub(crate) fn committed(
         &mut self,
         totals: &HashMap<EventId, u64>,
         names: HashMap<EventId, EventName<'static>>,
-        popularity_sent: bool,
-        now: Instant,
     ) {
-        if popularity_sent {
-            self.grown.clear();
-            self.sent = Some(now);
-        }
+        self.sending.clear();
         if self.known.len() > KNOWN_MAX {
             self.known.clear();
         }
@@ -70,10 +94,14 @@ impl Names {
             if self.known.insert(id) {
                 continue;
             }
-            let grown = &mut self.grown.entry(id).or_insert((name, 0)).1;
-            *grown = grown.saturating_add(count);
+            grow(&mut self.grown, id, name, count);
         }
     }
+}
+
+fn grow(popularity: &mut Popularity, id: EventId, name: EventName<'static>, count: u64) {
+    let grown = &mut popularity.entry(id).or_insert((name, 0)).1;
+    *grown = grown.saturating_add(count);
 }
 
 #[cfg(test)]
@@ -88,28 +116,49 @@ mod tests {
         let id = name.id();
         let flushed = || HashMap::from([(id, name.clone())]);
         assert!(!names.known().contains(&id));
-        names.committed(&HashMap::from([(id, 5)]), flushed(), false, start);
+        names.committed(&HashMap::from([(id, 5)]), flushed());
         assert!(names.known().contains(&id));
-        names.committed(&HashMap::from([(id, 3)]), flushed(), false, start);
-        names.committed(&HashMap::from([(id, 4)]), flushed(), false, start);
-        assert!(names.popularity_due(start + Duration::from_secs(59)).is_none());
+        names.committed(&HashMap::from([(id, 3)]), flushed());
+        names.committed(&HashMap::from([(id, 4)]), flushed());
+        names.prepare(start + Duration::from_secs(59));
+        assert!(names.popularity().is_empty());
         let minute = start + POPULARITY_INTERVAL;
-        assert_eq!(names.popularity_due(minute).unwrap()[&id].1, 7);
-        names.committed(&HashMap::new(), HashMap::new(), true, minute);
-        assert!(names.popularity_due(minute + POPULARITY_INTERVAL).is_none());
+        names.prepare(minute);
+        assert_eq!(names.popularity()[&id].1, 7);
+        names.committed(&HashMap::new(), HashMap::new());
+        names.prepare(minute + POPULARITY_INTERVAL);
+        assert!(names.popularity().is_empty());
+    }
+
+    #[test]
+    fn very_many_names_are_told_of_one_after_the_other_and_none_is_left_at_the_end() {
+        let start = Instant::now();
+        let mut names = Names::new(start);
+        let all: Vec<EventName<'static>> = (0..2 * SENT_MAX + 10)
+            .map(|n| EventName::new(n.to_string()).unwrap())
+            .collect();
+        let totals: HashMap<EventId, u64> = all.iter().map(|name| (name.id(), 1)).collect();
+        let flushed = || all.iter().map(|name| (name.id(), name.clone())).collect();
+        names.committed(&totals, flushed());
+        names.committed(&totals, flushed());
+        names.prepare(start + POPULARITY_INTERVAL);
+        assert_eq!(names.popularity().len(), SENT_MAX);
+        // A flush that failed is repeated with the same ones.
+        names.prepare(start + POPULARITY_INTERVAL);
+        assert_eq!(names.popularity().len(), SENT_MAX);
+        names.committed(&totals, flushed());
+        names.send_at_once();
+        names.prepare(start);
+        assert_eq!(names.popularity().len(), all.len());
+        let sent: u64 = names.popularity().values().map(|grown| grown.1).sum();
+        assert_eq!(sent, (2 * all.len() - SENT_MAX) as u64);
     }
 
     #[test]
     fn a_name_that_was_only_recognised_stays_unknown() {
-        let start = Instant::now();
-        let mut names = Names::new(start);
+        let mut names = Names::new(Instant::now());
         let name = EventName::new("a").unwrap();
-        names.committed(
-            &HashMap::new(),
-            HashMap::from([(name.id(), name.clone())]),
-            false,
-            start,
-        );
+        names.committed(&HashMap::new(), HashMap::from([(name.id(), name.clone())]));
         assert!(names.known().is_empty());
     }
 }

@@ -77,7 +77,16 @@ impl Lane {
         self.walk.as_ref().map_or(self.due, |_| Instant::now())
     }
 
-    /// Goes on for its share of the time, and returns a walk that came to its end. `before` is the first day that is not closed.
+    /// Whether its next share begins a walk.
+    pub(super) fn begins(&self, before: Day) -> bool {
+        match &self.walk {
+            None => self.due <= Instant::now(),
+            Some(walk) => self.begins_anew && walk.days != (self.days)(before),
+        }
+    }
+
+    /// Goes on for its share of the time, and returns a walk that came to its end. `before` is the first day that is not closed. With
+    /// `begin`, it begins a walk, which does not see everything where that is true.
     ///
     /// # Errors
     /// The server did not answer, and the walk is given up: it is not known what became of its last slice.
@@ -85,10 +94,16 @@ impl Lane {
         &mut self,
         packer: &mut Packer,
         (before, now): (Day, model::Instant),
+        begin: Option<bool>,
         interval: Duration,
         shutdown: &CancellationToken,
     ) -> Result<Option<Walk>, Error> {
-        self.begin((self.days)(before), now);
+        if let Some(is_blind) = begin {
+            let mut walk = Walk::new((self.days)(before), now, self.day_time_max);
+            walk.left.is_blind = is_blind;
+            self.walk = Some(walk);
+            self.listing = Duration::ZERO;
+        }
         let begun = Instant::now();
         while begun.elapsed() < self.time_max && !shutdown.is_cancelled() {
             let Some(walk) = &mut self.walk else { break };
@@ -108,17 +123,6 @@ impl Lane {
             }
         }
         Ok(None)
-    }
-
-    fn begin(&mut self, days: Range<Day>, now: model::Instant) {
-        let is_due = match &self.walk {
-            None => self.due <= Instant::now(),
-            Some(walk) => self.begins_anew && walk.days != days,
-        };
-        if is_due {
-            self.walk = Some(Walk::new(days, now, self.day_time_max));
-            self.listing = Duration::ZERO;
-        }
     }
 
     /// Remembers what a walk has left.

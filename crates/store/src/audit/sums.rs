@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Day, MINUTES_PER_DAY, Minute, Shard, for_each_packed};
+use model::{Day, MINUTES_PER_DAY, Minute, Shard, for_each_in_block, for_each_packed};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Value};
 
@@ -39,8 +39,9 @@ impl Sums {
         }
         let mut packed = Packed::default();
         for shard in Shard::all() {
-            let saturated =
-                sums.read_minutes(conn, shard, limits).await? + packed.read(conn, shard, limits).await?;
+            let saturated = sums.read_minutes(conn, shard, limits).await?
+                + packed.read(conn, shard, limits).await?
+                + packed.read_blocks(conn, shard, limits).await?;
             if saturated > 0 {
                 sums.saturated.push((shard.to_string(), saturated));
             }
@@ -132,12 +133,50 @@ impl Packed {
         Ok(saturated)
     }
 
+    async fn read_blocks(
+        &mut self,
+        conn: &mut Conn,
+        shard: Shard,
+        limits: (i64, i64),
+    ) -> Result<u64, mysql_async::Error> {
+        let sql = format!(
+            "SELECT (TO_DAYS(day) - 719528) * 86400, counts FROM {shard}.EventBlock \
+             WHERE day >= DATE(FROM_UNIXTIME(?)) AND day < DATE(FROM_UNIXTIME(?))"
+        );
+        let mut saturated = 0;
+        let mut rows = conn.exec_iter(sql, limits).await?;
+        rows.for_each(|row| {
+            let (unix_s, counts): (i64, Vec<u8>) = mysql_async::from_row(row);
+            saturated += self.add_block(Day::containing(unix_s), &counts);
+        })
+        .await?;
+        rows.drop_result().await?;
+        Ok(saturated)
+    }
+
+    /// What cannot be read is missing, and found so. Returns how many counts are at their limit.
+    fn add_block(&mut self, day: Day, counts: &[u8]) -> u64 {
+        let minutes = self.minutes_of(day);
+        let mut saturated = 0;
+        let read = for_each_in_block(counts, |_, minute, count| {
+            minutes[usize::from(minute)] += u128::from(count);
+            saturated += u64::from(count == SATURATED);
+        });
+        if let Err(error) = read {
+            tracing::error!(%error, %day, "a block of counts cannot be read to its end");
+        }
+        saturated
+    }
+
+    fn minutes_of(&mut self, day: Day) -> &mut Vec<u128> {
+        self.minutes
+            .entry(day)
+            .or_insert_with(|| vec![0; MINUTES_PER_DAY])
+    }
+
     /// Returns how many counts are at their limit.
     fn add(&mut self, day: Day, total: u64, counts: &[u8]) -> u64 {
-        let minutes = self
-            .minutes
-            .entry(day)
-            .or_insert_with(|| vec![0; MINUTES_PER_DAY]);
+        let minutes = self.minutes_of(day);
         let (mut sum, mut saturated) = (0u128, 0);
         let read = for_each_packed(counts, |minute, count| {
             minutes[usize::from(minute)] += u128::from(count);
@@ -181,6 +220,24 @@ mod tests {
             gaps,
             ["minute 1970-01-02T00:01:00.000Z: regions counted 4, names hold 5: 1 too many"]
         );
+    }
+
+    #[test]
+    fn blocks_are_compared_like_others() {
+        let mut sums = Sums {
+            minutes: BTreeMap::from([(0, (5, 0)), (60, (7, 2))]),
+            ..Sums::default()
+        };
+        let mut packed = Packed::default();
+        let full = packed.add_block(
+            Day::containing(0),
+            b"[[1,0,[2,4]],[2,0,[3,0,18446744073709551615]]]",
+        );
+        assert_eq!(full, 1);
+        sums.add(packed);
+        assert_eq!(sums.minutes[&0], (5, 5));
+        assert_eq!(sums.minutes[&60], (7, 6));
+        assert_eq!(sums.minutes[&120], (0, u128::from(u64::MAX)));
     }
 
     #[test]

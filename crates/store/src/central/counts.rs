@@ -1,6 +1,6 @@
-//! Counts of names, from both of the places that a count may be in.
+//! Counts of names, from all of the places that a count may be in.
 
-use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_packed};
+use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block, for_each_packed};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -15,7 +15,7 @@ pub enum Grain {
     Day,
 }
 
-/// A row of `EventDay`, and what is wrong with it.
+/// A row of `EventDay` or `EventBlock`, and what is wrong with it.
 type Unreadable = (String, PackedDayError);
 
 /// As [`super::Snapshot::counts`], one shard after the other.
@@ -61,12 +61,26 @@ pub(super) async fn read(
             each(EventId(id), unix_s, count)
         })
         .await?;
+        for_each_of(&mut answers, |(unix_s, counts): (i64, Vec<u8>)| {
+            let read = for_each_in_block(&counts, |id, minute, count| {
+                let at = unix_s + 60 * i64::from(minute);
+                if asked.contains(&at) && ids.binary_search(&id).is_ok() {
+                    each(id, at, count);
+                }
+            });
+            if let Err(error) = read {
+                let (shard, day) = (Shard::of(ids[0]), Day::containing(unix_s));
+                unreadable.get_or_insert((format!("{shard}.EventBlock, day {day}"), error));
+            }
+        })
+        .await?;
         answers.drop_result().await?;
     }
     Ok(unreadable)
 }
 
-/// Asks for the packed days of `ids`, all of one shard, then for the minutes that are not packed, in one round trip.
+/// Asks for the packed days of `ids`, all of one shard, then for the minutes that are not packed, then for the blocks that may have
+/// some of them, in one round trip.
 fn script(ids: &[EventId], (first, last): (Minute, Minute), grain: Grain) -> String {
     let shard = Shard::of(ids[0]);
     let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -75,14 +89,14 @@ fn script(ids: &[EventId], (first, last): (Minute, Minute), grain: Grain) -> Str
         Grain::Day => "total",
         Grain::Minute => "counts",
     };
+    let (first_day, last_day) = (Day::from(first), Day::from(last));
     // By the index of names: the server might think that it is cheaper to read everybody's days.
     format!(
         "SELECT eventId, UNIX_TIMESTAMP(day), {what} FROM {shard}.EventDay FORCE INDEX (eventTotal) \
-         WHERE eventId IN ({ids}) AND day BETWEEN '{}' AND '{}'; \
+         WHERE eventId IN ({ids}) AND day BETWEEN '{first_day}' AND '{last_day}'; \
          SELECT eventId, UNIX_TIMESTAMP(createDate), count FROM {shard}.EventMinute \
-         WHERE eventId IN ({ids}) AND createDate BETWEEN FROM_UNIXTIME({}) AND FROM_UNIXTIME({})",
-        Day::from(first),
-        Day::from(last),
+         WHERE eventId IN ({ids}) AND createDate BETWEEN FROM_UNIXTIME({}) AND FROM_UNIXTIME({}); \
+         SELECT (TO_DAYS(day) - 719528) * 86400, counts FROM {shard}.EventBlock WHERE day BETWEEN '{first_day}' AND '{last_day}'",
         first.unix_s(),
         last.unix_s()
     )

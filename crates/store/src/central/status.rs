@@ -165,10 +165,11 @@ async fn shards(conn: &mut Conn) -> Result<Vec<ShardSize>, mysql_async::Error> {
     const SQL: &str = r"SELECT TABLE_SCHEMA, TABLE_NAME = 'EventDay',
                         COALESCE(TABLE_ROWS, 0), COALESCE(DATA_LENGTH + INDEX_LENGTH, 0)
                         FROM information_schema.TABLES
-                        WHERE TABLE_SCHEMA LIKE 'bigdata\_%' AND TABLE_NAME IN ('EventMinute', 'EventDay')";
+                        WHERE TABLE_SCHEMA LIKE 'bigdata\_%' AND TABLE_NAME IN ('EventMinute', 'EventDay', 'EventBlock')";
     let mut sizes = std::collections::HashMap::<(String, bool), (u64, u64)>::new();
-    let each = |(database, is_packed, rows, bytes)| {
-        sizes.insert((database, is_packed), (rows, bytes));
+    let each = |(database, is_packed, rows, bytes): (String, bool, u64, u64)| {
+        let size = sizes.entry((database, is_packed)).or_default();
+        *size = (size.0 + rows, size.1 + bytes);
     };
     for_each_row(conn, SQL, (), each).await?;
     let of_shard = |shard: Shard| {

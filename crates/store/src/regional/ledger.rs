@@ -1,9 +1,10 @@
 //! The ledger: ids of batches go in with their counts, and go out when nothing can bring them back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use model::{Batch, BatchId, ContentHash};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;

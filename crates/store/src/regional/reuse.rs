@@ -1,7 +1,8 @@
 //! Keys that were used again for something else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::{HashMap, HashSet};
 use model::{Batch, BatchId, Client, ContentHash};
 
 /// Clients that a worker names since its start; all others share one name, which no client has.

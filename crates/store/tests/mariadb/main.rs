@@ -94,13 +94,22 @@ async fn the_schema_brings_an_old_table_up_to_date() {
     let mut servers = Servers::start().await;
     let central = servers.description().central.root();
     let mut conn = central.connect().await.unwrap();
-    let old = "ALTER TABLE bigdata_0.RegionMinute ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8";
-    let row = "INSERT INTO bigdata_0.RegionMinute VALUES ('old', '2025-01-01', 7)";
-    for statement in [old, row] {
-        conn.query_drop(statement).await.unwrap();
+    let tables = [
+        "bigdata_0.RegionMinute",
+        "bigdata_0.EventTags",
+        "bigdata_31.EventMinute",
+    ];
+    for table in tables {
+        let old = format!("ALTER TABLE {table} ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8");
+        conn.query_drop(old).await.unwrap();
     }
+    let row = "INSERT INTO bigdata_0.RegionMinute VALUES ('old', '2025-01-01', 7)";
+    conn.query_drop(row).await.unwrap();
     let differences = async || store::check(&central, store::Side::Central).await.unwrap();
-    assert!(differences().await[0].starts_with("bigdata_0.RegionMinute differs"));
+    let found = differences().await.join("\n");
+    for table in tables {
+        assert!(found.contains(&format!("{table} differs")), "{found}");
+    }
     for _ in 0..2 {
         apply(&central, store::Side::Central).await.unwrap();
         assert_eq!(differences().await, Vec::<String>::new());
@@ -271,7 +280,7 @@ async fn a_count_without_a_name_is_refused() {
     let mut servers = Servers::start().await;
     let mut worker = servers.worker("worker-1");
     let batches = [batch(1, "a", 3), batch(2, "b", 4)];
-    let nothing = std::collections::HashSet::new();
+    let nothing = hashbrown::HashSet::new();
     let refusal = commit_knowing(&mut worker, &batches, &["a"], &nothing)
         .await
         .unwrap_err();

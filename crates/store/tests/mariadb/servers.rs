@@ -1,10 +1,10 @@
 //! Servers without roles, and what a worker does with them.
 
-use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::time::{Duration, Instant};
 
-use model::{Batch, BatchId, EventId, EventName, Minute, Shard, TubeState};
+use hashbrown::{HashMap, HashSet};
+use model::{Batch, BatchId, EventId, EventName, Minute, TubeState};
 use mysql_async::prelude::Queryable;
 use playground::{Description, Directory, Options, Playground};
 use store::{
@@ -93,8 +93,7 @@ impl Servers {
 
     pub(crate) async fn central_sum(&self, id: EventId) -> Option<u64> {
         let sql = format!(
-            "SELECT CAST(SUM(count) AS UNSIGNED) FROM {}.EventMinute WHERE eventId = {id}",
-            Shard::of(id)
+            "SELECT CAST(SUM(count) AS UNSIGNED) FROM eventtracker.event_minutes WHERE eventId = {id}"
         );
         first(&self.description().central.root(), &sql).await
     }

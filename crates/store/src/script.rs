@@ -3,18 +3,24 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::STATEMENT_BYTES_MAX;
+/// A statement is sent once it is this long; the server's `max_allowed_packet` is 16 MiB or more.
+const STATEMENT_BYTES_MAX: usize = 1_000_000;
 
 /// Statements on their way to the server, sent together up to [`STATEMENT_BYTES_MAX`].
-pub(super) struct Script<'a> {
-    pub(super) conn: &'a mut Conn,
-    pub(super) text: String,
+pub(crate) struct Script<'a> {
+    conn: &'a mut Conn,
+    text: String,
 }
 
-impl Script<'_> {
+impl<'a> Script<'a> {
+    pub(crate) fn new(conn: &'a mut Conn) -> Self {
+        let text = String::new();
+        Self { conn, text }
+    }
+
     /// Adds rows to `table`, and to the `sum` column of those that exist. A sum saturates: one that overflowed
     /// would be an error at the centre and stop its replication.
-    pub(super) async fn upsert(
+    pub(crate) async fn upsert(
         &mut self,
         table: &str,
         sum: &str,
@@ -37,7 +43,7 @@ impl Script<'_> {
         Ok(())
     }
 
-    pub(super) async fn push(&mut self, statement: String) -> Result<(), mysql_async::Error> {
+    pub(crate) async fn push(&mut self, statement: String) -> Result<(), mysql_async::Error> {
         self.text.push_str(&statement);
         self.text.push(';');
         if self.text.len() >= STATEMENT_BYTES_MAX {
@@ -46,7 +52,7 @@ impl Script<'_> {
         Ok(())
     }
 
-    pub(super) async fn finish(mut self) -> Result<(), mysql_async::Error> {
+    pub(crate) async fn finish(mut self) -> Result<(), mysql_async::Error> {
         self.text.push_str("COMMIT");
         self.conn.query_drop(self.text).await
     }

@@ -1,0 +1,272 @@
+//! Counts that came in blocks are put into rows: in passes, of which each takes up what is there when it comes to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Duration;
+
+use model::{Day, Shard};
+use store::{Alarm, BLOCKS_LISTED_MAX, Error, Packed, Packer, Post, RegionClock, Server, StoredBlock};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::first_open;
+use crate::alarms::alarm;
+use crate::findings::Findings;
+
+/// Text that one transaction takes up: some 30,000 counts, a quarter of a second. Of a closed day some 1,000 names, which may be a
+/// millisecond each.
+const BYTES_PER_TRANSACTION_MAX: u64 = 1 << 20;
+const BYTES_OF_CLOSED_DAY_MAX: u64 = 32 << 10;
+
+/// Longest pause behind a transaction.
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// When a pass ends, whatever is left: the next one begins with another shard.
+const PASS_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// From the end of a pass to the next one, which then takes up what several flushes have counted; as long as the pass has taken, if
+/// that is longer.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Replication comes first: while a region's counts are so far behind, but not as far as behind a broken link, there is no pass, unless
+/// the last one was so long ago that reading would become slow.
+const BEHIND_MS: Range<i64> = 8_000..600_000;
+const DEFERRED_MAX: Duration = Duration::from_secs(30);
+
+/// Passes in a row in which somebody held a block's rows, after which that is an alarm.
+const PASSES_HELD_MAX: u32 = 30;
+
+/// What a pass has left.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Blocks with rows that somebody held.
+    held: BTreeSet<(Shard, StoredBlock)>,
+    /// The first reason why one cannot be merged.
+    error: Option<Error>,
+    /// Whether it had no time for all.
+    is_more: bool,
+}
+
+impl Left {
+    pub(crate) fn is_none(&self) -> bool {
+        self.held.is_empty() && self.error.is_none() && !self.is_more
+    }
+}
+
+/// Makes one pass at a time, whoever asks for it.
+pub(crate) struct Merger(Mutex<Bench>);
+
+struct Bench {
+    packer: Packer,
+    centre: Post,
+    /// With which shard the next pass begins.
+    first: usize,
+}
+
+impl Merger {
+    pub(crate) fn new(centre: &Server) -> Self {
+        Self(Mutex::new(Bench {
+            packer: Packer::new(centre.clone()),
+            centre: Post::new(centre.clone()),
+            first: 0,
+        }))
+    }
+
+    /// Merges until `shutdown`.
+    pub(crate) async fn run(&self, mut centre: Post, findings: &Findings, shutdown: &CancellationToken) {
+        let mut held = BTreeMap::new();
+        let mut rest = INTERVAL;
+        let mut last = Instant::now();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(rest) => {}
+            }
+            let begun = Instant::now();
+            let outcome = match is_busy(&mut centre).await {
+                Ok(true) if begun - last < DEFERRED_MAX => continue,
+                Ok(_) => self.pass(shutdown).await,
+                Err(error) => Err(error),
+            };
+            last = Instant::now();
+            rest = INTERVAL.max(begun.elapsed());
+            if let Ok(left) = &outcome {
+                let passes = |block| held.get(block).map_or(1, |passes| passes + 1);
+                held = left.held.iter().map(|block| (*block, passes(block))).collect();
+            }
+            let held = held
+                .values()
+                .filter(|&&passes: &&u32| passes >= PASSES_HELD_MAX)
+                .count();
+            findings.set(trouble(outcome, held).into_iter().collect());
+        }
+    }
+
+    /// Takes up the blocks that are there, the newest days first, until its time is over or `shutdown`.
+    ///
+    /// # Errors
+    /// The server did not answer, or refused to tell what there is.
+    pub(crate) async fn pass(&self, shutdown: &CancellationToken) -> Result<Left, Error> {
+        let mut bench = self.0.lock().await;
+        let Bench {
+            packer,
+            centre,
+            first,
+        } = &mut *bench;
+        let begun = Instant::now();
+        let before = first_open(centre.clock().await?);
+        let mut left = Left::default();
+        let mut shards = packer.shards_with_blocks().await?;
+        let number = |shard: &Shard| usize::from(shard.number());
+        shards.sort_by_key(|shard| (number(shard) < *first, number(shard)));
+        for shard in shards {
+            *first = number(&shard);
+            let blocks = packer.blocks(shard).await?;
+            left.is_more |= blocks.len() >= BLOCKS_LISTED_MAX;
+            for blocks in transactions(blocks, before) {
+                if begun.elapsed() >= PASS_TIME_MAX || shutdown.is_cancelled() {
+                    left.is_more = true;
+                    return Ok(left);
+                }
+                merge(packer, shard, before, blocks, &mut left).await?;
+            }
+            *first += 1;
+        }
+        *first = 0;
+        Ok(left)
+    }
+}
+
+/// Whether replication has much to do.
+async fn is_busy(centre: &mut Post) -> Result<bool, Error> {
+    let now = centre.clock().await?;
+    let clocks = centre.clocks().await?;
+    let behind = |clock: &RegionClock| clock.complete_until.map(|until| now.ms_since(until));
+    Ok(clocks
+        .values()
+        .filter_map(behind)
+        .any(|ms| BEHIND_MS.contains(&ms)))
+}
+
+/// `held` blocks were so for very long.
+fn trouble(outcome: Result<Left, Error>, held: usize) -> Option<Alarm> {
+    let reason = match outcome {
+        Ok(Left { error: None, .. }) if held > 0 => format!(
+            "rows of {held} blocks were held by other transactions each of the last {PASSES_HELD_MAX} times or more; look at \
+             information_schema.INNODB_TRX"
+        ),
+        Ok(Left { error: None, .. }) => return None,
+        Ok(Left {
+            error: Some(error), ..
+        })
+        | Err(error) => {
+            metrics::counter!("keeper_merging_failures_total").increment(1);
+            error.with_causes()
+        }
+    };
+    tracing::warn!(reason, "blocks of counts are not all merged");
+    let sentence = format!(
+        "blocks of counts are not all merged, which makes reading slower and loses nothing: {reason}"
+    );
+    Some(alarm("", "merging", sentence))
+}
+
+/// Blocks of one day each, as many as one transaction takes, the newest day first: it is the one that is asked for.
+fn transactions(blocks: Vec<StoredBlock>, before: Day) -> Vec<Vec<StoredBlock>> {
+    let mut of_days: BTreeMap<Day, Vec<StoredBlock>> = BTreeMap::new();
+    for block in blocks {
+        of_days.entry(block.day).or_default().push(block);
+    }
+    let mut transactions = Vec::new();
+    for (day, blocks) in of_days.into_iter().rev() {
+        let max = if day < before {
+            BYTES_OF_CLOSED_DAY_MAX
+        } else {
+            BYTES_PER_TRANSACTION_MAX
+        };
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        for block in blocks {
+            if bytes + block.bytes > max && !some.is_empty() {
+                transactions.push(std::mem::take(&mut some));
+                bytes = 0;
+            }
+            bytes += block.bytes;
+            some.push(block);
+        }
+        transactions.push(some);
+    }
+    transactions
+}
+
+/// By halves where somebody holds a row, a block cannot be read, or it takes too long: only that one is left.
+async fn merge(
+    packer: &mut Packer,
+    shard: Shard,
+    before: Day,
+    blocks: Vec<StoredBlock>,
+    left: &mut Left,
+) -> Result<(), Error> {
+    let mut slices = vec![blocks];
+    while let Some(mut blocks) = slices.pop() {
+        let begun = Instant::now();
+        let outcome = packer.merge(shard, &blocks, blocks[0].day < before).await;
+        let elapsed = begun.elapsed();
+        let failed = match outcome {
+            Ok(Packed::Moved { minutes, days, .. }) => {
+                metrics::counter!("keeper_merged_blocks_total").increment(blocks.len() as u64);
+                metrics::counter!("keeper_merged_minutes_total").increment(minutes);
+                metrics::counter!("keeper_packed_days_total").increment(days);
+                metrics::histogram!("keeper_merging_seconds").record(elapsed.as_secs_f64());
+                None
+            }
+            Ok(Packed::Held) => Some(None),
+            Err(error) if error.is_unreachable() => return Err(error),
+            Err(error) => Some(Some(error)),
+        };
+        match failed {
+            None => {}
+            Some(_) if blocks.len() > 1 => {
+                slices.push(blocks.split_off(blocks.len() / 2));
+                slices.push(blocks);
+            }
+            Some(None) => left.held.extend(blocks.iter().map(|block| (shard, *block))),
+            Some(Some(error)) => {
+                left.error.get_or_insert(error);
+            }
+        }
+        // Replication has the centre for at least half of the time.
+        tokio::time::sleep(elapsed.min(REST_MAX)).await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_has_one_day_and_so_much_text() {
+        let block = |day: i64, id, bytes| StoredBlock {
+            day: Day::containing(86_400 * day),
+            id,
+            bytes,
+        };
+        let half = BYTES_PER_TRANSACTION_MAX / 2;
+        let listed = vec![
+            block(1, 1, 10),
+            block(1, 2, 10),
+            block(2, 3, half),
+            block(2, 4, half),
+            block(2, 5, 1),
+            block(2, 6, 3 * half),
+        ];
+        let ids: Vec<Vec<u128>> = transactions(listed, Day::containing(86_400))
+            .iter()
+            .map(|blocks| blocks.iter().map(|block| block.id).collect())
+            .collect();
+        assert_eq!(ids, [vec![3, 4], vec![5], vec![6], vec![1, 2]]);
+        let closed = vec![block(1, 1, BYTES_OF_CLOSED_DAY_MAX), block(1, 2, 1)];
+        assert_eq!(transactions(closed, Day::containing(2 * 86_400)).len(), 2);
+    }
+}

@@ -1,0 +1,198 @@
+//! Counts that came in blocks are put where counts of few names are at once: into rows of `EventMinute`, or of `EventDay`.
+
+use std::collections::BTreeMap;
+
+use model::{Day, DayCounts, EventId, Minute, MinuteCounts, PackedDayError, Shard, for_each_in_block};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use super::{Failure, Packed, Packer, add_days, settle};
+use crate::Error;
+use crate::script::Script;
+
+/// Blocks of one shard that are listed at once.
+pub const BLOCKS_LISTED_MAX: usize = 1_000;
+
+/// Names whose days are unpacked at once: 6 MB.
+const NAMES_UNPACKED_MAX: usize = 500;
+
+/// A row of `EventBlock`. In the order of days, and then by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoredBlock {
+    pub day: Day,
+    pub id: u128,
+    /// The length of its text.
+    pub bytes: u64,
+}
+
+impl Packer {
+    /// The shards that have any block.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn shards_with_blocks(&mut self) -> Result<Vec<Shard>, Error> {
+        let of_shard = |shard: Shard| format!("(SELECT {} FROM {shard}.EventBlock LIMIT 1)", shard.number());
+        let sql = Shard::all().map(of_shard).collect::<Vec<_>>().join(" UNION ALL ");
+        let numbers: Vec<u8> = self
+            .call("look for blocks", async |conn| conn.query(&sql).await)
+            .await?;
+        let has = |shard: &Shard| numbers.contains(&shard.number());
+        Ok(Shard::all().filter(has).collect())
+    }
+
+    /// Blocks of `shard`, the newest days first, and each day's by age; the first [`BLOCKS_LISTED_MAX`].
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn blocks(&mut self, shard: Shard) -> Result<Vec<StoredBlock>, Error> {
+        // A DATE may lie where a TIMESTAMP cannot.
+        let sql = format!(
+            "SELECT (TO_DAYS(day) - 719528) * 86400, id, LENGTH(counts) FROM {shard}.EventBlock \
+             ORDER BY day DESC, id LIMIT {BLOCKS_LISTED_MAX}"
+        );
+        let rows: Vec<(i64, [u8; 16], u64)> = self
+            .call("list blocks", async |conn| conn.query(&sql).await)
+            .await?;
+        let block = |(unix_s, id, bytes)| StoredBlock {
+            day: Day::containing(unix_s),
+            id: u128::from_be_bytes(id),
+            bytes,
+        };
+        Ok(rows.into_iter().map(block).collect())
+    }
+
+    /// Moves the counts of `blocks` of one day, which were listed one after the other, in one transaction: into packed days if
+    /// `is_closed`, else into minutes.
+    ///
+    /// # Errors
+    /// The server refused or did not answer, and whether the transaction was committed is not known; or `PackedDay` for a block or a
+    /// row of `EventDay` that cannot be read, `OutsideDay` for a minute that would vanish, and nothing was changed.
+    pub async fn merge(
+        &mut self,
+        shard: Shard,
+        blocks: &[StoredBlock],
+        is_closed: bool,
+    ) -> Result<Packed, Error> {
+        let Some(day) = blocks.first().map(|block| block.day) else {
+            return Ok(Packed::Moved {
+                minutes: 0,
+                days: 0,
+                merged: 0,
+            });
+        };
+        let mut refused = None;
+        let outcome = self
+            .call("merge blocks", async |conn| {
+                let outcome = merge(conn, shard, day, blocks, is_closed).await;
+                settle(conn, outcome, &mut refused).await
+            })
+            .await?;
+        match refused {
+            Some(failure) => self.refusal(shard, day, "EventBlock", failure),
+            None => Ok(outcome),
+        }
+    }
+}
+
+async fn merge(
+    conn: &mut Conn,
+    shard: Shard,
+    day: Day,
+    blocks: &[StoredBlock],
+    is_closed: bool,
+) -> Result<Packed, Failure> {
+    let texts = take(conn, shard, day, blocks).await?;
+    let rows = sums(day, &texts).map_err(Failure::Block)?;
+    drop(texts);
+    if !is_closed {
+        add_minutes(conn, shard, &rows).await?;
+        return Ok(Packed::Moved {
+            minutes: rows.len() as u64,
+            days: 0,
+            merged: 0,
+        });
+    }
+    let (mut days, mut merged) = (0, 0);
+    let names: Vec<&[Counted]> = rows.chunk_by(|a, b| a.0 == b.0).collect();
+    for names in names.chunks(NAMES_UNPACKED_MAX) {
+        let mut of_names = BTreeMap::<EventId, DayCounts>::new();
+        for &(id, minute, count) in names.iter().copied().flatten() {
+            let added = of_names.entry(id).or_default().add(minute.of_day(), count);
+            added.map_err(|outside| Failure::Minute(id, outside))?;
+        }
+        days += of_names.len() as u64;
+        merged += add_days(conn, shard, day, of_names).await?;
+    }
+    conn.query_drop("COMMIT").await?;
+    Ok(Packed::Moved {
+        minutes: rows.len() as u64,
+        days,
+        merged,
+    })
+}
+
+type Counted = (EventId, Minute, u64);
+
+/// In the order of names and minutes. A count that has no place has been deleted, so the transaction must not go on.
+fn sums(day: Day, texts: &[Vec<u8>]) -> Result<Vec<Counted>, PackedDayError> {
+    let mut counts = MinuteCounts::default();
+    let mut outside = None;
+    for text in texts {
+        for_each_in_block(text, |id, minute, count| {
+            match Minute::from_unix_s(day.unix_s() + 60 * i64::from(minute)) {
+                Ok(minute) => counts.add(id, minute, count),
+                Err(error) => outside = Some(error),
+            }
+        })?;
+    }
+    match outside {
+        Some(error) => Err(error.into()),
+        None => Ok(counts.sorted()),
+    }
+}
+
+/// Deletes the blocks, whose counts are then only here. In the order of the key, so that it is the key that they are found by: whoever
+/// reads the whole table waits for what replication is writing.
+async fn take(
+    conn: &mut Conn,
+    shard: Shard,
+    day: Day,
+    blocks: &[StoredBlock],
+) -> Result<Vec<Vec<u8>>, mysql_async::Error> {
+    let (first, last) = (blocks[0].id, blocks[blocks.len() - 1].id);
+    let script = format!(
+        "START TRANSACTION; DELETE FROM {shard}.EventBlock \
+         WHERE day = '{day}' AND id BETWEEN x'{first:032x}' AND x'{last:032x}' \
+         ORDER BY day, id LIMIT {} RETURNING counts",
+        blocks.len()
+    );
+    let mut answers = conn.query_iter(script).await?;
+    answers.collect::<Row>().await?;
+    answers.collect().await
+}
+
+async fn add_minutes(conn: &mut Conn, shard: Shard, rows: &[Counted]) -> Result<(), mysql_async::Error> {
+    let mut out = Script::new(conn);
+    let values = rows
+        .iter()
+        .map(|(id, minute, count)| format!("({id},{},{count})", minute.sql_literal()));
+    let table = format!("{shard}.EventMinute (eventId, createDate, count)");
+    out.upsert(&table, "count", values).await?;
+    out.finish().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_has_no_place_ends_the_transaction() {
+        let day = |unix_s| Day::containing(unix_s);
+        let texts = [b"[[8,0,[4]],[7,1,[1]]]".to_vec(), b"[[7,1,[2]]]".to_vec()];
+        let rows = sums(day(1_763_787_600), &texts).unwrap();
+        let counts: Vec<(u64, u64)> = rows.iter().map(|row| (row.0.0, row.2)).collect();
+        assert_eq!(counts, [(7, 3), (8, 4)]);
+        assert!(matches!(sums(day(0), &texts), Err(PackedDayError::Time(_))));
+        assert!(sums(day(1_763_787_600), &[b"[[7,0,[1]]".to_vec()]).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! Very many counts at once: a text for each shard and day, where a row for each count would keep the centre busy for too long.
+
+use std::collections::BTreeMap;
+
+use model::{Block, Day, EventId, Minute, Shard};
+use uuid::Uuid;
+
+/// Counts of a flush up to which each is a row of its own: fractions of a second at the centre, and then nobody needs to move them.
+pub(super) const ROWS_MAX: usize = 4_000;
+
+/// A block is ended once it is so long.
+const BLOCK_BYTES_MAX: usize = 256 << 10;
+
+/// Counts of a shard and day below which they are rows all the same: a block of its own costs the centre as much as a few rows, and
+/// who counts in thousands of days past makes thousands of them.
+const BLOCK_COUNTS_MIN: usize = 16;
+
+type Counted = (EventId, Minute, u64);
+
+/// The blocks of a shard's `rows`, which are in the order of names and minutes; and the rows that are to stay rows.
+pub(super) fn split(rows: &[Counted]) -> (Vec<(Day, Block)>, Option<Vec<Counted>>) {
+    let mut counts: BTreeMap<Day, usize> = BTreeMap::new();
+    for row in rows {
+        *counts.entry(Day::from(row.1)).or_default() += 1;
+    }
+    let mut open: BTreeMap<Day, Block> = BTreeMap::new();
+    let (mut blocks, mut thin) = (Vec::new(), Vec::new());
+    for &(id, minute, count) in rows {
+        let day = Day::from(minute);
+        if counts.get(&day).is_some_and(|&counts| counts < BLOCK_COUNTS_MIN) {
+            thin.push((id, minute, count));
+            continue;
+        }
+        let block = open.entry(day).or_default();
+        block.add(id, minute.of_day(), count);
+        if block.bytes() >= BLOCK_BYTES_MAX {
+            blocks.extend(open.remove_entry(&day));
+        }
+    }
+    blocks.extend(open);
+    (blocks, Some(thin))
+}
+
+pub(super) fn statement(shard: Shard, day: Day, block: Block) -> String {
+    let (id, text) = (Uuid::now_v7().simple(), block.into_text());
+    format!("INSERT INTO {shard}.EventBlock (day, id, counts) VALUES ('{day}',x'{id}','{text}')")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::for_each_in_block;
+
+    fn minute(n: i64) -> Minute {
+        Minute::from_unix_s(1_763_787_600 + 60 * n).unwrap()
+    }
+
+    #[test]
+    fn every_count_is_in_a_block_of_its_day_or_a_row() {
+        let mut rows = Vec::new();
+        for id in [1, 2, 3] {
+            rows.extend((0..40_000).map(|n| (EventId(id), minute(n), 1_000_000_000 + id)));
+        }
+        // Days that have few.
+        rows.extend((40..55).map(|day| (EventId(4), minute(day * 1_440), 5)));
+        let (blocks, thin) = split(&rows);
+        let mut read = thin.unwrap();
+        assert_eq!(read, rows[120_000..]);
+        assert!(blocks.len() > 28, "each day has one, and some have more");
+        for (day, block) in blocks {
+            assert!(block.bytes() < BLOCK_BYTES_MAX + 100);
+            for_each_in_block(block.into_text().as_bytes(), |id, at, count| {
+                let unix_s = day.unix_s() + 60 * i64::from(at);
+                read.push((id, Minute::from_unix_s(unix_s).unwrap(), count));
+            })
+            .unwrap();
+        }
+        read.sort_unstable();
+        assert_eq!(read, rows);
+    }
+
+    #[test]
+    fn a_block_says_its_day() {
+        let rows: Vec<Counted> = (0..16).map(|n| (EventId(7), minute(n), 1)).collect();
+        let (mut blocks, thin) = split(&rows);
+        assert_eq!((blocks.len(), thin), (1, Some(Vec::new())));
+        let (day, block) = blocks.remove(0);
+        let text = statement(Shard::of(EventId(7)), day, block);
+        let begin = "INSERT INTO bigdata_0.EventBlock (day, id, counts) VALUES ('2025-11-22',x'01";
+        assert!(
+            text.starts_with(begin) && text.ends_with(",'[[7,300,[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]]]')"),
+            "{text}"
+        );
+    }
+}

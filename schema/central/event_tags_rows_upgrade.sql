@@ -1,0 +1,12 @@
+-- Earlier versions compressed its pages. Asked first, since each change of the row format writes the table anew; keys are
+-- made again because they would keep their own KEY_BLOCK_SIZE.
+BEGIN NOT ATOMIC
+    IF EXISTS (
+        SELECT 1 FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = 'bigdata_0' AND TABLE_NAME = 'EventTags' AND ROW_FORMAT = 'Compressed'
+    ) THEN
+        ALTER TABLE bigdata_0.EventTags
+            DROP PRIMARY KEY, ADD PRIMARY KEY (eventId, tagName(25)),
+            DROP KEY wholeName, ADD KEY wholeName (tagName), ROW_FORMAT=DYNAMIC KEY_BLOCK_SIZE=0;
+    END IF;
+END
