@@ -82,9 +82,9 @@ fn jobs(workload: &Workload) -> Result<Vec<String>> {
 
 fn rows(jobs: &[String]) -> Result<Duration> {
     let begun = Instant::now();
-    let mut counts = MinuteCounts::default();
+    let (mut counts, mut ids) = (MinuteCounts::default(), queue::EventIds::default());
     for job in jobs {
-        for batch in queue::decode(job.as_bytes())?.batches {
+        for batch in queue::decode(job.as_bytes(), &mut ids)?.batches {
             for (id, minute, count) in batch.counts {
                 counts.add(id, minute, count);
             }

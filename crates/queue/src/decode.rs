@@ -10,6 +10,9 @@ use model::{
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use crate::EventIds;
+use crate::plain;
+
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error("job is not JSON of the expected shape")]
@@ -38,36 +41,37 @@ pub enum DecodeError {
 
 /// A job's content, every part of which the centre will accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decoded {
-    pub names: Vec<(EventId, EventName<'static>)>,
+pub struct Decoded<'a> {
+    pub names: Vec<(EventId, EventName<'a>)>,
     pub batches: Vec<Batch>,
 }
 
-#[derive(Deserialize)]
-struct Wire<'a> {
-    accepted: f64,
+#[derive(Debug, PartialEq, Deserialize)]
+pub(crate) struct Wire<'a> {
+    pub(crate) accepted: f64,
     #[serde(borrow)]
-    names: Vec<Cow<'a, str>>,
-    batches: Vec<WireBatch<'a>>,
+    pub(crate) names: Vec<Cow<'a, str>>,
+    pub(crate) batches: Vec<WireBatch<'a>>,
 }
 
-#[derive(Deserialize)]
-struct WireBatch<'a> {
+#[derive(Debug, PartialEq, Deserialize)]
+pub(crate) struct WireBatch<'a> {
     #[serde(borrow)]
-    id: Cow<'a, str>,
+    pub(crate) id: Cow<'a, str>,
     #[serde(borrow)]
-    client: Option<Cow<'a, str>>,
+    pub(crate) client: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    content: Option<Cow<'a, str>>,
+    pub(crate) content: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    counts: WireCounts<'a>,
+    pub(crate) counts: WireCounts<'a>,
 }
 
 /// The minutes in their order in the text; a map type would drop one of two equal keys, and its counts with it.
-struct WireCounts<'a>(Vec<(Cow<'a, str>, IndexedCounts)>);
+#[derive(Debug, PartialEq)]
+pub(crate) struct WireCounts<'a>(pub(crate) Vec<(Cow<'a, str>, IndexedCounts)>);
 
 /// `[index into names, count]`
-type IndexedCounts = Vec<(u64, u64)>;
+pub(crate) type IndexedCounts = Vec<(u64, u64)>;
 
 impl<'de: 'a, 'a> Deserialize<'de> for WireCounts<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -96,8 +100,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for WireCounts<'a> {
 ///
 /// # Errors
 /// The first thing that makes the job unreadable, or that the centre could refuse.
-pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
-    let wire: Wire<'_> = serde_json::from_slice(body)?;
+pub fn decode<'a>(body: &'a [u8], ids: &mut EventIds) -> Result<Decoded<'a>, DecodeError> {
+    let plain = std::str::from_utf8(body).ok().and_then(plain::job);
+    let wire = plain.map_or_else(|| serde_json::from_slice(body), Ok)?;
     let accepted = Instant::from_unix_s(wire.accepted)
         .ok()
         .filter(|&at| Minute::containing(at).is_ok())
@@ -107,7 +112,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
     let names = wire
         .names
         .into_iter()
-        .map(|name| EventName::new(name).map(|name| (name.id(), name.into_owned())))
+        .map(|name| EventName::new(name).map(|name| (ids.of(&name), name)))
         .collect::<Result<Vec<_>, _>>()?;
     let batches = wire
         .batches
@@ -178,7 +183,9 @@ mod tests {
     const ID: &str = "0199aa55-0000-7000-8000-000000000001";
 
     fn refused(body: &str) -> String {
-        decode(body.as_bytes()).unwrap_err().to_string()
+        decode(body.as_bytes(), &mut EventIds::default())
+            .unwrap_err()
+            .to_string()
     }
 
     fn job(counts: &str) -> String {
@@ -188,7 +195,7 @@ mod tests {
     #[test]
     fn equal_minutes_add_up() {
         let body = job(r#"{"1763787600":[[0,1],[0,2]],"1763787600":[[0,4]]}"#);
-        let decoded = decode(body.as_bytes()).unwrap();
+        let decoded = decode(body.as_bytes(), &mut EventIds::default()).unwrap();
         assert_eq!(decoded.batches[0].counts.iter().map(|c| c.2).sum::<u64>(), 7);
     }
 
@@ -219,7 +226,7 @@ mod tests {
             |content: &str| job("{}").replace("\"counts\"", &format!("\"content\":\"{content}\",\"counts\""));
         assert!(refused(&with("+123456789abcdef")).contains("not a hash of 16"));
         assert!(refused(&with("123")).contains("not a hash of 16"));
-        assert!(decode(with("0123456789abcdef").as_bytes()).is_ok());
+        assert!(decode(with("0123456789abcdef").as_bytes(), &mut EventIds::default()).is_ok());
         assert!(refused(&job("{}").replace("\"a\"", "\"a'b\"")).contains("not allowed"));
         let accepted = "accepted is not a time that can be stored";
         assert!(refused(&job("{}").replace("1763787600", "0")).contains(accepted));
@@ -230,7 +237,7 @@ mod tests {
     fn a_job_of_a_collector_whose_clock_is_wrong_is_readable() {
         for accepted in ["946684800", "2145916799.999"] {
             let body = job(r#"{"2145916740":[[0,3]]}"#).replace("1763787600", accepted);
-            let decoded = decode(body.as_bytes()).unwrap();
+            let decoded = decode(body.as_bytes(), &mut EventIds::default()).unwrap();
             assert_eq!(decoded.batches[0].counts[0].2, 3, "{accepted}");
         }
     }

@@ -233,7 +233,7 @@ fn digits(n: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode;
+    use crate::{EventIds, decode};
     use model::{CLIENT_BYTES_MAX, Client, ContentHash, MinuteCounts, PIECE_BYTES_MAX, Piece};
     use proptest::prelude::*;
 
@@ -295,7 +295,7 @@ mod tests {
             }
             let body = job.encode(now());
             prop_assert!(body.len() <= JOB_BYTES_MAX);
-            let decoded = decode(body.as_bytes()).unwrap();
+            let decoded = decode(body.as_bytes(), &mut EventIds::default()).unwrap();
             prop_assert_eq!(decoded.batches.len(), if expected.is_empty() { 1 } else { 2 });
             for batch in &decoded.batches {
                 let mut sums = MinuteCounts::default();
@@ -339,7 +339,10 @@ mod tests {
         assert!(job.add_event(&name, minute, 1));
         for unix_s in [0, i64::from(u32::MAX)] {
             let body = job.encode(Instant::from_unix_ms(1000 * unix_s));
-            assert!(decode(body.as_bytes()).is_ok(), "{body}");
+            assert!(
+                decode(body.as_bytes(), &mut EventIds::default()).is_ok(),
+                "{body}"
+            );
         }
     }
 
@@ -354,7 +357,8 @@ mod tests {
         ) {
             taken += 1;
         }
-        let decoded = decode(job.encode(now()).as_bytes()).unwrap();
+        let body = job.encode(now());
+        let decoded = decode(body.as_bytes(), &mut EventIds::default()).unwrap();
         assert_eq!(decoded.batches[0].counts.len(), taken);
         assert_eq!(decoded.names.len(), taken);
     }

@@ -9,7 +9,7 @@ use beanstalkc::Beanstalkc;
 use model::TubeState;
 
 use crate::link::Link;
-use crate::{Config, Error, PRIORITY, TIME_TO_RUN_S, TUBE, decode};
+use crate::{Config, Error, EventIds, PRIORITY, TIME_TO_RUN_S, TUBE, decode};
 
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -124,7 +124,7 @@ pub(crate) fn is_left(connection: &mut Beanstalkc, id: u64) -> Result<bool, Erro
         return Ok(true);
     }
     match connection.peek(id).map_err(Error::from) {
-        Ok(job) => Ok(decode(job.body()).is_ok()),
+        Ok(job) => Ok(decode(job.body(), &mut EventIds::default()).is_ok()),
         Err(Error::NotFound) => Ok(false),
         Err(error) => Err(error),
     }

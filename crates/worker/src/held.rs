@@ -50,7 +50,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn add(&mut self, job_id: u64, job: queue::Decoded, now: Instant) {
+    pub(crate) fn add(&mut self, job_id: u64, job: queue::Decoded<'_>, now: Instant) {
         self.since.get_or_insert(now);
         let sum = |batch: &Batch| batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
         self.jobs.push(HeldJob {
@@ -61,7 +61,7 @@ impl Held {
         for (id, name) in job.names {
             if let Entry::Vacant(vacant) = self.names.entry(id) {
                 self.name_bytes += name.as_str().len() + NAME_OVERHEAD_BYTES;
-                vacant.insert(name);
+                vacant.insert(name.into_owned());
             }
         }
         self.batches.extend(job.batches);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
 use listener::Health;
-use queue::{Consumer, Mark};
+use queue::{Consumer, EventIds, Mark};
 use store::{Committed, Flush, Regional, Report};
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,7 @@ struct Worker {
     held: Held,
     /// Looks into the queue in a row that have found nothing while jobs are held.
     empty_looks: u32,
+    ids: EventIds,
     names: Names,
     policy: FlushPolicy,
     clock: Clock,
@@ -91,6 +92,7 @@ pub async fn run(
         region: Regional::new(server, region, &config.name)?,
         held: Held::default(),
         empty_looks: 0,
+        ids: EventIds::default(),
         names: Names::new(Instant::now()),
         policy: config.flush_policy(),
         clock: Clock::default(),
@@ -162,7 +164,7 @@ impl Worker {
         self.empty_looks = if is_empty { self.empty_looks + 1 } else { 0 };
         metrics::counter!("worker_jobs_reserved_total").increment(reserved.len() as u64);
         for job in reserved {
-            match queue::decode(&job.body) {
+            match queue::decode(&job.body, &mut self.ids) {
                 Ok(decoded) => self.held.add(job.job_id, decoded, begun),
                 Err(error) => self.bury(job.job_id, &error).await?,
             }

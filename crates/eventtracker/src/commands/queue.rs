@@ -84,7 +84,7 @@ async fn list(config: &Path) -> anyhow::Result<()> {
 
 /// What a worker would read in the job, or why it would bury it.
 fn content(body: &[u8]) -> String {
-    match queue::decode(body) {
+    match queue::decode(body, &mut queue::EventIds::default()) {
         Ok(job) => {
             let counts: usize = job.batches.iter().map(|batch| batch.counts.len()).sum();
             format!(

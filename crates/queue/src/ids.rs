@@ -1,0 +1,59 @@
+//! The ids of names that come again and again.
+
+use hashbrown::HashMap;
+use model::{EventId, EventName};
+
+/// Names whose ids are remembered: some 20 MB.
+const NAMES_MAX: usize = 200_000;
+
+/// So many names that are not among them, once there is no room, and all are forgotten: others have come.
+const MISSES_MAX: usize = 8 * NAMES_MAX;
+
+/// Looks ids up that were computed before: an MD5 takes some 200 ns, and each job has its names in full.
+#[derive(Debug, Default)]
+pub struct EventIds {
+    known: HashMap<Box<str>, EventId>,
+    misses: usize,
+}
+
+impl EventIds {
+    pub(crate) fn of(&mut self, name: &EventName<'_>) -> EventId {
+        if let Some(&id) = self.known.get(name.as_str()) {
+            return id;
+        }
+        let id = name.id();
+        if self.known.len() < NAMES_MAX {
+            self.known.insert(name.as_str().into(), id);
+        } else {
+            self.misses += 1;
+            if self.misses >= MISSES_MAX {
+                *self = Self::default();
+            }
+        }
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_names_whether_it_is_remembered_or_not() {
+        let mut ids = EventIds::default();
+        for round in 0..2 {
+            for number in 0..NAMES_MAX + 10 {
+                let name = EventName::new(number.to_string()).unwrap();
+                if number % 1_000 == 0 || number >= NAMES_MAX {
+                    assert_eq!(ids.of(&name), name.id(), "{number}");
+                } else {
+                    ids.of(&name);
+                }
+            }
+            assert_eq!((ids.known.len(), ids.misses), (NAMES_MAX, 10 * (round + 1)));
+        }
+        ids.misses = MISSES_MAX - 1;
+        ids.of(&EventName::new("another").unwrap());
+        assert_eq!((ids.known.len(), ids.misses), (0, 0));
+    }
+}
