@@ -71,6 +71,20 @@ impl Answer {
         }
     }
 
+    /// Its status, for metrics.
+    pub(crate) fn label(&self) -> &'static str {
+        match self.status() {
+            StatusCode::ACCEPTED => "202",
+            StatusCode::BAD_REQUEST => "400",
+            StatusCode::UNAUTHORIZED => "401",
+            StatusCode::FORBIDDEN => "403",
+            StatusCode::PAYLOAD_TOO_LARGE => "413",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "415",
+            StatusCode::TOO_MANY_REQUESTS => "429",
+            _ => "503",
+        }
+    }
+
     fn body(self) -> Value {
         match self {
             Self::Accepted { accepted, rejected } => {
@@ -108,7 +122,14 @@ impl Answer {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = (status, Json(self.body())).into_response();
+        let mut response = match self {
+            // Nearly all are: without a tree of values.
+            Self::Accepted { accepted, rejected } if rejected.total == 0 => {
+                let body = format!("{{\"accepted\":{accepted},\"rejected\":[],\"rejected_total\":0}}");
+                (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+            }
+            answer => (status, Json(answer.body())).into_response(),
+        };
         let headers = response.headers_mut();
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -86,15 +86,14 @@ fn error(status: StatusCode, text: &'static str) -> Response {
 async fn post_events(
     State(collector): State<Arc<Collector>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
+    let (head, body) = request.into_parts();
     let answer = collector
-        .answer(peer, &headers, body)
+        .answer(peer, &head.headers, body)
         .await
         .unwrap_or_else(|refusal| refusal);
-    let status = answer.status().as_str().to_owned();
-    metrics::counter!("collector_requests_total", "status" => status).increment(1);
+    metrics::counter!("collector_requests_total", "status" => answer.label()).increment(1);
     if let Answer::Accepted { accepted, rejected } = &answer {
         metrics::counter!("collector_events_accepted_total").increment(*accepted as u64);
         metrics::counter!("collector_events_rejected_total").increment(rejected.total() as u64);
@@ -107,7 +106,8 @@ async fn post_events(
 
 /// Who sends a request.
 struct Admitted {
-    client: Client,
+    /// The name of its token, or its address.
+    client: String,
     /// Empty without a token.
     secret: Vec<u8>,
     share: Share,
@@ -172,9 +172,9 @@ impl Collector {
             Sender::Anonymous => (peer.ip().to_string(), Vec::new()),
         };
         Ok(Admitted {
-            client: Client::of(&client),
+            share: self.shares.take(client.clone()).ok_or(Answer::ShareUsedUp)?,
+            client,
             secret,
-            share: self.shares.take(client).ok_or(Answer::ShareUsedUp)?,
         })
     }
 
@@ -202,7 +202,8 @@ impl Collector {
         };
         let tickets = match &meaning.key {
             Some(key) => {
-                let mut pieces = Pieces::new(&admitted.client, &admitted.secret, key);
+                let client = Client::of(&admitted.client);
+                let mut pieces = Pieces::new(&client, &admitted.secret, key);
                 events::read(meaning.format, &text, now, true, |item| {
                     verdict(&item.event);
                     pieces.add(item);
