@@ -1,6 +1,7 @@
 //! Very many names in one flush: their counts come in blocks, are read there as anywhere, and are moved on to rows once.
 
 use mysql_async::prelude::Queryable;
+use playground::Description;
 use serde_json::{Value, json};
 
 use crate::centre;
@@ -122,5 +123,40 @@ async fn counts_in_blocks_are_read_as_others_and_move_once() {
     ];
     let audited = eventtracker(&audit).await;
     assert!(audited.status.success(), "{audited:?}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_move_once_whatever_dies() {
+    let rig = Rig::start(one_region()).await;
+    let mut ledger = Ledger::default();
+    let now = model::Instant::from(std::time::SystemTime::now()).unix_ms() / 1000;
+    let keeper = |description: &Description| description.pids.keeper.unwrap();
+    let centre = |description: &Description| description.central.pid;
+    for round in 0..6 {
+        post(&rig, &mut ledger, now - now % 60).await;
+        wait_until("some blocks", async || {
+            match rig.description().central.root().connect().await {
+                Ok(_) if blocks(&rig).await > 0 => Ok(()),
+                outcome => Err(format!("{:?}", outcome.err())),
+            }
+        })
+        .await;
+        let victim: &dyn Fn(&Description) -> u32 = if round % 3 == 2 { &centre } else { &keeper };
+        let pid = victim(&rig.description());
+        signal("KILL", pid).await;
+        wait_until(
+            "the playground to restart what was killed",
+            async || match victim(&rig.description()) {
+                same if same == pid => Err("it was not noticed yet".to_owned()),
+                _ => Ok(()),
+            },
+        )
+        .await;
+    }
+    ledger.expect_at_centre(&rig).await;
+    wait_until_merged(&rig).await;
+    ledger.acknowledged("test.mark.eu", 1_700_000_040, 1);
+    ledger.expect_at_centre(&rig).await;
     rig.stop().await;
 }
