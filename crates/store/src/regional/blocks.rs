@@ -61,12 +61,13 @@ mod tests {
         for id in [1, 2, 3] {
             rows.extend((0..40_000).map(|n| (EventId(id), minute(n), 1_000_000_000 + id)));
         }
-        // Days that have few.
-        rows.extend((40..55).map(|day| (EventId(4), minute(day * 1_440), 5)));
+        // More names than one block holds, and days that have few.
+        rows.extend((4..20_000).map(|id| (EventId(id), minute(0), 1_000_000_000)));
+        rows.extend((40..55).map(|day| (EventId(20_000), minute(day * 1_440), 5)));
         let (blocks, thin) = split(&rows);
         let mut read = thin.unwrap();
-        assert_eq!(read, rows[120_000..]);
-        assert!(blocks.len() > 28, "each day has one, and some have more");
+        assert_eq!(read, rows[rows.len() - 15..]);
+        assert_eq!(blocks.len(), 28 + 1, "each of 28 days has one, and the first two");
         for (day, block) in blocks {
             assert!(block.bytes() < BLOCK_BYTES_MAX + 100);
             for_each_in_block(block.into_text().as_bytes(), |id, at, count| {
