@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,11 @@ const LOCK_FILE: &str = "lock";
 
 /// The roles, as the first argument of our own program.
 const ROLES: [&str; 4] = ["collector", "worker", "api", "keeper"];
+
+/// How long a lock of this very process is waited for: a program that was being started when an earlier claim was given up has
+/// the lock, too, until it has begun to run.
+const OWN_LIMIT: Duration = Duration::from_secs(2);
+const OWN_PAUSE: Duration = Duration::from_millis(5);
 
 /// A data directory that is ours as long as this value lives.
 #[derive(Debug)]
@@ -49,23 +54,34 @@ impl Claim {
             .truncate(false)
             .open(&path)
             .with_context(|| format!("failed to open {}", path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                lock.read_to_string(&mut holder)
-                    .with_context(|| format!("failed to read {}", path.display()))?;
-                bail!(
-                    "the data directory {} is in use by the playground with process id {}: \
-                     stop that one with Ctrl-C, or pass another --data-dir",
-                    dir.display(),
-                    holder.trim()
-                );
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("failed to lock {}", path.display()));
+        let begun = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    lock.rewind()
+                        .and_then(|()| lock.read_to_string(&mut holder))
+                        .with_context(|| format!("failed to read {}", path.display()))?;
+                    let is_own = holder.trim() == std::process::id().to_string();
+                    if is_own && begun.elapsed() < OWN_LIMIT {
+                        std::thread::sleep(OWN_PAUSE);
+                        continue;
+                    }
+                    bail!(
+                        "the data directory {} is in use by the playground with process id {}: \
+                         stop that one with Ctrl-C, or pass another --data-dir",
+                        dir.display(),
+                        holder.trim()
+                    );
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("failed to lock {}", path.display()));
+                }
             }
         }
+        lock.rewind()
+            .with_context(|| format!("failed to write {}", path.display()))?;
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .with_context(|| format!("failed to write {}", path.display()))?;
