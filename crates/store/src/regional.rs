@@ -336,13 +336,8 @@ impl Regional {
             for (day, block) in blocks {
                 out.push(blocks::statement(shard, day, block)).await?;
             }
-            let table = format!("{shard}.EventMinute (eventId, createDate, count)");
-            let values = thin
-                .as_deref()
-                .unwrap_or(of_shard)
-                .iter()
-                .map(|(id, minute, n)| format!("({id},{},{n})", minute.sql_literal()));
-            out.upsert(&table, "count", values).await?;
+            out.upsert_minutes(shard, thin.as_deref().unwrap_or(of_shard))
+                .await?;
         }
         let region = &self.region;
         let values = minutes

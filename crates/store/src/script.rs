@@ -1,5 +1,6 @@
 //! Statements of one transaction, gathered on their way to the server.
 
+use model::{EventId, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -41,6 +42,19 @@ impl<'a> Script<'a> {
             .await?;
         }
         Ok(())
+    }
+
+    /// Adds counts of one shard to its rows of `EventMinute`.
+    pub(crate) async fn upsert_minutes(
+        &mut self,
+        shard: Shard,
+        rows: &[(EventId, Minute, u64)],
+    ) -> Result<(), mysql_async::Error> {
+        let table = format!("{shard}.EventMinute (eventId, createDate, count)");
+        let values = rows
+            .iter()
+            .map(|(id, minute, count)| format!("({id},{},{count})", minute.sql_literal()));
+        self.upsert(&table, "count", values).await
     }
 
     pub(crate) async fn push(&mut self, statement: String) -> Result<(), mysql_async::Error> {

@@ -105,7 +105,9 @@ async fn merge(
     let rows = sums(day, &texts).map_err(Failure::Block)?;
     drop(texts);
     if !is_closed {
-        add_minutes(conn, shard, &rows).await?;
+        let mut out = Script::new(conn);
+        out.upsert_minutes(shard, &rows).await?;
+        out.finish().await?;
         return Ok(Packed::Moved {
             minutes: rows.len() as u64,
             days: 0,
@@ -169,16 +171,6 @@ async fn take(
     let mut answers = conn.query_iter(script).await?;
     answers.collect::<Row>().await?;
     answers.collect().await
-}
-
-async fn add_minutes(conn: &mut Conn, shard: Shard, rows: &[Counted]) -> Result<(), mysql_async::Error> {
-    let mut out = Script::new(conn);
-    let values = rows
-        .iter()
-        .map(|(id, minute, count)| format!("({id},{},{count})", minute.sql_literal()));
-    let table = format!("{shard}.EventMinute (eventId, createDate, count)");
-    out.upsert(&table, "count", values).await?;
-    out.finish().await
 }
 
 #[cfg(test)]
