@@ -9,11 +9,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use model::{BatchId, Minute, MinuteCounts};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use queue::{JobBuilder, Producer};
+use queue::{Counts, Packer, Producer};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -93,13 +93,15 @@ pub(crate) async fn measure(load: &Load) -> Result<Alone> {
 /// A job with as many events as one of the run's had on average.
 fn average_job(load: &Load) -> Result<String> {
     let mut rng = StdRng::seed_from_u64(0);
-    let mut job = JobBuilder::new(BatchId::from_bytes([0; 16]));
+    let mut counts = Counts::default();
     for _ in 0..load.events / load.jobs.max(1) {
         let (name, at, count) = random_event(&load.names, &mut rng);
-        if !job.add_event(&name.name, Minute::containing(at)?, count) {
-            break;
-        }
+        counts.add(&name.name, Minute::containing(at)?, count);
     }
+    let mut packer = Packer::new(|| BatchId::from_bytes([0; 16]));
+    packer.add(counts);
+    let jobs = packer.finish();
+    let job = jobs.first().context("the run had no events")?;
     Ok(job.encode(SystemTime::now().into()))
 }
 

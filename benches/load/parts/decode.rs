@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use model::{BatchId, Minute, MinuteCounts};
-use queue::JobBuilder;
+use queue::{Counts, Packer};
 use serde::de::IgnoredAny;
 
 use crate::figures::{float, grouped, per_s};
@@ -20,6 +20,9 @@ const MINUTES: u32 = 5;
 
 /// As a worker's flush.
 const ROWS_MAX: usize = 20_000;
+
+/// 8 connections with 10,000 events each.
+const EVENTS_GATHERED: usize = 80_000;
 
 const EVENTS_RATE: &str = "events/s";
 const BYTES_RATE: &str = "MB/s";
@@ -58,26 +61,25 @@ pub(crate) async fn measure(rounds: u32, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Full jobs, as collectors under load put them.
+/// Jobs, as a collector under load puts them: sums over the requests of some connections.
 fn jobs(workload: &Workload) -> Result<Vec<String>> {
-    let empty = || JobBuilder::new(BatchId::from_bytes(rand::random()));
-    let now = SystemTime::now().into();
-    let mut jobs = Vec::new();
-    let mut job = empty();
-    for event in workload.events() {
+    let mut packer = Packer::new(|| BatchId::from_bytes(rand::random()));
+    let mut counts = Counts::default();
+    for (at, event) in workload.events().enumerate() {
         let name = &workload.names[event.name].name;
         let unix_s = workload.first_unix_s() + i64::try_from(event.second)?;
-        let minute = Minute::from_unix_s(unix_s.div_euclid(60) * 60)?;
-        if !job.add_event(name, minute, event.count) {
-            jobs.push(std::mem::replace(&mut job, empty()).encode(now));
-            ensure!(
-                job.add_event(name, minute, event.count),
-                "an empty job has no room for an event"
-            );
+        counts.add(
+            name,
+            Minute::from_unix_s(unix_s.div_euclid(60) * 60)?,
+            event.count,
+        );
+        if (at + 1) % EVENTS_GATHERED == 0 {
+            packer.add(std::mem::take(&mut counts));
         }
     }
-    jobs.push(job.encode(now));
-    Ok(jobs)
+    packer.add(counts);
+    let now = SystemTime::now().into();
+    Ok(packer.finish().iter().map(|job| job.encode(now)).collect())
 }
 
 fn rows(jobs: &[String]) -> Result<Duration> {

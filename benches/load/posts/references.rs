@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use model::{BatchId, Minute};
-use queue::JobBuilder;
+use queue::{Counts, Packer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
@@ -73,11 +73,12 @@ async fn serve(listener: std::net::TcpListener, stop: CancellationToken) -> Resu
 /// A collector's job for one event.
 pub(crate) fn job(name: &Name) -> Result<String> {
     let now = SystemTime::now().into();
-    let mut job = JobBuilder::new(BatchId::from_bytes([0; 16]));
-    ensure!(
-        job.add_event(&name.name, Minute::containing(now)?, 1),
-        "a job has no room for one event"
-    );
+    let mut counts = Counts::default();
+    counts.add(&name.name, Minute::containing(now)?, 1);
+    let mut packer = Packer::new(|| BatchId::from_bytes([0; 16]));
+    packer.add(counts);
+    let jobs = packer.finish();
+    let job = jobs.first().context("an event makes no job")?;
     Ok(job.encode(now))
 }
 

@@ -1,36 +1,36 @@
-//! Packs the events of many requests into jobs, and puts the jobs into the queue one after another.
+//! Gathers what requests count, with a bound, until it is put into the queue.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use listener::Health;
-use model::{BatchId, EventName, Minute, Origin, TubeState};
-use queue::{JobBuilder, Producer, PutError, Stored};
+use model::{BatchId, TubeState};
+use queue::{Counts, Job, Keyed, Packer};
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Memory of events that are accepted and not yet in the queue.
-const WAITING_BYTES_MAX: usize = 16 << 20;
+/// Memory of counts that are accepted and not yet in the queue.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// Memory of an event beside its name: at worst a minute of its own, with a table for one count.
-const EVENT_OVERHEAD_BYTES: usize = 200;
-
-/// Two jobs in a row hold at least twice this memory of events, so it gives their number from above.
+/// Two jobs in a row hold at least twice this memory of counts, so it gives their number from above.
 const JOB_BYTES_MIN: usize = 30_000;
 
-/// How often the depth of the queue is asked for.
-const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
+/// Counts of so much memory surely fill a job: they wait for no more, so that a job is full.
+const JOB_BYTES_FULL: usize = 400_000;
 
-/// The more jobs no worker has taken, the longer events wait for company, so that a long outage of the workers fits into fewer jobs:
+/// Counts of so much memory wait for no more, so that what is in it stays near at hand.
+const GATHERED_BYTES_FULL: usize = 16 << 20;
+
+/// The more jobs no worker has taken, the longer counts wait for company, so that a long outage of the workers fits into fewer jobs:
 /// by a step for every so many jobs above those that working workers leave, up to the maximum.
 const LINGER_STEP: Duration = Duration::from_millis(5);
 const LINGER_STEP_JOBS: u64 = 100;
 const LINGER_NONE_BELOW_JOBS: u64 = 1_000;
 const LINGER_MAX: Duration = Duration::from_millis(250);
 
-/// What became of a job.
+/// Longest that counts wait for requests that are being read.
+const READING_MAX: Duration = Duration::from_millis(50);
+
+/// What became of counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Stored,
@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// Tells the outcome of one job to the requests whose events it holds; `None` until it is known.
+/// Tells the requests whose counts were gathered together what became of them; `None` until it is known.
 pub(crate) type Ticket = watch::Receiver<Option<Outcome>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +47,31 @@ pub(crate) enum NoRoom {
     QueueAway,
 }
 
-/// A keyed request's batch.
-pub(crate) struct KeyedBatch<'a> {
-    pub(crate) id: BatchId,
-    pub(crate) origin: Origin,
-    /// Each name and minute once.
-    pub(crate) counts: Vec<Count<'a>>,
+/// What a request counts.
+#[derive(Debug)]
+pub(crate) enum Counted {
+    /// In a batch that all requests share.
+    Unkeyed(Counts),
+    /// In batches of its own.
+    Keyed(Keyed),
 }
 
-/// What a request counts of a name in a minute.
-pub(crate) type Count<'a> = (EventName<'a>, Minute, u64);
+impl Counted {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Unkeyed(counts) => counts.is_empty(),
+            Self::Keyed(keyed) => keyed.is_empty(),
+        }
+    }
+
+    /// Memory, from above.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Unkeyed(counts) => counts.bytes(),
+            Self::Keyed(keyed) => keyed.bytes(),
+        }
+    }
+}
 
 pub(crate) struct Combiner {
     state: Mutex<State>,
@@ -65,10 +80,11 @@ pub(crate) struct Combiner {
 }
 
 struct State {
-    open: Job,
-    full: VecDeque<Job>,
-    /// Of the open job, the full ones and the one being put, whether or not their clients still wait.
+    open: Gathered,
+    /// Of the open counts and those being put, whether or not their clients still wait.
     waiting_bytes: usize,
+    /// Requests that are being read and will add to the open counts within milliseconds.
+    reading: usize,
     /// Jobs in the tube when last asked, plus those put since.
     depth: u64,
     /// Those of them that no worker had taken when last asked.
@@ -77,63 +93,56 @@ struct State {
     away: bool,
 }
 
-struct Job {
-    builder: JobBuilder,
+/// What was counted until the queue was free for it: sums over many requests, so that jobs grow with names and not with events.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    unkeyed: Counts,
+    keyed: Vec<Keyed>,
     /// Its part of [`State::waiting_bytes`].
     bytes: usize,
-    /// Sum of what its events count.
-    count: u64,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-impl Job {
+/// As long as it lives, counts may wait for those of one more request.
+pub(crate) struct Reading(Arc<Combiner>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.lock().reading -= 1;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Gathered {
     fn new() -> Self {
-        let builder = JobBuilder::new(BatchId::from(Uuid::now_v7()));
         Self {
-            builder,
+            unkeyed: Counts::default(),
+            keyed: Vec::new(),
             bytes: 0,
-            count: 0,
             outcome: watch::Sender::new(None),
         }
     }
-}
 
-/// What a job takes as a whole or not at all.
-pub(crate) trait Part {
-    /// Memory, estimated from above.
-    fn bytes(&self) -> usize;
-    /// Sum of its counts.
-    fn count(&self) -> u64;
-    fn add_to(&self, job: &mut JobBuilder) -> bool;
-}
-
-impl Part for Count<'_> {
-    fn bytes(&self) -> usize {
-        self.0.as_str().len() + EVENT_OVERHEAD_BYTES
+    fn is_empty(&self) -> bool {
+        self.bytes == 0
     }
 
-    fn count(&self) -> u64 {
-        self.2
+    /// Whether packing it takes longer than handing it to another thread.
+    pub(crate) fn is_large(&self) -> bool {
+        self.bytes >= JOB_BYTES_FULL
     }
 
-    fn add_to(&self, job: &mut JobBuilder) -> bool {
-        let (name, minute, count) = self;
-        job.add_event(name, *minute, *count)
+    /// Takes the counts out, and leaves what is needed to tell the outcome.
+    pub(crate) fn take_counts(&mut self) -> (Counts, Vec<Keyed>) {
+        (std::mem::take(&mut self.unkeyed), std::mem::take(&mut self.keyed))
     }
 }
 
-impl Part for KeyedBatch<'_> {
-    fn bytes(&self) -> usize {
-        self.counts.iter().map(Part::bytes).sum()
-    }
-
-    fn count(&self) -> u64 {
-        self.counts.iter().map(Part::count).sum()
-    }
-
-    fn add_to(&self, job: &mut JobBuilder) -> bool {
-        job.add_batch(self.id, &self.origin, &self.counts)
-    }
+pub(crate) fn pack((unkeyed, keyed): (Counts, Vec<Keyed>)) -> Vec<Job> {
+    let mut packer = Packer::new(|| BatchId::from(Uuid::now_v7()));
+    packer.add(unkeyed);
+    keyed.iter().for_each(|keyed| packer.add_keyed(keyed));
+    packer.finish()
 }
 
 impl State {
@@ -142,7 +151,7 @@ impl State {
             return Err(NoRoom::QueueAway);
         }
         let waiting_bytes = self.waiting_bytes + bytes;
-        let jobs = (self.full.len() + 1 + bytes / JOB_BYTES_MIN) as u64;
+        let jobs = (1 + waiting_bytes / JOB_BYTES_MIN) as u64;
         if waiting_bytes > WAITING_BYTES_MAX || self.depth + jobs > jobs_max {
             return Err(NoRoom::Full);
         }
@@ -153,11 +162,10 @@ impl State {
 
 impl Combiner {
     pub(crate) fn new(jobs_max: u64) -> Self {
-        let open = Job::new();
         let state = State {
-            open,
-            full: VecDeque::new(),
+            open: Gathered::new(),
             waiting_bytes: 0,
+            reading: 0,
             depth: 0,
             untaken: 0,
             away: true,
@@ -169,52 +177,71 @@ impl Combiner {
         }
     }
 
-    /// Adds a request's events to the batch that all requests share, or its batches of its own.
-    /// Returns a ticket for each job that got some.
-    ///
-    /// All or nothing: room for every job that they may need is there before the first is added.
-    pub(crate) fn add(&self, parts: &[impl Part]) -> Result<Vec<Ticket>, NoRoom> {
-        let bytes = parts.iter().map(Part::bytes).sum();
+    /// To be held while a request is read that will be added.
+    pub(crate) fn reading(self: &Arc<Self>) -> Reading {
+        self.lock().reading += 1;
+        Reading(self.clone())
+    }
+
+    /// Adds what a request counts, all or nothing: room for every job that it may need is there before. `None` where it counts nothing.
+    pub(crate) fn add(&self, counted: Counted) -> Result<Option<Ticket>, NoRoom> {
+        if counted.is_empty() {
+            return Ok(None);
+        }
+        let bytes = counted.bytes();
         let mut state = self.lock();
         state.make_room(bytes, self.jobs_max)?;
-        let mut tickets = Vec::new();
-        let mut has_ticket = false;
-        for part in parts {
-            if !part.add_to(&mut state.open.builder) {
-                let full = std::mem::replace(&mut state.open, Job::new());
-                state.full.push_back(full);
-                let added = part.add_to(&mut state.open.builder);
-                assert!(added, "an empty job has room for any event and any piece");
-                has_ticket = false;
-            }
-            state.open.bytes += part.bytes();
-            state.open.count += part.count();
-            if !std::mem::replace(&mut has_ticket, true) {
-                tickets.push(state.open.outcome.subscribe());
-            }
+        let open = &mut state.open;
+        open.bytes += bytes;
+        match counted {
+            Counted::Unkeyed(counts) => open.unkeyed.merge(counts),
+            Counted::Keyed(keyed) => open.keyed.push(keyed),
         }
+        let ticket = open.outcome.subscribe();
         drop(state);
         self.changed.notify_one();
-        Ok(tickets)
+        Ok(Some(ticket))
     }
 
-    /// The next job to put: a full one, or the open one if `even_if_not_full`.
-    fn next_job(&self, even_if_not_full: bool) -> Option<Job> {
+    /// What was gathered, once it need not wait any more; `None` where there is nothing.
+    pub(crate) async fn next(&self, linger: Duration) -> Option<Gathered> {
+        if self.lock().open.is_empty() {
+            return None;
+        }
+        let pause = self.linger(linger);
+        if !pause.is_zero() {
+            // Where no job becomes full meanwhile, the time is over.
+            let is_full = |state: &State| state.open.bytes >= JOB_BYTES_FULL;
+            tokio::time::timeout(pause, self.until(is_full)).await.ok();
+        }
+        let all_are_in = |state: &State| state.reading == 0 || state.open.bytes >= GATHERED_BYTES_FULL;
+        tokio::time::timeout(READING_MAX, self.until(all_are_in))
+            .await
+            .ok();
+        self.take()
+    }
+
+    /// What was gathered.
+    pub(crate) fn take(&self) -> Option<Gathered> {
         let mut state = self.lock();
-        state.full.pop_front().or_else(|| {
-            let ready = even_if_not_full && !state.open.builder.is_empty();
-            ready.then(|| std::mem::replace(&mut state.open, Job::new()))
-        })
+        (!state.open.is_empty()).then(|| std::mem::replace(&mut state.open, Gathered::new()))
     }
 
-    /// Tells the job's requests, and frees its room.
-    fn finish(&self, job: &Job, outcome: Outcome) {
-        self.lock().waiting_bytes -= job.bytes;
-        job.outcome.send_replace(Some(outcome));
+    /// Tells the requests, and frees the room.
+    pub(crate) fn finish(&self, gathered: &Gathered, outcome: Outcome) {
+        self.lock().waiting_bytes -= gathered.bytes;
+        gathered.outcome.send_replace(Some(outcome));
     }
 
-    fn has_open_events(&self) -> bool {
-        !self.lock().open.builder.is_empty()
+    /// Returns when something may have been added.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    async fn until(&self, is_reached: impl Fn(&State) -> bool) {
+        while !is_reached(&self.lock()) {
+            self.changed.notified().await;
+        }
     }
 
     fn linger(&self, base: Duration) -> Duration {
@@ -223,7 +250,7 @@ impl Combiner {
         base.max(more.min(LINGER_MAX))
     }
 
-    fn queue_answered(&self, tube: &TubeState) {
+    pub(crate) fn queue_answered(&self, tube: &TubeState) {
         let mut state = self.lock();
         state.depth = tube.jobs();
         state.untaken = tube.ready;
@@ -231,134 +258,16 @@ impl Combiner {
         metrics::gauge!("collector_queue_jobs").set(u32::try_from(state.depth).unwrap_or(u32::MAX));
     }
 
+    /// Until the queue answers again, requests are refused at once instead of waiting in vain.
+    pub(crate) fn queue_failed(&self) {
+        self.lock().away = true;
+    }
+
+    pub(crate) fn job_stored(&self) {
+        self.lock().depth += 1;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Puts jobs until `drained`, and then what is left: one after another, so that what comes in while one is on its way gathers in the
-/// next. An idle queue gets a job at once.
-///
-/// # Errors
-/// The queue can be used again only by another process.
-pub(crate) async fn put_jobs(
-    combiner: Arc<Combiner>,
-    producer: Producer,
-    linger: Duration,
-    health: Health,
-    drained: CancellationToken,
-) -> Result<(), queue::Error> {
-    let mut putter = Putter {
-        combiner,
-        producer,
-        health,
-        asked: None,
-        failing: false,
-    };
-    loop {
-        putter.ask_depth_if_due().await?;
-        if let Some(job) = putter.combiner.next_job(false) {
-            putter.put(job).await;
-        } else if putter.combiner.has_open_events() {
-            let pause = putter.combiner.linger(linger);
-            if !pause.is_zero() {
-                // A job that becomes full meanwhile ends the pause; where it does not, the time is over.
-                tokio::time::timeout(pause, putter.until_full()).await.ok();
-            }
-            if let Some(job) = putter.combiner.next_job(true) {
-                putter.put(job).await;
-            }
-        } else if drained.is_cancelled() {
-            return Ok(());
-        } else {
-            tokio::select! {
-                () = putter.combiner.changed.notified() => {}
-                () = drained.cancelled() => {}
-                () = tokio::time::sleep(DEPTH_INTERVAL) => {}
-            }
-        }
-    }
-}
-
-struct Putter {
-    combiner: Arc<Combiner>,
-    producer: Producer,
-    health: Health,
-    asked: Option<Instant>,
-    /// Whether the queue failed when last asked: an outage is logged once.
-    failing: bool,
-}
-
-impl Putter {
-    async fn put(&mut self, job: Job) {
-        let body = job.builder.encode(SystemTime::now().into());
-        let started = Instant::now();
-        let outcome = match self.producer.put(&body).await {
-            Ok(stored) => {
-                if stored == Stored::MaybeAgain {
-                    metrics::counter!("collector_counts_doubtful_total").increment(job.count);
-                }
-                metrics::counter!("collector_counts_acknowledged_total").increment(job.count);
-                metrics::counter!("collector_jobs_put_total").increment(1);
-                metrics::histogram!("collector_put_seconds").record(started.elapsed());
-                self.combiner.lock().depth += 1;
-                Outcome::Stored
-            }
-            Err(error) => {
-                self.queue_failed(&error);
-                match error {
-                    PutError::NotStored(_) => Outcome::NotStored,
-                    PutError::Unknown(_) => {
-                        metrics::counter!("collector_counts_doubtful_total").increment(job.count);
-                        Outcome::Unknown
-                    }
-                }
-            }
-        };
-        self.combiner.finish(&job, outcome);
-        if outcome != Outcome::Stored {
-            // Those behind it have not been sent: their clients may know at once.
-            while let Some(job) = self.combiner.next_job(true) {
-                self.combiner.finish(&job, Outcome::NotStored);
-            }
-        }
-    }
-
-    async fn until_full(&self) {
-        while self.combiner.lock().full.is_empty() {
-            self.combiner.changed.notified().await;
-        }
-    }
-
-    async fn ask_depth_if_due(&mut self) -> Result<(), queue::Error> {
-        if self.asked.is_some_and(|at| at.elapsed() < DEPTH_INTERVAL) {
-            return Ok(());
-        }
-        self.asked = Some(Instant::now());
-        match self.producer.durable_tube_state().await {
-            Ok(tube) => {
-                self.combiner.queue_answered(&tube);
-                self.health.ready("queue");
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("the queue answers again");
-                }
-            }
-            Err(error) if error.is_final() => return Err(error),
-            Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    let cause: &dyn std::error::Error = &error;
-                    tracing::warn!(cause, "the queue is away: requests are refused");
-                }
-                self.queue_failed(&error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Until the queue answers again, requests are refused at once instead of waiting in vain.
-    fn queue_failed(&mut self, error: &dyn std::error::Error) {
-        self.combiner.lock().away = true;
-        self.health.not_ready("queue", error);
-        metrics::counter!("collector_queue_failures_total").increment(1);
     }
 }

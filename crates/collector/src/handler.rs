@@ -12,17 +12,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use listener::{Hosts, Sender, Share, Shares, Tokens};
 use model::{Client, Event, Minute};
+use queue::Counts;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::answer::{Answer, Rejected};
 use crate::body::{self, Received, Room};
-use crate::combiner::{Combiner, NoRoom, Outcome, Ticket};
+use crate::combiner::{Combiner, Counted, NoRoom, Outcome, Ticket};
 use crate::events::{self, Refusal};
 use crate::pieces::Pieces;
 use crate::request::{Encoding, Meaning};
-use crate::sums::Sums;
 
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
 const STORE_LIMIT: Duration = Duration::from_secs(25);
@@ -32,6 +32,9 @@ const DECODES_MAX: usize = 2;
 
 /// A plain body up to this takes less time to read than to hand it to another thread.
 const READ_AT_ONCE_BYTES_MAX: usize = 16 << 10;
+
+/// Text of an event for which there is room from the beginning: half of all events may be of another name and minute.
+const TEXT_BYTES_PER_COUNT: usize = 128;
 
 pub(crate) struct Collector {
     combiner: Arc<Combiner>,
@@ -117,7 +120,8 @@ struct Admitted {
 struct TakenIn {
     accepted: usize,
     rejected: Rejected,
-    tickets: Vec<Ticket>,
+    /// `None` where nothing counts.
+    ticket: Option<Ticket>,
 }
 
 impl Collector {
@@ -138,19 +142,20 @@ impl Collector {
         let (taken, _share) = if is_short {
             (self.take_in(&received, &meaning, &admitted)?, admitted.share)
         } else {
+            let reading = self.combiner.reading();
             let turn = self.decodes.clone().acquire_owned().await;
             // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
             // The turn and the share go along, since the work goes on when the client has left.
             let work = move || {
                 let taken = self.take_in(&received, &meaning, &admitted);
-                drop(turn);
+                drop((turn, reading));
                 taken.map(|taken| (taken, admitted.share))
             };
             tokio::task::spawn_blocking(work)
                 .await
                 .map_err(|_| Answer::Unknown)??
         };
-        match stored(taken.tickets, taken.accepted).await {
+        match stored(taken.ticket, taken.accepted).await {
             Outcome::Stored if taken.accepted == 0 && taken.rejected.total() > 0 => {
                 Err(Answer::AllRejected(taken.rejected))
             }
@@ -200,32 +205,32 @@ impl Collector {
             }
             read += 1;
         };
-        let tickets = match &meaning.key {
+        let counted = match &meaning.key {
             Some(key) => {
                 let client = Client::of(&admitted.client);
                 let mut pieces = Pieces::new(&client, &admitted.secret, key);
                 events::read(meaning.format, &text, now, true, |item| {
                     verdict(&item.event);
-                    pieces.add(item);
+                    pieces.add(&item);
                 })?;
-                self.combiner.add(&pieces.into_batches())
+                Counted::Keyed(pieces.into_keyed())
             }
             None => {
-                let mut sums = Sums::of_text(text.len());
+                let mut counts = Counts::with_capacity(text.len() / TEXT_BYTES_PER_COUNT);
                 events::read(meaning.format, &text, now, false, |item| {
                     verdict(&item.event);
                     if let Ok(event) = item.event {
-                        sums.add(event);
+                        counts.add(&event.name, event.minute, event.count);
                     }
                 })?;
-                self.combiner.add(&sums.into_counts())
+                Counted::Unkeyed(counts)
             }
         };
         let accepted = read - rejected.total();
         Ok(TakenIn {
             accepted,
             rejected,
-            tickets: tickets.map_err(no_room)?,
+            ticket: self.combiner.add(counted).map_err(no_room)?,
         })
     }
 }
@@ -237,27 +242,19 @@ fn no_room(reason: NoRoom) -> Answer {
     })
 }
 
-/// Waits for all jobs of a request. Some stored and some not is as unknown as a lost reply, and so is a request of which events
-/// were accepted and that has no job.
-async fn stored(tickets: Vec<Ticket>, accepted: usize) -> Outcome {
-    let mut outcomes = Vec::new();
-    let all = async {
-        for mut ticket in tickets {
-            let outcome = ticket
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|outcome| *outcome);
-            outcomes.push(outcome.unwrap_or(Outcome::Unknown));
-        }
+/// Waits for the jobs that hold what a request counts. One of which events were accepted, and that has no job, is as unknown as a
+/// lost reply.
+async fn stored(ticket: Option<Ticket>, accepted: usize) -> Outcome {
+    let Some(mut ticket) = ticket else {
+        return if accepted == 0 {
+            Outcome::Stored
+        } else {
+            Outcome::Unknown
+        };
     };
-    if tokio::time::timeout(STORE_LIMIT, all).await.is_err() {
-        return Outcome::Unknown;
-    }
-    match outcomes.first() {
-        None if accepted == 0 => Outcome::Stored,
-        None => Outcome::Unknown,
-        Some(&first) if outcomes.iter().all(|&outcome| outcome == first) => first,
-        Some(_) => Outcome::Unknown,
-    }
+    let outcome = tokio::time::timeout(STORE_LIMIT, ticket.wait_for(Option::is_some)).await;
+    outcome
+        .ok()
+        .and_then(|told| told.ok().and_then(|outcome| *outcome))
+        .unwrap_or(Outcome::Unknown)
 }

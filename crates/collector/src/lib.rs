@@ -15,8 +15,8 @@ mod events;
 mod handler;
 mod pieces;
 mod plain;
+mod putter;
 mod request;
-mod sums;
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub async fn run(
     let listener = listener::bind(config.listen).await?;
     let drained = CancellationToken::new();
     let combiner = Arc::new(Combiner::new(queue.jobs_max));
-    let mut putting = tokio::spawn(combiner::put_jobs(
+    let mut putting = tokio::spawn(putter::put_jobs(
         combiner.clone(),
         queue::Producer::new(queue),
         config.linger(),

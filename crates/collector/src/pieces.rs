@@ -1,10 +1,10 @@
 //! The batches of a keyed request.
 
-use model::{BatchId, Client, ContentHash, Origin, Piece};
+use hashbrown::HashMap;
+use model::{BatchId, Client, ContentHash, Minute, Origin, Piece};
+use queue::{Keyed, KeyedBatch};
 
-use crate::combiner::KeyedBatch;
 use crate::events::Item;
-use crate::sums::Sums;
 
 /// Cuts a keyed request into its batches. The cut depends on the body alone, so a retry has the same ids in the same places.
 /// Events that were refused are a part of what a piece said: who sends them again, put right, under the same key, is to learn
@@ -17,8 +17,9 @@ pub(crate) struct Pieces<'a> {
     /// With the number of the one that grows.
     number: Option<u32>,
     content: ContentHash,
-    sums: Sums<'a>,
-    batches: Vec<KeyedBatch<'a>>,
+    /// Of at most 10,000 events of at most 10⁹ each, so none overflows.
+    sums: HashMap<(u32, Minute), u64>,
+    keyed: Keyed,
 }
 
 impl<'a> Pieces<'a> {
@@ -31,41 +32,45 @@ impl<'a> Pieces<'a> {
             cut: Piece::default(),
             number: None,
             content: ContentHash::default(),
-            sums: Sums::default(),
-            batches: Vec::new(),
+            sums: HashMap::new(),
+            keyed: Keyed::default(),
         }
     }
 
-    pub(crate) fn add(&mut self, item: Item<'a>) {
+    pub(crate) fn add(&mut self, item: &Item<'_>) {
         let number = self.cut.of_next(item.name_bytes);
         if self.number != Some(number) {
             self.end_piece();
             self.number = Some(number);
         }
         self.content = self.content.and(item.content);
-        if let Ok(event) = item.event {
-            self.sums.add(event);
+        if let Ok(event) = &item.event {
+            let name = self.keyed.names.number(&event.name);
+            *self.sums.entry((name, event.minute)).or_insert(0) += event.count;
         }
     }
 
     /// Those that count something.
-    pub(crate) fn into_batches(mut self) -> Vec<KeyedBatch<'a>> {
+    pub(crate) fn into_keyed(mut self) -> Keyed {
         self.end_piece();
-        self.batches
+        self.keyed
     }
 
     fn end_piece(&mut self) {
-        let (content, sums) = (std::mem::take(&mut self.content), std::mem::take(&mut self.sums));
-        let Some(number) = self.number.filter(|_| !sums.is_empty()) else {
+        let content = std::mem::take(&mut self.content);
+        let Some(number) = self.number.filter(|_| !self.sums.is_empty()) else {
             return;
         };
-        self.batches.push(KeyedBatch {
+        let sums = self.sums.drain();
+        self.keyed.batches.push(KeyedBatch {
             id: BatchId::of_piece(self.secret, self.key, number),
             origin: Origin {
                 client: self.client.clone(),
                 content,
             },
-            counts: sums.into_counts(),
+            counts: sums
+                .map(|((name, minute), count)| (name, minute, count))
+                .collect(),
         });
     }
 }

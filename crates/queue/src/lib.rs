@@ -6,13 +6,16 @@
 //! whether the job may be in the queue all the same.
 
 mod consumer;
+mod counts;
 mod decode;
 mod encode;
 mod error;
 mod ids;
 mod link;
 mod log_watch;
+mod name_table;
 mod operate;
+mod packer;
 mod plain;
 mod producer;
 mod watermark;
@@ -20,11 +23,14 @@ mod watermark;
 use std::net::SocketAddr;
 
 pub use consumer::{Consumer, Look, Reserved};
+pub use counts::{Count, Counts, Keyed, KeyedBatch};
 pub use decode::{DecodeError, Decoded, decode};
-pub use encode::JobBuilder;
+pub use encode::Job;
 pub use error::Error;
 pub use ids::EventIds;
+pub use name_table::NameTable;
 pub use operate::{Head, heads, kick};
+pub use packer::Packer;
 pub use producer::{Producer, PutError, Stored};
 pub use watermark::Mark;
 
