@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use hashbrown::{HashMap, HashSet};
-use model::{Batch, BatchId, EventId, Instant, Minute, MinuteCounts, TubeState};
+use hashbrown::HashMap;
+use model::{Batch, BatchId, Instant, Minute, MinuteCounts, TubeState};
 use store::{Flush, Password, Regional, Report};
 
 use crate::events::{Row, names};
@@ -64,7 +64,6 @@ impl Worker {
             origin: None,
         };
         let batches: Vec<Batch> = rows.chunks(COUNTS_PER_BATCH).map(batch).collect();
-        let known: HashSet<EventId> = rows.iter().map(|row| row.0).collect();
         let report = Report {
             seen_at: now,
             tube: TubeState::default(),
@@ -77,9 +76,9 @@ impl Worker {
             .regional
             .commit(&Flush {
                 batches: &batches,
-                names: &HashMap::new(),
-                names_known: &known,
-                popularity: &HashMap::new(),
+                new_names: &HashMap::new(),
+                is_known: &|_| true,
+                popularity: &[],
                 report: &report,
             })
             .await?;

@@ -28,7 +28,7 @@ pub use annotation::{
 };
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use block::{Block, for_each_in_block};
-pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts};
+pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts, sums};
 pub use day::{
     Day, DayCounts, MINUTES_PER_DAY, OutsideDay, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed,
 };

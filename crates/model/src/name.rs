@@ -63,10 +63,11 @@ impl<'a> EventName<'a> {
                 name.chars().take(NAME_SHOWN_CHARS_MAX).collect(),
             ));
         }
-        match name.chars().find(|&c| !allowed_in_name(c)) {
-            Some(c) => Err(NameError::Character(c)),
-            None => Ok(Self(name)),
+        if name.bytes().all(|byte| ALLOWED[usize::from(byte)]) {
+            return Ok(Self(name));
         }
+        let other = name.chars().find(|&c| !allowed_in_name(c));
+        Err(other.map_or(NameError::Empty, NameError::Character))
     }
 
     /// The name that `text` begins with, up to the first character that no name has; `None` where that is none.

@@ -1,29 +1,34 @@
 //! The ids of names that come again and again.
 
-use hashbrown::HashMap;
 use model::{EventId, EventName};
 
-/// Names whose ids are remembered: some 20 MB.
-const NAMES_MAX: usize = 200_000;
+use crate::NameTable;
+
+/// Names whose ids are remembered: some 60 MB.
+const NAMES_MAX: usize = 500_000;
 
 /// So many names that are not among them, once there is no room, and all are forgotten: others have come.
-const MISSES_MAX: usize = 8 * NAMES_MAX;
+const MISSES_MAX: usize = 4 * NAMES_MAX;
 
 /// Looks ids up that were computed before: an MD5 takes some 200 ns, and each job has its names in full.
 #[derive(Debug, Default)]
 pub struct EventIds {
-    known: HashMap<Box<str>, EventId>,
+    names: NameTable,
+    /// By the names' numbers.
+    ids: Vec<EventId>,
     misses: usize,
 }
 
 impl EventIds {
     pub(crate) fn of(&mut self, name: &EventName<'_>) -> EventId {
-        if let Some(&id) = self.known.get(name.as_str()) {
-            return id;
+        let hashed = NameTable::hashed(name);
+        if let Some(number) = self.names.find(hashed) {
+            return self.ids[number as usize];
         }
         let id = name.id();
-        if self.known.len() < NAMES_MAX {
-            self.known.insert(name.as_str().into(), id);
+        if self.ids.len() < NAMES_MAX {
+            self.names.number_of(hashed);
+            self.ids.push(id);
         } else {
             self.misses += 1;
             if self.misses >= MISSES_MAX {
@@ -50,10 +55,10 @@ mod tests {
                     ids.of(&name);
                 }
             }
-            assert_eq!((ids.known.len(), ids.misses), (NAMES_MAX, 10 * (round + 1)));
+            assert_eq!((ids.ids.len(), ids.misses), (NAMES_MAX, 10 * (round + 1)));
         }
         ids.misses = MISSES_MAX - 1;
         ids.of(&EventName::new("another").unwrap());
-        assert_eq!((ids.known.len(), ids.misses), (0, 0));
+        assert_eq!((ids.ids.len(), ids.misses), (0, 0));
     }
 }

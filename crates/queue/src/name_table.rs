@@ -41,11 +41,15 @@ impl NameTable {
     /// # Panics
     /// With 4 GiB of names.
     pub fn number(&mut self, name: &EventName<'_>) -> u32 {
+        self.number_of(Self::hashed(name))
+    }
+
+    pub(crate) fn hashed<'a>(name: &'a EventName<'_>) -> Hashed<'a> {
         let name = name.as_str();
-        self.number_of(Hashed {
+        Hashed {
             hash: HASHER.hash_one(name),
             name,
-        })
+        }
     }
 
     pub(crate) fn number_of(&mut self, name: Hashed<'_>) -> u32 {

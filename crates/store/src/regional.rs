@@ -5,10 +5,11 @@ mod ledger;
 mod reuse;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant as Monotonic};
 
 use hashbrown::{HashMap, HashSet};
-use model::{Batch, BatchId, EventId, EventName, Instant, Minute, MinuteCounts, Shard, TubeState};
+use model::{Batch, BatchId, EventId, EventName, Instant, Minute, Shard, TubeState};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
@@ -35,16 +36,16 @@ const ERROR_DEADLOCK: u16 = 1213;
 const ERROR_LOCK_WAIT: u16 = 1205;
 
 /// What one transaction writes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Flush<'a> {
     /// Counted unless the ledger has their id; of two with the same id, the first.
     pub batches: &'a [Batch],
-    /// The names of what the batches count.
-    pub names: &'a HashMap<EventId, EventName<'static>>,
-    /// Those that have reached the centre; others are written with what is counted here.
-    pub names_known: &'a HashSet<EventId>,
+    /// The names of what the batches count, but for those that the centre knows; written with what is counted here.
+    pub new_names: &'a HashMap<EventId, EventName<'static>>,
+    /// Whether a name has reached the centre.
+    pub is_known: &'a (dyn Fn(EventId) -> bool + Sync),
     /// Counts to add to names that the centre knows.
-    pub popularity: &'a HashMap<EventId, (EventName<'static>, u64)>,
+    pub popularity: &'a [(EventId, EventName<'static>, u64)],
     pub report: &'a Report,
 }
 
@@ -79,8 +80,8 @@ pub struct Committed {
     /// Batches whose id the ledger had already.
     pub batches_recognised: u64,
     pub rows: usize,
-    /// Sums per name of what was counted.
-    pub totals: HashMap<EventId, u64>,
+    /// Sums per name of what was counted, each name once.
+    pub totals: Vec<(EventId, u64)>,
     /// Of the batches recognised, those that say something else than what was counted under their id, by client.
     pub reused: BTreeMap<String, Reused>,
 }
@@ -89,7 +90,9 @@ impl Committed {
     /// Sum of all counts.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.totals.values().fold(0, |sum, &n| sum.saturating_add(n))
+        self.totals
+            .iter()
+            .fold(0, |sum, of_name| sum.saturating_add(of_name.1))
     }
 }
 
@@ -269,16 +272,11 @@ impl Regional {
                 "the ledger has not taken a batch, and does not have it",
             ));
         }
-        let mut counts = MinuteCounts::default();
-        for (_, batch) in batches.iter().filter(|(id, _)| new.contains(*id)) {
-            for &(id, minute, count) in &batch.counts {
-                counts.add(id, minute, count);
-            }
-        }
-        let rows = counts.sorted();
-        let has_name = |id| flush.names_known.contains(id) || flush.names.contains_key(id);
+        let counted = batches.iter().filter(|(id, _)| new.contains(*id));
+        let rows = model::sums(counted.flat_map(|(_, batch)| batch.counts.iter().copied()));
+        let has_name = |id| (flush.is_known)(id) || flush.new_names.contains_key(&id);
         let mut of_names = rows.chunk_by(|a, b| a.0 == b.0);
-        if !of_names.all(|rows| has_name(&rows[0].0)) {
+        if !of_names.all(|rows| has_name(rows[0].0)) {
             return Ok(Attempt::Refused("a count has no name, so nobody would find it"));
         }
         let mut committed = Committed {
@@ -323,7 +321,7 @@ impl Regional {
                 *sum = sum.saturating_add(count);
                 total = total.saturating_add(count);
             }
-            committed.totals.insert(of_name[0].0, total);
+            committed.totals.push((of_name[0].0, total));
         }
         let are_many = rows.len() > blocks::ROWS_MAX;
         for of_shard in rows.chunk_by(|a, b| Shard::of(a.0) == Shard::of(b.0)) {
@@ -334,7 +332,7 @@ impl Regional {
                 (Vec::new(), None)
             };
             for (day, block) in blocks {
-                out.push(blocks::statement(shard, day, block)).await?;
+                out.push(blocks::statement(shard, day, block)?).await?;
             }
             out.upsert_minutes(shard, thin.as_deref().unwrap_or(of_shard))
                 .await?;
@@ -342,7 +340,7 @@ impl Regional {
         let region = &self.region;
         let values = minutes
             .iter()
-            .map(|(minute, n)| format!("('{region}',{},{n})", minute.sql_literal()));
+            .map(|(minute, n)| fmt::from_fn(move |f| write!(f, "('{region}',{},{n})", minute.sql_literal())));
         out.upsert(
             "bigdata_0.RegionMinute (region, createDate, count)",
             "count",
@@ -372,15 +370,14 @@ impl Regional {
         flush: &Flush<'_>,
         committed: &Committed,
     ) -> Result<(), mysql_async::Error> {
-        let unknown = committed
-            .totals
-            .iter()
-            .filter(|(id, _)| !flush.names_known.contains(*id));
-        let new = unknown.filter_map(|(id, &n)| flush.names.get(id).map(|name| (*id, name, n)));
-        let known = flush.popularity.iter().map(|(&id, (name, n))| (id, name, *n));
+        let totals = committed.totals.iter().copied();
+        let new = totals.filter_map(|(id, n)| flush.new_names.get(&id).map(|name| (id, name, n)));
+        let known = flush.popularity.iter().map(|(id, name, n)| (*id, name, *n));
         let mut rows: Vec<(EventId, &EventName<'_>, u64)> = new.chain(known).collect();
         rows.sort_unstable();
-        let values = rows.iter().map(|(id, name, n)| format!("({id},'{name}',{n})"));
+        let values = rows
+            .iter()
+            .map(|(id, name, n)| fmt::from_fn(move |f| write!(f, "({id},'{name}',{n})")));
         out.upsert(
             "bigdata_0.EventTags (eventId, tagName, popularity)",
             "popularity",

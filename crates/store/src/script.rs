@@ -1,5 +1,7 @@
 //! Statements of one transaction, gathered on their way to the server.
 
+use std::fmt::{self, Display, Write};
+
 use model::{EventId, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -10,12 +12,12 @@ const STATEMENT_BYTES_MAX: usize = 1_000_000;
 /// Statements on their way to the server, sent together up to [`STATEMENT_BYTES_MAX`].
 pub(crate) struct Script<'a> {
     conn: &'a mut Conn,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl<'a> Script<'a> {
     pub(crate) fn new(conn: &'a mut Conn) -> Self {
-        let text = String::new();
+        let text = Vec::new();
         Self { conn, text }
     }
 
@@ -25,21 +27,23 @@ impl<'a> Script<'a> {
         &mut self,
         table: &str,
         sum: &str,
-        values: impl Iterator<Item = String>,
+        values: impl Iterator<Item = impl Display>,
     ) -> Result<(), mysql_async::Error> {
         let mut values = values.peekable();
         while values.peek().is_some() {
             let mut statement = format!("INSERT INTO {table} VALUES ");
             let mut comma = "";
             while let Some(row) = values.next_if(|_| statement.len() < STATEMENT_BYTES_MAX) {
-                statement.push_str(comma);
-                statement.push_str(&row);
+                write(&mut statement, format_args!("{comma}{row}"));
                 comma = ",";
             }
-            self.push(format!(
-                "{statement} ON DUPLICATE KEY UPDATE {sum} = {sum} + LEAST(VALUES({sum}), 18446744073709551615 - {sum})"
-            ))
-            .await?;
+            write(
+                &mut statement,
+                format_args!(
+                    " ON DUPLICATE KEY UPDATE {sum} = {sum} + LEAST(VALUES({sum}), 18446744073709551615 - {sum})"
+                ),
+            );
+            self.push(statement).await?;
         }
         Ok(())
     }
@@ -51,15 +55,15 @@ impl<'a> Script<'a> {
         rows: &[(EventId, Minute, u64)],
     ) -> Result<(), mysql_async::Error> {
         let table = format!("{shard}.EventMinute (eventId, createDate, count)");
-        let values = rows
-            .iter()
-            .map(|(id, minute, count)| format!("({id},{},{count})", minute.sql_literal()));
+        let values = rows.iter().map(|(id, minute, count)| {
+            fmt::from_fn(move |f| write!(f, "({id},{},{count})", minute.sql_literal()))
+        });
         self.upsert(&table, "count", values).await
     }
 
-    pub(crate) async fn push(&mut self, statement: String) -> Result<(), mysql_async::Error> {
-        self.text.push_str(&statement);
-        self.text.push(';');
+    pub(crate) async fn push(&mut self, statement: impl AsRef<[u8]>) -> Result<(), mysql_async::Error> {
+        self.text.extend_from_slice(statement.as_ref());
+        self.text.push(b';');
         if self.text.len() >= STATEMENT_BYTES_MAX {
             self.conn.query_drop(std::mem::take(&mut self.text)).await?;
         }
@@ -67,7 +71,13 @@ impl<'a> Script<'a> {
     }
 
     pub(crate) async fn finish(mut self) -> Result<(), mysql_async::Error> {
-        self.text.push_str("COMMIT");
+        self.text.extend_from_slice(b"COMMIT");
         self.conn.query_drop(self.text).await
     }
+}
+
+fn write(statement: &mut String, text: fmt::Arguments<'_>) {
+    statement
+        .write_fmt(text)
+        .expect("writing into a String cannot fail");
 }

@@ -21,7 +21,7 @@ const AGE_MAX: Duration = Duration::from_secs(5);
 /// Counts that are written at once where no more jobs come: behind a burst, there is nobody to wait for.
 const QUIET_COUNTS_MIN: usize = 5_000;
 
-/// Memory of names held at once, and of one beside its text.
+/// Memory of new names held at once, and of one beside its text.
 const NAME_BYTES_MAX: usize = 48 << 20;
 const NAME_OVERHEAD_BYTES: usize = 64;
 
@@ -43,14 +43,22 @@ pub(crate) struct Held {
     /// In the order in which they came.
     pub(crate) jobs: Vec<HeldJob>,
     pub(crate) batches: Vec<Batch>,
-    pub(crate) names: HashMap<EventId, EventName<'static>>,
+    /// Those that the centre does not know yet.
+    pub(crate) new_names: HashMap<EventId, EventName<'static>>,
     counts: usize,
     name_bytes: usize,
     since: Option<Instant>,
 }
 
 impl Held {
-    pub(crate) fn add(&mut self, job_id: u64, job: queue::Decoded<'_>, now: Instant) {
+    /// `is_known` says of a name whether the centre knows it.
+    pub(crate) fn add(
+        &mut self,
+        job_id: u64,
+        job: queue::Decoded<'_>,
+        is_known: impl Fn(EventId) -> bool,
+        now: Instant,
+    ) {
         self.since.get_or_insert(now);
         let sum = |batch: &Batch| batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
         self.jobs.push(HeldJob {
@@ -58,8 +66,9 @@ impl Held {
             batches: job.batches.iter().map(|batch| (batch.id, sum(batch))).collect(),
         });
         self.counts += job.batches.iter().map(|batch| batch.counts.len()).sum::<usize>();
-        for (id, name) in job.names {
-            if let Entry::Vacant(vacant) = self.names.entry(id) {
+        let unknown = job.names.into_iter().filter(|(id, _)| !is_known(*id));
+        for (id, name) in unknown {
+            if let Entry::Vacant(vacant) = self.new_names.entry(id) {
                 self.name_bytes += name.as_str().len() + NAME_OVERHEAD_BYTES;
                 vacant.insert(name.into_owned());
             }
@@ -140,14 +149,14 @@ mod tests {
             names: Vec::new(),
             batches: Vec::new(),
         };
-        held.add(1, job(), start);
+        held.add(1, job(), |_| true, start);
         assert!(!policy.is_due(&held, false, start + Duration::from_millis(999)));
         assert_eq!(
             policy.left(&held, start + Duration::from_millis(400)),
             Duration::from_millis(600)
         );
         assert!(policy.is_due(&held, false, start + Duration::from_secs(1)));
-        (2..=2_000).for_each(|id| held.add(id, job(), start));
+        (2..=2_000).for_each(|id| held.add(id, job(), |_| true, start));
         assert!(policy.is_due(&held, false, start));
     }
     #[test]
@@ -165,9 +174,9 @@ mod tests {
             batches: vec![batch(counts)],
         };
         let mut held = Held::default();
-        held.add(1, job(QUIET_COUNTS_MIN - 1), start);
+        held.add(1, job(QUIET_COUNTS_MIN - 1), |_| true, start);
         assert!(!policy.is_due(&held, true, start));
-        held.add(2, job(1), start);
+        held.add(2, job(1), |_| true, start);
         assert!(policy.is_due(&held, true, start) && !policy.is_due(&held, false, start));
     }
 

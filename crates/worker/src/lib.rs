@@ -165,7 +165,10 @@ impl Worker {
         metrics::counter!("worker_jobs_reserved_total").increment(reserved.len() as u64);
         for job in reserved {
             match queue::decode(&job.body, &mut self.ids) {
-                Ok(decoded) => self.held.add(job.job_id, decoded, begun),
+                Ok(decoded) => {
+                    let names = &self.names;
+                    self.held.add(job.job_id, decoded, |id| names.is_known(id), begun);
+                }
                 Err(error) => self.bury(job.job_id, &error).await?,
             }
         }
@@ -197,11 +200,12 @@ impl Worker {
         let held = self.held.jobs.iter().map(|job| job.id).collect();
         let (report, _) = self.look(held).await?;
         self.names.prepare(started);
+        let names = &self.names;
         let flush = Flush {
             batches: &self.held.batches,
-            names: &self.held.names,
-            names_known: self.names.known(),
-            popularity: self.names.popularity(),
+            new_names: &self.held.new_names,
+            is_known: &|id| names.is_known(id),
+            popularity: names.popularity(),
             report: &report,
         };
         let committed = self.region.commit(&flush).await?;
@@ -211,7 +215,7 @@ impl Worker {
             metrics::gauge!("worker_hold_seconds").set(self.policy.age().as_secs_f64());
         }
         self.reported = Some(started);
-        self.names.committed(&committed.totals, held.names);
+        self.names.committed(&committed.totals, held.new_names);
         count_committed(&committed, started);
         let job_ids = held.jobs.iter().map(|job| job.id).collect();
         let deleted = self.jobs.delete(job_ids).await.inspect_err(|_| {

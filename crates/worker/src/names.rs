@@ -1,9 +1,9 @@
 //! Which names the centre knows already, and how much their popularity has grown since it was last told.
 
 use std::time::{Duration, Instant};
+use std::vec::IntoIter;
 
-use hashbrown::hash_map::IntoIter;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use model::{EventId, EventName};
 
 /// How often popularity is sent: every row of it costs the centre as much as a row of counts.
@@ -12,65 +12,67 @@ const POPULARITY_INTERVAL: Duration = Duration::from_secs(60);
 /// Names of which one flush tells by how much they have grown: a fraction of the rows that the centre takes in a second.
 const SENT_MAX: usize = 5_000;
 
-/// Names remembered as known: 38 MB. Beyond it all are forgotten and written again as they come.
-const KNOWN_MAX: usize = 2_000_000;
+/// Names remembered as known: 100 MB. Beyond it all are forgotten and written again as they come.
+const KNOWN_MAX: usize = 1_000_000;
 
-/// Names whose growth is kept until it is sent, 60 MB and as much of those that wait: sent early beyond it.
-const GROWN_MAX: usize = 500_000;
+/// So many whose growth waits to be sent, and one flush tells of all.
+const WAITING_MAX: usize = 500_000;
 
-type Popularity = HashMap<EventId, (EventName<'static>, u64)>;
+/// A name, and by how much it has grown.
+type Growth = (EventId, EventName<'static>, u64);
 
 #[derive(Debug)]
 pub(crate) struct Names {
-    known: HashSet<EventId>,
-    grown: Popularity,
-    /// What has grown until it was due, and is not sent yet.
-    waiting: IntoIter<EventId, (EventName<'static>, u64)>,
+    known: HashMap<EventId, Known>,
+    /// What had grown when it was due, and is not sent yet.
+    waiting: IntoIter<Growth>,
     /// What the next flush sends.
-    sending: Popularity,
+    sending: Vec<Growth>,
     /// When what had grown was due; `None` where all of it is to go with the next flush.
     due: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: EventName<'static>,
+    grown: u64,
 }
 
 impl Names {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            known: HashSet::new(),
-            grown: Popularity::new(),
-            waiting: Popularity::new().into_iter(),
-            sending: Popularity::new(),
+            known: HashMap::new(),
+            waiting: Vec::new().into_iter(),
+            sending: Vec::new(),
             due: Some(now),
         }
     }
 
-    pub(crate) fn known(&self) -> &HashSet<EventId> {
-        &self.known
+    pub(crate) fn is_known(&self, id: EventId) -> bool {
+        self.known.contains_key(&id)
     }
 
     /// Chooses what the next flush sends.
     pub(crate) fn prepare(&mut self, now: Instant) {
         let Some(due) = self.due else {
-            let all = self.waiting.by_ref().chain(self.grown.drain());
-            all.for_each(|(id, (name, count))| grow(&mut self.sending, id, name, count));
+            self.take_grown();
+            self.sending.extend(self.waiting.by_ref());
             return;
         };
-        let is_due = now - due >= POPULARITY_INTERVAL || self.grown.len() >= GROWN_MAX;
-        if is_due && self.waiting.len() == 0 {
-            self.waiting = std::mem::take(&mut self.grown).into_iter();
+        if now - due >= POPULARITY_INTERVAL && self.waiting.len() == 0 {
+            self.take_grown();
             self.due = Some(now);
         }
-        let is_full = self.grown.len() >= GROWN_MAX;
-        let room = if is_full {
+        let room = if self.waiting.len() > WAITING_MAX {
             usize::MAX
         } else {
             SENT_MAX.saturating_sub(self.sending.len())
         };
-        let some = self.waiting.by_ref().take(room);
-        some.for_each(|(id, (name, count))| grow(&mut self.sending, id, name, count));
+        self.sending.extend(self.waiting.by_ref().take(room));
     }
 
-    /// What was chosen.
-    pub(crate) fn popularity(&self) -> &Popularity {
+    /// What was chosen; a name may come more than once.
+    pub(crate) fn popularity(&self) -> &[Growth] {
         &self.sending
     }
 
@@ -79,29 +81,33 @@ impl Names {
     }
 
     /// Takes note of a committed flush: what was chosen was sent, a name that was new was written with its counts, and any other has
-    /// grown by them.
+    /// grown by them. Nothing is held that relies on what was known, where something was counted.
     pub(crate) fn committed(
         &mut self,
-        totals: &HashMap<EventId, u64>,
-        names: HashMap<EventId, EventName<'static>>,
+        totals: &[(EventId, u64)],
+        mut new_names: HashMap<EventId, EventName<'static>>,
     ) {
         self.sending.clear();
-        if self.known.len() > KNOWN_MAX {
+        for (id, count) in totals {
+            if let Some(known) = self.known.get_mut(id) {
+                known.grown = known.grown.saturating_add(*count);
+            } else if let Some(name) = new_names.remove(id) {
+                self.known.insert(*id, Known { name, grown: 0 });
+            }
+        }
+        if self.known.len() > KNOWN_MAX && !totals.is_empty() {
+            self.take_grown();
             self.known.clear();
         }
-        for (id, name) in names {
-            let Some(&count) = totals.get(&id) else { continue };
-            if self.known.insert(id) {
-                continue;
-            }
-            grow(&mut self.grown, id, name, count);
-        }
     }
-}
 
-fn grow(popularity: &mut Popularity, id: EventId, name: EventName<'static>, count: u64) {
-    let grown = &mut popularity.entry(id).or_insert((name, 0)).1;
-    *grown = grown.saturating_add(count);
+    /// Puts what has grown behind what waits.
+    fn take_grown(&mut self) {
+        let mut waiting: Vec<Growth> = self.waiting.by_ref().collect();
+        let grown = self.known.iter_mut().filter(|(_, known)| known.grown > 0);
+        waiting.extend(grown.map(|(&id, known)| (id, known.name.clone(), std::mem::take(&mut known.grown))));
+        self.waiting = waiting.into_iter();
+    }
 }
 
 #[cfg(test)]
@@ -114,18 +120,17 @@ mod tests {
         let mut names = Names::new(start);
         let name = EventName::new("a").unwrap();
         let id = name.id();
-        let flushed = || HashMap::from([(id, name.clone())]);
-        assert!(!names.known().contains(&id));
-        names.committed(&HashMap::from([(id, 5)]), flushed());
-        assert!(names.known().contains(&id));
-        names.committed(&HashMap::from([(id, 3)]), flushed());
-        names.committed(&HashMap::from([(id, 4)]), flushed());
+        assert!(!names.is_known(id));
+        names.committed(&[(id, 5)], HashMap::from([(id, name.clone())]));
+        assert!(names.is_known(id));
+        names.committed(&[(id, 3)], HashMap::new());
+        names.committed(&[(id, 4)], HashMap::from([(id, name.clone())]));
         names.prepare(start + Duration::from_secs(59));
         assert!(names.popularity().is_empty());
         let minute = start + POPULARITY_INTERVAL;
         names.prepare(minute);
-        assert_eq!(names.popularity()[&id].1, 7);
-        names.committed(&HashMap::new(), HashMap::new());
+        assert_eq!(names.popularity(), [(id, name, 7)]);
+        names.committed(&[], HashMap::new());
         names.prepare(minute + POPULARITY_INTERVAL);
         assert!(names.popularity().is_empty());
     }
@@ -137,7 +142,7 @@ mod tests {
         let all: Vec<EventName<'static>> = (0..2 * SENT_MAX + 10)
             .map(|n| EventName::new(n.to_string()).unwrap())
             .collect();
-        let totals: HashMap<EventId, u64> = all.iter().map(|name| (name.id(), 1)).collect();
+        let totals: Vec<(EventId, u64)> = all.iter().map(|name| (name.id(), 1)).collect();
         let flushed = || all.iter().map(|name| (name.id(), name.clone())).collect();
         names.committed(&totals, flushed());
         names.committed(&totals, flushed());
@@ -149,8 +154,8 @@ mod tests {
         names.committed(&totals, flushed());
         names.send_at_once();
         names.prepare(start);
-        assert_eq!(names.popularity().len(), all.len());
-        let sent: u64 = names.popularity().values().map(|grown| grown.1).sum();
+        assert!(names.popularity().len() >= all.len());
+        let sent: u64 = names.popularity().iter().map(|grown| grown.2).sum();
         assert_eq!(sent, (2 * all.len() - SENT_MAX) as u64);
     }
 
@@ -158,7 +163,25 @@ mod tests {
     fn a_name_that_was_only_recognised_stays_unknown() {
         let mut names = Names::new(Instant::now());
         let name = EventName::new("a").unwrap();
-        names.committed(&HashMap::new(), HashMap::from([(name.id(), name.clone())]));
-        assert!(names.known().is_empty());
+        names.committed(&[], HashMap::from([(name.id(), name.clone())]));
+        assert!(!names.is_known(name.id()));
+    }
+
+    #[test]
+    fn very_many_are_forgotten_and_their_growth_is_not() {
+        let mut names = Names::new(Instant::now());
+        let name = |n: usize| EventName::new(n.to_string()).unwrap();
+        let all = || (0..KNOWN_MAX).map(|n| (EventId(n as u64), name(n))).collect();
+        let totals: Vec<(EventId, u64)> = (0..KNOWN_MAX).map(|n| (EventId(n as u64), 2)).collect();
+        names.committed(&totals, all());
+        names.committed(&totals[..10], HashMap::new());
+        assert!(names.is_known(EventId(7)));
+        let more = EventId(KNOWN_MAX as u64);
+        names.committed(&[(more, 1)], HashMap::from([(more, name(KNOWN_MAX))]));
+        assert!(!names.is_known(EventId(7)));
+        names.send_at_once();
+        names.prepare(Instant::now());
+        let sent: u64 = names.popularity().iter().map(|grown| grown.2).sum();
+        assert_eq!((names.popularity().len(), sent), (10, 20));
     }
 }

@@ -1,11 +1,10 @@
 //! Counts that came in blocks are put into rows: in passes, of which each takes up what is there when it comes to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::time::Duration;
 
 use model::{Day, Shard};
-use store::{Alarm, BLOCKS_LISTED_MAX, Error, Packed, Packer, Post, RegionClock, Server, StoredBlock};
+use store::{Alarm, BLOCKS_LISTED_MAX, Error, Packed, Packer, Post, Server, StoredBlock};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,9 +28,9 @@ const PASS_TIME_MAX: Duration = Duration::from_secs(30);
 /// that is longer.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Replication comes first: while a region's counts are so far behind, but not as far as behind a broken link, there is no pass, unless
-/// the last one was so long ago that reading would become slow.
-const BEHIND_MS: Range<i64> = 8_000..600_000;
+/// Replication comes first: while so many of a region's transactions have come and are not applied, there is no pass, unless the last
+/// one was so long ago that reading would become slow.
+const WAITING_MIN: u64 = 2;
 const DEFERRED_MAX: Duration = Duration::from_secs(30);
 
 /// Passes in a row in which somebody held a block's rows, after which that is an alarm.
@@ -138,15 +137,19 @@ impl Merger {
     }
 }
 
-/// Whether replication has much to do.
+/// Whether replication has more to do than one transaction.
 async fn is_busy(centre: &mut Post) -> Result<bool, Error> {
-    let now = centre.clock().await?;
-    let clocks = centre.clocks().await?;
-    let behind = |clock: &RegionClock| clock.complete_until.map(|until| now.ms_since(until));
-    Ok(clocks
-        .values()
-        .filter_map(behind)
-        .any(|ms| BEHIND_MS.contains(&ms)))
+    let sources = centre.sources().await?;
+    let applied = centre.positions().await?;
+    let waiting = |(domain, received): (&u32, &u64)| {
+        applied
+            .get(domain)
+            .map(|applied| received.saturating_sub(*applied))
+    };
+    Ok(sources
+        .iter()
+        .flat_map(|source| source.received.iter().filter_map(waiting))
+        .any(|waiting| waiting >= WAITING_MIN))
 }
 
 /// `held` blocks were so for very long.

@@ -169,9 +169,9 @@ pub(crate) async fn commit_knowing(
     };
     let flush = Flush {
         batches,
-        names: &new_names,
-        names_known: known,
-        popularity: &HashMap::new(),
+        new_names: &new_names,
+        is_known: &|id| known.contains(&id),
+        popularity: &[],
         report: &report,
     };
     worker.commit(&flush).await
