@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use listener::{Hosts, Sender, Share, Shares, Tokens};
+use metrics::Counter;
 use model::{Client, Event, Minute};
 use queue::Counts;
 use tokio::sync::Semaphore;
@@ -45,6 +46,14 @@ pub(crate) struct Collector {
     decodes: Arc<Semaphore>,
     body_timeout: Duration,
     draining: CancellationToken,
+    counters: Counters,
+}
+
+/// What nearly every request counts, looked up once.
+struct Counters {
+    requests_accepted: Counter,
+    events_accepted: Counter,
+    events_rejected: Counter,
 }
 
 impl Collector {
@@ -64,8 +73,17 @@ impl Collector {
             decodes: Arc::new(Semaphore::new(DECODES_MAX)),
             body_timeout: config.body_timeout(),
             draining,
+            counters: Counters {
+                requests_accepted: requests("202"),
+                events_accepted: metrics::counter!("collector_events_accepted_total"),
+                events_rejected: metrics::counter!("collector_events_rejected_total"),
+            },
         }
     }
+}
+
+fn requests(status: &'static str) -> Counter {
+    metrics::counter!("collector_requests_total", "status" => status)
 }
 
 pub(crate) fn routes(collector: Arc<Collector>) -> Router {
@@ -93,16 +111,22 @@ async fn post_events(
 ) -> Response {
     let (head, body) = request.into_parts();
     let answer = collector
+        .clone()
         .answer(peer, &head.headers, body)
         .await
         .unwrap_or_else(|refusal| refusal);
-    metrics::counter!("collector_requests_total", "status" => answer.label()).increment(1);
-    if let Answer::Accepted { accepted, rejected } = &answer {
-        metrics::counter!("collector_events_accepted_total").increment(*accepted as u64);
-        metrics::counter!("collector_events_rejected_total").increment(rejected.total() as u64);
-    }
-    if let Answer::AllRejected(rejected) = &answer {
-        metrics::counter!("collector_events_rejected_total").increment(rejected.total() as u64);
+    let counters = &collector.counters;
+    match &answer {
+        Answer::Accepted { accepted, rejected } => {
+            counters.requests_accepted.increment(1);
+            counters.events_accepted.increment(*accepted as u64);
+            counters.events_rejected.increment(rejected.total() as u64);
+        }
+        Answer::AllRejected(rejected) => {
+            requests(answer.label()).increment(1);
+            counters.events_rejected.increment(rejected.total() as u64);
+        }
+        _ => requests(answer.label()).increment(1),
     }
     answer.into_response()
 }

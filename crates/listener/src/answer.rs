@@ -1,63 +1,75 @@
 //! How long the answer has taken that a connection is sending.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// When the answer began that a connection is sending; `None` between two answers.
-pub(crate) type Begun = watch::Receiver<Option<Instant>>;
-
-/// What [`time`] needs, and what it tells.
-pub(crate) fn timed() -> (watch::Sender<Option<Instant>>, Begun) {
-    watch::channel(None)
+/// When the answer began that a connection is sending. Looked at when it could be too late, so that an answer costs no timer.
+#[derive(Debug, Clone)]
+pub(crate) struct AnswerClock {
+    created: Instant,
+    /// Microseconds from `created`, or [`NONE`] between two answers.
+    begun: Arc<AtomicU64>,
 }
 
-/// Notes when an answer begins, and when the last of its body was handed to the connection.
-pub(crate) async fn time(
-    State(begun): State<watch::Sender<Option<Instant>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let response = next.run(request).await;
-    begun.send_replace(Some(Instant::now()));
-    response.map(|inner| Body::new(Timed { inner, begun }))
-}
+const NONE: u64 = u64::MAX;
 
-/// Returns when an answer takes longer than `limit`.
-pub(crate) async fn takes_longer_than(limit: Duration, mut begun: Begun) {
-    loop {
-        let at = *begun.borrow_and_update();
-        let changed = match at {
-            None => begun.changed().await,
-            Some(at) => tokio::select! {
-                () = tokio::time::sleep_until(at + limit) => return,
-                changed = begun.changed() => changed,
-            },
-        };
-        if changed.is_err() {
-            // The connection has no routes any more, and ends by itself.
-            return std::future::pending().await;
+impl AnswerClock {
+    pub(crate) fn new() -> Self {
+        Self {
+            created: Instant::now(),
+            begun: Arc::new(AtomicU64::new(NONE)),
         }
+    }
+
+    /// Notes that `response` begins, and when the last of its body is handed to the connection.
+    pub(crate) fn time(&self, response: Response) -> Response<Timed> {
+        self.begin();
+        let clock = self.clone();
+        response.map(|inner| Timed { inner, clock })
+    }
+
+    /// Returns when an answer takes longer than `limit`.
+    pub(crate) async fn takes_longer_than(&self, limit: Duration) {
+        loop {
+            let now = Instant::now();
+            let begun = match self.begun.load(Ordering::Relaxed) {
+                NONE => now,
+                us => self.created + Duration::from_micros(us),
+            };
+            if now >= begun + limit {
+                return;
+            }
+            tokio::time::sleep_until(begun + limit).await;
+        }
+    }
+
+    fn begin(&self) {
+        let us = u64::try_from(self.created.elapsed().as_micros()).unwrap_or(NONE);
+        self.begun.store(us, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.begun.store(NONE, Ordering::Relaxed);
     }
 }
 
 /// A body whose end is noted. hyper drops it once it has all of it, and holds no more than its buffer of what is left to send.
-struct Timed {
+pub(crate) struct Timed {
     inner: Body,
-    begun: watch::Sender<Option<Instant>>,
+    clock: AnswerClock,
 }
 
 impl Drop for Timed {
     fn drop(&mut self) {
-        self.begun.send_replace(None);
+        self.clock.end();
     }
 }
 
@@ -89,16 +101,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_answer_has_its_time() {
-        let (timed, begun) = timed();
-        let mut cut_off = Box::pin(takes_longer_than(LIMIT, begun));
+        let clock = AnswerClock::new();
+        let mut cut_off = Box::pin(clock.takes_longer_than(LIMIT));
         let mut lasts = async |duration| tokio::time::timeout(duration, &mut cut_off).await.is_err();
         assert!(lasts(10 * LIMIT).await, "no answer has begun");
         for _ in 0..3 {
-            timed.send_replace(Some(Instant::now()));
+            clock.begin();
             assert!(lasts(LIMIT - Duration::from_millis(1)).await);
-            timed.send_replace(None);
+            clock.end();
         }
-        timed.send_replace(Some(Instant::now()));
+        let response = clock.time(Response::new(Body::from("answer")));
         assert!(!lasts(LIMIT + Duration::from_millis(1)).await);
+        drop(response);
+        assert_eq!(clock.begun.load(Ordering::Relaxed), NONE);
     }
 }

@@ -10,10 +10,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::http::Request;
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 use axum::http::{HeaderMap, StatusCode, Version};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -120,7 +119,7 @@ fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refused {
+pub(crate) enum Refused {
     /// Not one `Host` header, or one that is none.
     Unclear,
     /// A host that is nobody's here.
@@ -179,7 +178,9 @@ impl Hosts {
         host.is_loopback() || self.0.allowed.contains(host)
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Refused> {
+    /// # Errors
+    /// What is to be answered instead.
+    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<(), Refused> {
         if !self.0.guarded || ASKED_BY_ANY_NAME.contains(&request.uri().path()) {
             return Ok(());
         }
@@ -236,17 +237,6 @@ fn is_of_same_origin(headers: &HeaderMap) -> bool {
     matches!(once(headers, &SEC_FETCH_SITE), Some("same-origin" | "none"))
 }
 
-/// Refuses requests for hosts that are nobody's here.
-pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    match hosts.admit(&request) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => {
-            metrics::counter!("http_hosts_refused_total").increment(1);
-            refused.into_response()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -261,7 +251,7 @@ mod tests {
         Hosts::of(listen.parse().unwrap(), &allowed)
     }
 
-    fn request(version: Version, target: &str, headers: &[&str]) -> Request {
+    fn request(version: Version, target: &str, headers: &[&str]) -> Request<Body> {
         let request = Request::get(target).version(version);
         headers
             .iter()

@@ -1,12 +1,17 @@
 //! The accept loop.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,9 +20,10 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::hosts::{self, Hosts};
+use crate::Shares;
+use crate::answer::{AnswerClock, Timed};
+use crate::hosts::Hosts;
 use crate::linger::Lingering;
-use crate::{Shares, answer};
 
 /// Bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -97,7 +103,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let routes = routes.layer(from_fn_with_state(hosts, hosts::guard));
+    let routes = TowerToHyperService::new(routes);
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let peers = Shares::new(limits.connections_per_peer_max);
     let connections = TaskTracker::new();
@@ -113,7 +119,13 @@ pub async fn serve(
                     metrics::counter!("http_connections_refused_total").increment(1);
                     continue;
                 };
-                let connection = converse(stream, peer, routes.clone(), limits, shutdown.clone());
+                let answering = Answering {
+                    routes: routes.clone(),
+                    hosts: hosts.clone(),
+                    peer,
+                    clock: AnswerClock::new(),
+                };
+                let connection = converse(stream, answering, limits, shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop((share, slot));
@@ -152,25 +164,49 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
-async fn converse(
-    stream: TcpStream,
+/// What answers the requests of a connection.
+#[derive(Clone)]
+struct Answering {
+    routes: TowerToHyperService<Router>,
+    hosts: Hosts,
     peer: SocketAddr,
-    routes: Router,
-    limits: Limits,
-    shutdown: CancellationToken,
-) {
+    clock: AnswerClock,
+}
+
+impl Service<Request<Incoming>> for Answering {
+    type Response = Response<Timed>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    /// In one step around the routes: each layer around a [`Router`] would cost an allocation and a copy of it for every request.
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let clock = self.clock.clone();
+        let routed = self.hosts.admit(&request).map(|()| {
+            request.extensions_mut().insert(ConnectInfo(self.peer));
+            self.routes.call(request)
+        });
+        Box::pin(async move {
+            let response = match routed {
+                Ok(routed) => routed.await?,
+                Err(refused) => {
+                    metrics::counter!("http_hosts_refused_total").increment(1);
+                    refused.into_response()
+                }
+            };
+            Ok(clock.time(response))
+        })
+    }
+}
+
+async fn converse(stream: TcpStream, answering: Answering, limits: Limits, shutdown: CancellationToken) {
     let mut bounded = TimeoutStream::new(stream);
     bounded.set_write_timeout(Some(WRITE_STALL_LIMIT));
-    let (timed, answer) = answer::timed();
-    let routes = routes
-        .layer(from_fn_with_state(timed, answer::time))
-        .layer(axum::Extension(ConnectInfo(peer)));
-    let service = TowerToHyperService::new(routes);
+    let (peer, clock) = (answering.peer, answering.clock.clone());
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(Lingering::new(Box::pin(bounded))), service);
+        .serve_connection(TokioIo::new(Lingering::new(Box::pin(bounded))), answering);
     tokio::pin!(connection);
     let conversation = async {
         tokio::select! {
@@ -183,7 +219,7 @@ async fn converse(
         outcome = conversation => if let Err(error) = outcome {
             tracing::debug!(%peer, %error, "connection ended early");
         },
-        () = answer::takes_longer_than(limits.answer_timeout, answer) => {
+        () = clock.takes_longer_than(limits.answer_timeout) => {
             metrics::counter!("http_answers_cut_off_total").increment(1);
             tracing::debug!(%peer, "cut off a client that was too slow for its answer");
         }
