@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use model::{BatchId, Minute, MinuteCounts};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use queue::{Counts, Packer, Producer};
+use queue::{Counts, JobPacker, Producer};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -98,7 +98,7 @@ fn average_job(load: &Load) -> Result<String> {
         let (name, at, count) = random_event(&load.names, &mut rng);
         counts.add(&name.name, Minute::containing(at)?, count);
     }
-    let mut packer = Packer::new(|| BatchId::from_bytes([0; 16]));
+    let mut packer = JobPacker::new(|| BatchId::from_bytes([0; 16]));
     packer.add(counts);
     let jobs = packer.finish();
     let job = jobs.first().context("the run had no events")?;

@@ -28,7 +28,7 @@ pub(crate) struct Throughput {
     /// Events per second over all regions
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     rate: u32,
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=400))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
     /// Different names
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

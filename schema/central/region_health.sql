@@ -1,18 +1,20 @@
 -- Each region's last word at this centre: when it was heard and until when the region is complete, both in UTC, and as unix seconds, by the centre's
--- clock (NULL where the keeper has not compared clocks in the last 30 s; the rule is crates/store/src/central/clock.rs), its queue, the fullest of its disks, and its running total of counts.
+-- clock (NULL where the keeper has not compared clocks in the last 30 s; the rule is crates/store/src/central/clock.rs), its queue, the fullest of its disks, its running total of
+-- counts, and for how long the worker that spoke last holds counts.
 -- Read by analysts and dashboards.
 CREATE OR REPLACE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
 VIEW eventtracker.region_health (
     region, heard, complete_until,
     jobs_ready, jobs_reserved, jobs_delayed, jobs_buried, oldest_job_age_s, queue_durable,
-    disk_free_bytes, disk_size_bytes, total, heard_unix, complete_until_unix) AS
+    disk_free_bytes, disk_size_bytes, total, heard_unix, complete_until_unix, hold_s) AS
 SELECT s.region,
     TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(s.seenAt) - o.aheadMs / 1000 SECOND,
     TIMESTAMP'1970-01-01 00:00:00' + INTERVAL c.completeUntil - o.peakMs / 1000 SECOND,
     s.jobsReady, s.jobsReserved, s.jobsDelayed, s.jobsBuried, s.oldestJobAgeS, s.queueDurable,
     s.diskFreeBytes, s.diskSizeBytes, t.total,
     UNIX_TIMESTAMP(s.seenAt) - o.aheadMs / 1000,
-    c.completeUntil - o.peakMs / 1000
+    c.completeUntil - o.peakMs / 1000,
+    s.holdMs / 1000
 FROM bigdata_0.RegionStatus AS s
 LEFT JOIN eventtracker.ClockOffset AS o ON o.region = s.region
     AND UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) - UNIX_TIMESTAMP(o.measuredAt) BETWEEN -1 AND 30

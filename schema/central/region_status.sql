@@ -12,5 +12,6 @@ CREATE TABLE IF NOT EXISTS bigdata_0.RegionStatus (
     queueDurable  BOOLEAN         NOT NULL DEFAULT TRUE,
     diskFreeBytes BIGINT UNSIGNED NULL,
     diskSizeBytes BIGINT UNSIGNED NULL,
+    holdMs        INT UNSIGNED    NULL,
     PRIMARY KEY (region, source)
 ) ENGINE=InnoDB ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use model::{BatchId, Minute, MinuteCounts};
-use queue::{Counts, Packer};
+use queue::{Counts, JobPacker};
 use serde::de::IgnoredAny;
 
 use crate::figures::{float, grouped, per_s};
@@ -63,7 +63,7 @@ pub(crate) async fn measure(rounds: u32, report: &mut Report) -> Result<()> {
 
 /// Jobs, as a collector under load puts them: sums over the requests of some connections.
 fn jobs(workload: &Workload) -> Result<Vec<String>> {
-    let mut packer = Packer::new(|| BatchId::from_bytes(rand::random()));
+    let mut packer = JobPacker::new(|| BatchId::from_bytes(rand::random()));
     let mut counts = Counts::default();
     for (at, event) in workload.events().enumerate() {
         let name = &workload.names[event.name].name;

@@ -1,6 +1,6 @@
 //! Flushes as a worker commits them, with names that the centre knows.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use hashbrown::HashMap;
@@ -69,6 +69,7 @@ impl Worker {
             tube: TubeState::default(),
             queue_durable: true,
             disk: None,
+            hold: Duration::ZERO,
             complete_until: Some(now),
             tube_mark: None,
         };

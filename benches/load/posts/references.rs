@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use model::{BatchId, Minute};
-use queue::{Counts, Packer};
+use queue::{Counts, JobPacker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +75,7 @@ pub(crate) fn job(name: &Name) -> Result<String> {
     let now = SystemTime::now().into();
     let mut counts = Counts::default();
     counts.add(&name.name, Minute::containing(now)?, 1);
-    let mut packer = Packer::new(|| BatchId::from_bytes([0; 16]));
+    let mut packer = JobPacker::new(|| BatchId::from_bytes([0; 16]));
     packer.add(counts);
     let jobs = packer.finish();
     let job = jobs.first().context("an event makes no job")?;

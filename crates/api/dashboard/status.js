@@ -65,9 +65,9 @@ export class Status {
 
   #prepareCsv() {
     const regions = health().status?.regions ?? [];
-    const rows = regions.map(({ region, queue, replication, lag_s, clock, held_back }) =>
-      [region, queue?.ready, queue?.reserved, queue?.delayed, queue?.buried, queue?.oldest_job_age_s, replication?.running, lag_s, clock === null ? null : isoTime(clock), held_back]);
-    const head = ["region", "ready", "reserved", "delayed", "buried", "oldest_job_age_s", "replication_running", "lag_s", "complete_until", "held_back"];
+    const rows = regions.map(({ region, queue, replication, lag_s, hold_s, clock, held_back }) =>
+      [region, queue?.ready, queue?.reserved, queue?.delayed, queue?.buried, queue?.oldest_job_age_s, replication?.running, lag_s, hold_s, clock === null ? null : isoTime(clock), held_back]);
+    const head = ["region", "ready", "reserved", "delayed", "buried", "oldest_job_age_s", "replication_running", "lag_s", "hold_s", "complete_until", "held_back"];
     setFile(byId("status-csv"), csvUrl(head, rows), "status.csv");
   }
 }
@@ -105,7 +105,7 @@ function map(status) {
   return el("div", { class: "map" }, ...rows, centre);
 }
 
-function stations({ queue, replication, lag_s: lag, clock, held_back: reason, clock_ahead_s: ahead }) {
+function stations({ queue, replication, lag_s: lag, hold_s: hold, clock, held_back: reason, clock_ahead_s: ahead }) {
   const clockLate = clock === null ? Infinity : nowS() - clock;
   return [
     station("collector", "", "web servers → collectors", []),
@@ -118,6 +118,7 @@ function stations({ queue, replication, lag_s: lag, clock, held_back: reason, cl
     station("worker", clock === null || reason ? "late" : "good", "workers", [
       ["complete until", shownInstant(clock)],
       ["behind", clock === null ? "–" : shownDuration(Math.max(0, clockLate))],
+      hold === null ? null : ["counts held for", `${hold.toFixed(1)} s`],
     ]),
     station("link", !replication ? "late" : !replication.running ? "bad" : (lag ?? Infinity) > LAG_S_MAX ? "late" : "good", "replication", !replication ? [["", "not attached"]] : [
       ["", replication.running ? "running" : "stopped"],

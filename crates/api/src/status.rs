@@ -62,6 +62,9 @@ struct Region {
     replication: Option<Replication>,
     /// How old the region's last word at the centre is: counts that are younger may still be on their way.
     lag_s: Option<f64>,
+    /// How long the worker that spoke last holds counts before it writes them: longer the more names count, so that a row takes up more of
+    /// them.
+    hold_s: Option<f64>,
     /// Until when the region is complete, in unix seconds by the centre's clock.
     clock: Option<f64>,
     /// What keeps the clock from following the present.
@@ -180,6 +183,7 @@ fn region(
     clock: &RegionClock,
     now: Instant,
 ) -> Region {
+    let hold = queue.as_ref().and_then(|queue| queue.hold);
     let queue = queue.map(|queue| Queue {
         ready: queue.ready,
         reserved: queue.reserved,
@@ -198,6 +202,7 @@ fn region(
         region,
         held_back: held_back(clock, queue.as_ref(), replication.as_ref(), now),
         lag_s: queue.as_ref().map(|queue| queue.age_s),
+        hold_s: hold.map(|hold| hold.as_secs_f64()),
         queue,
         replication,
         clock: clock.complete_until.map(Instant::unix_s),
@@ -279,6 +284,7 @@ mod tests {
             oldest_job_age_s: Some(3),
             is_durable: true,
             disk: None,
+            hold: Some(Duration::from_millis(2_500)),
         }
     }
 
@@ -374,7 +380,7 @@ mod tests {
         );
         assert_eq!(answer["complete_until"], serde_json::Value::Null);
         let eu = serde_json::json!(
-            {"region": "eu", "queue": queue, "replication": replication, "lag_s": 2.0,
+            {"region": "eu", "queue": queue, "replication": replication, "lag_s": 2.0, "hold_s": 2.5,
              "clock": 7.0, "held_back": null, "clock_ahead_s": -0.5});
         assert_eq!(answer["regions"][1], eu);
         assert_eq!(answer["regions"][2]["replication"], serde_json::Value::Null);

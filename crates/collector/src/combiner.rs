@@ -4,20 +4,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{BatchId, TubeState};
-use queue::{Counts, Job, Keyed, Packer};
+use queue::{Counts, Job, JobPacker, Keyed};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-/// Memory of counts that are accepted and not yet in the queue.
-const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Memory of counts as requests bring them, that are accepted and not yet in the queue: at most some 400 jobs, seconds of any disk.
+const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// Two jobs in a row hold at least twice this memory of counts, so it gives their number from above.
 const JOB_BYTES_MIN: usize = 30_000;
 
-/// Counts of so much memory surely fill a job: they wait for no more, so that a job is full.
-const JOB_BYTES_FULL: usize = 400_000;
+/// Sums of so much memory surely fill a job: they wait for no more.
+const JOB_BYTES_FULL: usize = 700_000;
 
-/// Counts of so much memory wait for no more, so that what is in it stays near at hand.
+/// Sums of so much memory wait for no more, so that they stay near at hand.
 const GATHERED_BYTES_FULL: usize = 16 << 20;
 
 /// The more jobs no worker has taken, the longer counts wait for company, so that a long outage of the workers fits into fewer jobs:
@@ -98,7 +98,8 @@ struct State {
 pub(crate) struct Gathered {
     unkeyed: Counts,
     keyed: Vec<Keyed>,
-    /// Its part of [`State::waiting_bytes`].
+    keyed_bytes: usize,
+    /// Its part of [`State::waiting_bytes`]: of what came, before it was summed.
     bytes: usize,
     outcome: watch::Sender<Option<Outcome>>,
 }
@@ -118,6 +119,7 @@ impl Gathered {
         Self {
             unkeyed: Counts::default(),
             keyed: Vec::new(),
+            keyed_bytes: 0,
             bytes: 0,
             outcome: watch::Sender::new(None),
         }
@@ -127,9 +129,14 @@ impl Gathered {
         self.bytes == 0
     }
 
-    /// Whether packing it takes longer than handing it to another thread.
-    pub(crate) fn is_large(&self) -> bool {
-        self.bytes >= JOB_BYTES_FULL
+    /// Memory of the sums, from above.
+    fn summed_bytes(&self) -> usize {
+        self.unkeyed.bytes() + self.keyed_bytes
+    }
+
+    /// Whether it surely is more than a job, and packing it takes longer than handing it to another thread.
+    pub(crate) fn fills_a_job(&self) -> bool {
+        self.summed_bytes() >= JOB_BYTES_FULL
     }
 
     /// Takes the counts out, and leaves what is needed to tell the outcome.
@@ -139,7 +146,7 @@ impl Gathered {
 }
 
 pub(crate) fn pack((unkeyed, keyed): (Counts, Vec<Keyed>)) -> Vec<Job> {
-    let mut packer = Packer::new(|| BatchId::from(Uuid::now_v7()));
+    let mut packer = JobPacker::new(|| BatchId::from(Uuid::now_v7()));
     packer.add(unkeyed);
     keyed.iter().for_each(|keyed| packer.add_keyed(keyed));
     packer.finish()
@@ -195,7 +202,10 @@ impl Combiner {
         open.bytes += bytes;
         match counted {
             Counted::Unkeyed(counts) => open.unkeyed.merge(counts),
-            Counted::Keyed(keyed) => open.keyed.push(keyed),
+            Counted::Keyed(keyed) => {
+                open.keyed_bytes += bytes;
+                open.keyed.push(keyed);
+            }
         }
         let ticket = open.outcome.subscribe();
         drop(state);
@@ -208,13 +218,17 @@ impl Combiner {
         if self.lock().open.is_empty() {
             return None;
         }
+        // Requests that have come already are read first: there is no waiting in that.
+        tokio::task::yield_now().await;
         let pause = self.linger(linger);
         if !pause.is_zero() {
             // Where no job becomes full meanwhile, the time is over.
-            let is_full = |state: &State| state.open.bytes >= JOB_BYTES_FULL;
-            tokio::time::timeout(pause, self.until(is_full)).await.ok();
+            tokio::time::timeout(pause, self.until(|state| state.open.fills_a_job()))
+                .await
+                .ok();
         }
-        let all_are_in = |state: &State| state.reading == 0 || state.open.bytes >= GATHERED_BYTES_FULL;
+        let all_are_in =
+            |state: &State| state.reading == 0 || state.open.summed_bytes() >= GATHERED_BYTES_FULL;
         tokio::time::timeout(READING_MAX, self.until(all_are_in))
             .await
             .ok();

@@ -240,7 +240,8 @@ impl Collector {
                 Counted::Keyed(pieces.into_keyed())
             }
             None => {
-                let mut counts = Counts::with_capacity(text.len() / TEXT_BYTES_PER_COUNT);
+                let mut counts =
+                    Counts::with_capacity(events::EVENTS_MAX.min(text.len() / TEXT_BYTES_PER_COUNT));
                 events::read(meaning.format, &text, now, false, |item| {
                     verdict(&item.event);
                     if let Ok(event) = item.event {

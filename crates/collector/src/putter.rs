@@ -34,7 +34,7 @@ pub(crate) async fn put_jobs(
     loop {
         putter.ask_depth_if_due().await?;
         if let Some(gathered) = putter.combiner.next(linger).await {
-            putter.put_all(gathered).await;
+            putter.put_gathered(gathered).await?;
         } else if drained.is_cancelled() {
             return Ok(());
         } else {
@@ -57,18 +57,22 @@ struct Putter {
 }
 
 impl Putter {
-    async fn put_all(&mut self, mut gathered: Gathered) {
+    /// # Errors
+    /// The queue can be used again only by another process; the requests know.
+    async fn put_gathered(&mut self, mut gathered: Gathered) -> Result<(), queue::Error> {
+        let is_large = gathered.fills_a_job();
         let counts = gathered.take_counts();
-        let jobs = if gathered.is_large() {
+        let jobs = if is_large {
             tokio::task::spawn_blocking(|| pack(counts)).await.ok()
         } else {
             Some(pack(counts))
         };
-        let outcome = match jobs {
-            Some(jobs) => self.put_jobs(&jobs).await,
+        let put = match jobs {
+            Some(jobs) => self.put_in_turn(&jobs).await,
             // Packing panicked, or the process ends: nothing was put.
-            None => Outcome::NotStored,
+            None => Ok(Outcome::NotStored),
         };
+        let outcome = *put.as_ref().unwrap_or(&Outcome::Unknown);
         self.combiner.finish(&gathered, outcome);
         if outcome != Outcome::Stored {
             // Those behind it have not been sent: their clients may know at once.
@@ -76,18 +80,25 @@ impl Putter {
                 self.combiner.finish(&gathered, Outcome::NotStored);
             }
         }
+        put.map(drop)
     }
 
     /// Some stored and some not is as unknown as a lost reply.
-    async fn put_jobs(&mut self, jobs: &[Job]) -> Outcome {
+    async fn put_in_turn(&mut self, jobs: &[Job]) -> Result<Outcome, queue::Error> {
         for (at, job) in jobs.iter().enumerate() {
+            if at > 0 {
+                self.ask_depth_if_due().await?;
+                if self.failing {
+                    return Ok(Outcome::Unknown);
+                }
+            }
             match self.put(job).await {
                 Outcome::Stored => {}
-                Outcome::NotStored if at == 0 => return Outcome::NotStored,
-                Outcome::NotStored | Outcome::Unknown => return Outcome::Unknown,
+                Outcome::NotStored if at == 0 => return Ok(Outcome::NotStored),
+                Outcome::NotStored | Outcome::Unknown => return Ok(Outcome::Unknown),
             }
         }
-        Outcome::Stored
+        Ok(Outcome::Stored)
     }
 
     async fn put(&mut self, job: &Job) -> Outcome {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// A request allocates some sixty times: an eighth of a collector's time with the system's allocator, and half of that with this one.
+/// A sixth of a collector's time with single events was the system's allocator, and half of that is this one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

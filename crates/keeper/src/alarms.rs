@@ -217,6 +217,7 @@ mod tests {
                 free_bytes: 10 << 30,
                 size_bytes: 100 << 30,
             }),
+            hold: None,
         };
         assert!(kinds(well.clone(), queue.clone(), 2_000).is_empty());
         let stopped = SourceState {

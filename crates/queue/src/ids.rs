@@ -4,11 +4,11 @@ use model::{EventId, EventName};
 
 use crate::NameTable;
 
-/// Names whose ids are remembered: some 60 MB.
-const NAMES_MAX: usize = 500_000;
+/// Memory of names whose ids are remembered: half a million of thirty characters.
+const BYTES_MAX: usize = 64 << 20;
 
 /// So many names that are not among them, once there is no room, and all are forgotten: others have come.
-const MISSES_MAX: usize = 4 * NAMES_MAX;
+const MISSES_MAX: usize = 2_000_000;
 
 /// Looks ids up that were computed before: an MD5 takes some 200 ns, and each job has its names in full.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl EventIds {
             return self.ids[number as usize];
         }
         let id = name.id();
-        if self.ids.len() < NAMES_MAX {
+        if self.names.bytes() < BYTES_MAX {
             self.names.number_of(hashed);
             self.ids.push(id);
         } else {
@@ -46,19 +46,21 @@ mod tests {
     #[test]
     fn an_id_is_the_names_whether_it_is_remembered_or_not() {
         let mut ids = EventIds::default();
+        let name = |number: usize| EventName::new(format!("{number:0>250}")).unwrap();
+        let fit = BYTES_MAX / 560 + 1;
         for round in 0..2 {
-            for number in 0..NAMES_MAX + 10 {
-                let name = EventName::new(number.to_string()).unwrap();
-                if number % 1_000 == 0 || number >= NAMES_MAX {
+            for number in 0..fit + 10 {
+                let name = name(number);
+                if number % 1_000 == 0 || number >= fit {
                     assert_eq!(ids.of(&name), name.id(), "{number}");
                 } else {
                     ids.of(&name);
                 }
             }
-            assert_eq!((ids.ids.len(), ids.misses), (NAMES_MAX, 10 * (round + 1)));
+            assert_eq!((ids.ids.len(), ids.misses), (fit, 10 * (round + 1)));
         }
         ids.misses = MISSES_MAX - 1;
-        ids.of(&EventName::new("another").unwrap());
+        ids.of(&name(fit));
         assert_eq!((ids.ids.len(), ids.misses), (0, 0));
     }
 }

@@ -30,7 +30,7 @@ pub use error::Error;
 pub use ids::EventIds;
 pub use name_table::NameTable;
 pub use operate::{Head, heads, kick};
-pub use packer::Packer;
+pub use packer::JobPacker;
 pub use producer::{Producer, PutError, Stored};
 pub use watermark::Mark;
 

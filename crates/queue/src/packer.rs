@@ -24,7 +24,7 @@ pub(crate) type ByMinute = BTreeMap<Minute, Vec<(u32, u64)>>;
 
 /// Jobs under construction: full ones, and one that is open. In a job, batches share one table of names.
 #[derive(Debug)]
-pub struct Packer {
+pub struct JobPacker {
     new_id: fn() -> BatchId,
     full: Vec<Job>,
     open: OpenJob,
@@ -47,7 +47,7 @@ struct OpenJob {
 /// Where the names of a table stand in the jobs: the number of the last job that got it, and its index there.
 struct Places(Vec<(usize, u32)>);
 
-impl Packer {
+impl JobPacker {
     /// `new_id` is asked for the id of each batch without a key.
     #[must_use]
     pub fn new(new_id: fn() -> BatchId) -> Self {

@@ -59,6 +59,8 @@ pub struct Report {
     pub queue_durable: bool,
     /// The fullest disk that the worker watches.
     pub disk: Option<Disk>,
+    /// How long the worker holds counts before it writes them: longer the more names count.
+    pub hold: Duration,
     /// Every job put before is in the batches of this flush, or was counted before. `None` where that is not known.
     pub complete_until: Option<Instant>,
     /// Process of beanstalkd, and the number below which none of its jobs is left.
@@ -393,13 +395,13 @@ impl Regional {
         out.push(format!(
             "INSERT INTO bigdata_0.RegionStatus \
              (region, source, seenAt, jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
-             queueDurable, diskFreeBytes, diskSizeBytes) \
-             VALUES ('{region}','{source}',{seen_at},{},{},{},{},{},{},{},{}) \
+             queueDurable, diskFreeBytes, diskSizeBytes, holdMs) \
+             VALUES ('{region}','{source}',{seen_at},{},{},{},{},{},{},{},{},{}) \
              ON DUPLICATE KEY UPDATE seenAt = VALUES(seenAt), jobsReady = VALUES(jobsReady), \
              jobsReserved = VALUES(jobsReserved), jobsDelayed = VALUES(jobsDelayed), \
              jobsBuried = VALUES(jobsBuried), oldestJobAgeS = VALUES(oldestJobAgeS), \
              queueDurable = VALUES(queueDurable), diskFreeBytes = VALUES(diskFreeBytes), \
-             diskSizeBytes = VALUES(diskSizeBytes)",
+             diskSizeBytes = VALUES(diskSizeBytes), holdMs = VALUES(holdMs)",
             tube.ready,
             tube.reserved,
             tube.delayed,
@@ -408,6 +410,7 @@ impl Regional {
             u8::from(report.queue_durable),
             or_null(report.disk.map(|disk| disk.free_bytes)),
             or_null(report.disk.map(|disk| disk.size_bytes)),
+            report.hold.as_millis(),
         ))
         .await?;
         if let Some(complete_until) = report.complete_until {

@@ -156,6 +156,11 @@ pub(crate) fn source_state(row: &Row) -> Result<SourceState, mysql_async::Error>
         Some(Ok(text)) => Ok(text.unwrap_or_default()),
         _ => Err(unknown()),
     };
+    // A statement that failed is in it as it is: with the bytes of a block.
+    let error = |column: &str| match row.get_opt::<Option<Vec<u8>>, _>(column) {
+        Some(Ok(text)) => Ok(printable(&text.unwrap_or_default())),
+        _ => Err(unknown()),
+    };
     let number = |column: &str| match row.get_opt::<u64, _>(column) {
         Some(Ok(number)) => Ok(number),
         _ => Err(unknown()),
@@ -168,9 +173,36 @@ pub(crate) fn source_state(row: &Row) -> Result<SourceState, mysql_async::Error>
         },
         io_running: text("Slave_IO_Running")?,
         sql_running: text("Slave_SQL_Running")?,
-        last_error: [text("Last_IO_Error")?, text("Last_SQL_Error")?].concat(),
+        last_error: [error("Last_IO_Error")?, error("Last_SQL_Error")?].concat(),
         wild_do_table: text("Replicate_Wild_Do_Table")?,
         server_id: number("Master_Server_Id")?,
         received: positions(&text("Gtid_IO_Pos")?).ok_or_else(unknown)?,
     })
+}
+
+/// Up to the first byte that no sentence has.
+fn printable(text: &[u8]) -> String {
+    let is_other = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    let end = text.iter().position(is_other).unwrap_or(text.len());
+    let ellipsis = if end < text.len() { "…" } else { "" };
+    text[..end]
+        .iter()
+        .map(|&byte| char::from(byte))
+        .collect::<String>()
+        + ellipsis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_shown_as_far_as_it_can_be_read() {
+        assert_eq!(printable(b"Error 'full' on query."), "Error 'full' on query.");
+        assert_eq!(
+            printable(b"INSERT (_binary'\x21\x00\xff'"),
+            "INSERT (_binary'!\u{2026}"
+        );
+        assert_eq!(printable(b""), "");
+    }
 }

@@ -76,7 +76,8 @@ impl<'a> Script<'a> {
     }
 }
 
-fn write(statement: &mut String, text: fmt::Arguments<'_>) {
+/// Writes behind a statement.
+pub(crate) fn write(statement: &mut String, text: fmt::Arguments<'_>) {
     statement
         .write_fmt(text)
         .expect("writing into a String cannot fail");

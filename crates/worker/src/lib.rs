@@ -244,6 +244,7 @@ impl Worker {
             tube: look.tube,
             queue_durable: look.is_durable,
             disk: self.disks.fullest().await,
+            hold: self.policy.age(),
             complete_until: self.clock.complete_until(look.passed),
             tube_mark: look.mark.map(|mark| (mark.process, mark.lowest)),
         };
@@ -280,6 +281,7 @@ impl Worker {
     fn give_back(&mut self, error: &TurnError) {
         metrics::counter!("worker_flush_failures_total").increment(1);
         self.policy.failed();
+        self.names.failed();
         let part = match error {
             TurnError::Queue(_) => READINESS[0],
             TurnError::Store(_) => READINESS[1],

@@ -12,11 +12,12 @@ const POPULARITY_INTERVAL: Duration = Duration::from_secs(60);
 /// Names of which one flush tells by how much they have grown: a fraction of the rows that the centre takes in a second.
 const SENT_MAX: usize = 5_000;
 
-/// Names remembered as known: 100 MB. Beyond it all are forgotten and written again as they come.
-const KNOWN_MAX: usize = 1_000_000;
+/// Memory of names remembered as known, and of one beside its text. Beyond it all are forgotten and written again as they come.
+const KNOWN_BYTES_MAX: usize = 128 << 20;
+const KNOWN_OVERHEAD_BYTES: usize = 80;
 
-/// So many whose growth waits to be sent, and one flush tells of all.
-const WAITING_MAX: usize = 500_000;
+/// So many whose growth waits to be sent: more go with the next flush.
+const WAITING_MAX: usize = 1_000_000;
 
 /// A name, and by how much it has grown.
 type Growth = (EventId, EventName<'static>, u64);
@@ -24,10 +25,13 @@ type Growth = (EventId, EventName<'static>, u64);
 #[derive(Debug)]
 pub(crate) struct Names {
     known: HashMap<EventId, Known>,
+    known_bytes: usize,
     /// What had grown when it was due, and is not sent yet.
     waiting: IntoIter<Growth>,
     /// What the next flush sends.
     sending: Vec<Growth>,
+    /// Whether the last flush failed: perhaps it was too large for its time.
+    has_failed: bool,
     /// When what had grown was due; `None` where all of it is to go with the next flush.
     due: Option<Instant>,
 }
@@ -42,8 +46,10 @@ impl Names {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             known: HashMap::new(),
+            known_bytes: 0,
             waiting: Vec::new().into_iter(),
             sending: Vec::new(),
+            has_failed: false,
             due: Some(now),
         }
     }
@@ -63,17 +69,26 @@ impl Names {
             self.take_grown();
             self.due = Some(now);
         }
-        let room = if self.waiting.len() > WAITING_MAX {
-            usize::MAX
-        } else {
-            SENT_MAX.saturating_sub(self.sending.len())
-        };
+        let excess = self.waiting.len().saturating_sub(WAITING_MAX);
+        let excess = if self.has_failed { 0 } else { excess };
+        let room = SENT_MAX.saturating_sub(self.sending.len()).max(excess);
         self.sending.extend(self.waiting.by_ref().take(room));
     }
 
     /// What was chosen; a name may come more than once.
     pub(crate) fn popularity(&self) -> &[Growth] {
         &self.sending
+    }
+
+    /// Takes note of a flush that failed: what was chosen goes with those after it.
+    pub(crate) fn failed(&mut self) {
+        self.has_failed = true;
+        let rest = self.sending.split_off(SENT_MAX.min(self.sending.len()));
+        self.waiting = rest
+            .into_iter()
+            .chain(self.waiting.by_ref())
+            .collect::<Vec<_>>()
+            .into_iter();
     }
 
     pub(crate) fn send_at_once(&mut self) {
@@ -88,16 +103,19 @@ impl Names {
         mut new_names: HashMap<EventId, EventName<'static>>,
     ) {
         self.sending.clear();
+        self.has_failed = false;
         for (id, count) in totals {
             if let Some(known) = self.known.get_mut(id) {
                 known.grown = known.grown.saturating_add(*count);
             } else if let Some(name) = new_names.remove(id) {
+                self.known_bytes += name.as_str().len() + KNOWN_OVERHEAD_BYTES;
                 self.known.insert(*id, Known { name, grown: 0 });
             }
         }
-        if self.known.len() > KNOWN_MAX && !totals.is_empty() {
+        if self.known_bytes > KNOWN_BYTES_MAX && !totals.is_empty() {
             self.take_grown();
             self.known.clear();
+            self.known_bytes = 0;
         }
     }
 
@@ -170,18 +188,44 @@ mod tests {
     #[test]
     fn very_many_are_forgotten_and_their_growth_is_not() {
         let mut names = Names::new(Instant::now());
-        let name = |n: usize| EventName::new(n.to_string()).unwrap();
-        let all = || (0..KNOWN_MAX).map(|n| (EventId(n as u64), name(n))).collect();
-        let totals: Vec<(EventId, u64)> = (0..KNOWN_MAX).map(|n| (EventId(n as u64), 2)).collect();
-        names.committed(&totals, all());
+        let long = "x".repeat(model::NAME_BYTES_MAX - 7);
+        let name = |n: u64| EventName::new(format!("{long}{n:07}")).unwrap();
+        let fit = KNOWN_BYTES_MAX / (model::NAME_BYTES_MAX + KNOWN_OVERHEAD_BYTES);
+        let totals: Vec<(EventId, u64)> = (0..fit as u64).map(|n| (EventId(n), 2)).collect();
+        names.committed(&totals, (0..fit as u64).map(|n| (EventId(n), name(n))).collect());
         names.committed(&totals[..10], HashMap::new());
         assert!(names.is_known(EventId(7)));
-        let more = EventId(KNOWN_MAX as u64);
-        names.committed(&[(more, 1)], HashMap::from([(more, name(KNOWN_MAX))]));
+        let more = (fit as u64..).map(EventId).take(2);
+        names.committed(
+            &more.clone().map(|id| (id, 1)).collect::<Vec<_>>(),
+            more.map(|id| (id, name(id.0))).collect(),
+        );
         assert!(!names.is_known(EventId(7)));
         names.send_at_once();
         names.prepare(Instant::now());
         let sent: u64 = names.popularity().iter().map(|grown| grown.2).sum();
         assert_eq!((names.popularity().len(), sent), (10, 20));
+    }
+
+    #[test]
+    fn what_was_too_much_for_a_flush_goes_with_several() {
+        let start = Instant::now();
+        let mut names = Names::new(start);
+        let growth = |n: usize| (EventId(n as u64), EventName::new(n.to_string()).unwrap(), 1);
+        let all = WAITING_MAX + 3 * SENT_MAX;
+        names.waiting = (0..all).map(growth).collect::<Vec<_>>().into_iter();
+        names.prepare(start);
+        assert_eq!(names.popularity().len(), 3 * SENT_MAX);
+        for _ in 0..2 {
+            names.failed();
+            names.prepare(start);
+            assert_eq!(
+                (names.popularity().len(), names.waiting.len()),
+                (SENT_MAX, all - SENT_MAX)
+            );
+        }
+        names.committed(&[], HashMap::new());
+        names.prepare(start);
+        assert_eq!(names.waiting.len(), WAITING_MAX);
     }
 }

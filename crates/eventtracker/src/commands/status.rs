@@ -61,6 +61,7 @@ struct Region {
     queue: Option<Queue>,
     replication: Option<Replication>,
     lag_s: Option<f64>,
+    hold_s: Option<f64>,
     held_back: Option<String>,
     clock: Option<f64>,
 }
@@ -164,13 +165,14 @@ impl Answer {
             "buried",
             "oldest job",
             "lag",
+            "held",
             "seen",
             "replication",
         ]);
         for region in &self.regions {
             table.add_row(region.row());
         }
-        for column in table.column_iter_mut().skip(1).take(7) {
+        for column in table.column_iter_mut().skip(1).take(8) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table.trim_fmt()
@@ -191,6 +193,7 @@ impl Region {
             count(|q| q.buried),
             seconds(oldest),
             seconds(self.lag_s),
+            seconds(self.hold_s),
             seen.map_or("never".to_owned(), |age_s| format!("{age_s:.0} s ago")),
             self.replication
                 .as_ref()
@@ -265,7 +268,7 @@ mod tests {
 
     const HEALTHY: &str = r#"{"complete_until":1763787600,"regions":[{"region":"eu",
         "queue":{"ready":1200,"reserved":3,"delayed":0,"buried":0,"oldest_job_age_s":1.25,"age_s":2},
-        "replication":{"running":true,"io":"Yes","sql":"Yes","error":null},"lag_s":0.5,"clock":1763787600.5}],
+        "replication":{"running":true,"io":"Yes","sql":"Yes","error":null},"lag_s":0.5,"hold_s":2.5,"clock":1763787600.5}],
         "shards":[{"shard":0,"rows":1000,"bytes":16384,"packed_days":3,"packed_bytes":8192},{"shard":31,"rows":5,"bytes":1048576}]}"#;
 
     fn answer(json: &str) -> Answer {
@@ -281,11 +284,13 @@ mod tests {
             report.starts_with("complete until 2025-11-22 05:00 UTC"),
             "{report}"
         );
+        for line in [
+            " region  ready  reserved  delayed  buried  oldest job    lag   held     seen  replication",
+            " eu      1,200         3        0       0       1.2 s  0.5 s  2.5 s  2 s ago  running",
+        ] {
+            assert!(report.contains(line), "{line} is missing in:\n{report}");
+        }
         for part in [
-            "1,200",
-            "1.2 s",
-            "2 s ago",
-            "running",
             "2 shards: 1,005 minutes in 1,064,960 bytes, 3 packed days in 8,192 bytes; the largest is bigdata_31 with 1,048,576",
             "bigdata_31",
         ] {

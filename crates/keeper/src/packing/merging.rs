@@ -137,7 +137,7 @@ impl Merger {
     }
 }
 
-/// Whether replication has more to do than one transaction.
+/// Whether replication that runs has two transactions or more to apply.
 async fn is_busy(centre: &mut Post) -> Result<bool, Error> {
     let sources = centre.sources().await?;
     let applied = centre.positions().await?;
@@ -148,6 +148,7 @@ async fn is_busy(centre: &mut Post) -> Result<bool, Error> {
     };
     Ok(sources
         .iter()
+        .filter(|source| source.sql_running == "Yes")
         .flat_map(|source| source.received.iter().filter_map(waiting))
         .any(|waiting| waiting >= WAITING_MIN))
 }

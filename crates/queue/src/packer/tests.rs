@@ -51,7 +51,7 @@ fn keyed(client: &str, batches: &[Vec<(EventName<'static>, Minute, u64)>]) -> Ke
     keyed
 }
 
-fn bodies(packer: Packer) -> Vec<String> {
+fn bodies(packer: JobPacker) -> Vec<String> {
     let jobs = packer.finish();
     let bodies: Vec<String> = jobs.iter().map(|job| job.encode(now())).collect();
     assert!(bodies.iter().all(|body| body.len() <= JOB_BYTES_MAX));
@@ -79,7 +79,7 @@ fn read(bodies: &[String], id: BatchId) -> (MinuteCounts, usize, usize) {
 
 #[test]
 fn the_wire_format_is_the_designs() {
-    let mut packer = Packer::new(unkeyed_id);
+    let mut packer = JobPacker::new(unkeyed_id);
     let mut keyed = keyed(
         "shop",
         &[vec![(name("c"), minute(1), 9), (name("a.b"), minute(0), 1)]],
@@ -102,19 +102,19 @@ proptest! {
     #[test]
     fn what_goes_in_comes_out_and_fits(
         events in prop::collection::vec(("[a-z.]{1,255}", 0i64..2000, 1u64..=1_000_000_000), 0..800),
-        batches in prop::collection::vec(
+        batches_text in prop::collection::vec(
             prop::collection::vec(("[a-z]{1,3}", 0i64..3, 1u64..=1_000_000_000), 1..400), 0..12,
         ),
     ) {
         let event = |(n, m, c): &(String, i64, u64)| (name(n.as_str()), minute(*m), *c);
-        let batches: Vec<Vec<_>> = batches.iter().map(|batch| batch.iter().map(event).collect()).collect();
+        let batches: Vec<Vec<_>> = batches_text.iter().map(|batch| batch.iter().map(event).collect()).collect();
         let (mut counts, mut expected) = (Counts::default(), MinuteCounts::default());
         for (name, minute, count) in events.iter().map(event) {
             counts.add(&name, minute, count);
             expected.add(name.id(), minute, count);
         }
-        let total = counts.total() + keyed("", &batches).total();
-        let mut packer = Packer::new(unkeyed_id);
+        let total = events.iter().chain(batches_text.iter().flatten()).map(|event| event.2).sum::<u64>();
+        let mut packer = JobPacker::new(unkeyed_id);
         packer.add(counts);
         packer.add_keyed(&keyed("10.1.2.3", &batches));
         prop_assert_eq!(packer.full.iter().map(Job::total).sum::<u64>() + packer.open.total, total);
@@ -142,7 +142,7 @@ proptest! {
             piece.push((name(text), minute(i64::try_from(at).unwrap() % minutes), count));
         }
         prop_assert!(piece.len() * (length + 40) <= PIECE_BYTES_MAX);
-        let mut packer = Packer::new(unkeyed_id);
+        let mut packer = JobPacker::new(unkeyed_id);
         packer.add_keyed(&keyed(&"x".repeat(CLIENT_BYTES_MAX), &[piece]));
         prop_assert_eq!(bodies(packer).len(), 1);
     }
@@ -153,7 +153,7 @@ fn what_was_accepted_at_no_time_is_readable() {
     for unix_s in [0, i64::from(u32::MAX)] {
         let mut counts = Counts::default();
         counts.add(&name("a"), minute(0), 1);
-        let mut packer = Packer::new(unkeyed_id);
+        let mut packer = JobPacker::new(unkeyed_id);
         packer.add(counts);
         let body = packer.finish()[0].encode(Instant::from_unix_ms(1000 * unix_s));
         assert!(
@@ -171,7 +171,7 @@ fn jobs_are_full_and_have_a_name_once() {
             counts.add(&name(format!("shop.item.{n:05}")), minute(ago), 1);
         }
     }
-    let mut packer = Packer::new(unkeyed_id);
+    let mut packer = JobPacker::new(unkeyed_id);
     packer.add(counts);
     let bodies = bodies(packer);
     let (last, others) = bodies.split_last().unwrap();
@@ -191,7 +191,7 @@ fn a_sum_that_no_count_may_be_is_several() {
     let mut counts = Counts::default();
     counts.add(&name("a"), minute(0), COUNT_MAX);
     counts.add(&name("a"), minute(0), 5);
-    let mut packer = Packer::new(unkeyed_id);
+    let mut packer = JobPacker::new(unkeyed_id);
     packer.add(counts);
     let body = bodies(packer).remove(0);
     assert!(body.contains(&format!("[[0,{COUNT_MAX}],[0,5]]")), "{body}");

@@ -1,6 +1,7 @@
 //! What the centre knows of its regions and of itself.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::{Day, Instant, Shard};
 use mysql_async::Conn;
@@ -42,6 +43,8 @@ pub struct QueueState {
     pub is_durable: bool,
     /// The fullest of the disks that the workers watch.
     pub disk: Option<Disk>,
+    /// How long the worker holds counts before it writes them; `None` of one that does not tell.
+    pub hold: Option<Duration>,
 }
 
 /// What one shard holds, as InnoDB estimates it; bytes are pages of data and indexes.
@@ -75,7 +78,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> 
 pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_async::Error> {
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(seenAt) * 1000 AS SIGNED), \
                        jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
-                       queueDurable, diskFreeBytes, diskSizeBytes \
+                       queueDurable, diskFreeBytes, diskSizeBytes, holdMs \
                        FROM bigdata_0.RegionStatus \
                        JOIN (SELECT region, MAX(seenAt) AS seenAt FROM bigdata_0.RegionStatus GROUP BY region) freshest \
                        USING (region, seenAt) ORDER BY region, source";
@@ -90,6 +93,7 @@ pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_asy
         bool,
         Option<u64>,
         Option<u64>,
+        Option<u32>,
     );
     let mut queues: Vec<QueueState> = Vec::new();
     let each = |row: Row| {
@@ -104,6 +108,7 @@ pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_asy
             is_durable,
             free_bytes,
             size_bytes,
+            hold_ms,
         ) = row;
         let disk = free_bytes.zip(size_bytes).map(|(free_bytes, size_bytes)| Disk {
             free_bytes,
@@ -119,6 +124,7 @@ pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_asy
             oldest_job_age_s,
             is_durable,
             disk,
+            hold: hold_ms.map(|ms| Duration::from_millis(ms.into())),
         });
     };
     for_each_row(conn, SQL, (), each).await?;

@@ -44,7 +44,7 @@ pub(super) fn split(rows: &[Counted]) -> (Vec<(Day, Block)>, Option<Vec<Counted>
     (blocks, Some(thin))
 }
 
-/// Packed, since a region's server takes much longer to pack what it writes into its binlog than to write it.
+/// Compressed, since a region's server takes much longer to compress what it writes into its binlog than to write it.
 ///
 /// # Errors
 /// None that memory can give.
@@ -54,7 +54,7 @@ pub(super) fn statement(shard: Shard, day: Day, block: Block) -> std::io::Result
         "INSERT INTO {shard}.EventBlock (day, id, counts) VALUES ('{day}',x'{id}',UNCOMPRESS(_binary'"
     )
     .into_bytes();
-    for byte in packed(&block.into_text())? {
+    for byte in compressed(&block.into_text())? {
         match byte {
             b'\'' | b'\\' => sql.extend([b'\\', byte]),
             0 => sql.extend(b"\\0"),
@@ -66,7 +66,7 @@ pub(super) fn statement(shard: Shard, day: Day, block: Block) -> std::io::Result
 }
 
 /// As MariaDB's `UNCOMPRESS` reads it: the text's length in four bytes, the least first, and a zlib stream.
-fn packed(text: &str) -> std::io::Result<Vec<u8>> {
+fn compressed(text: &str) -> std::io::Result<Vec<u8>> {
     let length = u32::try_from(text.len()).map_err(std::io::Error::other)?;
     let mut encoder = ZlibEncoder::new(length.to_le_bytes().to_vec(), Compression::fast());
     encoder.write_all(text.as_bytes())?;
@@ -119,10 +119,10 @@ mod tests {
         assert_eq!((blocks.len(), thin), (1, Some(Vec::new())));
         let (day, block) = blocks.remove(0);
         let text = "[[7,300,[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]]]";
-        let packed = packed(text).unwrap();
-        assert_eq!(packed[..4], u32::try_from(text.len()).unwrap().to_le_bytes());
+        let compressed = compressed(text).unwrap();
+        assert_eq!(compressed[..4], u32::try_from(text.len()).unwrap().to_le_bytes());
         let mut unpacked = String::new();
-        ZlibDecoder::new(&packed[4..])
+        ZlibDecoder::new(&compressed[4..])
             .read_to_string(&mut unpacked)
             .unwrap();
         assert_eq!(unpacked, text);

@@ -1,7 +1,6 @@
 //! The ledger: ids of batches go in with their counts, and go out when nothing can bring them back.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -9,6 +8,7 @@ use model::{Batch, BatchId, ContentHash};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use crate::script::write;
 use crate::server::IDS_PER_STATEMENT;
 
 /// Rows that one pruning statement deletes, but for those of the same second: their locks are held for milliseconds.
@@ -51,14 +51,14 @@ pub(super) async fn enter(
             let id = u128::from_be_bytes(*batch.id.as_bytes());
             let accepted_s = batch.accepted.unix_ms().div_euclid(1000) + 1;
             let total = batch.counts.iter().fold(0_u64, |sum, c| sum.saturating_add(c.2));
-            write_to(
+            write(
                 &mut sql,
                 format_args!(
                     "{comma}(x'{id:032x}',FROM_UNIXTIME({accepted_s}),FROM_UNIXTIME({ledger_s}),{total},"
                 ),
             );
             match &batch.origin {
-                Some(origin) => write_to(&mut sql, format_args!("{})", origin.content.0)),
+                Some(origin) => write(&mut sql, format_args!("{})", origin.content.0)),
                 None => sql.push_str("NULL)"),
             }
         }
@@ -90,11 +90,6 @@ pub(super) async fn holding(
         holding.extend(found.into_iter().map(known));
     }
     Ok(holding)
-}
-
-fn write_to(text: &mut String, arguments: fmt::Arguments<'_>) {
-    text.write_fmt(arguments)
-        .expect("writing into a String cannot fail");
 }
 
 /// Forgets what was counted longer than `age` ago by the ledger's clock, unless another worker is at it. Returns the number of batches forgotten.

@@ -13,13 +13,13 @@ mod sessions;
 mod views;
 mod worked_queries;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use model::{Batch, EventId, Minute};
+use model::{Batch, EventId, Minute, Shard};
 use mysql_async::prelude::Queryable;
 use store::Regional;
 
-use servers::{MINUTE_S, Servers, apply, batch, commit, commit_knowing, first, try_commit};
+use servers::{LIMIT, MINUTE_S, Servers, apply, batch, commit, commit_knowing, first, try_commit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_counts_once() {
@@ -198,6 +198,43 @@ async fn an_abandoned_transaction_holds_nobody_up_for_long() {
         "the server has ended the idle session"
     );
     servers.wait_for_central_sum(EventId::of("blocked"), 2).await;
+    servers.playground.stop().await;
+}
+
+/// MariaDB shows the statement with all its bytes, and those of a block are no text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_the_centre_cannot_take_is_told_of_and_taken_later() {
+    let mut servers = Servers::start().await;
+    let id = EventId::of("many");
+    let minute = |n: i64| Minute::from_unix_s(MINUTE_S + 60 * n).unwrap();
+    let counts = (0..5_000).map(|n| (id, minute(n), 1_000_000 + n.unsigned_abs() * 7_919));
+    let many = Batch {
+        counts: counts.collect(),
+        ..batch(1, "many", 1)
+    };
+    let sum = many.counts.iter().map(|count| count.2).sum();
+    let block = format!("{}.EventBlock", Shard::of(id));
+    let mut root = servers.description().central.root().connect().await.unwrap();
+    root.query_drop(format!("RENAME TABLE {block} TO {block}Away"))
+        .await
+        .unwrap();
+    commit(&mut servers.worker("worker-1"), &[many], &["many"]).await;
+    let mut centre = servers.centre();
+    let begun = Instant::now();
+    let error = loop {
+        let sources = centre.sources().await.unwrap();
+        if !sources[0].last_error.is_empty() {
+            break sources[0].last_error.clone();
+        }
+        assert!(begun.elapsed() < LIMIT, "the centre has taken it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(error.contains(&block) && error.ends_with('…'), "{error}");
+    root.query_drop(format!("RENAME TABLE {block}Away TO {block}"))
+        .await
+        .unwrap();
+    centre.start_replication("eu").await.unwrap();
+    servers.wait_for_central_sum(id, sum).await;
     servers.playground.stop().await;
 }
 

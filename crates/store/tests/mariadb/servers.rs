@@ -164,6 +164,7 @@ pub(crate) async fn commit_knowing(
         tube: TubeState::default(),
         queue_durable: true,
         disk: None,
+        hold: Duration::from_millis(800),
         complete_until: Some(at),
         tube_mark: Some(("ab12".to_owned(), 7)),
     };

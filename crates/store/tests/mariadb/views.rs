@@ -252,9 +252,9 @@ async fn health_is_the_freshest_word_by_the_centres_clock() {
         "DELETE FROM bigdata_0.RegionStatus",
         "DELETE FROM bigdata_0.RegionClock",
         "INSERT INTO bigdata_0.RegionStatus VALUES \
-         ('eu', 'old', '2025-01-01 10:00:00', 9, 9, 9, 9, 9, FALSE, 1, 2), \
-         ('eu', 'new', '2025-01-01 10:00:10.5', 1, 2, 3, 4, NULL, TRUE, 10, 40), \
-         ('us', 'only', '2025-01-01 09:00:00', 5, 6, 7, 8, 60, FALSE, NULL, NULL)",
+         ('eu', 'old', '2025-01-01 10:00:00', 9, 9, 9, 9, 9, FALSE, 1, 2, 800), \
+         ('eu', 'new', '2025-01-01 10:00:10.5', 1, 2, 3, 4, NULL, TRUE, 10, 40, 2500), \
+         ('us', 'only', '2025-01-01 09:00:00', 5, 6, 7, 8, 60, FALSE, NULL, NULL, NULL)",
         "INSERT INTO bigdata_0.RegionClock VALUES \
          ('eu', 'a', '2025-01-01 10:00:08', '2025-01-01 10:00:10'), \
          ('eu', 'b', '2025-01-01 10:00:09', '2025-01-01 10:00:09')",
@@ -267,12 +267,12 @@ async fn health_is_the_freshest_word_by_the_centres_clock() {
     let mut analyst = servers.analyst().connect().await.unwrap();
     analyst.query_drop("SET time_zone = '+05:00'").await.unwrap();
     let health = "SELECT CONCAT_WS(' ', region, TIME(heard), TIME(complete_until), jobs_ready, jobs_reserved, jobs_delayed, \
-                  jobs_buried, oldest_job_age_s, queue_durable, disk_free_bytes, disk_size_bytes, total) \
+                  jobs_buried, oldest_job_age_s, queue_durable, disk_free_bytes, disk_size_bytes, total, hold_s) \
                   FROM eventtracker.region_health ORDER BY region";
     assert_eq!(
         rows::<String>(&mut analyst, health).await,
         [
-            "eu 10:00:09.0000 10:00:07.0000 1 2 3 4 1 10 40 77",
+            "eu 10:00:09.0000 10:00:07.0000 1 2 3 4 1 10 40 77 2.5000",
             "us 5 6 7 8 60 0"
         ]
     );
