@@ -20,8 +20,8 @@ const MINUTES: i64 = 3 * 1_440;
 
 const NAMES: i64 = 20;
 
-/// Of an import that is going to be interrupted: three times what can be in flight at once.
-const NAMES_MANY: i64 = 40;
+/// Of an import that is going to be interrupted: twelve times what can be in flight at once, which may be over at the first look.
+const NAMES_MANY: i64 = 160;
 
 /// What a file holds: a row for each name and minute, many of them without events.
 struct History {

@@ -10,8 +10,8 @@ use crate::ledger::Ledger;
 use crate::rig::{Rig, answer, wait_until};
 use crate::sender::{Progress, Sent, send_keyed, send_unkeyed};
 
-/// Requests that one task sends again, one after the other.
-const REQUESTS_PER_TASK: usize = 200;
+/// Senders of what is sent again: far fewer than the connections that a collector lets one address have.
+const TASKS_MAX: usize = 64;
 
 /// Two collectors and two workers in each region.
 pub(crate) fn two_of_each(options: Options) -> Options {
@@ -47,8 +47,9 @@ pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &
 
 async fn send_again(rig: &Rig, mut requests: Vec<(String, Sent)>) {
     let mut senders = JoinSet::new();
+    let requests_per_task = requests.len().div_ceil(TASKS_MAX).max(1);
     while !requests.is_empty() {
-        let some = requests.split_off(requests.len().saturating_sub(REQUESTS_PER_TASK));
+        let some = requests.split_off(requests.len().saturating_sub(requests_per_task));
         let (http, description) = (rig.http.clone(), rig.description());
         senders.spawn(async move {
             for (region, request) in some {
