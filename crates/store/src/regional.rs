@@ -2,6 +2,7 @@
 
 mod blocks;
 mod ledger;
+mod report;
 mod reuse;
 
 use std::collections::BTreeMap;
@@ -9,10 +10,11 @@ use std::fmt;
 use std::time::{Duration, Instant as Monotonic};
 
 use hashbrown::{HashMap, HashSet};
-use model::{Batch, BatchId, EventId, EventName, Instant, Minute, Shard, TubeState};
+use model::{Batch, BatchId, EventId, EventName, Instant, Minute, Shard};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+pub use self::report::{Disk, Report};
 pub use self::reuse::Reused;
 use self::reuse::{Named, statement};
 use crate::account::checked_word;
@@ -47,31 +49,6 @@ pub struct Flush<'a> {
     /// Counts to add to names that the centre knows.
     pub popularity: &'a [(EventId, EventName<'static>, u64)],
     pub report: &'a Report,
-}
-
-/// What a flush tells the centre of its region, beside the counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The regional database's clock ([`Regional::clock`]) before the queue was looked at.
-    pub seen_at: Instant,
-    pub tube: TubeState,
-    /// Whether beanstalkd writes its log.
-    pub queue_durable: bool,
-    /// The fullest disk that the worker watches.
-    pub disk: Option<Disk>,
-    /// How long the worker holds counts before it writes them: longer the more names count.
-    pub hold: Duration,
-    /// Every job put before is in the batches of this flush, or was counted before. `None` where that is not known.
-    pub complete_until: Option<Instant>,
-    /// Process of beanstalkd, and the number below which none of its jobs is left.
-    pub tube_mark: Option<(String, u64)>,
-}
-
-/// Room on a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Disk {
-    pub free_bytes: u64,
-    pub size_bytes: u64,
 }
 
 /// What a transaction did.
@@ -294,9 +271,9 @@ impl Regional {
             // Other workers wait for its row from here on.
             out.push(self.running_total(committed.count(), ledger_s)).await?;
         }
-        self.write_report(&mut out, flush.report).await?;
+        report::write(&mut out, &self.region, &self.source, flush.report).await?;
         if !committed.reused.is_empty() {
-            let seen_at = timestamp(flush.report.seen_at);
+            let seen_at = report::timestamp(flush.report.seen_at);
             out.push(statement(&self.region, &seen_at, &committed.reused))
                 .await?;
         }
@@ -387,54 +364,6 @@ impl Regional {
         )
         .await
     }
-
-    async fn write_report(&self, out: &mut Script<'_>, report: &Report) -> Result<(), mysql_async::Error> {
-        let (region, source, tube) = (&self.region, &self.source, &report.tube);
-        let seen_at = timestamp(report.seen_at);
-        let or_null = |number: Option<u64>| number.map_or_else(|| "NULL".to_owned(), |n| n.to_string());
-        out.push(format!(
-            "INSERT INTO bigdata_0.RegionStatus \
-             (region, source, seenAt, jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
-             queueDurable, diskFreeBytes, diskSizeBytes, holdMs) \
-             VALUES ('{region}','{source}',{seen_at},{},{},{},{},{},{},{},{},{}) \
-             ON DUPLICATE KEY UPDATE seenAt = VALUES(seenAt), jobsReady = VALUES(jobsReady), \
-             jobsReserved = VALUES(jobsReserved), jobsDelayed = VALUES(jobsDelayed), \
-             jobsBuried = VALUES(jobsBuried), oldestJobAgeS = VALUES(oldestJobAgeS), \
-             queueDurable = VALUES(queueDurable), diskFreeBytes = VALUES(diskFreeBytes), \
-             diskSizeBytes = VALUES(diskSizeBytes), holdMs = VALUES(holdMs)",
-            tube.ready,
-            tube.reserved,
-            tube.delayed,
-            tube.buried,
-            or_null(tube.oldest_ready_age_s),
-            u8::from(report.queue_durable),
-            or_null(report.disk.map(|disk| disk.free_bytes)),
-            or_null(report.disk.map(|disk| disk.size_bytes)),
-            report.hold.as_millis(),
-        ))
-        .await?;
-        if let Some(complete_until) = report.complete_until {
-            out.push(format!(
-                "INSERT INTO bigdata_0.RegionClock (region, worker, completeUntil, seenAt) \
-                 VALUES ('{region}','{source}',{},{seen_at}) \
-                 ON DUPLICATE KEY UPDATE completeUntil = VALUES(completeUntil), seenAt = VALUES(seenAt)",
-                timestamp(complete_until)
-            ))
-            .await?;
-        }
-        if let Some((process, lowest)) = &report.tube_mark
-            && process.bytes().all(|b| b.is_ascii_alphanumeric())
-        {
-            out.push(format!(
-                "INSERT INTO eventtracker.TubeMark (id, process, lowest) VALUES (1,'{process}',{lowest}) \
-                 ON DUPLICATE KEY UPDATE \
-                 lowest = IF(process = VALUES(process), GREATEST(lowest, VALUES(lowest)), VALUES(lowest)), \
-                 process = VALUES(process)"
-            ))
-            .await?;
-        }
-        Ok(())
-    }
 }
 
 /// What a transaction asks first.
@@ -473,8 +402,4 @@ fn first_of_each_id(batches: &[Batch]) -> BTreeMap<BatchId, &Batch> {
 
 fn lost_against_another(error: &mysql_async::Error) -> bool {
     matches!(error, mysql_async::Error::Server(e) if [ERROR_DEADLOCK, ERROR_LOCK_WAIT].contains(&e.code))
-}
-
-fn timestamp(at: Instant) -> String {
-    format!("FROM_UNIXTIME({:.3})", at.unix_s())
 }
