@@ -98,10 +98,15 @@ fn average_job(load: &Load) -> Result<String> {
         let (name, at, count) = random_event(&load.names, &mut rng);
         counts.add(&name.name, Minute::containing(at)?, count);
     }
+    first_job(counts)
+}
+
+/// The first of the jobs that a collector would put.
+pub(crate) fn first_job(counts: Counts) -> Result<String> {
     let mut packer = JobPacker::new(|| BatchId::from_bytes([0; 16]));
     packer.add(counts);
     let jobs = packer.finish();
-    let job = jobs.first().context("the run had no events")?;
+    let job = jobs.first().context("nothing counts, so there is no job")?;
     Ok(job.encode(SystemTime::now().into()))
 }
 

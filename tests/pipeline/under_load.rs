@@ -47,7 +47,7 @@ pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &
 
 async fn send_again(rig: &Rig, mut requests: Vec<(String, Sent)>) {
     let mut senders = JoinSet::new();
-    let requests_per_task = requests.len().div_ceil(TASKS_MAX).max(1);
+    let requests_per_task = requests.len().div_ceil(TASKS_MAX);
     while !requests.is_empty() {
         let some = requests.split_off(requests.len().saturating_sub(requests_per_task));
         let (http, description) = (rig.http.clone(), rig.description());

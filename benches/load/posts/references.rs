@@ -14,13 +14,14 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::serve::ListenerExt;
-use model::{BatchId, Minute};
-use queue::{Counts, JobPacker};
+use model::Minute;
+use queue::Counts;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Name;
 use crate::figures::Durations;
+use crate::reference::first_job;
 
 const PUTS: u32 = 1_000;
 
@@ -72,14 +73,9 @@ async fn serve(listener: std::net::TcpListener, stop: CancellationToken) -> Resu
 
 /// A collector's job for one event.
 pub(crate) fn job(name: &Name) -> Result<String> {
-    let now = SystemTime::now().into();
     let mut counts = Counts::default();
-    counts.add(&name.name, Minute::containing(now)?, 1);
-    let mut packer = JobPacker::new(|| BatchId::from_bytes([0; 16]));
-    packer.add(counts);
-    let jobs = packer.finish();
-    let job = jobs.first().context("an event makes no job")?;
-    Ok(job.encode(now))
+    counts.add(&name.name, Minute::containing(SystemTime::now().into())?, 1);
+    first_job(counts)
 }
 
 /// Puts on one connection, each after the answer to the one before.
