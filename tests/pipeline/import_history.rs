@@ -407,7 +407,10 @@ async fn a_collector_that_is_not_there_is_waited_for_and_given_up() {
     let rig = Rig::start(one_region()).await;
     let desk = Desk::new(&rig);
     let file = desk.file("history.csv", "gone.a,1735689600,3\n");
-    let nowhere = format!("http://127.0.0.1:{}", playground::free_port(0).unwrap());
+    // Bound, so that no other server takes it, and not listening, so that whoever connects is refused.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nowhere = format!("http://{}", bound.local_addr().unwrap());
     let mut importer = desk.start(&nowhere, &file);
     let mut told = BufReader::new(importer.stderr.take().unwrap()).lines();
     let mut so_far = String::new();

@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod interrupts;
 mod roles;
 
 use std::io::IsTerminal;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use listener::{Health, Host, Hosts};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::interrupts::stop_signal;
 
 /// Buckets of all `*_seconds` histograms.
 const SECONDS_BUCKETS: [f64; 12] = [
@@ -152,21 +152,4 @@ fn metrics_recorder() -> anyhow::Result<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?;
     Ok(builder.install_recorder()?)
-}
-
-/// Cancelled by the first SIGTERM or SIGINT.
-pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stopped = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-        stopped.cancel();
-    });
-    Ok(stop)
 }

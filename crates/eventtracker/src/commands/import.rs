@@ -25,6 +25,7 @@ use self::transfer::Transfer;
 use super::causes::Causes;
 use super::send::{CollectorAddress, Patience, Sender, check_key};
 use super::series::grouped;
+use crate::interrupts::Interrupts;
 
 mod chunk;
 mod combined;
@@ -122,7 +123,7 @@ impl Import {
         transfer.summary.repetition = self.repetition(file_bytes, transfer.journal.as_ref());
         let cutter = Cutter::new(key_prefix, self.format);
         let outcome = transfer
-            .run(lines, Reader::new(self.format), cutter, interrupted())
+            .run(lines, Reader::new(self.format), cutter, interrupted()?)
             .await;
         transfer.bar.finish_and_clear();
         outcome.with_context(|| format!("cannot import {}", self.file.display()))?;
@@ -281,19 +282,18 @@ fn tell_finished(file: &Path, journal: &Journal) {
 }
 
 /// Cancelled by the first interrupt; the second ends the process.
-fn interrupted() -> CancellationToken {
+fn interrupted() -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancelled = token.clone();
+    let mut interrupts = Interrupts::new()?;
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("waiting for the requests in flight; a second Ctrl-C ends at once");
-            cancelled.cancel();
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(INTERRUPTED);
-            }
-        }
+        interrupts.next().await;
+        eprintln!("waiting for the requests in flight; a second Ctrl-C ends at once");
+        cancelled.cancel();
+        interrupts.next().await;
+        std::process::exit(INTERRUPTED);
     });
-    token
+    Ok(token)
 }
 
 /// On stderr, and hidden where that is no terminal.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use playground::{Description, Options};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::interrupts::Interrupts;
 
 #[derive(Debug, Args)]
 pub(crate) struct Playground {
@@ -58,18 +59,14 @@ impl Playground {
 /// The first Ctrl-C or SIGTERM stops everything in order, the second ends it at once.
 fn stop_then_kill() -> anyhow::Result<(CancellationToken, CancellationToken)> {
     let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupts = Interrupts::new()?;
     let tokens = [stop.clone(), kill.clone()];
     tokio::spawn(async move {
         for (token, message) in tokens
             .iter()
             .zip(["stopping; once more to stop at once", "stopping at once"])
         {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            interrupts.next().await;
             eprintln!("\n{message}");
             token.cancel();
         }

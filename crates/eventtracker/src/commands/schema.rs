@@ -9,7 +9,7 @@ use store::{Password, Patience, Role, Server, Side, Waiting};
 
 use super::causes::Causes;
 use crate::config::Config;
-use crate::roles::stop_signal;
+use crate::interrupts::stop_signal;
 
 /// Where an administrator's password is taken from.
 const ADMIN_PASSWORD: &str = "EVENTTRACKER_ADMIN_PASSWORD";
