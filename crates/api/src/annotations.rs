@@ -13,18 +13,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::Wanted;
 
-use crate::form::{content_type, shown_type};
+pub(crate) mod error;
+
+use self::error::Error;
+use crate::centres;
+use crate::form::{WrongType, content_type, shown_type};
+use crate::limits::{ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX};
 use crate::parameters::Parameters;
+use crate::range::{self, time};
 use crate::refusal::Refusal;
 use crate::room;
-use crate::routes::Api;
-use crate::series::time;
-
-/// Annotations of one answer: more would cover a graph. Of more, the newest.
-pub(crate) const ANNOTATIONS_MAX: usize = 1_000;
-
-/// Bytes of one annotation as it is sent: its fields at their limits, every character escaped, with room to spare.
-pub(crate) const BODY_BYTES_MAX: usize = 32 * 1024;
+use crate::state::Api;
 
 const PARAMETERS: &[&str] = &["from", "until", "tags"];
 
@@ -90,9 +89,9 @@ impl When {
 }
 
 impl Sent {
-    fn annotation(self, now: Instant) -> Result<Annotation, Refusal> {
+    fn annotation(self, now: Instant) -> Result<Annotation, Error> {
         let instant = |when: Option<When>, key| {
-            when.map(|when| when.instant().ok_or(Refusal::JsonTime(key)))
+            when.map(|when| when.instant().ok_or(Error::JsonTime(key)))
                 .transpose()
         };
         let id = self.id.map(|id| id.parse::<AnnotationId>()).transpose()?;
@@ -136,23 +135,21 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
 ) -> Result<T, Refusal> {
     api.writers.check(headers)?;
     if !content_type(headers).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
-        return Err(Refusal::ContentType {
-            wanted: JSON,
-            given: shown_type(headers),
-        });
+        let given = shown_type(headers);
+        return Err(Error::from(WrongType { wanted: JSON, given }).into());
     }
-    let too_long = || Refusal::Body {
-        bytes_max: BODY_BYTES_MAX,
-    };
-    let (body, _place) = api.intake.read(body, BODY_BYTES_MAX, too_long).await?;
-    serde_json::from_slice(utf8::without_mark(&body)).map_err(Refusal::NoAnnotation)
+    let read = api.intake.read(body, ANNOTATION_BYTES_MAX).await;
+    let (body, _place) = read.map_err(Error::from)?;
+    Ok(serde_json::from_slice(utf8::without_mark(&body)).map_err(Error::NoAnnotation)?)
 }
 
 /// At the centre in charge; then under the same id at every other one that answers. One that does not will lack it.
 pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotation, bool), Refusal> {
     let (at, (written, is_new)) = api
         .centres
-        .ask(async |visit| Ok((visit.number(), visit.central().annotate(annotation).await?)))
+        .ask(async |visit| {
+            Ok::<_, centres::Error>((visit.number(), visit.central().annotate(annotation).await?))
+        })
         .await?;
     for (name, central) in api.centres.others(at) {
         match central {
@@ -192,11 +189,13 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     api.writers.check(&headers)?;
-    let Path(id) = id.map_err(|_| Refusal::NoSuchAnnotation)?;
-    let id: AnnotationId = id.parse().map_err(|_| Refusal::NoSuchAnnotation)?;
+    let Path(id) = id.map_err(|_| Error::NoSuchAnnotation)?;
+    let id: AnnotationId = id.parse().map_err(|_| Error::NoSuchAnnotation)?;
     let (at, was_there) = api
         .centres
-        .ask(async |visit| Ok((visit.number(), visit.central().remove_annotation(id).await?)))
+        .ask(async |visit| {
+            Ok::<_, centres::Error>((visit.number(), visit.central().remove_annotation(id).await?))
+        })
         .await?;
     for (name, central) in api.centres.others(at) {
         match central {
@@ -207,7 +206,7 @@ pub(crate) async fn delete(
     if was_there {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Refusal::NoSuchAnnotation)
+        Err(Error::NoSuchAnnotation.into())
     }
 }
 
@@ -222,21 +221,21 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Re
         limit: ANNOTATIONS_MAX + 1,
     };
     if wanted.from >= wanted.until {
-        return Err(Refusal::EmptyRange);
+        return Err(range::Error::Empty.into());
     }
     let (found, more) = read(&api, &wanted).await?;
     let annotations = found.into_iter().map(Listed::from).collect();
-    room::json(&api.points, &Answer { annotations, more })
+    Ok(room::json(&api.points, &Answer { annotations, more })?)
 }
 
 /// Those that are wanted, and whether there are older ones that there was no room for.
 pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<(Vec<Annotation>, bool), Refusal> {
     if wanted.tags.len() > TAGS_MAX {
-        return Err(Refusal::TooManyTags);
+        return Err(Error::TooManyTags.into());
     }
     let mut found = api
         .centres
-        .ask(async |visit| Ok(visit.central().annotations(wanted).await?))
+        .ask(async |visit| Ok::<_, centres::Error>(visit.central().annotations(wanted).await?))
         .await?;
     let over = found.len().saturating_sub(ANNOTATIONS_MAX);
     found.drain(..over);
@@ -247,8 +246,8 @@ pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<(Vec<Annotation>,
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Annotation, Refusal> {
-        let sent: Sent = serde_json::from_str(text).map_err(Refusal::NoAnnotation)?;
+    fn parse(text: &str) -> Result<Annotation, Error> {
+        let sent: Sent = serde_json::from_str(text).map_err(Error::NoAnnotation)?;
         sent.annotation(Instant::from_unix_ms(1_763_787_600_500))
     }
 

@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use model::Instant;
-use store::{Extent, Name};
+use model::{Extent, Instant};
+use store::Name;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::buckets::{Buckets, shown};
+use crate::buckets::Buckets;
 
 /// Points per piece of text: about 80 kB.
 const POINTS_PER_PIECE: usize = 4_000;
@@ -158,11 +158,8 @@ impl Answer {
     }
 
     fn shown(&self, at: usize, index: usize) -> Option<u128> {
-        shown(
-            self.series[at].sums[index],
-            self.buckets.edges(index),
-            &self.extent,
-        )
+        let edges = self.buckets.edges(index);
+        self.extent.shown(self.series[at].sums[index], edges)
     }
 
     fn points(

@@ -10,10 +10,12 @@ use model::Instant;
 use serde::Serialize;
 use store::{Range, Verdict};
 
-use crate::centres::Visit;
+use crate::centres::{self, Visit};
 use crate::parameters::Parameters;
+use crate::range;
 use crate::refusal::Refusal;
-use crate::routes::Api;
+use crate::room::Busy;
+use crate::state::Api;
 use crate::time_expression;
 
 /// An audit reads every count of its range; the command line takes any.
@@ -51,26 +53,24 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
     let recent = Range::recent(now);
     let time = |key, default| match parameters.one(key)? {
         None => Ok(default),
-        Some(text) => time_expression::parse(text, now).ok_or(Refusal::Time(key)),
+        Some(text) => time_expression::parse(text, now).ok_or(range::Error::Time(key)),
     };
     let range = Range {
         from: time("from", recent.from)?,
         until: time("until", recent.until)?,
     };
     if range.from >= range.until {
-        return Err(Refusal::EmptyRange);
+        return Err(range::Error::Empty.into());
     }
     if range.until.ms_since(range.from) > RANGE_MS_MAX {
-        return Err(Refusal::AuditRange);
+        return Err(range::Error::TooLongToAudit.into());
     }
     // One at a time: it keeps a core of the centre busy.
-    let turn = Arc::clone(&api.audits)
-        .try_acquire_owned()
-        .map_err(|_| Refusal::Busy)?;
+    let turn = Arc::clone(&api.audits).try_acquire_owned().map_err(|_| Busy)?;
     let turn = Arc::new(turn);
     let audit = async |visit: Visit| {
         let audit = store::audit_centre(visit.server(), range, Some(Arc::clone(&turn))).await?;
-        Ok((visit.name().to_owned(), audit))
+        Ok::<_, centres::Error>((visit.name().to_owned(), audit))
     };
     let (centre, audit) = api.centres.ask(audit).await?;
     Ok(Json(Answer {

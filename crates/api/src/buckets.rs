@@ -1,7 +1,7 @@
 //! How the minutes of a series fall into the buckets of its step.
 
 use model::{Instant, Minute, Step};
-use store::{Extent, Grain};
+use store::Grain;
 
 /// The buckets of a range that was widened to the step's edges, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,19 +102,8 @@ impl Buckets {
     }
 }
 
-/// What a bucket shows: its sum; without events 0 where everything before its end is known, else nothing.
-/// Nothing where a part of it is not kept any more.
-pub(crate) fn shown(sum: u128, (start_unix_s, end_unix_s): (i64, i64), extent: &Extent) -> Option<u128> {
-    let is_kept = extent.kept_since.is_none_or(|day| day.unix_s() <= start_unix_s);
-    let is_complete = extent
-        .complete_until
-        .is_some_and(|until| until.unix_ms() >= end_unix_s * 1000);
-    (is_kept && (sum > 0 || is_complete)).then_some(sum)
-}
-
 #[cfg(test)]
 mod tests {
-    use model::Day;
     use proptest::prelude::*;
 
     use super::*;
@@ -169,28 +158,6 @@ mod tests {
             Buckets::covering(from, until, Step::Minute, 1440).map(|b| b.len()),
             Some(1440)
         );
-    }
-
-    #[test]
-    fn a_bucket_without_events_is_0_only_once_it_is_complete() {
-        let extent = Extent {
-            complete_until: Some(Instant::from_unix_ms(120_000)),
-            kept_since: None,
-        };
-        assert_eq!(shown(7, (120, 180), &Extent::default()), Some(7));
-        assert_eq!(shown(0, (60, 120), &Extent::default()), None);
-        assert_eq!(shown(0, (60, 120), &extent), Some(0));
-        assert_eq!(shown(0, (61, 121), &extent), None);
-    }
-
-    #[test]
-    fn a_bucket_of_which_a_part_was_dropped_is_not_known() {
-        let extent = Extent {
-            complete_until: Some(at("2026-03-05T00:00:00Z")),
-            kept_since: Some(Day::containing(86_400)),
-        };
-        assert_eq!(shown(7, (86_400, 172_800), &extent), Some(7));
-        assert_eq!(shown(7, (86_399, 172_800), &extent), None);
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The centres: which of them is in charge, and where a request goes that it fails.
 
+mod error;
 mod known;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +11,11 @@ use model::Glob;
 use store::{Central, Found, Position, Server, Snapshot};
 use tokio::time::Instant as Clock;
 
+pub(crate) use self::error::{AtCentre, Error};
 pub use self::known::BEHIND_MS_MAX;
 pub(crate) use self::known::Known;
 use self::known::order;
-use crate::Error;
-use crate::refusal::Refusal;
+use crate::error::Error as StartError;
 
 /// Longest wait for a centre to have what another one has answered before: both apply the same binlogs at the same time.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
@@ -65,11 +66,11 @@ pub(crate) struct Visit {
 impl Centres {
     /// # Errors
     /// `SameName` for two centres of one name, `Store` where the password cannot be read.
-    pub(crate) fn new(centres: impl Iterator<Item = Centre>) -> Result<Self, Error> {
+    pub(crate) fn new(centres: impl Iterator<Item = Centre>) -> Result<Self, StartError> {
         let mut all = Vec::<Site>::new();
         for Centre { name, server } in centres {
             if all.iter().any(|site| site.name == name) {
-                return Err(Error::SameName(name));
+                return Err(StartError::SameName(name));
             }
             all.push(Site {
                 name,
@@ -86,36 +87,43 @@ impl Centres {
     }
 
     /// Does `work` at the centre in charge. Where that cannot be reached, or lacks what was answered before, does it at the next.
-    pub(crate) async fn ask<T, W>(&self, work: impl Fn(Visit) -> W) -> Result<T, Refusal>
+    ///
+    /// # Errors
+    /// What `work` is refused for; the last centre's error where none did its part.
+    pub(crate) async fn ask<T, E, W>(&self, work: impl Fn(Visit) -> W) -> Result<T, E>
     where
-        W: Future<Output = Result<T, Refusal>>,
+        E: AtCentre,
+        W: Future<Output = Result<T, E>>,
     {
         let (mut lacking_since, mut changes) = (None, 0);
         let answered = self.answered().clone();
         loop {
             let may_go_back = lacking_since.is_some_and(|since| Clock::now() - since >= CATCH_UP_LIMIT);
-            match self.ask_in_turn(&work, &answered, may_go_back).await {
-                Err(Refusal::GoesBack) => {
+            let failure = match self.ask_in_turn(&work, &answered, may_go_back).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error.of_centre()?,
+            };
+            match failure {
+                Error::GoesBack => {
                     lacking_since.get_or_insert_with(Clock::now);
                     tokio::time::sleep(CATCH_UP_POLL).await;
                 }
-                Err(Refusal::Database(error)) if error.is_table_changed() && changes < CHANGES_MAX => {
-                    changes += 1
-                }
-                outcome => return outcome,
+                Error::Database(error) if error.is_table_changed() && changes < CHANGES_MAX => changes += 1,
+                Error::Database(error) => return Err(Error::Database(error).into()),
             }
         }
     }
 
-    /// [`Refusal::GoesBack`] where it is worth another try.
-    async fn ask_in_turn<T, W>(
+    /// [`Error::GoesBack`] where it is worth another try.
+    async fn ask_in_turn<T, E, W>(
         &self,
         work: &impl Fn(Visit) -> W,
         must_have: &Position,
         may_go_back: bool,
-    ) -> Result<T, Refusal>
+    ) -> Result<T, E>
     where
-        W: Future<Output = Result<T, Refusal>>,
+        E: AtCentre,
+        W: Future<Output = Result<T, E>>,
     {
         let (mut goes_back, mut failure) = (false, None);
         for (tries, at) in order(&self.states()).into_iter().enumerate() {
@@ -128,19 +136,24 @@ impl Centres {
                 must_have: must_have.clone(),
                 may_go_back,
             };
-            match work(visit).await {
-                Err(Refusal::Database(error)) if self.is_several() && error.may_succeed_elsewhere() => {
+            let error = match work(visit).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error.of_centre()?,
+            };
+            match error {
+                Error::Database(error) if self.is_several() && error.may_succeed_elsewhere() => {
                     self.failed(at, &error);
                     failure = Some(error);
                 }
-                Err(Refusal::GoesBack) => goes_back = true,
-                outcome => return outcome,
+                Error::GoesBack => goes_back = true,
+                error @ Error::Database(_) => return Err(error.into()),
             }
         }
-        Err(match failure {
-            Some(error) if !goes_back => Refusal::Database(error),
-            _ => Refusal::GoesBack,
-        })
+        let error = match failure {
+            Some(error) if !goes_back => Error::Database(error),
+            _ => Error::GoesBack,
+        };
+        Err(error.into())
     }
 
     /// The centres other than `done`; those that are believed not to answer without their database.
@@ -278,11 +291,7 @@ impl Visit {
     }
 
     /// As [`Central::snapshot`], of what does not lack any count that was answered before.
-    pub(crate) async fn snapshot(
-        &self,
-        patterns: &[Glob],
-        limit: usize,
-    ) -> Result<(Snapshot, Found), Refusal> {
+    pub(crate) async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Found), Error> {
         let (mut snapshot, found) = self.central().snapshot(patterns, limit).await?;
         if !self.centres.is_several() {
             return Ok((snapshot, found));
@@ -299,7 +308,7 @@ impl Visit {
             *self.centres.answered() = position;
         } else {
             snapshot.finish().await?;
-            return Err(Refusal::GoesBack);
+            return Err(Error::GoesBack);
         }
         Ok((snapshot, found))
     }
@@ -308,8 +317,9 @@ impl Visit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading;
 
-    fn centres(names: &[&str]) -> Result<Centres, Error> {
+    fn centres(names: &[&str]) -> Result<Centres, StartError> {
         let centre = |name: &&str| Centre {
             name: (*name).to_owned(),
             server: serde_json::from_str(r#"{"user":"nobody"}"#).unwrap(),
@@ -317,8 +327,8 @@ mod tests {
         Centres::new(names.iter().map(centre))
     }
 
-    fn timed_out(limit_s: u64) -> Refusal {
-        Refusal::Database(store::Error::TimedOut {
+    fn timed_out(limit_s: u64) -> reading::Error {
+        reading::Error::from(store::Error::TimedOut {
             action: "ask",
             server: "central".to_owned(),
             limit: Duration::from_secs(limit_s),
@@ -363,7 +373,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_another_centre_cannot_help_is_asked_once() {
-        let times_asked = async |names: &[&str], refusal: fn() -> Refusal| {
+        let times_asked = async |names: &[&str], refusal: fn() -> reading::Error| {
             let asked = Mutex::new(0);
             let work = |_| {
                 *asked.lock().unwrap() += 1;
@@ -372,7 +382,7 @@ mod tests {
             centres(names).unwrap().ask(work).await.unwrap_err();
             asked.into_inner().unwrap()
         };
-        let refused = times_asked(&["central", "standby"], || Refusal::TooManySeries);
+        let refused = times_asked(&["central", "standby"], || reading::Error::TooManySeries);
         assert_eq!(refused.await, 1);
         assert_eq!(times_asked(&["central"], || timed_out(3)).await, 1);
     }
@@ -387,7 +397,7 @@ mod tests {
                 Err(timed_out(20))
             }
             _ if visit.may_go_back => Ok(()),
-            _ => Err(Refusal::GoesBack),
+            _ => Err(reading::Error::Centre(Error::GoesBack)),
         };
         centres(&["central", "standby"]).unwrap().ask(work).await.unwrap();
         let waited = begun.elapsed() - HUNG;

@@ -6,16 +6,18 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use graphite::Zone;
 use model::{Annotation, AnnotationId, Instant};
 use serde::{Deserialize, Serialize};
 use store::Wanted;
 
+use crate::annotations::error::Error;
 use crate::annotations::{When, read, read_json, write};
 use crate::form::Form;
-use crate::graphite::{self, Fault, Zone};
+use crate::limits::ANNOTATIONS_MAX;
 use crate::refusal::Refusal;
 use crate::room;
-use crate::routes::Api;
+use crate::state::Api;
 
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -48,12 +50,12 @@ enum Tags {
 pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let now = Instant::from(SystemTime::now());
     let now_s = now.unix_ms().div_euclid(1000);
-    let zone = Zone::named(&form.one("tz").unwrap_or_default()).ok_or(Fault::Zone)?;
+    let zone = Zone::named(&form.one("tz").unwrap_or_default()).ok_or(graphite::Error::Zone)?;
     let time = |key: &'static str, default| match form.one(key).as_deref() {
         None | Some("") => Ok(default),
         Some(text) => graphite::unix_s(text, now_s, zone)
             .map(|unix_s| Instant::from_unix_ms(unix_s.saturating_mul(1000)))
-            .ok_or(Refusal::GraphiteTime(key)),
+            .ok_or(Error::GraphiteTime(key)),
     };
     let wanted = Wanted {
         from: time("from", Instant::from_unix_ms(0))?,
@@ -61,11 +63,11 @@ pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Respo
         until: time("until", now)?.plus_ms(1_000),
         tags: words(&form.one("tags").unwrap_or_default()),
         any_tag: form.one("set").as_deref() == Some("union"),
-        limit: crate::annotations::ANNOTATIONS_MAX + 1,
+        limit: ANNOTATIONS_MAX + 1,
     };
     let (found, _) = read(&api, &wanted).await?;
     let events: Vec<Listed> = found.into_iter().map(Listed::from).collect();
-    room::json(&api.points, &events)
+    Ok(room::json(&api.points, &events)?)
 }
 
 impl From<Annotation> for Listed {
@@ -89,7 +91,7 @@ pub(crate) async fn post(
     let sent: Sent = read_json(&api, &headers, body).await?;
     let when = match sent.when {
         None => Instant::from(SystemTime::now()),
-        Some(when) => when.instant().ok_or(Refusal::JsonTime("when"))?,
+        Some(when) => when.instant().ok_or(Error::JsonTime("when"))?,
     };
     let annotation = Annotation {
         id: AnnotationId::generate(),
@@ -103,7 +105,7 @@ pub(crate) async fn post(
             Some(Tags::Text(text)) => words(&text),
         },
     };
-    write(&api, &annotation.checked()?).await?;
+    write(&api, &annotation.checked().map_err(Error::from)?).await?;
     Ok(StatusCode::OK.into_response())
 }
 

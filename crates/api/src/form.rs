@@ -3,18 +3,44 @@
 use std::borrow::Cow;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, Uri, header};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::intake::Intake;
-use crate::refusal::Refusal;
-use crate::routes::Api;
-
-/// Bytes of a posted form: Grafana's largest dashboards send some tens of kilobytes.
-pub(crate) const FORM_BYTES_MAX: usize = 1_048_576;
+use crate::intake::{self, Intake};
+use crate::limits::FORM_BYTES_MAX;
 
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Why a form is not read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Crowded(intake::Error),
+    #[error(
+        "form is longer than {FORM_BYTES_MAX} bytes, or was cut off: use patterns, or ask in several requests"
+    )]
+    TooLong,
+    #[error(transparent)]
+    ContentType(#[from] WrongType),
+}
+
+impl From<intake::Error> for Error {
+    fn from(error: intake::Error) -> Self {
+        match error {
+            intake::Error::TooLong { .. } => Self::TooLong,
+            crowded @ intake::Error::Crowded => Self::Crowded(crowded),
+        }
+    }
+}
+
+/// A body of another type than the one that is taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Content-Type is {given}: send {wanted}")]
+pub(crate) struct WrongType {
+    pub(crate) wanted: &'static str,
+    pub(crate) given: String,
+}
 
 /// How much of a content type a refusal repeats.
 const TYPE_CHARS_SHOWN: usize = 60;
@@ -30,16 +56,8 @@ pub(crate) struct Form {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl FromRequest<Api> for Form {
-    type Rejection = Refusal;
-
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Refusal> {
-        Self::read(request, &api.intake).await
-    }
-}
-
 impl Form {
-    async fn read(request: Request, intake: &Intake) -> Result<Self, Refusal> {
+    pub(crate) async fn read(request: Request, intake: &Intake) -> Result<Self, Error> {
         let uri = request.uri().clone();
         if request.method() != Method::POST {
             return Ok(Self {
@@ -49,10 +67,9 @@ impl Form {
         }
         let is_form = content_type(request.headers()).is_none_or(|given| given.eq_ignore_ascii_case(FORM));
         let another_type = (!is_form).then(|| shown_type(request.headers()));
-        let read = intake.read(request.into_body(), FORM_BYTES_MAX, || Refusal::FormTooLong);
-        let (body, place) = read.await?;
+        let (body, place) = intake.read(request.into_body(), FORM_BYTES_MAX).await?;
         if let Some(given) = another_type.filter(|_| !body.is_empty()) {
-            return Err(Refusal::ContentType { wanted: FORM, given });
+            return Err(WrongType { wanted: FORM, given }.into());
         }
         Ok(Self {
             uri,
@@ -84,7 +101,7 @@ pub(crate) fn shown_type(headers: &HeaderMap) -> String {
 }
 
 impl Form {
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> + Clone {
         let query = self.uri.query().unwrap_or_default().as_bytes();
         form_urlencoded::parse(query).chain(form_urlencoded::parse(&self.body))
     }
@@ -98,15 +115,6 @@ impl Form {
     pub(crate) fn one(&self, key: &str) -> Option<Cow<'_, str>> {
         self.all(key).last()
     }
-
-    #[cfg(test)]
-    pub(crate) fn of(body: &str) -> Self {
-        Self {
-            uri: Uri::default(),
-            body: Bytes::copy_from_slice(body.as_bytes()),
-            _place: None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -115,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    async fn posted(content_type: Option<&str>, body: impl Into<Body>) -> Result<Form, Refusal> {
+    async fn posted(content_type: Option<&str>, body: impl Into<Body>) -> Result<Form, Error> {
         let mut request = Request::post("/render?target=a&format=json");
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, content_type);

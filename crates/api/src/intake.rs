@@ -7,7 +7,14 @@ use axum::body::{Body, Bytes};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::refusal::Refusal;
+/// Why a body is not read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("too many large requests are being read: try again, or ask for less in one request")]
+    Crowded,
+    #[error("body is longer than {bytes_max} bytes, or was cut off")]
+    TooLong { bytes_max: usize },
+}
 
 /// Bytes of all forms and bodies that are held, and of what is made of them before anything is read: hundreds of large
 /// dashboards at once.
@@ -29,32 +36,31 @@ impl Intake {
     ///
     /// # Errors
     /// `Crowded` where others have it for too long.
-    pub(crate) async fn place(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let permits = u32::try_from(bytes.min(BYTES_MAX)).map_err(|_| Refusal::Crowded)?;
+    pub(crate) async fn place(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let permits = u32::try_from(bytes.min(BYTES_MAX)).map_err(|_| Error::Crowded)?;
         let place = Arc::clone(&self.0).acquire_many_owned(permits);
         match tokio::time::timeout(WAIT_LIMIT, place).await {
             Ok(Ok(place)) => Ok(place),
-            _ => Err(Refusal::Crowded),
+            _ => Err(Error::Crowded),
         }
     }
 
     /// A body and its place, which is taken as it comes: a client that sends slowly holds no more than it has sent.
     ///
     /// # Errors
-    /// `Crowded`; `refusal` for a body that is longer than `bytes_max`, or was cut off.
+    /// `Crowded`; `TooLong` for a body that is longer than `bytes_max`, or was cut off.
     pub(crate) async fn read(
         &self,
         body: Body,
         bytes_max: usize,
-        refusal: impl Fn() -> Refusal,
-    ) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+    ) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
         let mut place = self.place(0).await?;
         let mut read = Vec::new();
         let mut pieces = body.into_data_stream();
         while let Some(piece) = pieces.next().await {
-            let data = piece.map_err(|_| refusal())?;
+            let data = piece.map_err(|_| Error::TooLong { bytes_max })?;
             if read.len() + data.len() > bytes_max {
-                return Err(refusal());
+                return Err(Error::TooLong { bytes_max });
             }
             place.merge(self.place(data.len()).await?);
             read.extend_from_slice(&data);
@@ -67,21 +73,19 @@ impl Intake {
 mod tests {
     use super::*;
 
-    const TOO_LONG: fn() -> Refusal = || Refusal::FormTooLong;
-
     #[tokio::test(start_paused = true)]
     async fn what_is_read_takes_its_bytes_until_it_is_dropped() {
         let intake = Intake::new();
-        let (body, place) = intake.read(Body::from("12345"), 5, TOO_LONG).await.unwrap();
+        let (body, place) = intake.read(Body::from("12345"), 5).await.unwrap();
         assert_eq!((&*body, place.num_permits()), (&b"12345"[..], 5));
         let all = intake.place(BYTES_MAX).await;
-        assert!(matches!(all, Err(Refusal::Crowded)), "waited for and not had");
+        assert!(matches!(all, Err(Error::Crowded)), "waited for and not had");
         drop(place);
         let all = intake.place(BYTES_MAX + 1).await.unwrap();
-        let crowded = intake.read(Body::from("1"), 5, TOO_LONG).await;
-        assert!(matches!(crowded, Err(Refusal::Crowded)));
+        let crowded = intake.read(Body::from("1"), 5).await;
+        assert!(matches!(crowded, Err(Error::Crowded)));
         drop(all);
-        let long = intake.read(Body::from("123456"), 5, TOO_LONG).await;
-        assert!(matches!(long, Err(Refusal::FormTooLong)));
+        let long = intake.read(Body::from("123456"), 5).await;
+        assert!(matches!(long, Err(Error::TooLong { bytes_max: 5 })));
     }
 }

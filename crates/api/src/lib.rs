@@ -10,28 +10,36 @@ mod audit;
 mod buckets;
 mod centres;
 mod dashboard;
+mod error;
 mod events;
+mod extract;
 mod form;
 mod graphite;
 mod intake;
+mod limits;
 mod names;
 mod openapi;
 mod parameters;
+mod patterns;
+mod range;
 mod readiness;
+mod reading;
 mod refusal;
 mod relation;
 mod room;
 mod routes;
 mod series;
+mod state;
 mod status;
 mod time_expression;
+mod turns;
 mod writers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use listener::{Health, Host, Hosts, Limits, TokenError, Tokens};
+use listener::{Health, Host, Hosts, Limits, Tokens};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use store::Server;
@@ -39,7 +47,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::centres::Centres;
 pub use crate::centres::{BEHIND_MS_MAX, Centre};
+pub use crate::error::Error;
 use crate::names::Loader;
+use crate::state::Api;
 use crate::writers::Writers;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -94,28 +104,6 @@ impl Config {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(
-        "api.listen = {address} can be reached from other machines, and whoever reaches it reads every count \
-         (api.tokens_file is for annotations only): listen on loopback, behind a proxy that checks who asks, \
-         or set api.allow_anonymous_on_any_address = true if the network itself keeps strangers out"
-    )]
-    Open { address: SocketAddr },
-    #[error("the API cannot start")]
-    Listen(#[from] listener::Error),
-    #[error(
-        "two centres are called '{0}': give each [[other_centre]] a name of its own; api.centre is that of [central]"
-    )]
-    SameName(String),
-    #[error("api.{key} must be at least 1")]
-    Zero { key: &'static str },
-    #[error(transparent)]
-    Tokens(#[from] TokenError),
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
-
 /// Serves until `shutdown`, then lets requests in progress finish. `others` are asked where `central` cannot answer, the first before the next.
 ///
 /// # Errors
@@ -147,7 +135,8 @@ pub async fn run(
     let listener = listener::bind(config.listen).await?;
     let (loader, names) = Loader::new();
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
-    let routes = routes::all(centres.clone(), names, writers).merge(health.clone().routes(metrics));
+    let state = Api::new(centres.clone(), names, writers);
+    let routes = routes::all(state).merge(health.clone().routes(metrics));
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(

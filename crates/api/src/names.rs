@@ -1,5 +1,6 @@
 //! Names: the search over them, and the tree that their dots make.
 
+pub(crate) mod error;
 mod find;
 mod index;
 mod loader;
@@ -7,7 +8,7 @@ mod search;
 mod tags;
 mod tree;
 
-pub(crate) use self::find::{NODES_MAX, QUERIES_MAX, expand, find, index_json};
+pub(crate) use self::find::{expand, find, index_json};
 pub(crate) use self::loader::{Loader, Names};
-pub(crate) use self::search::{NAMES_MAX, get};
-pub(crate) use self::tags::{VALUES_MAX, complete_tags, complete_values, tags};
+pub(crate) use self::search::get;
+pub(crate) use self::tags::{complete_tags, complete_values, tags};

@@ -38,7 +38,7 @@ mod tests {
     /// The keys that the request's reader matches.
     #[test]
     fn every_parameter_of_render_is_documented_for_both_methods() {
-        let read = include_str!("graphite/request.rs");
+        let read = include_str!("../../graphite/src/request.rs");
         let document: Value = serde_json::from_str(DOCUMENT).unwrap();
         let form = document["components"]["schemas"]["RenderForm"]["properties"]
             .as_object()

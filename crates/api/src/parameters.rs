@@ -2,13 +2,28 @@
 
 use std::borrow::Cow;
 
-use crate::refusal::Refusal;
+/// Why a query string is not taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("unknown query parameter: this path takes {}", listed(known))]
+    Unknown { known: &'static [&'static str] },
+    #[error("query parameter {0} is given more than once")]
+    Repeated(&'static str),
+}
+
+fn listed(known: &[&str]) -> String {
+    if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    }
+}
 
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// A `+` stays a `+`: names and times have it, and neither has a space.
-    pub(crate) fn parse(query: Option<&str>, known: &'static [&'static str]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(query: Option<&str>, known: &'static [&'static str]) -> Result<Self, Error> {
         let query = query.unwrap_or_default().replace('+', "%2B");
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes())
             .map(|(key, value): (Cow<'_, str>, Cow<'_, str>)| (key.into_owned(), value.into_owned()))
@@ -16,7 +31,7 @@ impl Parameters {
         if pairs.iter().all(|(key, _)| known.contains(&key.as_str())) {
             Ok(Self(pairs))
         } else {
-            Err(Refusal::UnknownParameter { known })
+            Err(Error::Unknown { known })
         }
     }
 
@@ -28,11 +43,11 @@ impl Parameters {
     }
 
     /// The value of a parameter that may be given once.
-    pub(crate) fn one(&self, key: &'static str) -> Result<Option<&str>, Refusal> {
+    pub(crate) fn one(&self, key: &'static str) -> Result<Option<&str>, Error> {
         let mut values = self.all(key);
         let first = values.next();
         if values.next().is_some() {
-            Err(Refusal::Repeated(key))
+            Err(Error::Repeated(key))
         } else {
             Ok(first)
         }
@@ -57,10 +72,10 @@ mod tests {
     fn unknown_and_repeated_parameters_are_refused() {
         assert!(matches!(
             Parameters::parse(Some("nmae=a"), KNOWN),
-            Err(Refusal::UnknownParameter { .. })
+            Err(Error::Unknown { .. })
         ));
         let twice = Parameters::parse(Some("from=1&from=2"), KNOWN).unwrap();
-        assert!(matches!(twice.one("from"), Err(Refusal::Repeated("from"))));
+        assert!(matches!(twice.one("from"), Err(Error::Repeated("from"))));
         assert_eq!(Parameters::parse(None, KNOWN).unwrap().one("from").unwrap(), None);
     }
 }

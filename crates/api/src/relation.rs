@@ -1,7 +1,7 @@
 //! `GET /v1/relation`: how one thing depends on another, bucket by bucket.
 
 mod line;
-mod sides;
+pub(crate) mod sides;
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -10,21 +10,24 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
-use model::{EventId, Glob, Instant};
+use model::{EventId, Extent, Glob, Instant};
 use serde::Serialize;
-use store::{Extent, Found};
+use store::Found;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::line::{Line, Sums};
-use self::sides::{Asked, Side};
+use self::sides::{Asked, NoSide, Side};
 use crate::answer::Format;
-use crate::buckets::{Buckets, shown};
+use crate::buckets::Buckets;
 use crate::centres::Visit;
+use crate::limits::POINTS_MAX;
 use crate::parameters::Parameters;
+use crate::patterns;
+use crate::range::Range;
+use crate::reading::{self, sums_by_bucket};
 use crate::refusal::Refusal;
 use crate::room::{self, Room};
-use crate::routes::Api;
-use crate::series::{POINTS_MAX, Range, sums};
+use crate::state::Api;
 
 const PARAMETERS: &[&str] = &["x", "y", "from", "until", "step", "format"];
 
@@ -62,7 +65,10 @@ enum Value {
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
     let range = Range::parse(&parameters, &headers, Instant::from(SystemTime::now()))?;
-    let side = |key| Asked::parse(parameters.one(key)?.unwrap_or_default()).ok_or(Refusal::Side(key));
+    let side = |key| -> Result<Asked, Refusal> {
+        let text = parameters.one(key)?.unwrap_or_default();
+        Ok(Asked::parse(text).ok_or(NoSide(key))?)
+    };
     let asked = [side("x")?, side("y")?];
     let read = api
         .centres
@@ -70,8 +76,11 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
         .await?;
     let answer = read.answer(&range.buckets);
     match range.format {
-        Format::Json => room::json(&api.points, &answer),
-        Format::Csv => room::held(&api.points, answer.csv().into_bytes(), "text/csv; charset=utf-8"),
+        Format::Json => Ok(room::json(&api.points, &answer)?),
+        Format::Csv => {
+            let text = answer.csv().into_bytes();
+            Ok(room::held(&api.points, text, "text/csv; charset=utf-8")?)
+        }
     }
 }
 
@@ -86,14 +95,20 @@ struct Read {
 }
 
 /// All names of both sides out of one snapshot.
-async fn read(room: &Room, asked: &[Asked; 2], buckets: &Buckets, visit: Visit) -> Result<Read, Refusal> {
+async fn read(
+    room: &Room,
+    asked: &[Asked; 2],
+    buckets: &Buckets,
+    visit: Visit,
+) -> Result<Read, reading::Error> {
     let mut texts: Vec<&str> = asked.iter().flat_map(Asked::names).collect();
     texts.sort_unstable();
     texts.dedup();
-    let patterns = texts.into_iter().map(Glob::new).collect::<Result<Vec<_>, _>>()?;
+    let patterns = texts.into_iter().map(Glob::new).collect::<Result<Vec<_>, _>>();
+    let patterns = patterns.map_err(patterns::Error::from)?;
     let (mut snapshot, found) = visit.snapshot(&patterns, patterns.len()).await?;
     let Found::Names(names) = found else {
-        return Err(Refusal::TooManySeries);
+        return Err(reading::Error::TooManySeries);
     };
     let known = |text: &str| names.iter().find(|name| name.name == text).map(|name| name.id);
     let [x, y] = asked.each_ref().map(|asked| asked.resolve(known));
@@ -102,10 +117,10 @@ async fn read(room: &Room, asked: &[Asked; 2], buckets: &Buckets, visit: Visit) 
     ids.sort_unstable();
     ids.dedup();
     if ids.len() * buckets.len() > POINTS_MAX {
-        return Err(Refusal::TooManyPoints);
+        return Err(reading::Error::TooManyPoints);
     }
     let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
-    let sums = sums(&mut snapshot, &ids, buckets).await?;
+    let sums = sums_by_bucket(&mut snapshot, &ids, buckets).await?;
     let extent = snapshot.finish().await?;
     Ok(Read {
         extent,
@@ -123,7 +138,7 @@ impl Read {
             for index in 0..buckets.len() {
                 let edges = buckets.edges(index);
                 // A bucket that may still grow on one side would bend the line.
-                if shown(0, edges, &self.extent).is_none() {
+                if self.extent.shown(0, edges).is_none() {
                     continue;
                 }
                 if let Some((x, y)) = self.value(x, index).zip(self.value(y, index)) {

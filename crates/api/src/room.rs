@@ -9,8 +9,21 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::refusal::Refusal;
-use crate::series::{POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
+use crate::limits::{POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
+
+/// All room is taken.
+#[derive(Debug, thiserror::Error)]
+#[error("too many large answers are being sent: try again, or use a larger step")]
+pub(crate) struct Busy;
+
+/// Why an answer is not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error("the answer could not be written")]
+    Unwritable(#[source] serde_json::Error),
+}
 
 /// A permit of the room is for the sum of one point.
 const BYTES_PER_PERMIT: usize = size_of::<u128>();
@@ -44,24 +57,24 @@ impl Room {
     }
 
     /// Room for the sums of so many points, until it is dropped.
-    pub(crate) fn of_points(&self, points: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let permits = u32::try_from(points).map_err(|_| Refusal::Busy)?;
+    pub(crate) fn of_points(&self, points: usize) -> Result<OwnedSemaphorePermit, Busy> {
+        let permits = u32::try_from(points).map_err(|_| Busy)?;
         let short = (points <= SHORT_POINTS_MAX).then_some(&self.short);
         let found = short.into_iter().chain([&self.long]).find_map(|room| {
             let permit = Arc::clone(room).try_acquire_many_owned(permits);
             permit.ok()
         });
-        found.ok_or(Refusal::Busy)
+        found.ok_or(Busy)
     }
 }
 
 /// An answer in JSON, which takes its bytes of `room` until it is sent.
-pub(crate) fn json(room: &Room, answer: &impl Serialize) -> Result<Response, Refusal> {
-    let text = serde_json::to_vec(answer).map_err(Refusal::Unwritable)?;
+pub(crate) fn json(room: &Room, answer: &impl Serialize) -> Result<Response, Error> {
+    let text = serde_json::to_vec(answer).map_err(Error::Unwritable)?;
     held(room, text, "application/json")
 }
 
-pub(crate) fn held(room: &Room, text: Vec<u8>, content_type: &'static str) -> Result<Response, Refusal> {
+pub(crate) fn held(room: &Room, text: Vec<u8>, content_type: &'static str) -> Result<Response, Error> {
     let permit = room.of_points(text.len().div_ceil(BYTES_PER_PERMIT))?;
     // In pieces, so that the permit is held until the client has taken nearly all.
     let mut left = Bytes::from(text);
@@ -82,11 +95,11 @@ mod tests {
         let room = Room::new();
         let longest = LONG_POINTS_HELD_MAX / 4;
         let long: Vec<_> = (0..4).map(|_| room.of_points(longest).unwrap()).collect();
-        assert!(matches!(room.of_points(SHORT_POINTS_MAX + 1), Err(Refusal::Busy)));
+        assert!(matches!(room.of_points(SHORT_POINTS_MAX + 1), Err(Busy)));
         let short: Vec<_> = (0..50)
             .map(|_| room.of_points(SHORT_POINTS_MAX).unwrap())
             .collect();
-        assert!(matches!(room.of_points(1), Err(Refusal::Busy)));
+        assert!(matches!(room.of_points(1), Err(Busy)));
         drop(long);
         assert!(room.of_points(1).is_ok(), "it goes where there is room");
         drop(short);

@@ -10,10 +10,10 @@ use model::{Day, Instant};
 use serde::Serialize;
 use store::{QueueState, RegionClock, ShardSize, SourceState, Status};
 
-use crate::centres::{Centres, Known, Visit};
+use crate::centres::{self, Centres, Known, Visit};
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
-use crate::routes::Api;
+use crate::state::Api;
 
 /// A clock that follows the present is a flush, its way to the centre and a second of rounding behind it.
 const CLOCK_LAG_S_MAX: f64 = 10.0;
@@ -104,7 +104,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
     Parameters::parse(uri.query(), &[])?;
     let read = async |visit: Visit| {
         let status = visit.central().status().await?;
-        Ok((visit.name().to_owned(), status))
+        Ok::<_, centres::Error>((visit.name().to_owned(), status))
     };
     let (name, status) = api.centres.ask(read).await?;
     let centres = centres(&name, store::complete_until(&status.clocks), &api.centres);

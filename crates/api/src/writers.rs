@@ -3,7 +3,18 @@
 use axum::http::HeaderMap;
 use listener::{Hosts, Sender, Tokens};
 
-use crate::refusal::Refusal;
+/// Why a client may not write.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "a token is needed to write, and there is none or another one: send Authorization: Bearer SECRET"
+    )]
+    Unauthorized,
+    #[error(
+        "the page that sends this is of another site: list its host in api.allowed_hosts, or write with a program"
+    )]
+    ForeignPage,
+}
 
 /// Clients with a token; without tokens everybody, but no page of another site.
 pub(crate) struct Writers {
@@ -16,10 +27,10 @@ impl Writers {
         Self { tokens, hosts }
     }
 
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         match self.tokens.sender(headers) {
-            None => Err(Refusal::Unauthorized),
-            Some(Sender::Anonymous) if self.hosts.is_of_foreign_page(headers) => Err(Refusal::ForeignPage),
+            None => Err(Error::Unauthorized),
+            Some(Sender::Anonymous) if self.hosts.is_of_foreign_page(headers) => Err(Error::ForeignPage),
             Some(_) => Ok(()),
         }
     }

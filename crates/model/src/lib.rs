@@ -12,6 +12,7 @@ pub mod csv;
 mod day;
 pub mod decimal;
 mod event;
+mod extent;
 mod glob;
 mod minute;
 mod name;
@@ -33,6 +34,7 @@ pub use day::{
     Day, DayCounts, MINUTES_PER_DAY, OutsideDay, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed,
 };
 pub use event::{Event, EventError};
+pub use extent::Extent;
 pub use glob::{Glob, GlobError, Matcher};
 pub use minute::{Minute, MinuteError};
 pub use name::{EventId, EventName, NAME_BYTES_MAX, NameError};

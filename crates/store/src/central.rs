@@ -12,11 +12,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Annotation, AnnotationId, EventId, Glob, Instant, Minute};
+use model::{Annotation, AnnotationId, EventId, Extent, Glob, Instant, Minute};
 use mysql_async::prelude::Queryable;
 
 pub use self::annotations::Wanted;
-pub use self::clock::{COMPARISON_MS_MAX, Extent, RegionClock, complete_until};
+pub use self::clock::{COMPARISON_MS_MAX, RegionClock, complete_until};
 pub(crate) use self::clock::{kept_since, read as clocks};
 pub use self::counts::Grain;
 use self::lease::{Lease, Leases, for_each_row};

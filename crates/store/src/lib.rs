@@ -25,8 +25,8 @@ mod zones;
 pub use account::{Account, Role};
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use central::{
-    COMPARISON_MS_MAX, Central, Extent, Found, Grain, NAMES_SCANNED_MAX, Name, Position, QueueState,
-    RegionClock, ShardSize, Snapshot, Status, Wanted, complete_until,
+    COMPARISON_MS_MAX, Central, Found, Grain, NAMES_SCANNED_MAX, Name, Position, QueueState, RegionClock,
+    ShardSize, Snapshot, Status, Wanted, complete_until,
 };
 pub use error::Error;
 pub use housekeeping::{Alarm, Binlog, BinlogFile, Offset, PEAK_NOT_KNOWN_MS, Post};

@@ -1,42 +1,33 @@
-//! The functions, by family.
+//! `GET /functions`.
 
-mod alias;
-mod combine;
-mod derive;
-mod filter;
-mod groups;
-mod holt_winters;
-mod moving;
-mod nulls;
-mod pairs;
-mod percent;
-mod reduce;
-mod shift;
-mod sort;
-mod special;
-mod summarize;
-mod transform;
+use axum::Json;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
-#[cfg(test)]
-mod tests;
+/// All by name, or by group and name.
+pub(super) async fn all(uri: Uri) -> Json<Value> {
+    let (mut is_grouped, mut group) = (false, None);
+    for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match &*key {
+            "grouped" => is_grouped = value == "1" || value.eq_ignore_ascii_case("true"),
+            "group" => group = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    Json(graphite::catalogue(group.as_deref(), is_grouped))
+}
 
-use super::function::Function;
-
-pub(super) const TABLES: &[&[Function]] = &[
-    alias::TABLE,
-    combine::TABLE,
-    derive::TABLE,
-    filter::TABLE,
-    groups::TABLE,
-    holt_winters::TABLE,
-    moving::TABLE,
-    nulls::TABLE,
-    pairs::TABLE,
-    percent::TABLE,
-    reduce::TABLE,
-    shift::TABLE,
-    sort::TABLE,
-    special::TABLE,
-    summarize::TABLE,
-    transform::TABLE,
-];
+/// `GET /functions/NAME`. What is no text is no function either.
+pub(super) async fn one(name: Result<Path<String>, PathRejection>) -> Response {
+    match name.ok().and_then(|Path(name)| graphite::described(&name)) {
+        Some(description) => Json(description).into_response(),
+        None => (
+            StatusCode::NOT_FOUND,
+            Json(json!({ "error": "no such function" })),
+        )
+            .into_response(),
+    }
+}

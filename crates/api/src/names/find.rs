@@ -8,18 +8,15 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::error::Error;
 use super::index::{Index, Unsorted};
 use super::tree::{self, Node, Path, TooMany};
+use crate::centres;
 use crate::form::Form;
+use crate::limits::{NODES_MAX, QUERIES_MAX};
 use crate::refusal::Refusal;
 use crate::room;
-use crate::routes::{Api, in_turn};
-
-/// Nodes of one answer: more than anybody scrolls through.
-pub(crate) const NODES_MAX: usize = 10_000;
-
-/// Queries of one request.
-pub(crate) const QUERIES_MAX: usize = 100;
+use crate::state::Api;
 
 /// Names that are read for one request as long as there is no index: a tenth of a second and 10 MB.
 const NAMES_BELOW_MAX: usize = 100_000;
@@ -49,7 +46,7 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
     let query = form
         .one("query")
         .filter(|query| !query.is_empty())
-        .ok_or(Refusal::NoQuery)?;
+        .ok_or(Error::NoQuery)?;
     let query = &*query;
     match form.one("format").as_deref().unwrap_or("treejson") {
         "treejson" => {
@@ -57,7 +54,7 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
             if is_set(&form, "leavesOnly") {
                 nodes.retain(|node| node.is_leaf);
             }
-            room::json(&api.points, &tree_json(query, &nodes))
+            Ok(room::json(&api.points, &tree_json(query, &nodes))?)
         }
         "completer" => {
             let mut query = query.replace("..", "*.");
@@ -66,9 +63,9 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
             }
             let nodes = nodes(&api, &[&query]).await?.remove(0);
             let metrics: Vec<_> = nodes.into_iter().map(completion).collect();
-            room::json(&api.points, &json!({ "metrics": metrics }))
+            Ok(room::json(&api.points, &json!({ "metrics": metrics }))?)
         }
-        _ => Err(Refusal::FindFormat),
+        _ => Err(Error::Format.into()),
     }
 }
 
@@ -78,12 +75,12 @@ pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Respons
     for query in form.all("query") {
         distinct.insert(query);
         if distinct.len() > QUERIES_MAX {
-            return Err(Refusal::TooManyQueries);
+            return Err(Error::TooManyQueries.into());
         }
     }
     let queries: Vec<&str> = distinct.iter().map(|query| &**query).collect();
     if queries.is_empty() {
-        return Err(Refusal::NoQuery);
+        return Err(Error::NoQuery.into());
     }
     let leaves_only = is_set(&form, "leavesOnly");
     let paths = |nodes: Vec<Node>| -> BTreeSet<String> {
@@ -96,26 +93,26 @@ pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Respons
     } else {
         json!(found.flatten().collect::<BTreeSet<_>>())
     };
-    room::json(&api.points, &json!({ "results": results }))
+    Ok(room::json(&api.points, &json!({ "results": results }))?)
 }
 
 /// `/metrics/index.json`: all names in their order, as the database has them now.
 pub(crate) async fn index_json(State(api): State<Api>) -> Result<Response, Refusal> {
     // Before it is read: what many requests hold at once has to be bounded.
-    let turn = api.turn_to_search().await?;
-    let read = api
-        .centres
-        .ask(async |visit| Ok(visit.central().names_beginning("", NAMES_BELOW_MAX + 1).await?));
+    let turn = api.searches.wait().await?;
+    let read = api.centres.ask(async |visit| {
+        Ok::<_, centres::Error>(visit.central().names_beginning("", NAMES_BELOW_MAX + 1).await?)
+    });
     let names = read.await?;
     if names.len() > NAMES_BELOW_MAX {
-        return Err(Refusal::TooManyToList(NAMES_BELOW_MAX));
+        return Err(Error::TooManyToList(NAMES_BELOW_MAX).into());
     }
-    let sorted = in_turn(turn, move || {
+    let sorted = turn.run(move || {
         let mut sorted: Vec<String> = names.into_iter().map(|name| name.name).collect();
         sorted.sort_unstable();
         sorted
     });
-    room::json(&api.points, &sorted.await?)
+    Ok(room::json(&api.points, &sorted.await?)?)
 }
 
 /// As Graphite, which takes any number but 0.
@@ -128,12 +125,13 @@ async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     let mut all = Vec::with_capacity(queries.len());
     let mut left = NODES_MAX;
     for query in queries {
-        let path = Path::parse(query)?;
+        let path = Path::parse(query).map_err(Error::from)?;
         let index = index_of(api, &path.prefix()).await?;
         let found = api
-            .searching(move || tree::find(&index, &path, left))
+            .searches
+            .run(move || tree::find(&index, &path, left))
             .await?
-            .map_err(|TooMany| Refusal::TooManyNodes)?;
+            .map_err(|TooMany| Error::TooManyNodes)?;
         left -= found.len();
         all.push(found);
     }
@@ -146,12 +144,14 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
         return Ok(index);
     }
     // Before it is read: what many requests hold at once has to be bounded.
-    let turn = api.turn_to_search().await?;
+    let turn = api.searches.wait().await?;
     let read = api.centres.ask(async |visit| {
-        Ok(visit
-            .central()
-            .names_beginning(prefix, NAMES_BELOW_MAX + 1)
-            .await?)
+        Ok::<_, centres::Error>(
+            visit
+                .central()
+                .names_beginning(prefix, NAMES_BELOW_MAX + 1)
+                .await?,
+        )
     });
     let names = read.await?;
     let mut unsorted = Unsorted::default();
@@ -160,9 +160,9 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
             .iter()
             .all(|name| unsorted.push(&name.name, name.popularity))
     {
-        return Err(api.names.refusal());
+        return Err(api.names.why_none().into());
     }
-    in_turn(turn, move || Arc::new(Index::from(unsorted))).await
+    Ok(turn.run(move || Arc::new(Index::from(unsorted))).await?)
 }
 
 /// One entry for each last part, as the query's path stands before it, whatever it matched: branches, then leaves. A part that is both

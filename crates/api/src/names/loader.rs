@@ -8,9 +8,9 @@ use model::EventId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::error::Error;
 use super::index::{Index, NAMES_MAX, TEXT_BYTES_MAX, Unsorted};
-use crate::centres::{Centres, Visit};
-use crate::refusal::Refusal;
+use crate::centres::{self, Centres, Visit};
 
 /// Least pause between two loads.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -37,6 +37,15 @@ enum Loaded {
     TooMany,
 }
 
+/// Why names were not loaded.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(transparent)]
+    Centre(#[from] centres::Error),
+    #[error("the index of names could not be made")]
+    Died(#[source] tokio::task::JoinError),
+}
+
 pub(crate) struct Loader {
     sender: watch::Sender<Loaded>,
     statements: usize,
@@ -52,10 +61,10 @@ impl Names {
     }
 
     /// Why there is no index.
-    pub(crate) fn refusal(&self) -> Refusal {
+    pub(super) fn why_none(&self) -> Error {
         match &*self.0.borrow() {
-            Loaded::TooMany => Refusal::TooManyNames,
-            Loaded::NotYet | Loaded::Index(_) => Refusal::NotInMemory,
+            Loaded::TooMany => Error::TooManyNames,
+            Loaded::NotYet | Loaded::Index(_) => Error::NotInMemory,
         }
     }
 }
@@ -98,7 +107,7 @@ impl Loader {
         shutdown.run_until_cancelled(forever).await;
     }
 
-    async fn load(&mut self, centres: &Centres) -> Result<(), Refusal> {
+    async fn load(&mut self, centres: &Centres) -> Result<(), LoadError> {
         let mut all = Unsorted::default();
         for ids in parts(self.statements) {
             let part = centres.ask(|visit| read(visit, ids.clone())).await?;
@@ -113,7 +122,7 @@ impl Loader {
         }
         // A second of work for a million names.
         let index = tokio::task::spawn_blocking(move || Index::from(all));
-        let index = index.await.map_err(Refusal::Died)?;
+        let index = index.await.map_err(LoadError::Died)?;
         self.statements = index.len().div_ceil(NAMES_PER_STATEMENT).max(1);
         gauge("api_names", index.len());
         gauge("api_names_index_bytes", index.bytes());
@@ -123,7 +132,7 @@ impl Loader {
 }
 
 /// `None` where there is no room for all.
-async fn read(visit: Visit, ids: RangeInclusive<EventId>) -> Result<Option<Unsorted>, Refusal> {
+async fn read(visit: Visit, ids: RangeInclusive<EventId>) -> Result<Option<Unsorted>, centres::Error> {
     let mut part = Unsorted::default();
     let mut is_room = true;
     let each = |name: &str, popularity| is_room &= part.push(name, popularity);
@@ -157,9 +166,9 @@ mod tests {
     #[test]
     fn without_an_index_the_reason_is_said() {
         let (loader, names) = Loader::new();
-        assert!(names.refusal().to_string().contains("not in memory yet"));
+        assert!(names.why_none().to_string().contains("not in memory yet"));
         loader.sender.send_replace(Loaded::TooMany);
-        assert!(names.index().is_none() && names.refusal().to_string().contains("too many"));
+        assert!(names.index().is_none() && names.why_none().to_string().contains("too many"));
     }
 
     #[test]

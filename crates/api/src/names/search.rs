@@ -10,14 +10,13 @@ use model::{EventId, Glob};
 use serde::Serialize;
 use store::{Found, Name};
 
+use super::error::Error;
 use super::index::{Index, TooBroad};
-use crate::centres::Visit;
+use crate::centres::{self, Visit};
+use crate::limits::NAMES_MAX;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
-use crate::routes::Api;
-
-/// Names of one answer: a search shows the best, it is no listing.
-pub(crate) const NAMES_MAX: usize = 1_000;
+use crate::state::Api;
 
 /// Up to so many names the database is asked, which knows every name as soon as it is counted and finds these within milliseconds.
 const NAMES_DIRECT_MAX: usize = 5_000;
@@ -63,10 +62,11 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
         Some(index) => search(&api, &index, pattern, limit).await?,
         None => {
             let pattern = pattern.as_ref();
-            let search = async |visit: Visit| Ok(visit.central().names(pattern, limit).await?);
+            let search =
+                async |visit: Visit| Ok::<_, centres::Error>(visit.central().names(pattern, limit).await?);
             match api.centres.ask(search).await? {
                 Found::Names(names) => names,
-                Found::TooMany => return Err(Refusal::PatternTooBroad),
+                Found::TooMany => return Err(Error::PatternTooBroad.into()),
             }
         }
     };
@@ -88,9 +88,10 @@ async fn search(
             .map(|places| entries(&all, places))
     };
     let names = api
-        .searching(find)
+        .searches
+        .run(find)
         .await?
-        .map_err(|TooBroad| Refusal::PatternTooBroad)?;
+        .map_err(|TooBroad| Error::PatternTooBroad)?;
     let fresh = match pattern {
         Some(pattern) if names.len() < limit => just_counted(api, index, &pattern).await?,
         _ => Vec::new(),
@@ -123,10 +124,12 @@ async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Na
         return Ok(whole);
     }
     let read = async |visit: Visit| {
-        Ok(visit
-            .central()
-            .names_beginning(&prefix, 2 * FRESH_ROWS_MAX)
-            .await?)
+        Ok::<_, centres::Error>(
+            visit
+                .central()
+                .names_beginning(&prefix, 2 * FRESH_ROWS_MAX)
+                .await?,
+        )
     };
     let mut names = api.centres.ask(read).await?;
     if pattern.literal().is_none() {
@@ -138,7 +141,7 @@ async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Na
 }
 
 /// By the key, however many names begin alike.
-async fn of_whole_name(api: &Api, literal: &str) -> Result<Vec<Name>, Refusal> {
+async fn of_whole_name(api: &Api, literal: &str) -> Result<Vec<Name>, centres::Error> {
     let id = EventId::of(literal);
     let read = async |visit: Visit| {
         let mut found = Vec::new();
@@ -149,7 +152,7 @@ async fn of_whole_name(api: &Api, literal: &str) -> Result<Vec<Name>, Refusal> {
             }
         };
         visit.central().names_with_ids(&(id..=id), each).await?;
-        Ok(found)
+        Ok::<_, centres::Error>(found)
     };
     api.centres.ask(read).await
 }
@@ -175,10 +178,13 @@ fn parse(query: Option<&str>) -> Result<(Option<Glob>, usize), Refusal> {
             .parse()
             .ok()
             .filter(|limit| (1..=NAMES_MAX).contains(limit))
-            .ok_or(Refusal::Limit)?,
+            .ok_or(Error::Limit)?,
     };
     let pattern = parameters.one("query")?.filter(|text| !text.is_empty());
-    Ok((pattern.map(Glob::for_search).transpose()?, limit))
+    Ok((
+        pattern.map(Glob::for_search).transpose().map_err(Error::from)?,
+        limit,
+    ))
 }
 
 #[cfg(test)]
@@ -208,7 +214,10 @@ mod tests {
     fn limits_are_from_1_to_1000() {
         for limit in ["0", "1001", "-1", "ten", ""] {
             assert!(
-                matches!(parse(Some(&format!("limit={limit}"))), Err(Refusal::Limit)),
+                matches!(
+                    parse(Some(&format!("limit={limit}"))),
+                    Err(Refusal::Names(Error::Limit))
+                ),
                 "{limit}"
             );
         }

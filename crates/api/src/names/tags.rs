@@ -4,21 +4,21 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
 
+use super::error::Error;
 use super::find::index_of;
 use crate::form::Form;
+use crate::limits::TAG_VALUES_MAX;
 use crate::refusal::Refusal;
 use crate::room;
-use crate::routes::Api;
+use crate::state::Api;
 
 const TAG: &str = "name";
 
 /// Values of one answer where no limit is given, as Graphite has it.
 const VALUES_DEFAULT: usize = 100;
 
-pub(crate) const VALUES_MAX: usize = 10_000;
-
 pub(crate) async fn tags(State(api): State<Api>, _: Form) -> Result<Response, Refusal> {
-    room::json(&api.points, &json!([{ "tag": TAG }]))
+    Ok(room::json(&api.points, &json!([{ "tag": TAG }]))?)
 }
 
 /// The tag, unless an expression has it already or it does not begin with `tagPrefix`.
@@ -29,7 +29,7 @@ pub(crate) async fn complete_tags(State(api): State<Api>, form: Form) -> Result<
     } else {
         &[]
     };
-    room::json(&api.points, &listed)
+    Ok(room::json(&api.points, &listed)?)
 }
 
 /// The first names, in their order, that begin with `valuePrefix`; of other tags none.
@@ -37,24 +37,24 @@ pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Resul
     let tag = form
         .one("tag")
         .filter(|tag| !tag.is_empty())
-        .ok_or(Refusal::NoTag)?;
+        .ok_or(Error::NoTag)?;
     let limit = match form.one("limit") {
         None => VALUES_DEFAULT,
         Some(text) => text
             .parse()
             .ok()
-            .filter(|limit| (1..=VALUES_MAX).contains(limit))
-            .ok_or(Refusal::ValuesLimit)?,
+            .filter(|limit| (1..=TAG_VALUES_MAX).contains(limit))
+            .ok_or(Error::ValuesLimit)?,
     };
     // An expression would be about the one tag, whose value is looked for.
     if tag != TAG || has_expression(&form) {
-        return room::json(&api.points, &[""; 0]);
+        return Ok(room::json(&api.points, &[""; 0])?);
     }
     let prefix = form.one("valuePrefix").unwrap_or_default();
     let index = index_of(&api, &prefix).await?;
     let range = index.beginning(0..index.len(), &prefix);
     let values: Vec<&str> = range.take(limit).map(|at| index.name(at)).collect();
-    room::json(&api.points, &values)
+    Ok(room::json(&api.points, &values)?)
 }
 
 fn has_expression(form: &Form) -> bool {

@@ -5,6 +5,14 @@ use model::{EventId, EventName};
 /// Slashes of one side: each is a ratio that may be meant, and two names to look up.
 const SLASHES_MAX: usize = 16;
 
+/// A side that is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} is neither a name nor a ratio of two: give it as shop.item.sold or as web.load/web.load.samples, \
+     with blanks around the slash where names have slashes themselves"
+)]
+pub(crate) struct NoSide(pub(crate) &'static str);
+
 /// The readings of one side, in the order in which they are tried.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Asked(Vec<Side<String>>);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Day, Instant};
+use model::{Day, Extent, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -56,14 +56,6 @@ impl RegionClock {
             compared: Some(Instant::from_unix_ms(claim.compared_ms)),
         }
     }
-}
-
-/// From when to when counts are known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Extent {
-    pub complete_until: Option<Instant>,
-    /// The first day that retention has not dropped; `None` where it never dropped any.
-    pub kept_since: Option<Day>,
 }
 
 /// The clock of every region that this centre replicates from, by region. Read in the snapshot of `conn`, if it has one.

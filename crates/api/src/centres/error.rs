@@ -1,0 +1,25 @@
+//! Why a centre is of no use to a request.
+
+/// A centre did not do its part; another one may, or the same one later.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the central database did not answer")]
+    Database(#[from] store::Error),
+    #[error("the central database lacks counts that were answered before")]
+    GoesBack,
+}
+
+/// An error of work that is done at a centre.
+pub(crate) trait AtCentre: From<Error> {
+    /// The centre's error, where it is one. For all others no other centre is asked.
+    ///
+    /// # Errors
+    /// The error as it is, where it is not the centre's.
+    fn of_centre(self) -> Result<Error, Self>;
+}
+
+impl AtCentre for Error {
+    fn of_centre(self) -> Result<Error, Self> {
+        Ok(self)
+    }
+}

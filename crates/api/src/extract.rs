@@ -1,0 +1,15 @@
+//! How handlers are given what they ask for.
+
+use axum::extract::{FromRequest, Request};
+
+use crate::form::Form;
+use crate::refusal::Refusal;
+use crate::state::Api;
+
+impl FromRequest<Api> for Form {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Refusal> {
+        Ok(Self::read(request, &api.intake).await?)
+    }
+}

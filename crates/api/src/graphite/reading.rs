@@ -1,0 +1,166 @@
+//! The counts that a plan wants, out of one snapshot.
+
+use graphite::{Counts, Name, Plan, Span};
+use model::{Extent, Minute};
+use store::{Found, Grain};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::centres::Visit;
+use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
+use crate::patterns;
+use crate::reading::{Error, Part, Sums};
+use crate::room::Room;
+
+const MINUTE_S: i64 = 60;
+
+const DAY_S: i64 = 86_400;
+
+/// A value on its way through the functions takes the room of two sums.
+const ROOM_PER_VALUE: usize = 2;
+
+/// What was read for all targets of a request.
+pub(super) struct Fetched {
+    pub(super) counts: Counts,
+    /// How many values the functions begin with.
+    pub(super) values: usize,
+    /// For the values held here and made of these, until the answer is sent.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl Fetched {
+    /// For targets that name no series.
+    pub(super) fn nothing(plan: &Plan) -> Result<Self, Error> {
+        Ok(Self {
+            counts: plan.reading(&[])?.with(Vec::new(), Extent::default()),
+            values: 0,
+            room: None,
+        })
+    }
+}
+
+/// # Errors
+/// As a series' are refused: too many names, patterns or values, or a database that does not answer.
+pub(super) async fn fetch(room: &Room, plan: &Plan, visit: Visit) -> Result<Fetched, Error> {
+    let globs = plan.globs();
+    patterns::check_tokens(&globs)?;
+    let (mut snapshot, found) = visit.snapshot(&globs, SERIES_MAX).await?;
+    let Found::Names(names) = found else {
+        return Err(Error::TooManySeries);
+    };
+    if globs.len().saturating_mul(names.len()) > MATCHES_MAX {
+        return Err(Error::TooManyMatches);
+    }
+    let names = names.into_iter().map(|name| Name {
+        id: name.id,
+        name: name.name,
+    });
+    let reading = plan.reading(&names.collect::<Vec<_>>())?;
+    let (mut held, mut counts) = (0_usize, 0_usize);
+    for read in reading.reads() {
+        held = held.saturating_add(read.span.bucket_count().saturating_mul(read.rows()));
+        counts = counts.saturating_add(counts_of(read.span).saturating_mul(read.ids.len()));
+    }
+    let values = reading.values();
+    if held > POINTS_MAX || values > POINTS_MAX {
+        return Err(Error::TooManyPoints);
+    }
+    if counts > COUNTS_READ_MAX {
+        return Err(Error::TooManyCounts);
+    }
+    let room = room.of_points(held + ROOM_PER_VALUE * values)?;
+    let mut sums = Vec::with_capacity(reading.reads().len());
+    for read in reading.reads() {
+        let rows = Sums {
+            rows: read.rows(),
+            length: read.span.bucket_count(),
+            row_of: |at| read.row_of(at),
+            index_of: |unix_s| read.span.index_of(unix_s),
+        };
+        sums.push(rows.read(&mut snapshot, &read.ids, parts(read.span)).await?);
+    }
+    let extent = snapshot.finish().await?;
+    Ok(Fetched {
+        counts: reading.with(sums, extent),
+        values,
+        room: Some(room),
+    })
+}
+
+/// What to ask for: whole days may come as sums where the buckets are days.
+fn parts(span: Span) -> Vec<Part> {
+    let clamp = |unix_s: i64| unix_s.clamp(Minute::FIRST.unix_s(), Minute::LAST.unix_s() + MINUTE_S);
+    let (first, end) = (clamp(span.first), clamp(span.end));
+    let mut parts = Vec::new();
+    let mut add = |first: i64, end: i64, grain| {
+        let minute = |unix_s| Minute::from_unix_s(unix_s).ok();
+        if first < end
+            && let Some(minutes) = minute(first).zip(minute(end - MINUTE_S))
+        {
+            parts.push((minutes, grain));
+        }
+    };
+    let (head, tail) = (first + (-first).rem_euclid(DAY_S), end - end.rem_euclid(DAY_S));
+    if span.bucket_s == DAY_S && head < tail {
+        add(first, head, Grain::Minute);
+        add(head, tail, Grain::Day);
+        add(tail, end, Grain::Minute);
+    } else {
+        add(first, end, Grain::Minute);
+    }
+    parts
+}
+
+/// How many counts are read of a name at most.
+fn counts_of(span: Span) -> usize {
+    let counts = parts(span).into_iter().map(|((first, last), grain)| {
+        let step_s = match grain {
+            Grain::Minute => MINUTE_S,
+            Grain::Day => DAY_S,
+        };
+        usize::try_from((last.unix_s() - first.unix_s()) / step_s + 1).unwrap_or(usize::MAX)
+    });
+    counts.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A midnight.
+    const T: i64 = 1_763_769_600;
+
+    proptest! {
+        #[test]
+        fn every_minute_is_asked_for_once(from in 0i64..5_000, length in 1i64..10_000, bucket_s in prop::sample::select(&[60i64, DAY_S])) {
+            let first = T + 60 * from;
+            let span = Span { first, end: first + 60 * length, bucket_s };
+            let mut at = first;
+            for ((begin, last), grain) in parts(span) {
+                prop_assert_eq!(begin.unix_s(), at);
+                at = last.unix_s() + 60;
+                if grain == Grain::Day {
+                    prop_assert_eq!((begin.unix_s() % DAY_S, at % DAY_S), (0, 0));
+                }
+            }
+            prop_assert_eq!(at, span.end);
+        }
+    }
+
+    #[test]
+    fn only_counted_years_are_asked_for() {
+        let before = Span {
+            first: 0,
+            end: 60_000,
+            bucket_s: 60,
+        };
+        assert!(parts(before).is_empty());
+        let since = Span {
+            first: 0,
+            end: Minute::FIRST.unix_s() + 60,
+            bucket_s: 60,
+        };
+        assert_eq!(parts(since), [((Minute::FIRST, Minute::FIRST), Grain::Minute)]);
+    }
+}

@@ -1,0 +1,50 @@
+//! The names and patterns that a request asks for.
+
+use model::{Glob, GlobError};
+
+use crate::limits::{PATTERN_TOKENS_MAX, PATTERNS_MAX};
+use crate::parameters::Parameters;
+
+/// Why names and patterns are not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("name is missing: give at least one name or pattern, such as name=shop.item.sold")]
+    NoName,
+    #[error(transparent)]
+    Pattern(#[from] GlobError),
+    #[error("more than {PATTERNS_MAX} names and patterns: ask for fewer, or use a pattern")]
+    TooMany,
+    #[error(
+        "more than {PATTERN_TOKENS_MAX} characters in all patterns, their alternatives multiplied out: \
+         use fewer alternatives"
+    )]
+    TooManyTokens,
+}
+
+/// The patterns of all `name` parameters, each once.
+pub(crate) fn parse(parameters: &Parameters) -> Result<Vec<Glob>, Error> {
+    let mut texts: Vec<&str> = parameters.all("name").collect();
+    texts.sort_unstable();
+    texts.dedup();
+    if texts.is_empty() {
+        return Err(Error::NoName);
+    }
+    if texts.len() > PATTERNS_MAX {
+        return Err(Error::TooMany);
+    }
+    let mut patterns = Vec::with_capacity(texts.len());
+    for text in texts {
+        patterns.push(Glob::new(text)?);
+        check_tokens(&patterns)?;
+    }
+    Ok(patterns)
+}
+
+/// # Errors
+/// `TooManyTokens` where the patterns cost more than those of one request may.
+pub(crate) fn check_tokens(patterns: &[Glob]) -> Result<(), Error> {
+    if patterns.iter().map(Glob::token_count).sum::<usize>() > PATTERN_TOKENS_MAX {
+        return Err(Error::TooManyTokens);
+    }
+    Ok(())
+}

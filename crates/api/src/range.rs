@@ -1,0 +1,72 @@
+//! What time a request is about, and how it is to be answered.
+
+use axum::http::{HeaderMap, header};
+use model::{Instant, Step, StepError};
+
+use crate::answer::Format;
+use crate::buckets::Buckets;
+use crate::limits::POINTS_PER_SERIES_MAX;
+use crate::parameters::{self, Parameters};
+use crate::time_expression;
+
+/// Why a range of time is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Parameters(#[from] parameters::Error),
+    #[error(transparent)]
+    Step(#[from] StepError),
+    #[error(
+        "{0} is not a time: use unix seconds, RFC 3339, a date such as 2015-05-17, now, \
+         or a time before now such as -90m, -24h, -7d"
+    )]
+    Time(&'static str),
+    #[error("from is not before until")]
+    Empty,
+    #[error("from and until are more than 8 days apart: 'eventtracker audit' takes any range")]
+    TooLongToAudit,
+    #[error("format is neither json nor csv")]
+    Format,
+    #[error("more than {POINTS_PER_SERIES_MAX} points per series: use a larger step or a shorter range")]
+    TooManyPointsPerSeries,
+}
+
+/// The buckets of a request's time, and the form of its answer.
+#[derive(Debug)]
+pub(crate) struct Range {
+    pub(crate) buckets: Buckets,
+    pub(crate) format: Format,
+}
+
+impl Range {
+    /// From `from`, `until`, `step` and `format`.
+    pub(crate) fn parse(parameters: &Parameters, headers: &HeaderMap, now: Instant) -> Result<Self, Error> {
+        let step = parameters.one("step")?.unwrap_or("1m").parse::<Step>()?;
+        let (from, until) = (
+            time(parameters, "from", "-1h", now)?,
+            time(parameters, "until", "now", now)?,
+        );
+        if from >= until {
+            return Err(Error::Empty);
+        }
+        let accept = headers
+            .get(header::ACCEPT)
+            .and_then(|accept| accept.to_str().ok());
+        Ok(Self {
+            buckets: Buckets::covering(from, until, step, POINTS_PER_SERIES_MAX)
+                .ok_or(Error::TooManyPointsPerSeries)?,
+            format: Format::wanted(parameters.one("format")?, accept).ok_or(Error::Format)?,
+        })
+    }
+}
+
+/// The instant that the parameter `key`, or `default` without it, means at `now`.
+pub(crate) fn time(
+    parameters: &Parameters,
+    key: &'static str,
+    default: &str,
+    now: Instant,
+) -> Result<Instant, Error> {
+    let text = parameters.one(key)?.unwrap_or(default);
+    time_expression::parse(text, now).ok_or(Error::Time(key))
+}

@@ -1,0 +1,95 @@
+//! A plan becomes series: arguments first, then the function.
+
+use std::time::Instant;
+
+use crate::buckets;
+use crate::error::Error;
+use crate::function::Frame;
+use crate::limits::WORK_LIMIT;
+use crate::output::Output;
+use crate::plan::{Node, Plan, Resolved};
+use crate::reading::Counts;
+use crate::request::Format;
+use crate::series::Series;
+
+impl Plan {
+    /// What the request is answered with, made of the counts that the plan's reading wanted.
+    ///
+    /// # Errors
+    /// What a function cannot do; `UnevenRaw` for a format that cannot show it; `TooMuchWork` beyond the limit.
+    pub fn evaluate(&self, counts: &Counts) -> Result<Output, Error> {
+        let mut list = self.series(counts)?;
+        let options = &self.options;
+        if options.format == Format::Raw && list.iter().any(|series| series.zone.is_some()) {
+            return Err(Error::UnevenRaw);
+        }
+        if let Some(values_max) = options.values_max {
+            buckets::consolidate(&mut list, options.window.minutes(), values_max);
+        }
+        Ok(Output::of(list, options))
+    }
+
+    pub(crate) fn series(&self, counts: &Counts) -> Result<Vec<Series>, Error> {
+        let mut evaluation = Evaluation {
+            plan: self,
+            counts,
+            x_files_factor: self.options.x_files_factor,
+            begun: Instant::now(),
+        };
+        let mut list = Vec::new();
+        for target in &self.targets {
+            list.extend(evaluation.node(target)?);
+        }
+        Ok(list)
+    }
+}
+
+struct Evaluation<'a> {
+    plan: &'a Plan,
+    counts: &'a Counts,
+    /// Of the request; `setXFilesFactor` changes it for what comes after, as in Graphite.
+    x_files_factor: Option<f64>,
+    begun: Instant,
+}
+
+impl Evaluation<'_> {
+    fn node(&mut self, node: &Node) -> Result<Vec<Series>, Error> {
+        match node {
+            Node::Series { query, window } => {
+                let text = &self.plan.queries[*query].text;
+                let mut list = self.counts.series(*query, text, *window);
+                if let Some(factor) = self.x_files_factor {
+                    list.iter_mut().for_each(|series| series.x_files_factor = factor);
+                }
+                Ok(list)
+            }
+            Node::Sum { query, window } => {
+                let text = &self.plan.queries[*query].text;
+                Ok(self.counts.sum(*query, text, *window).into_iter().collect())
+            }
+            Node::Call(call) => self.call(call),
+        }
+    }
+
+    fn call(&mut self, call: &Resolved) -> Result<Vec<Series>, Error> {
+        let elsewhere = call.elsewhere.iter().map(|node| self.node(node));
+        let elsewhere = elsewhere.collect::<Result<_, _>>()?;
+        let mut arguments = call.arguments.clone();
+        for (place, node) in &call.series {
+            arguments.put(*place, self.node(node)?);
+        }
+        if self.begun.elapsed() > WORK_LIMIT {
+            return Err(Error::TooMuchWork);
+        }
+        let mut frame = Frame {
+            window: call.window,
+            context: self.plan.options.context,
+            x_files_factor: self.x_files_factor,
+            elsewhere,
+        };
+        let mut outcome = (call.function.run)(&mut frame, arguments)?;
+        outcome.iter_mut().for_each(Series::shorten);
+        self.x_files_factor = frame.x_files_factor;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,85 @@
+//! What a function is: everything that planning and evaluating ask about it stands in its description.
+
+use crate::arguments::Arguments;
+use crate::error::Error;
+use crate::parameter::Parameter;
+use crate::series::Series;
+use crate::window::{Context, Window};
+
+/// One function under all its names: planner, evaluator and catalogue live on these.
+pub(crate) struct Function {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) group: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) run: fn(&mut Frame, Arguments) -> Result<Vec<Series>, Error>,
+    /// The windows, other than the request's, that the first argument is evaluated in.
+    pub(crate) windows: Option<Windows>,
+    /// Whether summing the values into buckets may as well come before the function.
+    pub(crate) commutes: Commutes,
+    /// Whether it makes one value of several series' values at the same time.
+    pub(crate) combines: bool,
+    /// Whether it is a line of its own, with fewer values than a series of counts has.
+    pub(crate) draws_line: bool,
+    /// Whether it changes how many values must be known, for all that is evaluated after it.
+    pub(crate) sets_x_files_factor: bool,
+    /// Whether it takes long over a few values already.
+    pub(crate) is_heavy: bool,
+    /// Which argument is the interval between the values that it makes.
+    pub(crate) interval_at: Option<usize>,
+    /// Whether it applies another function, which must not be of the same kind.
+    pub(crate) applies_function: bool,
+}
+
+impl Function {
+    /// A function that nothing special is to be known of; what describes one goes on from here.
+    pub(crate) const PLAIN: Self = Self {
+        names: &[],
+        group: "",
+        description: "",
+        parameters: &[],
+        run: |_, mut args| Ok(args.series()),
+        windows: None,
+        commutes: Commutes::Never,
+        combines: false,
+        draws_line: false,
+        sets_x_files_factor: false,
+        is_heavy: false,
+        interval_at: None,
+        applies_function: false,
+    };
+}
+
+pub(crate) struct Windows {
+    pub(crate) of: fn(&Arguments, Window, WindowContext) -> Result<Vec<Window>, Error>,
+    /// Whether the first argument is wanted in the request's window, too.
+    pub(crate) and_as_is: bool,
+}
+
+/// Where a bucket's sum of a function's values is the function's value of the buckets' sums.
+#[derive(Clone, Copy)]
+pub(crate) enum Commutes {
+    Never,
+    Always,
+    /// Always, and the function is nothing but the sum of its series, so that their counts may be added up as they are read.
+    AsSum,
+    If(fn(&Arguments) -> bool),
+}
+
+/// What the windows of a function depend on besides its arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowContext {
+    pub(crate) context: Context,
+    /// Seconds between the values of the first argument.
+    pub(crate) step: i64,
+}
+
+/// What a function finds besides its arguments.
+pub(crate) struct Frame {
+    pub(crate) window: Window,
+    pub(crate) context: Context,
+    /// Of the request, or as `setXFilesFactor` left it.
+    pub(crate) x_files_factor: Option<f64>,
+    /// The first argument in each of the function's windows.
+    pub(crate) elsewhere: Vec<Vec<Series>>,
+}

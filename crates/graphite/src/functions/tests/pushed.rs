@@ -1,0 +1,128 @@
+//! Counts that are summed to buckets as they are read give what buckets of the functions' values give.
+
+use model::{Extent, Instant};
+use proptest::prelude::*;
+
+use super::{T, WINDOW, counted, planned, utc};
+use crate::buckets;
+use crate::function::Function;
+use crate::functions::TABLES;
+use crate::parameter::Kind;
+use crate::plan::Node;
+use crate::series::Series;
+use crate::window::{MINUTE_S, Window};
+
+fn commutes(target: &str) -> bool {
+    planned(target, WINDOW, utc(T)).is_ok_and(|plan| plan.targets.iter().all(Node::commutes))
+}
+
+/// What a target makes of counts that are summed to buckets as they are read, and after the functions.
+fn both_ways(
+    target: &str,
+    window: Window,
+    values_max: usize,
+    counts: &[(&str, Vec<(i64, u64)>)],
+    extent: Extent,
+) -> [Vec<Series>; 2] {
+    assert!(commutes(target), "{target}");
+    let pushed = buckets::to_read_s(window.minutes(), values_max);
+    [pushed, MINUTE_S].map(|bucket_s| {
+        let mut plan = planned(target, window, utc(T)).unwrap();
+        plan.bucket_s = bucket_s;
+        let counts = counted(&plan, counts, extent).unwrap();
+        let mut list = plan.series(&counts).unwrap();
+        buckets::consolidate(&mut list, window.minutes(), values_max);
+        list
+    })
+}
+
+/// A target with `function`, once for each word that a parameter of it may have.
+fn targets_of(function: &Function) -> Vec<String> {
+    let mut targets = vec![format!("{}(", function.names[0])];
+    for parameter in function.parameters {
+        let words: Vec<String> = match parameter.kind {
+            Kind::SeriesList if parameter.is_multiple => vec!["a.*.n,b.x.n".to_owned()],
+            Kind::SeriesList => vec!["*.*.n".to_owned()],
+            _ if !parameter.options.is_empty() => {
+                parameter.options.iter().map(|word| format!("'{word}'")).collect()
+            }
+            _ if !parameter.is_required => break,
+            Kind::Float => ["2", "0.1", "-3"].map(str::to_owned).into(),
+            Kind::Interval | Kind::IntegerOrInterval => vec!["'1h'".to_owned()],
+            Kind::Text => vec!["'x'".to_owned()],
+            Kind::Date => vec!["'today'".to_owned()],
+            _ => vec!["1".to_owned()],
+        };
+        let with = |target: &String| {
+            words
+                .iter()
+                .map(|word| format!("{target}{word},"))
+                .collect::<Vec<_>>()
+        };
+        targets = targets.iter().flat_map(with).collect();
+    }
+    targets
+        .iter()
+        .map(|target| format!("{})", target.trim_end_matches(',')))
+        .collect()
+}
+
+/// One for each claim of a function that it may as well come after the sums.
+fn claims() -> Vec<String> {
+    let all = TABLES.iter().copied().flatten().flat_map(targets_of);
+    let claims: Vec<String> = all.filter(|target| commutes(target)).collect();
+    assert!(claims.len() > 30, "{claims:?}");
+    let nested = [
+        r#"aliasSub(group(a.x.n,constantLine(3)), "(^.*$)", "\1 A")"#,
+        "fallbackSeries(none.x,scale(a.*.n,2))",
+        "a.*.n|aggregate('sum')|alias('x')",
+        "a.*.n",
+    ];
+    // Whichever of these claim it.
+    let with_lines = [
+        "sumSeries(a.*.n,constantLine(3))",
+        "sumSeries(alias(threshold(3),'x'),group(a.x.n))",
+        "aggregate(group(a.*.n,constantLine(3)),'sum')",
+        "groupByNode(group(a.*.n,threshold(3,'a.b')),0,'sum')",
+        "sumSeriesWithWildcards(group(a.*.n,alias(constantLine(3),'a.b.n')),1)",
+        "group(a.*.n,constantLine(3))|sortByName()",
+    ];
+    let claiming = with_lines.into_iter().filter(|target| commutes(target));
+    let nested = nested.into_iter().chain(claiming);
+    claims.into_iter().chain(nested.map(str::to_owned)).collect()
+}
+
+#[test]
+fn sums_of_rows_do_not_claim_it_beside_a_line() {
+    assert!(
+        !claims()
+            .iter()
+            .any(|target| target.contains("sum") && target.contains("constantLine"))
+    );
+    assert!(commutes("group(sumSeries(a.*.n),constantLine(3))"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn sums_are_the_same_before_and_after_functions_that_say_so(
+        rows in prop::collection::vec((0usize..3, 0i64..4_000, 1u64..1_000), 0..60),
+        target in prop::sample::select(claims()),
+        (from, minutes) in (0i64..3_000, 1i64..4_000),
+        (complete, kept) in (0i64..4_000, 0i64..4),
+        values_max in 1usize..300,
+    ) {
+        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, Vec::new())).into();
+        for (name, minute, count) in rows {
+            counts[name].1.push((T + 60 * minute, count));
+        }
+        let extent = Extent {
+            complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
+            kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
+        };
+        let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
+        let [before, after] = both_ways(&target, window, values_max, &counts, extent);
+        prop_assert_eq!(before, after);
+    }
+}

@@ -1,0 +1,346 @@
+//! A request, resolved: its functions found, its arguments in their places, and of which windows it wants which names. All of that is known
+//! before anything is read, so that everything comes out of one snapshot and what it costs can be refused.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::Glob;
+
+use crate::arguments::Arguments;
+use crate::buckets;
+use crate::error::Error;
+use crate::function::{Commutes, Function, WindowContext};
+use crate::functions::find;
+use crate::limits::VISITS_MAX;
+use crate::parse::{Call, Expression};
+use crate::request::{Options, Request};
+use crate::selector::Selector;
+use crate::time;
+use crate::value::Value;
+use crate::window::{Context, MINUTE_S, Window};
+
+/// What a request asks for, and how it is made of counts.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) options: Options,
+    pub(crate) targets: Vec<Node>,
+    pub(crate) queries: Vec<Query>,
+    /// What the counts are summed to as they are read: to minutes, unless it makes no difference to sum them to more at once.
+    pub(crate) bucket_s: i64,
+    visits: usize,
+    is_heavy: bool,
+}
+
+/// The names that a text asks for, and when.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) text: String,
+    pub(crate) selector: Selector,
+    /// How often each window is wanted, series by series.
+    pub(crate) windows: BTreeMap<Window, usize>,
+    /// How often the sum of all series is wanted, and none of them by itself.
+    pub(crate) summed: BTreeMap<Window, usize>,
+}
+
+/// An expression that is series, in the window that it is evaluated in.
+#[derive(Debug)]
+pub(crate) enum Node {
+    /// All series of the query with this number.
+    Series {
+        query: usize,
+        window: Window,
+    },
+    /// Their sum, as one series.
+    Sum {
+        query: usize,
+        window: Window,
+    },
+    Call(Resolved),
+}
+
+/// A call whose function is known.
+pub(crate) struct Resolved {
+    pub(crate) function: &'static Function,
+    pub(crate) window: Window,
+    /// With an empty list wherever series are an argument.
+    pub(crate) arguments: Arguments,
+    /// Those series, by their places among the arguments, in the order in which they were written.
+    pub(crate) series: Vec<(usize, Node)>,
+    /// The first argument in each of the function's own windows.
+    pub(crate) elsewhere: Vec<Node>,
+}
+
+impl std::fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolved")
+            .field("function", &self.function.names)
+            .field("window", &self.window)
+            .field("arguments", &self.arguments)
+            .field("series", &self.series)
+            .field("elsewhere", &self.elsewhere)
+            .finish()
+    }
+}
+
+impl Plan {
+    /// # Errors
+    /// What is wrong with a function's name or arguments, or with a pattern; `TooManyVisits` and `TooManyPatterns` beyond the limits.
+    pub fn of(request: Request) -> Result<Self, Error> {
+        let Request { targets, options } = request;
+        let mut planner = Planner {
+            // How many of a row's values are known matters then.
+            adds: options.x_files_factor.is_none() && !targets.iter().any(sets_factor),
+            context: options.context,
+            queries: Vec::new(),
+            numbers: HashMap::new(),
+            patterns: 0,
+            visits: 0,
+            is_heavy: false,
+        };
+        let window = options.window;
+        let targets = targets.iter().map(|target| planner.node(target, window));
+        let targets: Vec<Node> = targets.collect::<Result<_, _>>()?;
+        let bucket_s = match options.values_max {
+            Some(values_max) if options.x_files_factor.is_none() && targets.iter().all(Node::commutes) => {
+                buckets::to_read_s(window.minutes(), values_max)
+            }
+            _ => MINUTE_S,
+        };
+        Ok(Self {
+            options,
+            targets,
+            queries: planner.queries,
+            bucket_s,
+            visits: planner.visits,
+            is_heavy: planner.is_heavy,
+        })
+    }
+
+    /// Matches all names that are wanted, and perhaps others. Empty if none are.
+    pub fn globs(&self) -> Vec<Glob> {
+        let globs = self.queries.iter().map(|query| query.selector.glob().clone());
+        globs.collect()
+    }
+
+    /// How many names, calls and literals are evaluated, each as often as its windows ask for.
+    pub fn visits(&self) -> usize {
+        self.visits
+    }
+
+    /// Whether a function takes long over a few values already.
+    pub fn is_heavy(&self) -> bool {
+        self.is_heavy
+    }
+}
+
+impl Node {
+    /// Whether every function lets values be summed into buckets before it.
+    pub(crate) fn commutes(&self) -> bool {
+        let Self::Call(call) = self else {
+            return true;
+        };
+        let itself = match call.function.commutes {
+            Commutes::Never => false,
+            Commutes::Always | Commutes::AsSum => true,
+            Commutes::If(condition) => condition(&call.arguments),
+        };
+        let mut series = call.series.iter().map(|(_, node)| node);
+        // Beside a line, whose step is another, rows are of values summed to a step that is no part of a bucket.
+        let has_line = call.function.combines && self.has_line();
+        itself && !has_line && series.all(Self::commutes)
+    }
+
+    fn has_line(&self) -> bool {
+        let Self::Call(call) = self else {
+            return false;
+        };
+        call.function.draws_line || call.series.iter().any(|(_, node)| node.has_line())
+    }
+}
+
+struct Planner {
+    /// Whether series may be added up as they are read.
+    adds: bool,
+    context: Context,
+    queries: Vec<Query>,
+    /// The queries' numbers by their texts.
+    numbers: HashMap<String, usize>,
+    patterns: usize,
+    visits: usize,
+    is_heavy: bool,
+}
+
+impl Planner {
+    fn node(&mut self, expression: &Expression, window: Window) -> Result<Node, Error> {
+        self.charge(1)?;
+        match expression {
+            Expression::Path(_) | Expression::Tags(_) => {
+                let query = self.query(expression)?;
+                *self.queries[query].windows.entry(window).or_insert(0) += 1;
+                Ok(Node::Series { query, window })
+            }
+            Expression::Call(call) => self.call(call, window).map(Node::Call),
+            Expression::Number(_) | Expression::Text(_) | Expression::Boolean(_) | Expression::None => {
+                Err(Error::NoSeries)
+            }
+        }
+    }
+
+    fn charge(&mut self, visits: usize) -> Result<(), Error> {
+        self.visits += visits;
+        if self.visits > VISITS_MAX {
+            return Err(Error::TooManyVisits);
+        }
+        Ok(())
+    }
+
+    /// The number of the query that `names`, a path or a call of `seriesByTag`, is.
+    fn query(&mut self, names: &Expression) -> Result<usize, Error> {
+        let (text, tags) = match names {
+            Expression::Path(path) => (path, None),
+            Expression::Tags(tags) => (&tags.raw, Some(tags)),
+            _ => return Err(Error::NoSeries),
+        };
+        if let Some(tags) = tags {
+            self.is_heavy = true;
+            self.charge(tags.conditions.len())?;
+        }
+        if let Some(number) = self.numbers.get(text) {
+            return Ok(*number);
+        }
+        let selector = match tags {
+            Some(tags) => Selector::by_tags(&tags.conditions)?,
+            None => Selector::by_path(text)?,
+        };
+        let patterns_max = self.context.limits.patterns_max;
+        self.patterns += selector.pattern_count();
+        if self.patterns > patterns_max {
+            return Err(Error::TooManyPatterns(patterns_max));
+        }
+        let number = self.queries.len();
+        self.numbers.insert(text.clone(), number);
+        self.queries.push(Query {
+            text: text.clone(),
+            selector,
+            windows: BTreeMap::new(),
+            summed: BTreeMap::new(),
+        });
+        Ok(number)
+    }
+
+    fn call(&mut self, call: &Call, window: Window) -> Result<Resolved, Error> {
+        let function = find(&call.function)?;
+        self.is_heavy |= function.windows.is_some() || function.is_heavy;
+        let (arguments, places) = bound(function, call)?;
+        let mut resolved = Resolved {
+            function,
+            window,
+            arguments,
+            series: Vec::new(),
+            elsewhere: Vec::new(),
+        };
+        if let Some(names) = only_summed(function, call).filter(|_| self.adds) {
+            self.charge(1)?;
+            let query = self.query(names)?;
+            *self.queries[query].summed.entry(window).or_insert(0) += 1;
+            resolved.series.push((0, Node::Sum { query, window }));
+            return Ok(resolved);
+        }
+        let first = expressions(call).zip(&places).find(|(_, place)| **place == 0);
+        let mut as_it_is = true;
+        if let Some((windows, (first, _))) = function.windows.as_ref().zip(first) {
+            let context = WindowContext {
+                context: self.context,
+                step: step(first),
+            };
+            let elsewhere = (windows.of)(&resolved.arguments, window, context)?;
+            as_it_is = windows.and_as_is || elsewhere.is_empty();
+            for window in elsewhere {
+                resolved.elsewhere.push(self.node(first, window)?);
+            }
+        }
+        for (expression, place) in expressions(call).zip(places) {
+            if place == 0 && !as_it_is {
+                continue;
+            }
+            if literal(expression).is_some() {
+                self.charge(1)?;
+            } else {
+                resolved.series.push((place, self.node(expression, window)?));
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+/// The names whose series a call does nothing with but to add them up.
+fn only_summed<'a>(function: &Function, call: &'a Call) -> Option<&'a Expression> {
+    match (function.commutes, &call.arguments[..]) {
+        (Commutes::AsSum, [names @ (Expression::Path(_) | Expression::Tags(_))])
+            if call.keywords.is_empty() =>
+        {
+            Some(names)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a call in it changes how many of a row's values must be known.
+fn sets_factor(expression: &Expression) -> bool {
+    let Expression::Call(call) = expression else {
+        return false;
+    };
+    find(&call.function).is_ok_and(|function| function.sets_x_files_factor)
+        || expressions(call).any(sets_factor)
+}
+
+/// All arguments of a call, those with a name last.
+fn expressions(call: &Call) -> impl Iterator<Item = &Expression> {
+    let keywords = call.keywords.iter().map(|(_, value)| value);
+    call.arguments.iter().chain(keywords)
+}
+
+/// A call's arguments before anything was read: its series are empty.
+fn bound(function: &Function, call: &Call) -> Result<(Arguments, Vec<usize>), Error> {
+    let value = |expression: &Expression| literal(expression).unwrap_or(Value::Series(Vec::new()));
+    let keywords = call
+        .keywords
+        .iter()
+        .map(|(key, argument)| (key.as_str(), value(argument)));
+    Arguments::bind(
+        &call.function,
+        function.parameters,
+        call.arguments.iter().map(value).collect(),
+        keywords.collect(),
+    )
+}
+
+fn literal(expression: &Expression) -> Option<Value> {
+    Some(match expression {
+        Expression::Number(number) => Value::Number(*number),
+        Expression::Text(text) => Value::Text(text.clone()),
+        Expression::Boolean(boolean) => Value::Boolean(*boolean),
+        Expression::None => Value::None,
+        Expression::Path(_) | Expression::Tags(_) | Expression::Call(_) => return None,
+    })
+}
+
+/// Seconds between the values of an expression: a minute, or the longest interval that is summed to on the way.
+fn step(expression: &Expression) -> i64 {
+    let Expression::Call(call) = expression else {
+        return MINUTE_S;
+    };
+    let interval = find(&call.function).ok().and_then(|function| {
+        let at = function.interval_at?;
+        let named = |(key, _): &&(String, Expression)| *key == function.parameters[at].name;
+        let keyword = || call.keywords.iter().find(named).map(|(_, value)| value);
+        call.arguments.get(at).or_else(keyword)
+    });
+    let own = match interval {
+        Some(Expression::Text(interval)) => time::interval(interval),
+        _ => None,
+    };
+    own.map(i64::abs)
+        .or_else(|| expressions(call).map(step).max())
+        .unwrap_or(MINUTE_S)
+        .max(MINUTE_S)
+}

@@ -1,0 +1,102 @@
+//! The minutes that are read of a name, and the buckets that they are summed to.
+
+use model::{Day, Extent};
+
+use crate::number::{Number, Point};
+use crate::window::{MINUTE_S, Window};
+
+/// A run of minutes, summed into buckets of `bucket_s`, which divides a day, aligned since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Unix seconds of the first minute.
+    pub first: i64,
+    /// Unix seconds of the minute after the last.
+    pub end: i64,
+    pub bucket_s: i64,
+}
+
+impl Span {
+    pub(crate) fn of(window: Window, bucket_s: i64) -> Self {
+        let (first, end) = window.minutes();
+        Self { first, end, bucket_s }
+    }
+
+    /// First second of the first bucket.
+    pub fn start(self) -> i64 {
+        self.first - self.first.rem_euclid(self.bucket_s)
+    }
+
+    /// End of the last bucket.
+    pub fn stop(self) -> i64 {
+        self.start() + self.bucket_s * ((self.end - self.start() + self.bucket_s - 1) / self.bucket_s)
+    }
+
+    /// How many buckets there are.
+    pub fn bucket_count(self) -> usize {
+        usize::try_from((self.stop() - self.start()) / self.bucket_s).unwrap_or(usize::MAX)
+    }
+
+    /// The number of the bucket that `unix_s` lies in; `None` outside of the minutes.
+    pub fn index_of(self, unix_s: i64) -> Option<usize> {
+        if !(self.first..self.end).contains(&unix_s) {
+            return None;
+        }
+        usize::try_from((unix_s - self.start()) / self.bucket_s).ok()
+    }
+
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self.first <= other.first && other.end <= self.end
+    }
+
+    /// What bucket `index` shows of its `sum`: of each of its minutes what a series of minutes shows, summed.
+    pub(crate) fn shown(self, index: usize, sum: u128, extent: &Extent) -> Point {
+        let start = self.start() + self.bucket_s * i64::try_from(index).ok()?;
+        let kept = extent.kept_since.map_or(i64::MIN, Day::unix_s);
+        let first = start.max(self.first).max(kept);
+        let is_there = first < (start + self.bucket_s).min(self.end);
+        // A minute is shown, or the first of those that are left is.
+        let is_shown = is_there && extent.shown(sum, (first, first + MINUTE_S)).is_some();
+        let value = i128::try_from(sum).map_or(Number::Real(f64::INFINITY), Number::Exact);
+        is_shown.then_some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Instant;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY_S: i64 = 86_400;
+
+    /// A midnight.
+    const T: i64 = 1_763_769_600;
+
+    proptest! {
+        #[test]
+        fn a_bucket_shows_the_sum_of_what_its_minutes_show(
+            counts in prop::collection::vec(0u64..3, 1..200),
+            from in 0i64..2_000,
+            bucket_s in prop::sample::select(&[60i64, 120, 300, 3_600, 86_400]),
+            complete in 0i64..2_200,
+            kept_since in prop::option::of(0i64..3),
+        ) {
+            let extent = Extent {
+                complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
+                kept_since: kept_since.map(|days| Day::containing(T + DAY_S * days)),
+            };
+            let first = T + 60 * from;
+            let minutes: Vec<(i64, u64)> = (0i64..).map(|at| first + 60 * at).zip(counts).collect();
+            let span = Span { first, end: first + 60 * i64::try_from(minutes.len()).unwrap(), bucket_s };
+            for index in 0..span.bucket_count() {
+                let of_bucket = || minutes.iter().filter(|(at, _)| span.index_of(*at) == Some(index));
+                let sum = of_bucket().map(|(_, count)| u128::from(*count)).sum();
+                let minute = |(at, count): &(i64, u64)| extent.shown(u128::from(*count), (*at, *at + 60));
+                let expected = of_bucket().filter_map(minute).reduce(|a, b| a + b);
+                let expected = expected.map(|sum| Number::Exact(i128::try_from(sum).unwrap()));
+                prop_assert_eq!(span.shown(index, sum, &extent), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! From when to when counts are known.
+
+use crate::day::Day;
+use crate::time::Instant;
+
+/// The time of which counts are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Every event before it is counted; `None` where no region has said so yet.
+    pub complete_until: Option<Instant>,
+    /// The first day that retention has not dropped; `None` where it never dropped any.
+    pub kept_since: Option<Day>,
+}
+
+impl Extent {
+    /// What the time from `start` up to `end`, in unix seconds, shows: its sum; without events 0 where everything before its end is known, else
+    /// nothing. Nothing where a part of it is not kept any more.
+    pub fn shown(&self, sum: u128, (start, end): (i64, i64)) -> Option<u128> {
+        let is_kept = self.kept_since.is_none_or(|day| day.unix_s() <= start);
+        let is_complete = self
+            .complete_until
+            .is_some_and(|until| until.unix_ms() >= end.saturating_mul(1000));
+        (is_kept && (sum > 0 || is_complete)).then_some(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_without_events_is_0_only_once_it_is_complete() {
+        let extent = Extent {
+            complete_until: Some(Instant::from_unix_ms(120_000)),
+            kept_since: None,
+        };
+        assert_eq!(Extent::default().shown(7, (120, 180)), Some(7));
+        assert_eq!(Extent::default().shown(0, (60, 120)), None);
+        assert_eq!(extent.shown(0, (60, 120)), Some(0));
+        assert_eq!(extent.shown(0, (61, 121)), None);
+    }
+
+    #[test]
+    fn time_of_which_a_part_was_dropped_is_not_known() {
+        let extent = Extent {
+            complete_until: Some(Instant::from_rfc3339("2026-03-05T00:00:00Z").unwrap()),
+            kept_since: Some(Day::containing(86_400)),
+        };
+        assert_eq!(extent.shown(7, (86_400, 172_800)), Some(7));
+        assert_eq!(extent.shown(7, (86_399, 172_800)), None);
+    }
+}
