@@ -107,7 +107,7 @@ async fn never_ahead_while_workers_are_killed() {
     .await;
 }
 
-/// For longer than the time to run. beanstalkd 1.12 does not take jobs back from a connection that is silent (see the README),
+/// For longer than the time to run. beanstalkd 1.12 does not take jobs back from a connection that is silent (see crates/queue/README.md),
 /// so the clock stands until the worker wakes, with a transaction and a claim of long ago.
 #[tokio::test(flavor = "multi_thread")]
 async fn never_ahead_while_a_worker_is_stopped() {

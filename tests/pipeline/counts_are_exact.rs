@@ -68,7 +68,7 @@ async fn expect_engines(rig: &Rig) {
         [32, 32, 32, 1]
     );
     for (schema, table, engine, row_format, options) in &central {
-        // What stays is compressed; what is written all the time, and stays for a day or is small, is not: see the README's figures.
+        // What stays is compressed; what is written all the time, and stays for a day or is small, is not: see schema/README.md.
         let is_plain = ["EventBlock", "EventMinute", "EventTags", "RegionMinute"].contains(&table.as_str());
         let expected = if is_plain { "Dynamic" } else { "Compressed" };
         assert_eq!(

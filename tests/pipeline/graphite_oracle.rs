@@ -17,7 +17,7 @@ use crate::graphite_oracle::differences::{DIFFERENCES, NOT_TAKEN, tables};
 use crate::graphite_oracle::targets::Request;
 use crate::rig::{Rig, one_region};
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../crates/api/src/graphite/README.md");
 
 /// Fewer equal points than this would mean that hardly anything was compared.
 const POINTS_MIN: usize = 100_000;
@@ -48,7 +48,10 @@ async fn renders_as_graphite_web_does() {
     let mut wrong = other_differences(&requests, &theirs.answers, &ours);
     wrong.extend(other_functions(&rig, &theirs).await);
     if !README.contains(&tables()) {
-        wrong.push(format!("the README's tables should be:\n\n{}", tables()));
+        wrong.push(format!(
+            "the tables of graphite's README should be:\n\n{}",
+            tables()
+        ));
     }
     assert!(
         wrong.is_empty(),

@@ -1,6 +1,6 @@
 //! Where our dialect differs from graphite-web's on purpose.
 
-/// A difference, as the README's table has it.
+/// A difference, as the table of graphite's README has it.
 pub(super) struct Difference {
     pub(super) what: &'static str,
     pub(super) theirs: &'static str,
@@ -165,7 +165,7 @@ pub(super) const NOT_TAKEN: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The README's tables of differences.
+/// The tables of differences in graphite's README.
 pub(super) fn tables() -> String {
     let row = |d: &Difference| format!("| {} | {} | {} |\n", d.what, d.theirs, d.ours);
     let rows: String = DIFFERENCES.iter().map(row).collect();

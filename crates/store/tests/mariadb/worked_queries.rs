@@ -1,4 +1,4 @@
-//! The README's queries for analysts, as they stand there: each gives what was counted, and reads only what it needs.
+//! The queries for analysts in schema/README.md, as they stand there: each gives what was counted, and reads only what it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::filled::{
     DAY_S, Filled, HOUR_S, NOW_S, TODAY_S, branches_read, close, date, datetime, ratio, shards_of, texts,
 };
 
-const README: &str = include_str!("../../../../README.md");
+const README: &str = include_str!("../../../../schema/README.md");
 
 /// What a query may read of the tables of counts.
 #[derive(Clone, Copy)]
@@ -130,7 +130,7 @@ fn check(filled: &Filled, title: &str, shown: &Texts) -> Reads<'static> {
             assert_eq!(*shown, known);
             Reads::Names(&["web.requests", "shop.item.sold"], 1)
         }
-        _ => panic!("the README has a query that nothing is known of: {title}"),
+        _ => panic!("schema/README.md has a query that nothing is known of: {title}"),
     }
 }
 
