@@ -1,8 +1,4 @@
-//! The centres' answers over HTTP: series, names, and the state of regions and shards.
-//!
-//! Knows nothing of the queue and calls no region: whatever it says of a region has come with that region's counts.
-//! Promises that the sums of one answer are exact and of one moment at one centre, that no series lacks what an earlier one
-//! had while a centre is left that can have it, and that an answer is refused with a remedy rather than cut short.
+#![doc = include_str!("../README.md")]
 
 mod annotations;
 mod answer;

@@ -1,8 +1,4 @@
-//! HTTP requests become jobs: events are checked one by one, summed, packed and put into the region's queue.
-//!
-//! Knows nothing of SQL. Promises that 202 is sent only after every job of the request was synced to disk,
-//! that any other answer means that nothing of the request was counted, save 503 with `"outcome":"unknown"`,
-//! and that memory is bounded whatever clients send.
+#![doc = include_str!("../README.md")]
 
 mod answer;
 mod body;

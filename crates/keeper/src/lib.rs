@@ -1,7 +1,4 @@
-//! The centre's housekeeping: packs closed days, compares clocks, audits, purges applied binlogs, watches what kills silently.
-//!
-//! Knows neither the queue nor HTTP handlers. Promises that a region's binlog is purged only when every configured centre
-//! has durably applied it, and that each count stays in exactly one place.
+#![doc = include_str!("../README.md")]
 
 mod agreement;
 mod alarms;

@@ -1,8 +1,4 @@
-//! HTTP as every role serves it: connections within limits, by which names and for which pages, who may send, liveness, readiness
-//! with reasons, metrics.
-//!
-//! Knows nothing of what the routes mean. Promises that a slow or silent client is cut off, that the number of
-//! connections is bounded, and that a shutdown lets requests in progress finish within a named limit.
+#![doc = include_str!("../README.md")]
 
 mod answer;
 mod health;

@@ -1,8 +1,4 @@
-//! The words of the system, and the pure rules on them: names, ids, shards, minutes, counts, steps, globs.
-//!
-//! Knows nothing of the network, of SQL or of a clock: time is always passed in.
-//! Promises that a value which exists is valid, so that nothing which the central database could refuse
-//! can be written down in these types.
+#![doc = include_str!("../README.md")]
 
 mod annotation;
 mod batch;

@@ -1,9 +1,4 @@
-//! A whole EventTracker on one machine: real servers and roles as child processes in one directory.
-//!
-//! Starts every region's beanstalkd, MariaDB, collectors and workers, one or two central MariaDBs and the api on loopback;
-//! people try things out on it, tests and benchmarks run against it. Knows the roles only by their command lines.
-//! Promises that a server is never started where another may still run, that what dies is restarted after it is
-//! gone, and that nothing keeps running without its playground.
+#![doc = include_str!("../README.md")]
 
 mod accounts;
 mod centre;

@@ -1,9 +1,4 @@
-//! Jobs in beanstalkd: packed and put by collectors; reserved, deleted or buried by workers.
-//!
-//! Knows nothing of HTTP or SQL. beanstalkc blocks and has no timeouts, so every connection lives on a thread of its own;
-//! a call that does not answer in time is abandoned with its thread, and counted. Promises that a put which
-//! returned `Ok` was synced to disk by beanstalkd (which must run with `-b DIR -f0`), and that an error says
-//! whether the job may be in the queue all the same.
+#![doc = include_str!("../README.md")]
 
 mod consumer;
 mod counts;

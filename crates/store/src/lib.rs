@@ -1,7 +1,4 @@
-//! MariaDB: what is written in a region, what is read at the centre, the schema of both, and replication between them.
-//!
-//! Knows nothing of HTTP or of the queue. Promises that a call ends within its named limit, that a connection
-//! whose call did not end is never used again, and that every session speaks UTC and strict SQL.
+#![doc = include_str!("../README.md")]
 
 mod abandoned;
 mod account;

@@ -1,8 +1,4 @@
-//! Jobs become per-minute counts in the regional database, each batch exactly once.
-//!
-//! Knows neither HTTP handlers nor how jobs and rows travel. Promises that a job is deleted only after its counts were
-//! committed together with the ids of its batches, that nothing is kept only in memory, and that a job which
-//! cannot be read is buried with its reason, never dropped and never retried for ever.
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod config;
