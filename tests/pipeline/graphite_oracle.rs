@@ -17,7 +17,7 @@ use crate::graphite_oracle::differences::{DIFFERENCES, NOT_TAKEN, tables};
 use crate::graphite_oracle::targets::Request;
 use crate::rig::{Rig, one_region};
 
-const README: &str = include_str!("../../crates/api/src/graphite/README.md");
+const README: &str = include_str!("../../crates/graphite/README.md");
 
 /// Fewer equal points than this would mean that hardly anything was compared.
 const POINTS_MIN: usize = 100_000;
