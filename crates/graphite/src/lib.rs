@@ -1,16 +1,4 @@
-//! Graphite's language over counts.
-//!
-//! Owns the way from a request's text to the text of its answer: [`Request`] reads the parameters and parses the targets; [`Plan`] finds the
-//! functions and says which names are wanted when; [`Reading`] says what is to be read of the names that there are, and takes the sums;
-//! [`Plan::evaluate`] applies the functions; [`Output`] writes what is left.
-//!
-//! Knows no HTTP, no database and no clock: what time it is, which names there are and what their counts are is passed in.
-//! Promises that a request is refused with a sentence before anything is read for it, wherever that can be known, and that its cost is
-//! bounded by the limits in `limits.rs` and by [`Limits`].
-//!
-//! As graphite-web 1.1.8 with a store of one value per minute, except where counts ask for more: integers stay exact; more values than
-//! `maxDataPoints` become sums of buckets that begin at the same instants whatever the range; a complete minute without events is 0,
-//! and null is only what is not known. A minute is stamped with its first second.
+#![doc = include_str!("../README.md")]
 
 mod aggregate;
 mod arguments;
