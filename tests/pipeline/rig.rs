@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use model::TubeState;
+use model::QueueDepth;
 use mysql_async::prelude::Queryable;
 use playground::{Database, Description, Directory, Options};
 use serde_json::Value;
@@ -205,7 +205,7 @@ impl Rig {
         format!("http://127.0.0.1:{}", self.description().central.port + 1)
     }
 
-    pub(crate) async fn tube(&self, region: &str) -> TubeState {
+    pub(crate) async fn tube(&self, region: &str) -> QueueDepth {
         let address = self.description().regions[region].beanstalkd.parse().unwrap();
         queue::heads(&queue::Config {
             address,

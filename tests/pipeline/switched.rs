@@ -284,7 +284,7 @@ async fn wait_until_received(rig: &Rig) {
         let counted: Option<u64> = conn.query_first(counted).await.unwrap();
         let written = "SELECT CAST(SUBSTRING_INDEX(@@gtid_binlog_pos, '-', -1) AS UNSIGNED)";
         let written: u64 = conn.query_first(written).await.unwrap().unwrap();
-        let mut centre = store::Post::new(rig.description().central.root());
+        let mut centre = store::upkeep::Centre::new(rig.description().central.root());
         let sources = centre.sources().await.unwrap();
         let eu = sources.iter().find(|state| state.source.region == "eu").unwrap();
         // An idle worker writes on all the time.

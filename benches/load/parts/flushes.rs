@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use hashbrown::HashMap;
-use model::{Batch, BatchId, Instant, Minute, MinuteCounts, TubeState};
-use store::{Flush, Password, Regional, Report};
+use model::{Batch, BatchId, Instant, Minute, MinuteCounts, QueueDepth};
+use store::Password;
+use store::regional::{Flush, Regional, Report};
 
 use crate::events::{Row, names};
 use crate::pipeline::Pipeline;
@@ -66,12 +67,12 @@ impl Worker {
         let batches: Vec<Batch> = rows.chunks(COUNTS_PER_BATCH).map(batch).collect();
         let report = Report {
             seen_at: now,
-            tube: TubeState::default(),
-            queue_durable: true,
+            queue: QueueDepth::default(),
+            is_queue_durable: true,
             disk: None,
             hold: Duration::ZERO,
             complete_until: Some(now),
-            tube_mark: None,
+            mark: None,
         };
         let committed = self
             .regional

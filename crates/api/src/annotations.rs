@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use model::{Annotation, AnnotationId, Instant, TAGS_MAX, utf8};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use store::Wanted;
+use store::central::Wanted;
 
 pub(crate) mod error;
 

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{Extent, Instant};
-use store::Name;
+use store::central::Name;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::buckets::Buckets;

@@ -1,7 +1,7 @@
 //! How the minutes of a series fall into the buckets of its step.
 
 use model::{Instant, Minute, Step};
-use store::Grain;
+use store::central::Grain;
 
 /// The buckets of a range that was widened to the step's edges, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]

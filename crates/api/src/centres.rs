@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::Glob;
-use store::{Central, Found, Position, Server, Snapshot};
+use store::Server;
+use store::central::{Central, Found, Position, Snapshot};
 use tokio::time::Instant as Clock;
 
 pub(crate) use self::error::{AtCentre, Error};

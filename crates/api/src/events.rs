@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use graphite::Zone;
 use model::{Annotation, AnnotationId, Instant};
 use serde::{Deserialize, Serialize};
-use store::Wanted;
+use store::central::Wanted;
 
 use crate::annotations::error::Error;
 use crate::annotations::{When, read, read_json, write};

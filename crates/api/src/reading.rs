@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use model::{EventId, Minute};
-use store::{Grain, Snapshot};
+use store::central::{Grain, Snapshot};
 
 use crate::buckets::Buckets;
 use crate::centres::{self, AtCentre};

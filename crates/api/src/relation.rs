@@ -12,7 +12,7 @@ use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{EventId, Extent, Glob, Instant};
 use serde::Serialize;
-use store::Found;
+use store::central::Found;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::line::{Line, Sums};

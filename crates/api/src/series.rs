@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use model::{Extent, Glob, Instant};
-use store::Found;
+use store::central::Found;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, Series};

@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::Uri;
 use model::{Day, Instant};
 use serde::Serialize;
-use store::{QueueState, RegionClock, ShardSize, SourceState, Status};
+use store::central::{ShardSize, Status};
+use store::{QueueState, RegionClock, SourceState};
 
 use crate::centres::{self, Centres, Known, Visit};
 use crate::parameters::Parameters;
@@ -152,7 +153,7 @@ fn answer(centre: String, centres: Vec<Centre>, status: Status, now: Instant) ->
         packed_days: size.packed_days,
         packed_bytes: size.packed_bytes,
     };
-    let alarm = |(alarm, since): (store::Alarm, Instant)| Alarm {
+    let alarm = |(alarm, since): (store::upkeep::Alarm, Instant)| Alarm {
         region: alarm.region,
         kind: alarm.kind,
         sentence: alarm.sentence,
@@ -298,7 +299,7 @@ mod tests {
             io_running: "Connecting".to_owned(),
             sql_running: "Yes".to_owned(),
             last_error: "error reconnecting".to_owned(),
-            wild_do_table: store::WILD_DO_TABLE.to_owned(),
+            wild_do_table: store::setup::WILD_DO_TABLE.to_owned(),
             server_id: 1,
             received: BTreeMap::new(),
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{BatchId, TubeState};
+use model::{BatchId, QueueDepth};
 use queue::{Counts, Job, JobPacker, Keyed};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
@@ -264,7 +264,7 @@ impl Combiner {
         base.max(more.min(LINGER_MAX))
     }
 
-    pub(crate) fn queue_answered(&self, tube: &TubeState) {
+    pub(crate) fn queue_answered(&self, tube: &QueueDepth) {
         let mut state = self.lock();
         state.depth = tube.jobs();
         state.untaken = tube.ready;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use serde::Deserialize;
-use store::{RegionAccounts, Side};
+use store::setup::{RegionAccounts, Side};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) api: Option<api::Config>,
     pub(crate) keeper: Option<keeper::Config>,
     #[serde(default)]
-    pub(crate) other_centre: Vec<store::Centre>,
+    pub(crate) other_centre: Vec<store::OtherCentre>,
     /// The keeper's account: in every region, at its own centre and at others.
     pub(crate) housekeeping: Option<store::Account>,
     /// In a region: the account under which the centre reads the binlog. At the centre: the account it uses.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use model::Instant;
-use store::{Alarm, KeyReuse, QueueState, SourceState, Status};
+use store::central::Status;
+use store::upkeep::{Alarm, KeyReuse};
+use store::{QueueState, SourceState};
 
 /// A clock that is off by more than any network's delay.
 const CLOCK_AHEAD_MS_MAX: i64 = 2_000;
@@ -148,7 +150,8 @@ pub(crate) fn alarm(region: &str, kind: &str, sentence: String) -> Alarm {
 
 #[cfg(test)]
 mod tests {
-    use store::{Disk, RegionClock};
+    use store::RegionClock;
+    use store::regional::Disk;
 
     use super::*;
 
@@ -200,7 +203,7 @@ mod tests {
             io_running: "Yes".to_owned(),
             sql_running: "Yes".to_owned(),
             last_error: String::new(),
-            wild_do_table: store::WILD_DO_TABLE.to_owned(),
+            wild_do_table: store::setup::WILD_DO_TABLE.to_owned(),
             server_id: 1,
             received: BTreeMap::new(),
         };

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use store::{Account, Alarm, Audit, Range, Server, Verdict};
+use store::upkeep::Alarm;
+use store::{Account, Audit, Range, Server, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::alarm;

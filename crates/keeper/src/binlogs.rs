@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use model::Instant;
-use store::{Binlog, BinlogFile, Error, Post};
+use store::Error;
+use store::upkeep::{self, Binlog, BinlogFile};
 
 /// Notes which files all centres have reached, and purges what lies before the newest that they reached `keep_ms` ago.
 ///
@@ -17,8 +18,8 @@ use store::{Binlog, BinlogFile, Error, Post};
 /// # Errors
 /// The region or this centre did not answer.
 pub(crate) async fn keep(
-    centre: &mut Post,
-    region: &mut Post,
+    centre: &mut upkeep::Centre,
+    region: &mut upkeep::Region,
     name: &str,
     applied: &[BTreeMap<u32, u64>],
     keep_ms: i64,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use store::Alarm;
+use store::upkeep::Alarm;
 
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Mutex<Vec<Alarm>>);

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use listener::Health;
-use store::{Account, Alarm, Central, Centre, Post, Server, Source};
+use store::central::Central;
+use store::upkeep::{self, Alarm};
+use store::{Account, OtherCentre, Server, Source};
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
@@ -31,7 +33,7 @@ pub struct Charge {
     /// Its own centre, under the housekeeping account.
     pub centre: Server,
     /// The other centres that the regions feed: binlogs are kept until these have applied them, too.
-    pub others: Vec<Centre>,
+    pub others: Vec<OtherCentre>,
     /// The account that the keeper uses in every region and at other centres.
     pub account: Account,
 }
@@ -44,9 +46,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 struct Keeper {
     /// Of its own, so that a region's pass waits for nobody else's.
-    centre: Post,
+    centre: upkeep::Centre,
     status: Central,
-    others: Vec<(String, Post)>,
+    others: Vec<(String, upkeep::Centre)>,
     regions: Vec<Region>,
     server: Server,
     account: Account,
@@ -58,8 +60,8 @@ struct Keeper {
 
 struct Region {
     source: Source,
-    post: Post,
-    centre: Post,
+    server: upkeep::Region,
+    centre: upkeep::Centre,
 }
 
 /// Works until `shutdown`. What cannot be reached is an alarm, not an end.
@@ -80,14 +82,14 @@ pub async fn run(
     let [audited, packed, merged, dropped] = [(); 4].map(|()| Findings::default());
     let merger = Merger::new(&centre);
     let mut keeper = Keeper {
-        centre: Post::new(centre.clone()),
+        centre: upkeep::Centre::new(centre.clone()),
         status: Central::new(&centre)?,
         others: others
             .into_iter()
             .map(|other| {
                 (
                     other.name,
-                    Post::new(Server::at(&other.host, other.port, &account)),
+                    upkeep::Centre::new(Server::at(&other.host, other.port, &account)),
                 )
             })
             .collect(),
@@ -105,7 +107,7 @@ pub async fn run(
     tokio::join!(
         audits::run(&centre, &account, audit_interval, &audited, &shutdown),
         packing::run(&centre, &merger, pack_interval, &packed, &shutdown),
-        merger.run(Post::new(centre.clone()), &merged, &shutdown),
+        merger.run(upkeep::Centre::new(centre.clone()), &merged, &shutdown),
         async {
             if let Some(months) = config.keep_months {
                 retention::run(&centre, months, &dropped, &shutdown).await;
@@ -179,9 +181,9 @@ impl Keeper {
             let region = match known.iter().position(|region| region.source == state.source) {
                 Some(at) => known.swap_remove(at),
                 None => Region {
-                    post: Post::new(state.source.server(&self.account)),
+                    server: upkeep::Region::new(state.source.server(&self.account)),
                     source: state.source,
-                    centre: Post::new(self.server.clone()),
+                    centre: upkeep::Centre::new(self.server.clone()),
                 },
             };
             self.regions.push(region);
@@ -279,12 +281,12 @@ impl Region {
         if !agreement::agrees(ahead_ms) {
             return Ok(Some(agreement::apart_by(region, ahead_ms)));
         }
-        binlogs::keep(&mut self.centre, &mut self.post, region, applied, keep_ms, now).await?;
+        binlogs::keep(&mut self.centre, &mut self.server, region, applied, keep_ms, now).await?;
         Ok(None)
     }
 
     async fn compare_clocks(&mut self) -> Result<Option<i64>, store::Error> {
-        let Some((ahead_ms, there)) = offset::compare(&mut self.centre, &mut self.post).await? else {
+        let Some((ahead_ms, there)) = offset::compare(&mut self.centre, &mut self.server).await? else {
             return Ok(None);
         };
         let noted = self.centre.offset(&self.source.region).await?;
@@ -299,7 +301,7 @@ impl Region {
 }
 
 /// Until when each region, and the whole, is complete, in unix seconds; what is not known keeps its last figure.
-fn tell_clocks(status: &store::Status) {
+fn tell_clocks(status: &store::central::Status) {
     for (region, clock) in &status.clocks {
         if let Some(until) = clock.complete_until {
             metrics::gauge!("keeper_region_complete_until_seconds", "region" => region.clone())

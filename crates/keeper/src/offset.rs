@@ -1,7 +1,8 @@
 //! How far a region's clock is ahead of the centre's: the keeper's rule, and that of whoever lets a region move.
 
 use model::Instant;
-use store::{Error, Offset, PEAK_NOT_KNOWN_MS, Post};
+use store::Error;
+use store::upkeep::{self, Offset, PEAK_NOT_KNOWN_MS};
 
 /// Comparisons of one pass: the one that took the least time counts.
 const SAMPLES: usize = 3;
@@ -19,7 +20,10 @@ const ROUND_TRIP_MS_MAX: i64 = 1_000;
 ///
 /// # Errors
 /// One of the two did not answer.
-pub async fn compare(centre: &mut Post, region: &mut Post) -> Result<Option<(i64, Instant)>, Error> {
+pub async fn compare(
+    centre: &mut upkeep::Centre,
+    region: &mut upkeep::Region,
+) -> Result<Option<(i64, Instant)>, Error> {
     let mut best: Option<(i64, i64, Instant)> = None;
     for _ in 0..SAMPLES {
         let before = centre.clock().await?;

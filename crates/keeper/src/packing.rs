@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::Day;
-use store::{Alarm, Error, Packer, Post, Server};
+use store::upkeep::{self, Alarm, Packer};
+use store::{Error, Server};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,7 @@ const SETTLES_AFTER_S: i64 = 3_600;
 struct Packing<'a> {
     packer: Packer,
     merger: &'a Merger,
-    centre: Post,
+    centre: upkeep::Centre,
     /// The recent days, then the others.
     lanes: [Lane; 2],
     interval: Duration,
@@ -45,7 +46,7 @@ pub(crate) async fn run(
     let mut packing = Packing {
         packer: Packer::new(centre.clone()),
         merger,
-        centre: Post::new(centre.clone()),
+        centre: upkeep::Centre::new(centre.clone()),
         lanes: [Lane::recent(due), Lane::old(due)],
         interval,
         shutdown: shutdown.clone(),

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use model::{Day, Shard};
-use store::{Error, PackedSize, Partition, Post, Server};
+use store::upkeep::{self, PackedSize, Partition};
+use store::{Error, Server};
 use tokio_util::sync::CancellationToken;
 
 use crate::agreement;
@@ -30,7 +31,7 @@ pub(crate) async fn run(
     findings: &Findings,
     shutdown: &CancellationToken,
 ) {
-    let mut centre = Post::new(centre.clone());
+    let mut centre = upkeep::Centre::new(centre.clone());
     let mut pause = INTERVAL;
     loop {
         tokio::select! {
@@ -51,7 +52,7 @@ pub(crate) async fn run(
 
 /// Drops what ended more than `keep_months` before this month, and cuts partitions for what is to come. Returns why it did
 /// not, where the centre's clock stands alone: it is read before what it is compared with, so one that was set between counts, too.
-async fn pass(centre: &mut Post, keep_months: u32) -> Result<Option<String>, Error> {
+async fn pass(centre: &mut upkeep::Centre, keep_months: u32) -> Result<Option<String>, Error> {
     let today = Day::containing(centre.clock().await?.unix_ms().div_euclid(1000));
     if let Some(why) = agreement::objection(&centre.clocks().await?) {
         return Ok(Some(why));

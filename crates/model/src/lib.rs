@@ -13,10 +13,11 @@ mod glob;
 mod minute;
 mod name;
 mod origin;
+mod queue_depth;
 mod shard;
 mod step;
 mod time;
-mod tube;
+
 pub mod utf8;
 
 pub use annotation::{
@@ -35,7 +36,7 @@ pub use glob::{Glob, GlobError, Matcher};
 pub use minute::{Minute, MinuteError};
 pub use name::{EventId, EventName, NAME_BYTES_MAX, NameError};
 pub use origin::{CLIENT_BYTES_MAX, Client, ContentHash, Origin};
+pub use queue_depth::QueueDepth;
 pub use shard::Shard;
 pub use step::{Step, StepError};
 pub use time::{Instant, TimeError};
-pub use tube::TubeState;

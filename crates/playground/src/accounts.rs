@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
-use store::{Account, Password, RegionAccounts};
+use store::setup::RegionAccounts;
+use store::{Account, Password};
 
 use crate::claim::create_private_dir;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use store::{Patience, Role, Side};
+use store::setup::{Patience, Role, Side};
 use tokio::process::Command;
 
 use crate::accounts::Accounts;
@@ -169,7 +169,7 @@ impl MariaDb {
     /// Puts the schema and the roles' accounts in place.
     pub(crate) async fn set_up(&self, accounts: &Accounts) -> Result<()> {
         let root = self.database(0).root();
-        store::apply(&root, self.side, Patience::EMPTY, |_| {}, pending()).await?;
+        store::setup::apply(&root, self.side, Patience::EMPTY, |_| {}, pending()).await?;
         let roles = match self.side {
             Side::Regional => [
                 (&accounts.worker, Role::Worker),
@@ -183,11 +183,11 @@ impl MariaDb {
             ],
         };
         for (account, role) in roles {
-            account.ensure(&root, role).await?;
+            role.ensure(account, &root).await?;
         }
         if self.is_for_people
             && self.side == Side::Central
-            && let Err(error) = store::load_zones(&root).await
+            && let Err(error) = store::setup::load_zones(&root).await
         {
             // All that is in UTC does without.
             tracing::warn!(

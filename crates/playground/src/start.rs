@@ -115,12 +115,15 @@ impl Playground {
                 host: "127.0.0.1".to_owned(),
                 port: region.link_port,
             };
-            if store::start_source(&centre, &source, &accounts).await.is_err() {
+            if store::setup::start_source(&centre, &source, &accounts)
+                .await
+                .is_err()
+            {
                 again.push(source);
             }
         }
         for source in again.iter().rev() {
-            store::start_source(&centre, source, &accounts)
+            store::setup::start_source(&centre, source, &accounts)
                 .await
                 .with_context(|| format!("failed to replicate from region {} to {centre}", source.region))?;
         }
@@ -162,11 +165,9 @@ async fn start_role(process: &mut Process, programs: &Programs, spawner: &Spawne
 
 async fn wait_for_sources(centre: &Server) -> Result<()> {
     let begun = Instant::now();
-    let mut conn = centre.connect().await?;
+    let mut server = store::upkeep::Centre::new(centre.clone());
     loop {
-        let states = store::source_states(&mut conn)
-            .await
-            .context("failed to ask for the state of replication")?;
+        let states = server.sources().await?;
         let Some(state) = states.iter().find(|state| !state.is_running()) else {
             return Ok(());
         };

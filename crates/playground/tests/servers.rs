@@ -271,14 +271,14 @@ async fn a_second_centre_is_fed_like_the_first() {
         user: "eventtracker_keeper".to_owned(),
         password: store::Password::File(dir.path().join("passwords/eventtracker_keeper")),
     };
-    let central = store::Centre {
+    let central = store::OtherCentre {
         name: "central".to_owned(),
         host: "127.0.0.1".to_owned(),
         port: description.central.port,
     };
     let mut outcomes = Vec::new();
     for centre in description.centres() {
-        let outcome = store::check_other_centre(&centre.root(), &central, &keeper).await;
+        let outcome = store::setup::check_other_centre(&centre.root(), &central, &keeper).await;
         outcomes.push(outcome.map_err(|error| error.to_string()));
     }
     assert!(

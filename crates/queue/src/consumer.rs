@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use beanstalkc::Beanstalkc;
-use model::TubeState;
+use model::QueueDepth;
 
 use crate::link::Link;
 use crate::log_watch::LogWatch;
@@ -29,7 +29,7 @@ pub struct Reserved {
 /// What a consumer sees of the tube.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
-    pub tube: TubeState,
+    pub tube: QueueDepth,
     /// Whether beanstalkd writes its log.
     pub is_durable: bool,
     /// Every job that was acknowledged before is gone or one of those that the consumer said it holds. `None` where no such instant

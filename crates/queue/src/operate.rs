@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use beanstalkc::Beanstalkc;
-use model::TubeState;
+use model::QueueDepth;
 
 use crate::link::Link;
 use crate::{Config, Error, EventIds, PRIORITY, TIME_TO_RUN_S, TUBE, decode};
@@ -33,7 +33,7 @@ pub struct Head {
 ///
 /// # Errors
 /// beanstalkd did not answer.
-pub async fn heads(config: &Config) -> Result<(TubeState, Vec<Head>), Error> {
+pub async fn heads(config: &Config) -> Result<(QueueDepth, Vec<Head>), Error> {
     Link::new(config.address)
         .call(CALL_LIMIT, |connection| {
             let state = tube_state(connection)?;
@@ -56,10 +56,10 @@ pub async fn kick(config: &Config, bound: u32) -> Result<u64, Error> {
         .await
 }
 
-pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<TubeState, Error> {
+pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<QueueDepth, Error> {
     let stats = connection.stats_tube(TUBE)?;
     let number = |key: &str| number(&stats, key);
-    Ok(TubeState {
+    Ok(QueueDepth {
         ready: number("current-jobs-ready")?,
         reserved: number("current-jobs-reserved")?,
         delayed: number("current-jobs-delayed")?,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::TubeState;
+use model::QueueDepth;
 
 use crate::link::Link;
 use crate::log_watch::LogWatch;
@@ -81,7 +81,7 @@ impl Producer {
     /// # Errors
     /// beanstalkd did not answer, or `NotDurable`: it acknowledges jobs without writing them down, as it does
     /// after a write error and without `-b`.
-    pub async fn durable_tube_state(&mut self) -> Result<TubeState, Error> {
+    pub async fn durable_tube_state(&mut self) -> Result<QueueDepth, Error> {
         let (log, tube) = self
             .link
             .call(STATE_LIMIT, |connection| {

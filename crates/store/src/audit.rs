@@ -12,9 +12,9 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use self::sums::{Sums, number};
-use crate::central::kept_since;
+use crate::clock::kept_since;
 use crate::session::Session;
-use crate::{Account, Error, Place, Post, Server};
+use crate::{Account, Error, Place, Server, upkeep};
 
 /// Longest wait for all sums of one snapshot: two days of a few thousand names take seconds.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(300);
@@ -160,9 +160,10 @@ impl fmt::Display for Gap {
 pub async fn audit_centre(centre: &Server, range: Range, place: Option<Place>) -> Result<Audit, Error> {
     let conn = centre.connect().await?;
     let mut session = Session::new(Arc::new(centre.clone()), conn, place.into_iter().collect());
-    let (server, conn) = session.parts();
-    let audited = server
-        .limited("audit", SNAPSHOT_LIMIT, of_snapshot(conn, range))
+    let audited = session
+        .call("audit", SNAPSHOT_LIMIT, async |conn| {
+            of_snapshot(conn, range).await
+        })
         .await?;
     drop(session.over());
     Ok(audited)
@@ -175,7 +176,7 @@ pub async fn audit_centre(centre: &Server, range: Range, place: Option<Place>) -
 /// The centre refused or did not answer. A region that does not is not known.
 pub async fn audit(centre: &Server, account: &Account, range: Range) -> Result<Audit, Error> {
     let mut audit = audit_centre(centre, range, None).await?;
-    for state in Post::new(centre.clone()).sources().await? {
+    for state in upkeep::Centre::new(centre.clone()).sources().await? {
         let source = state.source;
         let at = match audit
             .regions

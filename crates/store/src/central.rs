@@ -1,7 +1,6 @@
 //! What is read at the centre: series, names, and the state of regions and shards.
 
 mod annotations;
-mod clock;
 mod counts;
 mod lease;
 mod names;
@@ -13,17 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Annotation, AnnotationId, EventId, Extent, Glob, Instant, Minute};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 pub use self::annotations::Wanted;
-pub use self::clock::{COMPARISON_MS_MAX, RegionClock, complete_until};
-pub(crate) use self::clock::{kept_since, read as clocks};
 pub use self::counts::Grain;
-use self::lease::{Lease, Leases, for_each_row};
+use self::lease::{Lease, Leases};
 pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
-pub(crate) use self::status::queues;
-pub use self::status::{QueueState, ShardSize, Status};
+pub use self::status::{ShardSize, Status};
+use crate::clock::{self, complete_until};
 use crate::{Error, Place, Server};
 
 /// Longest wait for one call, from sending it to its last row.
@@ -54,11 +52,8 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        let mut lease = self.0.lease(None).await?;
-        let (server, conn) = lease.parts();
-        server.limited("ping", BRIEF_LIMIT, conn.ping()).await?;
-        lease.give_back();
-        Ok(())
+        self.call(None, "ping", BRIEF_LIMIT, async |conn| conn.ping().await)
+            .await
     }
 
     /// Until when its counts are complete, as of now.
@@ -66,12 +61,8 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
     pub async fn complete_until(&self) -> Result<Option<Instant>, Error> {
-        let mut lease = self.0.lease(None).await?;
-        let (server, conn) = lease.parts();
-        let clocks = server
-            .limited("read the clocks", BRIEF_LIMIT, clock::read(conn))
-            .await?;
-        lease.give_back();
+        let read = async |conn: &mut Conn| clock::read(conn).await;
+        let clocks = self.call(None, "read the clocks", BRIEF_LIMIT, read).await?;
         Ok(complete_until(&clocks))
     }
 
@@ -83,15 +74,15 @@ impl Central {
     pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Found), Error> {
         let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
         let mut lease = self.0.lease(turn).await?;
-        let (server, conn) = lease.parts();
-        let known = server.limited("begin a snapshot", BRIEF_LIMIT, names::begin(conn, patterns));
-        let known = known.await?;
-        let found = server
-            .limited(
-                "find names",
-                CALL_LIMIT,
-                names::matching(conn, patterns, known, limit),
-            )
+        let known = lease
+            .call("begin a snapshot", BRIEF_LIMIT, async |conn| {
+                names::begin(conn, patterns).await
+            })
+            .await?;
+        let found = lease
+            .call("find names", CALL_LIMIT, async |conn| {
+                names::matching(conn, patterns, known, limit).await
+            })
             .await?;
         Ok((Snapshot(lease), found))
     }
@@ -103,13 +94,8 @@ impl Central {
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn names(&self, query: Option<&Glob>, limit: usize) -> Result<Found, Error> {
         let turn = self.turn(names::is_broad_search(query)).await?;
-        let mut lease = self.0.lease(turn).await?;
-        let (server, conn) = lease.parts();
-        let found = server
-            .limited("search names", CALL_LIMIT, names::search(conn, query, limit))
-            .await?;
-        lease.give_back();
-        Ok(found)
+        let search = async |conn: &mut Conn| names::search(conn, query, limit).await;
+        self.call(turn, "search names", CALL_LIMIT, search).await
     }
 
     /// At most `limit` of the names that begin with `prefix`, in no order.
@@ -118,12 +104,8 @@ impl Central {
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn names_beginning(&self, prefix: &str, limit: usize) -> Result<Vec<Name>, Error> {
         let turn = self.turn(prefix.len() < names::NARROW_PREFIX_BYTES_MIN).await?;
-        let mut lease = self.0.lease(turn).await?;
-        let (server, conn) = lease.parts();
-        let read = names::beginning(conn, prefix, limit);
-        let names = server.limited("find names", CALL_LIMIT, read).await?;
-        lease.give_back();
-        Ok(names)
+        let read = async |conn: &mut Conn| names::beginning(conn, prefix, limit).await;
+        self.call(turn, "find names", CALL_LIMIT, read).await
     }
 
     /// Hands over each name whose id is one of `ids`, with its popularity, in no order.
@@ -135,24 +117,15 @@ impl Central {
         ids: &RangeInclusive<EventId>,
         each: impl FnMut(&str, u64) + Send,
     ) -> Result<(), Error> {
-        let mut lease = self.0.lease(None).await?;
-        let (server, conn) = lease.parts();
-        let read = names::with_ids(conn, ids, each);
-        server.limited("read all names", CALL_LIMIT, read).await?;
-        lease.give_back();
-        Ok(())
+        let read = async |conn: &mut Conn| names::with_ids(conn, ids, each).await;
+        self.call(None, "read all names", CALL_LIMIT, read).await
     }
 
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
     pub async fn status(&self) -> Result<Status, Error> {
-        let mut lease = self.0.lease(None).await?;
-        let (server, conn) = lease.parts();
-        let status = server
-            .limited("read the status", CALL_LIMIT, status::read(conn))
-            .await?;
-        lease.give_back();
-        Ok(status)
+        let read = async |conn: &mut Conn| status::read(conn).await;
+        self.call(None, "read the status", CALL_LIMIT, read).await
     }
 
     /// Writes an annotation, unless there is one of its id; returns what is there now, and whether it is new.
@@ -160,11 +133,8 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn annotate(&self, annotation: &Annotation) -> Result<(Annotation, bool), Error> {
-        let mut lease = self.0.lease(None).await?;
-        let (server, conn) = lease.parts();
-        let write = annotations::write(conn, annotation);
-        let (written, is_new) = server.limited("write an annotation", BRIEF_LIMIT, write).await?;
-        lease.give_back();
+        let write = async |conn: &mut Conn| annotations::write(conn, annotation).await;
+        let (written, is_new) = self.call(None, "write an annotation", BRIEF_LIMIT, write).await?;
         Ok((written.unwrap_or_else(|| annotation.clone()), is_new))
     }
 
@@ -173,14 +143,8 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn remove_annotation(&self, id: AnnotationId) -> Result<bool, Error> {
-        let mut lease = self.0.lease(None).await?;
-        let (server, conn) = lease.parts();
-        let delete = annotations::delete(conn, id);
-        let was_there = server
-            .limited("remove an annotation", BRIEF_LIMIT, delete)
-            .await?;
-        lease.give_back();
-        Ok(was_there)
+        let delete = async |conn: &mut Conn| annotations::delete(conn, id).await;
+        self.call(None, "remove an annotation", BRIEF_LIMIT, delete).await
     }
 
     /// Annotations in the order of time: the last ones, where there are more than wanted.
@@ -188,12 +152,22 @@ impl Central {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn annotations(&self, wanted: &Wanted) -> Result<Vec<Annotation>, Error> {
-        let mut lease = self.0.lease(None).await?;
-        let (server, conn) = lease.parts();
-        let read = annotations::read(conn, wanted);
-        let annotations = server.limited("read annotations", CALL_LIMIT, read).await?;
+        let read = async |conn: &mut Conn| annotations::read(conn, wanted).await;
+        self.call(None, "read annotations", CALL_LIMIT, read).await
+    }
+
+    /// One piece of work on a connection that is lent for it, with the turn to scan that it needs, if any.
+    async fn call<T>(
+        &self,
+        turn: Option<Place>,
+        action: &'static str,
+        limit: Duration,
+        ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
+    ) -> Result<T, Error> {
+        let mut lease = self.0.lease(turn).await?;
+        let answer = lease.call(action, limit, ask).await?;
         lease.give_back();
-        Ok(annotations)
+        Ok(answer)
     }
 
     /// What is broad waits here, without a connection, while others scan.
@@ -224,12 +198,11 @@ impl Snapshot {
         grain: Grain,
         each: impl FnMut(EventId, i64, u64) + Send,
     ) -> Result<(), Error> {
-        let (server, conn) = self.0.parts();
-        let read = counts::read(conn, ids, minutes, grain, each);
-        match server.limited("read counts", CALL_LIMIT, read).await? {
+        let read = async |conn: &mut Conn| counts::read(conn, ids, minutes, grain, each).await;
+        match self.0.call("read counts", CALL_LIMIT, read).await? {
             None => Ok(()),
             Some((row, source)) => Err(Error::PackedDay {
-                server: server.to_string(),
+                server: self.0.server().to_string(),
                 row,
                 source,
             }),
@@ -241,10 +214,8 @@ impl Snapshot {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn position(&mut self) -> Result<Position, Error> {
-        let (server, conn) = self.0.parts();
-        server
-            .limited("read the regions' flushes", BRIEF_LIMIT, position::read(conn))
-            .await
+        let read = async |conn: &mut Conn| position::read(conn).await;
+        self.0.call("read the regions' flushes", BRIEF_LIMIT, read).await
     }
 
     /// Ends the snapshot, and says from when to when its counts are known.
@@ -252,10 +223,8 @@ impl Snapshot {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
     pub async fn finish(mut self) -> Result<Extent, Error> {
-        let (server, conn) = self.0.parts();
-        let extent = server
-            .limited("read the clocks", BRIEF_LIMIT, clock::extent_and_commit(conn))
-            .await?;
+        let read = async |conn: &mut Conn| clock::extent_and_commit(conn).await;
+        let extent = self.0.call("read the clocks", BRIEF_LIMIT, read).await?;
         self.0.give_back();
         Ok(extent)
     }

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod ledger;
+mod outbox;
 mod report;
 mod reuse;
 
@@ -14,12 +15,14 @@ use model::{Batch, BatchId, EventId, EventName, Instant, Minute, Shard};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-pub use self::report::{Disk, Report};
+pub(crate) use self::outbox::{CHECK_LIMIT, checked};
+pub use self::report::{Disk, Mark, Report};
 pub use self::reuse::Reused;
 use self::reuse::{Named, statement};
 use crate::account::checked_word;
+use crate::link::{BRIEF_LIMIT, Link};
 use crate::script::Script;
-use crate::{Error, Server, outbox};
+use crate::{Error, Server};
 
 /// Longest wait for one transaction: half of a job's time to run, so that the jobs are still ours when it ends.
 const COMMIT_LIMIT: Duration = Duration::from_secs(15);
@@ -30,9 +33,6 @@ const ATTEMPTS_MAX: u32 = 5;
 /// Longest name of a region and of a worker; the widths of the columns.
 pub(crate) const REGION_BYTES_MAX: usize = 32;
 const SOURCE_BYTES_MAX: usize = 64;
-
-/// Longest wait for the answer to what takes no time.
-const CLOCK_LIMIT: Duration = Duration::from_secs(5);
 
 const ERROR_DEADLOCK: u16 = 1213;
 const ERROR_LOCK_WAIT: u16 = 1205;
@@ -80,7 +80,7 @@ impl Committed {
 pub struct Clock {
     pub now: Instant,
     /// As in [`Report`], by whichever worker was last.
-    pub tube_mark: Option<(String, u64)>,
+    pub mark: Option<Mark>,
 }
 
 /// How an attempt at a transaction ended.
@@ -96,10 +96,9 @@ enum Attempt {
 
 /// A worker's connection to its region's MariaDB.
 pub struct Regional {
-    server: Server,
+    link: Link,
     region: String,
     source: String,
-    conn: Option<Conn>,
     /// When this worker last let the ledger's clock go on. `None` where that is not known, and then it stands still.
     ledger_advanced: Option<Monotonic>,
     named: Named,
@@ -113,10 +112,9 @@ impl Regional {
     pub fn new(server: Server, region: &str, source: &str) -> Result<Self, Error> {
         server.options(&[])?;
         Ok(Self {
-            server,
+            link: Link::new(server),
             region: checked_word("region name", region, REGION_BYTES_MAX)?.to_owned(),
             source: checked_word("worker name", source, SOURCE_BYTES_MAX)?.to_owned(),
-            conn: None,
             ledger_advanced: None,
             named: Named::default(),
         })
@@ -127,13 +125,14 @@ impl Regional {
     /// # Errors
     /// The server refused or did not answer.
     pub async fn connect(&mut self) -> Result<(), Error> {
-        if self.conn.is_none() {
-            self.conn = Some(outbox::connect(&self.server, &self.region).await?);
+        if self.link.session().is_none() {
+            let conn = outbox::connect(self.link.server(), &self.region).await?;
+            self.link.hold(conn);
         }
         Ok(())
     }
 
-    /// The regional database's clock, a moment ago, and what workers found out of the queue.
+    /// The regional database's clock, a moment ago, and what rides along for the queue.
     ///
     /// # Errors
     /// The server refused or did not answer; the connection is made anew by the next call.
@@ -141,17 +140,16 @@ impl Regional {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED), process, lowest \
                            FROM (SELECT 1) one LEFT JOIN eventtracker.TubeMark ON id = 1";
         self.connect().await?;
-        let mut conn = self.conn.take().ok_or(Error::Shape { what: SQL })?;
-        let row = self
-            .server
-            .limited("read the clock", CLOCK_LIMIT, conn.query_first(SQL))
+        let row: Option<(i64, Option<String>, Option<u64>)> = self
+            .link
+            .call("read the clock", BRIEF_LIMIT, async |conn| {
+                conn.query_first(SQL).await
+            })
             .await?;
-        self.conn = Some(conn);
-        let (now_ms, process, lowest): (i64, Option<String>, Option<u64>) =
-            row.ok_or(Error::Shape { what: SQL })?;
+        let (now_ms, epoch, number) = row.ok_or(Error::Shape { what: SQL })?;
         Ok(Clock {
             now: Instant::from_unix_ms(now_ms),
-            tube_mark: process.zip(lowest),
+            mark: epoch.zip(number).map(|(epoch, number)| Mark { epoch, number }),
         })
     }
 
@@ -163,13 +161,11 @@ impl Regional {
     /// The server refused or did not answer; what was deleted stays deleted.
     pub async fn prune(&mut self, age: Duration) -> Result<u64, Error> {
         self.connect().await?;
-        let mut conn = self.conn.take().ok_or(Error::Shape { what: "prune" })?;
-        let pruned = self
-            .server
-            .limited("prune the ledger", COMMIT_LIMIT, ledger::prune(&mut conn, age))
-            .await?;
-        self.conn = Some(conn);
-        Ok(pruned)
+        self.link
+            .call("prune the ledger", COMMIT_LIMIT, async |conn| {
+                ledger::prune(conn, age).await
+            })
+            .await
     }
 
     /// Counts what the ledger does not know, in one transaction with the ledger itself.
@@ -178,55 +174,72 @@ impl Regional {
     /// `Moved` where the region's database is another one now, `WouldVanish` where it would count only a part; then nothing was
     /// counted. After any other error it is *unknown* whether the transaction was committed; redelivery and the ledger decide.
     pub async fn commit(&mut self, flush: &Flush<'_>) -> Result<Committed, Error> {
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => outbox::connect(&self.server, &self.region).await?,
-        };
-        let mut named = std::mem::take(&mut self.named);
-        let attempts = async {
-            let mut attempt = 1;
-            loop {
-                match self.attempt(&mut conn, &mut named, flush).await {
-                    Err(error) if attempt < ATTEMPTS_MAX && lost_against_another(&error) => {
-                        metrics::counter!("store_transactions_repeated_total").increment(1);
-                        tracing::warn!(%error, attempt, "repeating a transaction");
-                        conn.query_drop("ROLLBACK").await?;
-                        attempt += 1;
-                    }
-                    outcome => return outcome,
-                }
-            }
+        self.connect().await?;
+        let mut transaction = Transaction {
+            region: &self.region,
+            source: &self.source,
+            ledger_advanced: self.ledger_advanced,
+            named: &mut self.named,
+            flush,
         };
         let begun = Monotonic::now();
-        let outcome = self.server.limited("commit counts", COMMIT_LIMIT, attempts).await;
-        self.named = named;
+        let outcome = self
+            .link
+            .call("commit counts", COMMIT_LIMIT, async |conn| {
+                transaction.run(conn).await
+            })
+            .await;
         self.ledger_advanced = matches!(outcome, Ok(Attempt::Committed(_))).then_some(begun);
-        match outcome? {
-            Attempt::Committed(committed) => {
-                self.conn = Some(conn);
-                Ok(committed)
-            }
+        let attempt = outcome?;
+        if !matches!(attempt, Attempt::Committed(_)) {
+            // The transaction is rolled back with its connection.
+            self.link.close();
+        }
+        match attempt {
+            Attempt::Committed(committed) => Ok(committed),
             Attempt::NoClock => Err(Error::NoLedgerClock {
-                server: self.server.to_string(),
+                server: self.link.server().to_string(),
             }),
-            // Without its connection, the transaction is rolled back.
             Attempt::Moved(to) => Err(Error::Moved {
                 region: self.region.clone(),
                 to,
             }),
             Attempt::Refused(reason) => Err(Error::WouldVanish {
-                server: self.server.to_string(),
+                server: self.link.server().to_string(),
                 reason,
             }),
         }
     }
+}
 
-    async fn attempt(
-        &self,
-        conn: &mut Conn,
-        named: &mut Named,
-        flush: &Flush<'_>,
-    ) -> Result<Attempt, mysql_async::Error> {
+/// A transaction that counts a flush, from the ledger to the report.
+struct Transaction<'a> {
+    region: &'a str,
+    source: &'a str,
+    ledger_advanced: Option<Monotonic>,
+    named: &'a mut Named,
+    flush: &'a Flush<'a>,
+}
+
+impl Transaction<'_> {
+    /// Repeats it where another worker's was in the way.
+    async fn run(&mut self, conn: &mut Conn) -> Result<Attempt, mysql_async::Error> {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(conn).await {
+                Err(error) if attempt < ATTEMPTS_MAX && lost_against_another(&error) => {
+                    metrics::counter!("store_transactions_repeated_total").increment(1);
+                    tracing::warn!(%error, attempt, "repeating a transaction");
+                    conn.query_drop("ROLLBACK").await?;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(&mut self, conn: &mut Conn) -> Result<Attempt, mysql_async::Error> {
+        let flush = self.flush;
         let batches = first_of_each_id(flush.batches);
         let begun = begin(conn).await?;
         if let Some(to) = begun.moved_to {
@@ -260,21 +273,21 @@ impl Regional {
         }
         let mut committed = Committed {
             batches_recognised: (flush.batches.len() - new.len()) as u64,
-            reused: named.reused(flush.batches, &new, &holds),
+            reused: self.named.reused(flush.batches, &new, &holds),
             counted: new,
             ..Committed::default()
         };
         let mut out = Script::new(conn);
         self.write_counts(&mut out, &rows, &mut committed).await?;
-        self.write_names(&mut out, flush, &committed).await?;
+        self.write_names(&mut out, &committed).await?;
         if !rows.is_empty() {
             // Other workers wait for its row from here on.
             out.push(self.running_total(committed.count(), ledger_s)).await?;
         }
-        report::write(&mut out, &self.region, &self.source, flush.report).await?;
+        report::write(&mut out, self.region, self.source, flush.report).await?;
         if !committed.reused.is_empty() {
             let seen_at = report::timestamp(flush.report.seen_at);
-            out.push(statement(&self.region, &seen_at, &committed.reused))
+            out.push(statement(self.region, &seen_at, &committed.reused))
                 .await?;
         }
         let passed = self
@@ -316,7 +329,7 @@ impl Regional {
             out.upsert_minutes(shard, thin.as_deref().unwrap_or(of_shard))
                 .await?;
         }
-        let region = &self.region;
+        let region = self.region;
         let values = minutes
             .iter()
             .map(|(minute, n)| fmt::from_fn(move |f| write!(f, "('{region}',{},{n})", minute.sql_literal())));
@@ -331,7 +344,7 @@ impl Regional {
 
     /// The region's total and its number of flushes, for the region itself and, as of this flush, for the centre.
     fn running_total(&self, count: u64, ledger_s: i64) -> String {
-        let region = &self.region;
+        let region = self.region;
         format!(
             "INSERT INTO eventtracker.CountedTotal (id, total, flushes) VALUES (1,{count},1) \
              ON DUPLICATE KEY UPDATE flushes = flushes + 1, \
@@ -346,10 +359,10 @@ impl Regional {
     async fn write_names(
         &self,
         out: &mut Script<'_>,
-        flush: &Flush<'_>,
         committed: &Committed,
     ) -> Result<(), mysql_async::Error> {
         let totals = committed.totals.iter().copied();
+        let flush = self.flush;
         let new = totals.filter_map(|(id, n)| flush.new_names.get(&id).map(|name| (id, name, n)));
         let known = flush.popularity.iter().map(|(id, name, n)| (*id, name, *n));
         let mut rows: Vec<(EventId, &EventName<'_>, u64)> = new.chain(known).collect();

@@ -44,8 +44,22 @@ impl Session {
         Self { conn, work }
     }
 
-    pub(crate) fn parts(&mut self) -> (&Server, &mut Conn) {
-        (&self.work.server, &mut self.conn)
+    pub(crate) fn server(&self) -> &Server {
+        &self.work.server
+    }
+
+    /// Asks something within `limit`. After an error the session must be dropped.
+    ///
+    /// # Errors
+    /// `Query` where the server refused, `TimedOut` where it did not answer in time.
+    pub(crate) async fn call<T>(
+        &mut self,
+        action: &'static str,
+        limit: Duration,
+        ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
+    ) -> Result<T, Error> {
+        let asked = ask(&mut self.conn);
+        self.work.server.limited(action, limit, asked).await
     }
 
     /// The connection, after a call that ended well: nothing runs on it.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use store::Disk;
+use store::regional::Disk;
 
 /// How often the disks are asked: a full one takes longer to fill.
 const INTERVAL: Duration = Duration::from_secs(10);

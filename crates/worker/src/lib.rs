@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashSet;
 use listener::Health;
 use queue::{Consumer, EventIds, Mark};
-use store::{Committed, Flush, Regional, Report};
+use store::regional::{Committed, Flush, Regional, Report};
 use tokio_util::sync::CancellationToken;
 
 use clock::Clock;
@@ -233,16 +233,22 @@ impl Worker {
     async fn look(&mut self, held: BTreeSet<u64>) -> Result<(Report, Option<Instant>), TurnError> {
         let read = self.region.clock().await?;
         self.clock.read(read.now, Instant::now());
-        let shared = read.tube_mark.map(|(process, lowest)| Mark { process, lowest });
+        let shared = read.mark.map(|mark| Mark {
+            process: mark.epoch,
+            lowest: mark.number,
+        });
         let look = self.jobs.look(held, shared).await?;
         let report = Report {
             seen_at: read.now,
-            tube: look.tube,
-            queue_durable: look.is_durable,
+            queue: look.tube,
+            is_queue_durable: look.is_durable,
             disk: self.disks.fullest().await,
             hold: self.policy.age(),
             complete_until: self.clock.complete_until(look.passed),
-            tube_mark: look.mark.map(|mark| (mark.process, mark.lowest)),
+            mark: look.mark.map(|mark| store::regional::Mark {
+                epoch: mark.process,
+                number: mark.lowest,
+            }),
         };
         Ok((report, look.passed))
     }

@@ -2,7 +2,7 @@
 
 use graphite::{Counts, Name, Plan, Span};
 use model::{Extent, Minute};
-use store::{Found, Grain};
+use store::central::{Found, Grain};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::centres::Visit;

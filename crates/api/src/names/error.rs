@@ -1,7 +1,7 @@
 //! Why names are not found or listed.
 
 use model::GlobError;
-use store::NAMES_SCANNED_MAX;
+use store::central::NAMES_SCANNED_MAX;
 
 use crate::limits::{NAMES_MAX, NODES_MAX, QUERIES_MAX, TAG_VALUES_MAX};
 

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use model::{EventId, Glob};
 use serde::Serialize;
-use store::{Found, Name};
+use store::central::{Found, Name};
 
 use super::error::Error;
 use super::index::{Index, TooBroad};

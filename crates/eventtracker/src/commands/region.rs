@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use clap::{Args, Subcommand};
-use store::{Account, Post, RegionAccounts, Server, Source, SourceState};
+use store::setup::{self, RegionAccounts};
+use store::{Account, Server, Source, SourceState};
 
 use super::schema::Admin;
 use crate::config::Config;
@@ -69,19 +70,19 @@ impl Region {
 }
 
 /// What every command here has before it: the centre under its administrator, its file, the regions' accounts.
-struct Desk {
+struct Operator {
     config: Config,
     config_path: PathBuf,
-    centre: Post,
+    centre: setup::Centre,
     accounts: RegionAccounts,
 }
 
-impl Desk {
+impl Operator {
     fn open(centre: &Centre) -> anyhow::Result<Self> {
         let config = Config::read(&centre.config)?;
         let central = config.file.section(config.central.as_ref(), "central")?;
         Ok(Self {
-            centre: Post::new(centre.admin.of(central)),
+            centre: setup::Centre::new(centre.admin.of(central)),
             accounts: config.region_accounts()?,
             config_path: centre.config.clone(),
             config,
@@ -95,13 +96,15 @@ impl Desk {
     }
 
     async fn source(&mut self, region: &str) -> anyhow::Result<Option<SourceState>> {
-        let sources = self.centre.sources().await?;
+        let sources = self.centre.upkeep().sources().await?;
         Ok(sources.into_iter().find(|state| state.source.region == region))
     }
 
     /// A region's database under the keeper's account.
-    fn post(&self, source: &Source) -> anyhow::Result<Post> {
-        Ok(Post::new(source.checked_server(&self.accounts.housekeeping)?))
+    fn database(&self, source: &Source) -> anyhow::Result<setup::Region> {
+        Ok(setup::Region::new(
+            source.checked_server(&self.accounts.housekeeping)?,
+        ))
     }
 }
 

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use store::{Password, Patience, Role, Server, Side, Waiting};
+use store::setup::{Patience, Role, Side, Waiting};
+use store::{Password, Server};
 
 use super::causes::Causes;
 use crate::config::Config;
@@ -77,7 +78,7 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     for (side, admin) in target.servers(&config)? {
         let progress = |waiting: Waiting<'_>| eprintln!("{admin}: {}", sentence(&waiting));
-        store::apply(&admin, side, Patience::UPGRADE, progress, stop.cancelled()).await?;
+        store::setup::apply(&admin, side, Patience::UPGRADE, progress, stop.cancelled()).await?;
         println!("{admin}: tables are in place");
         tokio::select! {
             outcome = set_up_accounts(&config, side, &admin) => outcome?,
@@ -85,7 +86,7 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
         }
         println!("{admin}: accounts are in place");
         if side == Side::Central {
-            match store::load_zones(&admin).await {
+            match store::setup::load_zones(&admin).await {
                 Ok(true) => println!("{admin}: time zones are loaded"),
                 Ok(false) => {}
                 // Counts and all that is in UTC do without.
@@ -113,24 +114,24 @@ async fn set_up_accounts(config: &Config, side: Side, admin: &Server) -> anyhow:
     match side {
         Side::Regional => {
             let regional = file.section(config.regional.as_ref(), "regional")?;
-            regional.account()?.ensure(admin, Role::Worker).await?;
+            Role::Worker.ensure(&regional.account()?, admin).await?;
             let replication = file.section(config.replication.as_ref(), "replication")?;
-            replication.ensure(admin, Role::Replication).await?;
+            Role::Replication.ensure(replication, admin).await?;
             let housekeeping = file.section(config.housekeeping.as_ref(), "housekeeping")?;
-            housekeeping.ensure(admin, Role::RegionalKeeper).await?;
+            Role::RegionalKeeper.ensure(housekeeping, admin).await?;
         }
         Side::Central => {
             let central = file.section(config.central.as_ref(), "central")?;
-            central.account()?.ensure(admin, Role::Api).await?;
+            Role::Api.ensure(&central.account()?, admin).await?;
             let analyst = file.section(config.analyst.as_ref(), "analyst")?;
-            analyst.ensure(admin, Role::Analyst).await?;
+            Role::Analyst.ensure(analyst, admin).await?;
             let housekeeping = file.section(config.housekeeping.as_ref(), "housekeeping")?;
-            housekeeping.ensure(admin, Role::CentralKeeper).await?;
+            Role::CentralKeeper.ensure(housekeeping, admin).await?;
             for other in &config.other_centre {
-                store::check_other_centre(admin, other, housekeeping).await?;
+                store::setup::check_other_centre(admin, other, housekeeping).await?;
             }
             for source in &config.source {
-                store::start_source(admin, source, &config.region_accounts()?).await?;
+                store::setup::start_source(admin, source, &config.region_accounts()?).await?;
                 println!(
                     "{admin}: replicates from {} at {}:{}",
                     source.region, source.host, source.port
@@ -145,8 +146,8 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
     let config = Config::read(&target.config)?;
     let mut code = ExitCode::SUCCESS;
     for (side, admin) in target.servers(&config)? {
-        let mut differences = store::check(&admin, side).await?;
-        if side == Side::Central && store::lacks_zones(&admin).await? {
+        let mut differences = store::setup::check(&admin, side).await?;
+        if side == Side::Central && store::setup::lacks_zones(&admin).await? {
             differences.push(
                 "MariaDB has no time zones, so CONVERT_TZ() gives analysts NULL: run 'eventtracker schema apply' on a machine with \
                  Debian's mariadb-client and tzdata"

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use model::{Day, EventId, Shard};
-use store::{Error, MINUTES_PER_TRANSACTION_MAX, Packed, Packer};
+use store::Error;
+use store::upkeep::{MINUTES_PER_TRANSACTION_MAX, Packed, Packer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

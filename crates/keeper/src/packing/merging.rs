@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{Day, Shard};
-use store::{Alarm, BLOCKS_LISTED_MAX, Error, Packed, Packer, Post, Server, StoredBlock};
+use store::upkeep::{self, Alarm, BLOCKS_LISTED_MAX, Packed, Packer, StoredBlock};
+use store::{Error, Server};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +59,7 @@ pub(crate) struct Merger(Mutex<Bench>);
 
 struct Bench {
     packer: Packer,
-    centre: Post,
+    centre: upkeep::Centre,
     /// With which shard the next pass begins.
     first: usize,
 }
@@ -67,13 +68,18 @@ impl Merger {
     pub(crate) fn new(centre: &Server) -> Self {
         Self(Mutex::new(Bench {
             packer: Packer::new(centre.clone()),
-            centre: Post::new(centre.clone()),
+            centre: upkeep::Centre::new(centre.clone()),
             first: 0,
         }))
     }
 
     /// Merges until `shutdown`.
-    pub(crate) async fn run(&self, mut centre: Post, findings: &Findings, shutdown: &CancellationToken) {
+    pub(crate) async fn run(
+        &self,
+        mut centre: upkeep::Centre,
+        findings: &Findings,
+        shutdown: &CancellationToken,
+    ) {
         let mut held = BTreeMap::new();
         let mut rest = INTERVAL;
         let mut last = Instant::now();
@@ -138,7 +144,7 @@ impl Merger {
 }
 
 /// Whether replication that runs has two transactions or more to apply.
-async fn is_busy(centre: &mut Post) -> Result<bool, Error> {
+async fn is_busy(centre: &mut upkeep::Centre) -> Result<bool, Error> {
     let sources = centre.sources().await?;
     let applied = centre.positions().await?;
     let waiting = |(domain, received): (&u32, &u64)| {

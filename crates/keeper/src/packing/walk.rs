@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use model::{Day, EventId, Instant, Shard};
-use store::{Error, OPEN_NAMES_LISTED_MAX, OpenName};
+use store::Error;
+use store::upkeep::{OPEN_NAMES_LISTED_MAX, OpenName};
 
 /// What one transaction should take: replication waits no longer for a row that it holds.
 const SLICE_TARGET: Duration = Duration::from_millis(20);

@@ -4,7 +4,7 @@ use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block, for_
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::lease::for_each_of;
+use crate::rows::for_each_of;
 use crate::server::IDS_PER_STATEMENT;
 
 /// How finely counts are asked for.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mysql_async::prelude::{FromRow, Protocol, Queryable};
-use mysql_async::{Conn, DriverError, FromRowError, Params, QueryResult};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 use tokio::sync::Semaphore;
 
 use super::{BRIEF_LIMIT, STATEMENT_S_MAX};
@@ -27,9 +27,6 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A connection that has just answered is used again without a question: no server comes back so soon.
 const TRUSTED_FOR: Duration = Duration::from_millis(500);
-
-/// Rows handed over before other tasks get their turn: two milliseconds of matching the longest names with the costliest pattern.
-const ROWS_PER_TURN: usize = 256;
 
 /// Not `mysql_async::Pool`: that takes a connection back, as if it were clean, whose call was dropped halfway.
 pub(super) struct Leases {
@@ -116,8 +113,18 @@ impl Leases {
 }
 
 impl Lease {
-    pub(super) fn parts(&mut self) -> (&Server, &mut Conn) {
-        self.session.parts()
+    /// As [`Session::call`].
+    pub(super) async fn call<T>(
+        &mut self,
+        action: &'static str,
+        limit: Duration,
+        ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
+    ) -> Result<T, Error> {
+        self.session.call(action, limit, ask).await
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        self.session.server()
     }
 
     /// For the next piece of work: only after a call that ended well and outside of a transaction.
@@ -128,35 +135,6 @@ impl Lease {
             .unwrap_or_else(PoisonError::into_inner)
             .push((self.session.over(), Instant::now()));
     }
-}
-
-/// Runs a prepared statement and hands over one row after the other.
-pub(super) async fn for_each_row<T: FromRow>(
-    conn: &mut Conn,
-    sql: &str,
-    params: impl Into<Params> + Send,
-    each: impl FnMut(T) + Send,
-) -> Result<(), mysql_async::Error> {
-    let mut answers = conn.exec_iter(sql, params).await?;
-    for_each_of(&mut answers, each).await?;
-    answers.drop_result().await
-}
-
-/// Hands over one row after the other of the next answer. Other tasks get their turn in between, however fast the rows come.
-pub(super) async fn for_each_of<T: FromRow, P: Protocol>(
-    answers: &mut QueryResult<'_, '_, P>,
-    mut each: impl FnMut(T) + Send,
-) -> Result<(), mysql_async::Error> {
-    let mut until_turn = ROWS_PER_TURN;
-    while let Some(row) = answers.next().await? {
-        each(mysql_async::from_row_opt(row).map_err(|FromRowError(row)| DriverError::FromRow { row })?);
-        until_turn -= 1;
-        if until_turn == 0 {
-            tokio::task::yield_now().await;
-            until_turn = ROWS_PER_TURN;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use model::{EventId, EventName, Glob};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::for_each_row;
+use crate::rows::for_each_row;
 
 /// Rows of names that one pattern may reach by its literal beginning: about a second of reading.
 pub const NAMES_SCANNED_MAX: usize = 1_000_000;

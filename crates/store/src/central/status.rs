@@ -1,14 +1,15 @@
 //! What the centre knows of its regions and of itself.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use model::{Day, Instant, Shard};
 use mysql_async::Conn;
 
-use super::clock::{self, RegionClock};
-use super::for_each_row;
-use crate::{Alarm, Disk, SourceState};
+use crate::clock::{self, RegionClock};
+use crate::queue::{QueueState, queues};
+use crate::rows::for_each_row;
+use crate::source::{SourceState, source_states};
+use crate::upkeep::Alarm;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -27,26 +28,6 @@ pub struct Status {
     pub kept_since: Option<Day>,
 }
 
-/// A region's queue, as its worker saw it at `seen`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueState {
-    pub region: String,
-    /// By the regional database's clock.
-    pub seen: Instant,
-    pub ready: u64,
-    pub reserved: u64,
-    pub delayed: u64,
-    pub buried: u64,
-    /// `None` where nothing waits.
-    pub oldest_job_age_s: Option<u64>,
-    /// Whether beanstalkd writes its log.
-    pub is_durable: bool,
-    /// The fullest of the disks that the workers watch.
-    pub disk: Option<Disk>,
-    /// How long the worker holds counts before it writes them; `None` of one that does not tell.
-    pub hold: Option<Duration>,
-}
-
 /// What one shard holds, as InnoDB estimates it; bytes are pages of data and indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardSize {
@@ -60,7 +41,7 @@ pub struct ShardSize {
 
 pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> {
     let queues = queues(conn).await?;
-    let mut sources = crate::source_states(conn).await?;
+    let mut sources = source_states(conn).await?;
     sources.sort_by(|a, b| a.source.region.cmp(&b.source.region));
     let oldest_backup = oldest_backup(conn, &sources).await?;
     Ok(Status {
@@ -72,64 +53,6 @@ pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> 
         oldest_backup,
         kept_since: clock::kept_since(conn).await?,
     })
-}
-
-/// Each region's freshest row: rows of sources that are gone stay in the table.
-pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_async::Error> {
-    const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(seenAt) * 1000 AS SIGNED), \
-                       jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
-                       queueDurable, diskFreeBytes, diskSizeBytes, holdMs \
-                       FROM bigdata_0.RegionStatus \
-                       JOIN (SELECT region, MAX(seenAt) AS seenAt FROM bigdata_0.RegionStatus GROUP BY region) freshest \
-                       USING (region, seenAt) ORDER BY region, source";
-    type Row = (
-        String,
-        i64,
-        u64,
-        u64,
-        u64,
-        u64,
-        Option<u64>,
-        bool,
-        Option<u64>,
-        Option<u64>,
-        Option<u32>,
-    );
-    let mut queues: Vec<QueueState> = Vec::new();
-    let each = |row: Row| {
-        let (
-            region,
-            seen_ms,
-            ready,
-            reserved,
-            delayed,
-            buried,
-            oldest_job_age_s,
-            is_durable,
-            free_bytes,
-            size_bytes,
-            hold_ms,
-        ) = row;
-        let disk = free_bytes.zip(size_bytes).map(|(free_bytes, size_bytes)| Disk {
-            free_bytes,
-            size_bytes,
-        });
-        queues.push(QueueState {
-            region,
-            seen: Instant::from_unix_ms(seen_ms),
-            ready,
-            reserved,
-            delayed,
-            buried,
-            oldest_job_age_s,
-            is_durable,
-            disk,
-            hold: hold_ms.map(|ms| Duration::from_millis(ms.into())),
-        });
-    };
-    for_each_row(conn, SQL, (), each).await?;
-    queues.dedup_by(|next, kept| next.region == kept.region);
-    Ok(queues)
 }
 
 async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Instant)>, mysql_async::Error> {

@@ -2,26 +2,34 @@
 
 use std::time::Duration;
 
-use model::{Instant, TubeState};
+use model::{Instant, QueueDepth};
 
 use crate::script::Script;
 
 /// What a flush tells the centre of its region, beside the counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The regional database's clock ([`crate::Regional::clock`]) before the queue was looked at.
+    /// The regional database's clock ([`super::Regional::clock`]) before the queue was looked at.
     pub seen_at: Instant,
-    pub tube: TubeState,
-    /// Whether beanstalkd writes its log.
-    pub queue_durable: bool,
+    pub queue: QueueDepth,
+    /// Whether the queue keeps its jobs on disk.
+    pub is_queue_durable: bool,
     /// The fullest disk that the worker watches.
     pub disk: Option<Disk>,
     /// How long the worker holds counts before it writes them: longer the more names count.
     pub hold: Duration,
     /// Every job put before is in the batches of this flush, or was counted before. `None` where that is not known.
     pub complete_until: Option<Instant>,
-    /// Process of beanstalkd, and the number below which none of its jobs is left.
-    pub tube_mark: Option<(String, u64)>,
+    /// What rides along for the queue, committed with the counts; `None` leaves what was there.
+    pub mark: Option<Mark>,
+}
+
+/// A number that only rises within an epoch, and begins anew with the next. What either means is the queue's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Letters and digits.
+    pub epoch: String,
+    pub number: u64,
 }
 
 /// Room on a disk.
@@ -37,7 +45,7 @@ pub(super) async fn write(
     source: &str,
     report: &Report,
 ) -> Result<(), mysql_async::Error> {
-    let tube = &report.tube;
+    let queue = &report.queue;
     let seen_at = timestamp(report.seen_at);
     let or_null = |number: Option<u64>| number.map_or_else(|| "NULL".to_owned(), |n| n.to_string());
     out.push(format!(
@@ -50,12 +58,12 @@ pub(super) async fn write(
          jobsBuried = VALUES(jobsBuried), oldestJobAgeS = VALUES(oldestJobAgeS), \
          queueDurable = VALUES(queueDurable), diskFreeBytes = VALUES(diskFreeBytes), \
          diskSizeBytes = VALUES(diskSizeBytes), holdMs = VALUES(holdMs)",
-        tube.ready,
-        tube.reserved,
-        tube.delayed,
-        tube.buried,
-        or_null(tube.oldest_ready_age_s),
-        u8::from(report.queue_durable),
+        queue.ready,
+        queue.reserved,
+        queue.delayed,
+        queue.buried,
+        or_null(queue.oldest_ready_age_s),
+        u8::from(report.is_queue_durable),
         or_null(report.disk.map(|disk| disk.free_bytes)),
         or_null(report.disk.map(|disk| disk.size_bytes)),
         report.hold.as_millis(),
@@ -70,11 +78,11 @@ pub(super) async fn write(
         ))
         .await?;
     }
-    if let Some((process, lowest)) = &report.tube_mark
-        && process.bytes().all(|b| b.is_ascii_alphanumeric())
+    if let Some(Mark { epoch, number }) = &report.mark
+        && epoch.bytes().all(|b| b.is_ascii_alphanumeric())
     {
         out.push(format!(
-            "INSERT INTO eventtracker.TubeMark (id, process, lowest) VALUES (1,'{process}',{lowest}) \
+            "INSERT INTO eventtracker.TubeMark (id, process, lowest) VALUES (1,'{epoch}',{number}) \
              ON DUPLICATE KEY UPDATE \
              lowest = IF(process = VALUES(process), GREATEST(lowest, VALUES(lowest)), VALUES(lowest)), \
              process = VALUES(process)"

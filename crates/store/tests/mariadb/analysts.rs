@@ -3,7 +3,8 @@
 use model::EventId;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::{Password, Role, Server, Side};
+use store::setup::{Role, Side};
+use store::{Password, Server};
 
 use crate::filled::{rows, texts};
 use crate::servers::{Servers, apply, batch, commit};
@@ -191,13 +192,12 @@ async fn views_outlive_the_administrator() {
         analyst.query_drop(sql).await.unwrap();
     }
     apply(&successor, Side::Central).await.unwrap();
-    servers
-        .account("analyst")
-        .ensure(&successor, Role::Analyst)
+    Role::Analyst
+        .ensure(&servers.account("analyst"), &successor)
         .await
         .unwrap();
     assert_eq!(
-        store::check(&successor, Side::Central).await.unwrap(),
+        store::setup::check(&successor, Side::Central).await.unwrap(),
         Vec::<String>::new()
     );
     assert_eq!(limits(&servers.analyst()).await[1], "1000000");
@@ -205,8 +205,8 @@ async fn views_outlive_the_administrator() {
     // Nobody is left to give the role to another account; the refusal says what helps.
     let mut other = servers.account("analyst");
     "another_analyst".clone_into(&mut other.user);
-    let refusal = other
-        .ensure(&successor, Role::Analyst)
+    let refusal = Role::Analyst
+        .ensure(&other, &successor)
         .await
         .unwrap_err()
         .to_string();
@@ -215,7 +215,7 @@ async fn views_outlive_the_administrator() {
     conn.query_drop("DROP ROLE eventtracker_analysts").await.unwrap();
     apply(&successor, Side::Central).await.unwrap();
     for account in [&other, &servers.account("analyst")] {
-        account.ensure(&successor, Role::Analyst).await.unwrap();
+        Role::Analyst.ensure(account, &successor).await.unwrap();
         let server = successor.with_user(&account.user, Some(account.password.clone()));
         assert_eq!(limits(&server).await[1], "1000000");
         let mut conn = server.connect().await.unwrap();

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use model::{Batch, EventId, Minute, Shard};
 use mysql_async::prelude::Queryable;
-use store::Regional;
+use store::regional::Regional;
 
 use servers::{LIMIT, MINUTE_S, Servers, apply, batch, commit, commit_knowing, first, try_commit};
 
@@ -105,13 +105,17 @@ async fn the_schema_brings_an_old_table_up_to_date() {
     }
     let row = "INSERT INTO bigdata_0.RegionMinute VALUES ('old', '2025-01-01', 7)";
     conn.query_drop(row).await.unwrap();
-    let differences = async || store::check(&central, store::Side::Central).await.unwrap();
+    let differences = async || {
+        store::setup::check(&central, store::setup::Side::Central)
+            .await
+            .unwrap()
+    };
     let found = differences().await.join("\n");
     for table in tables {
         assert!(found.contains(&format!("{table} differs")), "{found}");
     }
     for _ in 0..2 {
-        apply(&central, store::Side::Central).await.unwrap();
+        apply(&central, store::setup::Side::Central).await.unwrap();
         assert_eq!(differences().await, Vec::<String>::new());
     }
     let sum = "SELECT count FROM bigdata_0.RegionMinute WHERE region = 'old'";
@@ -133,7 +137,7 @@ async fn the_ledger_is_pruned_by_age_and_by_one_worker_at_a_time() {
         "UPDATE eventtracker.CountedBatch SET countedAt = countedAt - INTERVAL 1 HOUR WHERE batchId < x'80'";
     conn.query_drop(age).await.unwrap();
     let clock = worker.clock().await.unwrap();
-    assert_eq!(clock.tube_mark, Some(("ab12".to_owned(), 7)));
+    assert_eq!(clock.mark, Some(servers::mark()));
     let half_an_hour = Duration::from_secs(1_800);
 
     let locked: Option<u8> = conn
@@ -222,7 +226,7 @@ async fn a_block_that_the_centre_cannot_take_is_told_of_and_taken_later() {
     let mut centre = servers.centre();
     let begun = Instant::now();
     let error = loop {
-        let sources = centre.sources().await.unwrap();
+        let sources = centre.upkeep().sources().await.unwrap();
         if !sources[0].last_error.is_empty() {
             break sources[0].last_error.clone();
         }
@@ -272,7 +276,7 @@ async fn two_sources_with_one_identity_are_refused() {
         region: "twin".to_owned(),
         ..servers.source("eu")
     };
-    let refusal = store::start_source(
+    let refusal = store::setup::start_source(
         &servers.description().central.root(),
         &twin,
         &servers.region_accounts(),

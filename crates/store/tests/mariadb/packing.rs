@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use model::{Day, EventId, Shard};
 use mysql_async::prelude::Queryable;
-use store::{OpenName, Packed, Packer};
+use store::upkeep::{OpenName, Packed, Packer};
 
 use crate::servers::{LIMIT, MINUTE_S, Servers, first};
 

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
-use store::{Error, Offset};
+use store::Error;
+use store::upkeep::Offset;
 
 use crate::servers::{LIMIT, Servers, batch, commit, first, try_commit};
 
@@ -23,9 +24,9 @@ async fn a_fence_waits_for_what_is_in_progress_and_refuses_the_rest() {
     in_progress.query_drop(lock).await.unwrap();
     // Another transaction of a worker is not held up by it.
     commit(&mut worker, &[batch(2, "a", 4)], &[]).await;
-    let mut post = servers.post("eu");
+    let mut eu = servers.region("eu");
     {
-        let mut fence = std::pin::pin!(post.set_moved_to(Some("10.1.0.11:3306")));
+        let mut fence = std::pin::pin!(eu.set_moved_to(Some("10.1.0.11:3306")));
         let waiting = tokio::time::timeout(LONGER_THAN_AN_ANSWER, &mut fence).await;
         assert!(waiting.is_err(), "the fence did not wait");
         in_progress.query_drop("COMMIT").await.unwrap();
@@ -43,9 +44,9 @@ async fn a_fence_waits_for_what_is_in_progress_and_refuses_the_rest() {
         Some(7)
     );
     // Whoever came first decides where it goes.
-    let elsewhere = post.set_moved_to(Some("10.1.0.12:3306")).await.unwrap();
+    let elsewhere = eu.set_moved_to(Some("10.1.0.12:3306")).await.unwrap();
     assert_eq!(elsewhere.as_deref(), Some("10.1.0.11:3306"));
-    post.set_moved_to(None).await.unwrap();
+    eu.set_moved_to(None).await.unwrap();
     commit(&mut worker, &[batch(3, "a", 5)], &[]).await;
     // What stands in the binlog is the workers' only.
     let log: Vec<Row> = in_progress
@@ -65,8 +66,8 @@ async fn a_ledger_is_copied_until_both_have_the_same() {
     let mut worker = servers.worker("worker-1");
     let batches: Vec<_> = (0..100).map(|id| batch(id, "a", 3)).collect();
     commit(&mut worker, &batches, &[]).await;
-    let (mut from, mut to) = (servers.post("eu"), servers.post("new"));
-    let first_copy = store::finish_ledger(&mut from, &mut to, None, |_| {})
+    let (mut from, mut to) = (servers.region("eu"), servers.region("new"));
+    let first_copy = store::setup::finish_ledger(&mut from, &mut to, None, |_| {})
         .await
         .unwrap();
     assert_eq!((first_copy.batches, first_copy.flushes), (100, 1));
@@ -90,8 +91,10 @@ async fn a_ledger_is_copied_until_both_have_the_same() {
     )
     .await
     .unwrap();
-    let since = store::copy_ledger(&mut from, &mut to, |_| {}).await.unwrap();
-    let second_copy = store::finish_ledger(&mut from, &mut to, Some(since), |_| {})
+    let since = store::setup::copy_ledger(&mut from, &mut to, |_| {})
+        .await
+        .unwrap();
+    let second_copy = store::setup::finish_ledger(&mut from, &mut to, Some(since), |_| {})
         .await
         .unwrap();
     assert_eq!((second_copy.batches, second_copy.flushes), (51, 2));
@@ -108,7 +111,7 @@ async fn a_ledger_is_copied_until_both_have_the_same() {
         .query_drop("UPDATE eventtracker.CountedBatch SET total = 6 WHERE total = 5")
         .await
         .unwrap();
-    let differs = store::finish_ledger(&mut from, &mut to, None, |_| {}).await;
+    let differs = store::setup::finish_ledger(&mut from, &mut to, None, |_| {}).await;
     assert!(matches!(differs, Err(Error::LedgerDiffers { .. })), "{differs:?}");
     servers.playground.stop().await;
 }
@@ -135,11 +138,11 @@ async fn claims_are_restated_by_the_new_clock() {
         peak_at: model::Instant::from_unix_ms(1_763_787_600_000),
     };
     // What a keeper has compared with the old server comes too late.
-    let of_keeper = centre.offset("eu").await.unwrap();
+    let of_keeper = centre.upkeep().offset("eu").await.unwrap();
     // The second time, nothing is left to restate.
     for _ in 0..2 {
         centre.restate("eu", offset).await.unwrap();
-        assert_eq!(centre.offset("eu").await.unwrap(), Some(offset));
+        assert_eq!(centre.upkeep().offset("eu").await.unwrap(), Some(offset));
         for (sql, expected) in [
             (
                 "SELECT SECOND(completeUntil) FROM bigdata_0.RegionClock WHERE region = 'eu'",
@@ -163,10 +166,18 @@ async fn claims_are_restated_by_the_new_clock() {
         peak_ms: 0,
         ..offset
     };
-    centre.note_offset("eu", of_keeper, outdated).await.unwrap();
-    assert_eq!(centre.offset("eu").await.unwrap(), Some(offset));
-    centre.note_offset("eu", Some(offset), outdated).await.unwrap();
-    assert_eq!(centre.offset("eu").await.unwrap(), Some(outdated));
+    centre
+        .upkeep()
+        .note_offset("eu", of_keeper, outdated)
+        .await
+        .unwrap();
+    assert_eq!(centre.upkeep().offset("eu").await.unwrap(), Some(offset));
+    centre
+        .upkeep()
+        .note_offset("eu", Some(offset), outdated)
+        .await
+        .unwrap();
+    assert_eq!(centre.upkeep().offset("eu").await.unwrap(), Some(outdated));
     conn.query_drop("DELETE FROM eventtracker.ClockOffset")
         .await
         .unwrap();
@@ -191,14 +202,16 @@ async fn a_binlog_that_does_not_reach_back_is_refused() {
     let mut region = root.connect().await.unwrap();
     region.query_drop("FLUSH BINARY LOGS").await.unwrap();
     // Whole as it is, it is taken up again.
-    store::start_source(&centre, &eu, &accounts).await.unwrap();
+    store::setup::start_source(&centre, &eu, &accounts).await.unwrap();
     servers.wait_for_central_sum(model::EventId::of("a"), 3).await;
 
     servers.centre().stop_replication("eu").await.unwrap();
     commit(&mut worker, &[batch(3, "a", 4)], &[]).await;
     region.query_drop("FLUSH BINARY LOGS").await.unwrap();
     purge_to_newest(&mut region).await;
-    let refused = store::start_source(&centre, &eu, &accounts).await.unwrap_err();
+    let refused = store::setup::start_source(&centre, &eu, &accounts)
+        .await
+        .unwrap_err();
     assert!(
         refused
             .to_string()
@@ -218,21 +231,23 @@ async fn another_server_and_a_past_elsewhere_are_refused() {
         region: "eu".to_owned(),
         ..servers.source("us")
     };
-    let refused = store::start_source(&centre, &us_as_eu, &accounts)
+    let refused = store::setup::start_source(&centre, &us_as_eu, &accounts)
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("region switch eu --to"), "{refused}");
 
     servers
-        .post("us")
+        .region("us")
         .set_moved_from(Some(("us", "10.2.0.10:3306")))
         .await
         .unwrap();
     let us = servers.source("us");
-    let refused = store::start_source(&centre, &us, &accounts).await.unwrap_err();
+    let refused = store::setup::start_source(&centre, &us, &accounts)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("came to"), "{refused}");
-    servers.post("us").set_moved_from(None).await.unwrap();
-    store::start_source(&centre, &us, &accounts).await.unwrap();
+    servers.region("us").set_moved_from(None).await.unwrap();
+    store::setup::start_source(&centre, &us, &accounts).await.unwrap();
     servers.playground.stop().await;
 }
 

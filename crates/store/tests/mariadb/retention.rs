@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use model::{Day, EventId, Glob, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::{Central, Dropped, Error, Found, Grain, Partition, Post, Side};
+use store::Error;
+use store::central::{Central, Found, Grain};
+use store::setup::Side;
+use store::upkeep::{self, Dropped, Partition};
 
 use crate::servers::{LIMIT, Servers, first};
 
@@ -18,7 +21,7 @@ fn day(month: i32) -> Day {
 struct Filled {
     servers: Servers,
     conn: Conn,
-    keeper: Post,
+    keeper: upkeep::Centre,
     id: EventId,
     shard: Shard,
 }
@@ -80,7 +83,12 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
         .await;
     assert!(read.unwrap_err().is_table_changed());
     drop(copied_under);
-    assert!(store::check(&root, Side::Central).await.unwrap().is_empty());
+    assert!(
+        store::setup::check(&root, Side::Central)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 
     // What is dropped under a snapshot is missing in it.
     let (mut snapshot, _) = central.snapshot(&patterns, 10).await.unwrap();

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::{Error, Patience, Server, Side};
+use store::setup::{Patience, Side};
+use store::{Error, Server};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -55,11 +56,11 @@ impl InUse {
         let (root, stop) = (self.root.clone(), CancellationToken::new());
         let stopped = stop.clone();
         let outcome = tokio::spawn(async move {
-            let progress = |waiting: store::Waiting<'_>| {
+            let progress = |waiting: store::setup::Waiting<'_>| {
                 tell.send((waiting.statement.to_owned(), waiting.is_in_use))
                     .unwrap();
             };
-            store::apply(&root, Side::Central, patience, progress, stopped.cancelled()).await
+            store::setup::apply(&root, Side::Central, patience, progress, stopped.cancelled()).await
         });
         Upgrade { outcome, told, stop }
     }
@@ -72,7 +73,7 @@ impl InUse {
     async fn end(mut self) {
         self.reader.query_drop("ROLLBACK").await.unwrap();
         apply(&self.root, Side::Central).await.unwrap();
-        let differences = store::check(&self.root, Side::Central).await.unwrap();
+        let differences = store::setup::check(&self.root, Side::Central).await.unwrap();
         assert_eq!(differences, Vec::<String>::new());
         self.servers.playground.stop().await;
     }
@@ -119,7 +120,7 @@ async fn an_upgrade_that_runs_for_too_long_is_ended_at_the_server() {
         running: Duration::from_secs(3),
         ..Patience::UPGRADE
     };
-    let upgrade = store::apply(
+    let upgrade = store::setup::apply(
         &in_use.root,
         Side::Central,
         patience,

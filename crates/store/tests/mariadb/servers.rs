@@ -4,13 +4,13 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
-use model::{Batch, BatchId, EventId, EventName, Minute, TubeState};
+use model::{Batch, BatchId, EventId, EventName, Minute, QueueDepth};
 use mysql_async::prelude::Queryable;
 use playground::{Description, Directory, Options, Playground};
-use store::{
-    Account, Committed, Error, Flush, Password, Patience, Post, RegionAccounts, Regional, Report, Server,
-    Side, Source,
-};
+use store::regional::{Committed, Flush, Mark, Regional, Report};
+use store::setup::{self, Patience, RegionAccounts, Side};
+use store::upkeep;
+use store::{Account, Error, Password, Server, Source};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const MINUTE_S: i64 = 1_763_787_600;
@@ -75,20 +75,20 @@ impl Servers {
         }
     }
 
-    /// A region's database as the keeper reaches it.
-    pub(crate) fn post(&self, region: &str) -> Post {
-        Post::new(self.source(region).server(&self.account("keeper")))
+    /// A region's database as an operator reaches it by the keeper's account.
+    pub(crate) fn region(&self, region: &str) -> setup::Region {
+        setup::Region::new(self.source(region).server(&self.account("keeper")))
     }
 
     /// The centre's, as its administrator does.
-    pub(crate) fn centre(&self) -> Post {
-        Post::new(self.description().central.root())
+    pub(crate) fn centre(&self) -> setup::Centre {
+        setup::Centre::new(self.description().central.root())
     }
 
     /// The centre's, as its own keeper does.
-    pub(crate) fn centre_keeper(&self) -> Post {
+    pub(crate) fn centre_keeper(&self) -> upkeep::Centre {
         let Account { user, password } = self.account("keeper");
-        Post::new(self.description().central.root().with_user(&user, Some(password)))
+        upkeep::Centre::new(self.description().central.root().with_user(&user, Some(password)))
     }
 
     pub(crate) async fn central_sum(&self, id: EventId) -> Option<u64> {
@@ -117,7 +117,7 @@ pub(crate) async fn first(server: &Server, sql: &str) -> Option<u64> {
 }
 
 pub(crate) async fn apply(server: &Server, side: Side) -> Result<(), Error> {
-    store::apply(server, side, Patience::EMPTY, |_| {}, pending()).await
+    store::setup::apply(server, side, Patience::EMPTY, |_| {}, pending()).await
 }
 
 pub(crate) fn batch(id: u8, name: &str, count: u64) -> Batch {
@@ -161,12 +161,12 @@ pub(crate) async fn commit_knowing(
     let at = model::Instant::from_unix_ms(MINUTE_S * 1000);
     let report = Report {
         seen_at: at,
-        tube: TubeState::default(),
-        queue_durable: true,
+        queue: QueueDepth::default(),
+        is_queue_durable: true,
         disk: None,
         hold: Duration::from_millis(800),
         complete_until: Some(at),
-        tube_mark: Some(("ab12".to_owned(), 7)),
+        mark: Some(mark()),
     };
     let flush = Flush {
         batches,
@@ -176,4 +176,12 @@ pub(crate) async fn commit_knowing(
         report: &report,
     };
     worker.commit(&flush).await
+}
+
+/// What rides along with each report here.
+pub(crate) fn mark() -> Mark {
+    Mark {
+        epoch: "ab12".to_owned(),
+        number: 7,
+    }
 }

@@ -13,9 +13,9 @@ use crate::filled::{DAY_S, Filled, HOUR_S, TODAY_S, date, datetime, refusal, row
 async fn a_zone_that_would_shift_an_answer_is_noticed() {
     let mut filled = Filled::start().await;
     let root = filled.servers.centre_root();
-    assert!(store::lacks_zones(&root).await.unwrap());
-    assert!(store::load_zones(&root).await.unwrap());
-    assert!(!store::load_zones(&root).await.unwrap(), "they are there");
+    assert!(store::setup::lacks_zones(&root).await.unwrap());
+    assert!(store::setup::load_zones(&root).await.unwrap());
+    assert!(!store::setup::load_zones(&root).await.unwrap(), "they are there");
     let mut analyst = filled.analyst().await;
     for time_zone in ["+00:00", "+02:00", "-09:30", "Europe/Berlin", "Europe/London"] {
         rows::<u8>(&mut analyst, &format!("SET time_zone = '{time_zone}'")).await;

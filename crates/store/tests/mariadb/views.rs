@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::EventId;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::Side;
+use store::setup::Side;
 
 use crate::filled::{DAY_S, Filled, NOW_S, TODAY_S, branches_read, date, datetime, refusal, rows, shards_of};
 use crate::servers::{Servers, apply};
@@ -206,7 +206,7 @@ async fn views_and_procedures_that_differ_are_named_and_put_right() {
     let mut servers = Servers::start().await;
     let root = servers.centre_root();
     assert_eq!(
-        store::check(&root, Side::Central).await.unwrap(),
+        store::setup::check(&root, Side::Central).await.unwrap(),
         Vec::<String>::new()
     );
     let mut conn = root.connect().await.unwrap();
@@ -219,7 +219,7 @@ async fn views_and_procedures_that_differ_are_named_and_put_right() {
     ] {
         conn.query_drop(sql).await.unwrap();
     }
-    let differences = store::check(&root, Side::Central).await.unwrap();
+    let differences = store::setup::check(&root, Side::Central).await.unwrap();
     let heads: Vec<_> = differences
         .iter()
         .map(|text| text.split(['.', ';']).take(2).collect::<Vec<_>>().join("."))
@@ -236,7 +236,7 @@ async fn views_and_procedures_that_differ_are_named_and_put_right() {
     );
     apply(&root, Side::Central).await.unwrap();
     assert_eq!(
-        store::check(&root, Side::Central).await.unwrap(),
+        store::setup::check(&root, Side::Central).await.unwrap(),
         Vec::<String>::new()
     );
     servers.playground.stop().await;

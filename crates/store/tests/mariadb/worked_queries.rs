@@ -33,7 +33,9 @@ type Texts = Vec<Vec<Option<String>>>;
 async fn of_the_readme() {
     let mut filled = Filled::start().await;
     let mut analyst = filled.analyst().await;
-    store::load_zones(&filled.servers.centre_root()).await.unwrap();
+    store::setup::load_zones(&filled.servers.centre_root())
+        .await
+        .unwrap();
     let queries = worked_queries();
     assert_eq!(queries.len(), 14);
     // The same in every session, whichever its time zone.

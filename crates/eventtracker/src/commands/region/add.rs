@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use store::{Source, WILD_DO_TABLE};
+use store::Source;
+use store::setup::WILD_DO_TABLE;
 
 use super::files::Editable;
 use super::replication::{wait_until_applied, wait_until_running};
-use super::{Centre, Desk, OptionFile, check_name, config_file, option_file};
+use super::{Centre, Operator, OptionFile, check_name, config_file, option_file};
 
 /// How long what a region has gathered may take to arrive before the command says that it will take longer.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +34,7 @@ pub(crate) struct Add {
 impl Add {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         check_name(&self.name)?;
-        let mut desk = Desk::open(&self.centre)?;
+        let mut operator = Operator::open(&self.centre)?;
         let source = Source {
             region: self.name,
             host: self.host,
@@ -41,12 +42,12 @@ impl Add {
         };
         let mut options = Editable::open(&self.options.path)
             .context("the centre's option file gets a line for the region; --mariadb-options names it")?;
-        let mut config = Editable::open(&desk.config_path)?;
+        let mut config = Editable::open(&operator.config_path)?;
         let with_line = option_file::with_region(&options.text, &source.region)
             .with_context(|| format!("{} cannot be changed", options.path()))?;
         let with_source = config_file::with_source(&config.text, &source)
             .with_context(|| format!("{} cannot be changed", config.path()))?;
-        let is_connected = inspect(&mut desk, &source)
+        let is_connected = inspect(&mut operator, &source)
             .await
             .with_context(|| format!("{} cannot be added as region {}", source.address(), source.region))?;
 
@@ -59,15 +60,18 @@ impl Add {
         if is_connected {
             println!("the centre has the connection already");
         } else {
-            desk.centre.point_at(&source, &desk.accounts.replication).await?;
+            operator
+                .centre
+                .point_at(&source, &operator.accounts.replication)
+                .await?;
             println!(
                 "the centre has a connection to {}, limited to {WILD_DO_TABLE}",
                 source.address()
             );
         }
         say(config.replace(with_source)?, &config, "its [[source]]");
-        desk.centre.start_replication(&source.region).await?;
-        follow(&mut desk, &source).await
+        operator.centre.start_replication(&source.region).await?;
+        follow(&mut operator, &source).await
     }
 }
 
@@ -77,9 +81,9 @@ fn say(changed: bool, file: &Editable, what: &str) {
 }
 
 /// Refuses what could not be counted on. Returns whether the centre has the connection already, as it should be.
-async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
+async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<bool> {
     let region = &source.region;
-    let state = desk.source(region).await?;
+    let state = operator.source(region).await?;
     if let Some(state) = state.as_ref().filter(|state| state.source != *source) {
         anyhow::bail!(
             "region {region} is replicated from {}: 'eventtracker region switch {region} --to {}' lets it move",
@@ -87,29 +91,37 @@ async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
             source.address()
         );
     }
-    let accounts = &desk.accounts;
+    let accounts = &operator.accounts;
     source.checked_server(&accounts.housekeeping)?;
-    let identity = store::check_identity(
-        desk.centre.server(),
+    let identity = store::setup::check_identity(
+        operator.centre.server(),
         source,
         &accounts.replication,
         Some(&source.region),
     )
     .await?;
-    store::check_region(&source.server(&accounts.housekeeping)).await?;
-    store::check_coverage(&mut desk.centre, source, &accounts.housekeeping).await?;
+    store::setup::check_region(&source.server(&accounts.housekeeping)).await?;
+    store::setup::check_coverage(&mut operator.centre, source, &accounts.housekeeping).await?;
     if state.is_none() {
-        store::check_past(&mut desk.centre, source, identity, &accounts.housekeeping).await?;
+        store::setup::check_past(&mut operator.centre, source, identity, &accounts.housekeeping).await?;
     }
-    let mut post = desk.post(source)?;
-    if let Some(to) = post.fence().await?.moved_to {
+    let mut database = operator.database(source)?;
+    if let Some(to) = database.fence().await?.moved_to {
         anyhow::bail!(
             "the database at {} counts no more: its region has moved to {to}",
             source.address()
         );
     }
-    let (own, here) = (post.own_totals().await?, desk.centre.totals_of(region).await?);
-    let is_known = desk.centre.positions().await?.contains_key(&identity.gtid_domain);
+    let (own, here) = (
+        database.own_totals().await?,
+        operator.centre.totals_of(region).await?,
+    );
+    let is_known = operator
+        .centre
+        .upkeep()
+        .positions()
+        .await?
+        .contains_key(&identity.gtid_domain);
     ensure!(
         own.flushes >= here.flushes && (is_known || here.flushes == 0),
         "this centre has {} counts of an earlier region {region} in {} flushes, and the one at {} has counted {} in {} as \
@@ -131,25 +143,25 @@ async fn inspect(desk: &mut Desk, source: &Source) -> anyhow::Result<bool> {
     Ok(state.is_some_and(|state| state.is_limited()))
 }
 
-async fn follow(desk: &mut Desk, source: &Source) -> anyhow::Result<ExitCode> {
+async fn follow(operator: &mut Operator, source: &Source) -> anyhow::Result<ExitCode> {
     let region = &source.region;
-    let mut post = desk.post(source)?;
-    let domain = post.binlog().await?.gtid_domain;
-    let last = post.last_written(domain).await?;
-    wait_until_running(&mut desk.centre, region).await?;
-    match wait_until_applied(&mut desk.centre, domain, last, 0, FOLLOW_LIMIT).await? {
+    let mut database = operator.database(source)?;
+    let domain = database.upkeep().binlog().await?.gtid_domain;
+    let last = database.upkeep().last_written(domain).await?;
+    wait_until_running(&mut operator.centre, region).await?;
+    match wait_until_applied(&mut operator.centre, domain, last, 0, FOLLOW_LIMIT).await? {
         0 => println!("replication runs; everything up to {domain}/{last} is applied"),
         behind => println!(
             "replication runs, {behind} transactions of its past are still to be applied: 'eventtracker region list' shows how far it is"
         ),
     }
-    let state = desk.source(region).await?;
+    let state = operator.source(region).await?;
     ensure!(
         state.is_some_and(|state| state.source == *source && state.is_limited()),
         "the centre's connection to {region} is not what it should be: somebody else changed it meanwhile; run the command again"
     );
     println!("verified: {region} is a source of this centre, also after a restart of its MariaDB");
-    for other in &desk.config.other_centre {
+    for other in &operator.config.other_centre {
         println!(
             "left to do: the same command at centre {}, with its own file",
             other.name

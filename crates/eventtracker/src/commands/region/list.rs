@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
-use store::{Source, SourceState, WILD_DO_TABLE};
+use store::setup::WILD_DO_TABLE;
+use store::{Source, SourceState};
 
-use super::{Centre, Desk};
+use super::{Centre, Operator};
 
 pub(super) async fn run(centre: &Centre) -> anyhow::Result<ExitCode> {
-    let mut desk = Desk::open(centre)?;
-    let states = desk.centre.sources().await?;
-    let position = desk.centre.gtid_slave_pos().await?;
-    let lines = lines(&desk.config.source, &states, &position);
+    let mut operator = Operator::open(centre)?;
+    let states = operator.centre.upkeep().sources().await?;
+    let position = operator.centre.upkeep().gtid_slave_pos().await?;
+    let lines = lines(&operator.config.source, &states, &position);
     let faults: Vec<&String> = lines.iter().flat_map(|line| &line.faults).collect();
     if lines.is_empty() {
         println!("no region: add one with 'eventtracker region add'");

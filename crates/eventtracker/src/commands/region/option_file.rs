@@ -1,7 +1,7 @@
 //! The centre's MariaDB options: one line per region, which says what of it is applied.
 
 use anyhow::ensure;
-use store::WILD_DO_TABLE;
+use store::setup::WILD_DO_TABLE;
 
 use super::files::line_ending;
 

@@ -8,7 +8,7 @@ use store::Source;
 
 use super::files::Editable;
 use super::replication::why_not;
-use super::{Centre, Desk, OptionFile, check_name, config_file, option_file};
+use super::{Centre, Operator, OptionFile, check_name, config_file, option_file};
 
 /// A worker speaks every second; what it said longer ago says nothing about the queue now.
 const SILENCE_S_MAX: i64 = 60;
@@ -31,18 +31,18 @@ impl Remove {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let region = &self.name;
         check_name(region)?;
-        let mut desk = Desk::open(&self.centre)?;
+        let mut operator = Operator::open(&self.centre)?;
         let mut options = Editable::open(&self.options.path)
             .context("the centre's option file keeps a line for the region; --mariadb-options names it")?;
-        let mut config = Editable::open(&desk.config_path)?;
+        let mut config = Editable::open(&operator.config_path)?;
         let without_source = config_file::without_source(&config.text, region)
             .with_context(|| format!("{} cannot be changed", config.path()))?;
         let without_line = option_file::without_region(&options.text, region);
 
-        let state = desk.source(region).await?;
+        let state = operator.source(region).await?;
         let source = state.as_ref().map(|state| state.source.clone());
         if let Some(state) = state {
-            let mut left = left(&mut desk, &state.source).await;
+            let mut left = left(&mut operator, &state.source).await;
             if !left.is_empty() && !state.is_running() {
                 left.push(format!("replication from it does not run: {}", why_not(&state)));
             }
@@ -64,7 +64,7 @@ impl Remove {
                 "region {region} is no source of this centre: 'eventtracker region list' shows those that are"
             );
         }
-        desk.centre.end_replication(region).await?;
+        operator.centre.end_replication(region).await?;
         println!("the centre replicates from {region} no more");
         // In this order: a centre that restarts with the connection and without the line applies the ledger.
         if options.replace(without_line)? {
@@ -74,12 +74,12 @@ impl Remove {
             println!("{} has no [[source]] of it any more", config.path());
         }
         let missed = match &source {
-            Some(source) => in_binlog(&mut desk, source).await,
+            Some(source) => in_binlog(&mut operator, source).await,
             None => None,
         };
-        desk.centre.forget_region(region).await?;
+        operator.centre.forget_region(region).await?;
         println!("its state, clock and alarms are forgotten; its counts and their sums stay");
-        if desk.source(region).await?.is_some() {
+        if operator.source(region).await?.is_some() {
             anyhow::bail!("somebody else has set up replication from {region} meanwhile");
         }
         println!("verified: {region} is no source of this centre");
@@ -89,7 +89,7 @@ impl Remove {
             );
             return Ok(ExitCode::FAILURE);
         }
-        for other in &desk.config.other_centre {
+        for other in &operator.config.other_centre {
             println!(
                 "left to do: the same command at centre {}, with its own file",
                 other.name
@@ -100,25 +100,31 @@ impl Remove {
 }
 
 /// What of the region is not at the centre, or cannot be known to be.
-async fn left(desk: &mut Desk, source: &Source) -> Vec<String> {
+async fn left(operator: &mut Operator, source: &Source) -> Vec<String> {
     let mut left = Vec::new();
-    match in_queue(desk, source).await {
+    match in_queue(operator, source).await {
         Ok(None) => {}
         Ok(Some(sentence)) => left.push(sentence),
         Err(error) => left.push(format!("its queue is not known: {error:#}")),
     }
-    left.extend(in_binlog(desk, source).await);
+    left.extend(in_binlog(operator, source).await);
     left
 }
 
-async fn in_queue(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<String>> {
-    let Some(queue) = desk.centre.queue_of(&source.region).await? else {
+async fn in_queue(operator: &mut Operator, source: &Source) -> anyhow::Result<Option<String>> {
+    let Some(queue) = operator.centre.queue_of(&source.region).await? else {
         return Ok(None);
     };
     let jobs = queue.ready + queue.reserved + queue.delayed + queue.buried;
-    let offset = desk.centre.offset(&source.region).await?;
+    let offset = operator.centre.upkeep().offset(&source.region).await?;
     let ahead_ms = offset.map_or(0, |offset| offset.ahead_ms);
-    let age_s = desk.centre.clock().await?.ms_since(queue.seen.plus_ms(-ahead_ms)) / 1000;
+    let age_s = operator
+        .centre
+        .upkeep()
+        .clock()
+        .await?
+        .ms_since(queue.seen.plus_ms(-ahead_ms))
+        / 1000;
     Ok(if jobs > 0 {
         Some(format!(
             "jobs in its queue: {jobs}, of them buried: {}, as of {age_s} s ago",
@@ -133,8 +139,8 @@ async fn in_queue(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<Str
     })
 }
 
-async fn in_binlog(desk: &mut Desk, source: &Source) -> Option<String> {
-    totals_differ(desk, source).await.unwrap_or_else(|error| {
+async fn in_binlog(operator: &mut Operator, source: &Source) -> Option<String> {
+    totals_differ(operator, source).await.unwrap_or_else(|error| {
         Some(format!(
             "its totals are not known: {}",
             crate::commands::causes::Causes(&error)
@@ -142,10 +148,10 @@ async fn in_binlog(desk: &mut Desk, source: &Source) -> Option<String> {
     })
 }
 
-async fn totals_differ(desk: &mut Desk, source: &Source) -> anyhow::Result<Option<String>> {
-    let mut post = desk.post(source)?;
-    let own = post.own_totals().await?;
-    let here = desk.centre.totals_of(&source.region).await?;
+async fn totals_differ(operator: &mut Operator, source: &Source) -> anyhow::Result<Option<String>> {
+    let mut database = operator.database(source)?;
+    let own = database.own_totals().await?;
+    let here = operator.centre.totals_of(&source.region).await?;
     Ok((own != here).then(|| {
         format!(
             "it has counted {} in {} flushes, and the centre has {} of {}",

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use store::{Post, SourceState};
+use store::SourceState;
+use store::setup;
 
 /// Both threads run a moment after their start, or say why not.
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
@@ -13,10 +14,10 @@ const POLL: Duration = Duration::from_millis(100);
 /// How often a wait says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-pub(super) async fn wait_until_running(centre: &mut Post, region: &str) -> anyhow::Result<()> {
+pub(super) async fn wait_until_running(centre: &mut setup::Centre, region: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        let sources = centre.sources().await?;
+        let sources = centre.upkeep().sources().await?;
         let state = sources.iter().find(|state| state.source.region == region);
         if state.is_some_and(SourceState::is_running) {
             return Ok(());
@@ -46,7 +47,7 @@ pub(super) fn why_not(state: &SourceState) -> String {
 /// Waits until the centre is at most `behind_max` transactions behind `last`, that of `domain` which the region wrote last,
 /// and for no longer than `limit`. Returns how many it is behind then.
 pub(super) async fn wait_until_applied(
-    centre: &mut Post,
+    centre: &mut setup::Centre,
     domain: u32,
     last: u64,
     behind_max: u64,
@@ -55,7 +56,13 @@ pub(super) async fn wait_until_applied(
     let begun = Instant::now();
     let mut told = begun;
     loop {
-        let applied = centre.positions().await?.get(&domain).copied().unwrap_or(0);
+        let applied = centre
+            .upkeep()
+            .positions()
+            .await?
+            .get(&domain)
+            .copied()
+            .unwrap_or(0);
         let behind = last.saturating_sub(applied);
         if behind <= behind_max || begun.elapsed() > limit {
             return Ok(behind);
@@ -71,14 +78,14 @@ pub(super) async fn wait_until_applied(
 /// Waits, while the centre applies, until it has applied everything that it has received of `region`, and for no longer than
 /// `limit`. Returns how many transactions it lacks then.
 pub(super) async fn wait_for_received(
-    centre: &mut Post,
+    centre: &mut setup::Centre,
     region: &str,
     limit: Duration,
 ) -> anyhow::Result<u64> {
     let begun = Instant::now();
     loop {
-        let applied = centre.positions().await?;
-        let sources = centre.sources().await?;
+        let applied = centre.upkeep().positions().await?;
+        let sources = centre.upkeep().sources().await?;
         let Some(state) = sources.iter().find(|state| state.source.region == region) else {
             return Ok(0);
         };

@@ -16,10 +16,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use store::{Post, Source};
+use store::Source;
+use store::setup;
 
 use self::files::Files;
-use super::{Centre, Desk, check_name};
+use super::{Centre, Operator, check_name};
 use crate::commands::causes::Causes;
 
 #[derive(Debug, Args)]
@@ -49,26 +50,26 @@ fn address(text: &str) -> Result<(String, u16), String> {
 impl Switch {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         check_name(&self.name)?;
-        let mut desk = Desk::open(&self.centre)?;
+        let mut operator = Operator::open(&self.centre)?;
         let (host, port) = self.to;
         let new = Source {
             region: self.name.clone(),
             host,
             port,
         };
-        let state = desk.source(&self.name).await?.with_context(|| {
+        let state = operator.source(&self.name).await?.with_context(|| {
             format!(
                 "region {} is no source of this centre: 'eventtracker region list' shows those that are",
                 self.name
             )
         })?;
-        let _alone = keep_others_away(&desk, &new, &state.source).await?;
-        let mut files = Files::open(&desk, &new, self.region_config.as_deref())?;
+        let _alone = keep_others_away(&operator, &new, &state.source).await?;
+        let mut files = Files::open(&operator, &new, self.region_config.as_deref())?;
         if state.source == new {
-            return back::run(&mut desk, &mut files, &new, self.accept_loss).await;
+            return back::run(&mut operator, &mut files, &new, self.accept_loss).await;
         }
         let old = &state.source;
-        let outcome = desk.post(old)?.clock().await;
+        let outcome = operator.database(old)?.upkeep().clock().await;
         let is_planned = outcome.is_ok();
         match outcome {
             Ok(_) => {
@@ -78,7 +79,7 @@ impl Switch {
                     old.region,
                     new.address()
                 );
-                planned::run(&mut desk, &state, &new).await?;
+                planned::run(&mut operator, &state, &new).await?;
             }
             Err(error) if error.is_answer() => {
                 let context = format!(
@@ -93,7 +94,7 @@ impl Switch {
                     old.region,
                     Causes(&error.into())
                 );
-                unplanned::tell_bounds(&mut desk, &state, files.ledger_window_s()).await?;
+                unplanned::tell_bounds(&mut operator, &state, files.ledger_window_s()).await?;
                 if !self.accept_loss {
                     println!(
                         "nothing was changed: bring the old server back, or go on with --accept-loss. Make sure before that it is gone for \
@@ -101,28 +102,32 @@ impl Switch {
                     );
                     return Ok(ExitCode::FAILURE);
                 }
-                unplanned::run(&mut desk, old, &new).await?;
+                unplanned::run(&mut operator, old, &new).await?;
             }
         }
-        takeover::run(&mut desk, &new).await?;
+        takeover::run(&mut operator, &new).await?;
         files.write()?;
-        let verified = takeover::verify(&mut desk, &new).await?;
-        files.tell_what_is_left(&desk, &old.address(), is_planned);
+        let verified = takeover::verify(&mut operator, &new).await?;
+        files.tell_what_is_left(&operator, &old.address(), is_planned);
         Ok(verified)
     }
 }
 
 /// Two switches at once, of two operators or at two centres, would tread on each other: held while what is returned lives.
 /// A server that does not answer is looked at later, with its reason.
-async fn keep_others_away(desk: &Desk, new: &Source, old: &Source) -> anyhow::Result<Vec<Post>> {
-    let mut posts = vec![desk.post(new)?];
+async fn keep_others_away(
+    operator: &Operator,
+    new: &Source,
+    old: &Source,
+) -> anyhow::Result<Vec<setup::Region>> {
+    let mut posts = vec![operator.database(new)?];
     if old != new {
-        posts.push(desk.post(old)?);
+        posts.push(operator.database(old)?);
     }
     let mut held = Vec::new();
-    for mut post in posts {
-        match post.hold_switch().await {
-            Ok(()) => held.push(post),
+    for mut database in posts {
+        match database.hold_switch().await {
+            Ok(()) => held.push(database),
             Err(error @ store::Error::Switching { .. }) => return Err(error.into()),
             Err(_) => {}
         }

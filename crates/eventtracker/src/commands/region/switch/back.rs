@@ -3,25 +3,26 @@
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use store::{Identity, Post, Server, Source};
+use store::setup::{self, Identity};
+use store::{Server, Source};
 
 use super::files::Files;
 use super::takeover;
 use super::unplanned::NOWHERE;
-use crate::commands::region::Desk;
+use crate::commands::region::Operator;
 use crate::commands::region::replication::wait_until_running;
 
 pub(super) async fn run(
-    desk: &mut Desk,
+    operator: &mut Operator,
     files: &mut Files,
     here: &Source,
     accept_loss: bool,
 ) -> anyhow::Result<ExitCode> {
-    let mut post = desk.post(here)?;
-    let fence = post.fence().await?;
+    let mut database = operator.database(here)?;
+    let fence = database.fence().await?;
     match fence.moved_to {
         Some(target) => {
-            take_back(desk, here, &mut post, &target, accept_loss).await?;
+            take_back(operator, here, &mut database, &target, accept_loss).await?;
             files.write()?;
             println!(
                 "left to do: nothing; {}'s workers count again by themselves",
@@ -35,12 +36,12 @@ pub(super) async fn run(
                 here.region,
                 here.address()
             );
-            desk.centre.start_replication(&here.region).await?;
-            wait_until_running(&mut desk.centre, &here.region).await?;
+            operator.centre.start_replication(&here.region).await?;
+            wait_until_running(&mut operator.centre, &here.region).await?;
             files.write()?;
-            let verified = takeover::verify(desk, here).await?;
+            let verified = takeover::verify(operator, here).await?;
             let old = fence.moved_from.as_deref().unwrap_or("the old server");
-            files.tell_what_is_left(desk, old, old != NOWHERE);
+            files.tell_what_is_left(operator, old, old != NOWHERE);
             Ok(verified)
         }
     }
@@ -48,13 +49,13 @@ pub(super) async fn run(
 
 /// Lets the old server count again, if the new one has not counted yet and no centre reads it.
 async fn take_back(
-    desk: &mut Desk,
+    operator: &mut Operator,
     here: &Source,
-    post: &mut Post,
+    database: &mut setup::Region,
     target: &str,
     accept_loss: bool,
 ) -> anyhow::Result<()> {
-    match give_up(desk, here, target).await {
+    match give_up(operator, here, target).await {
         Ok(()) => {}
         Err(error) if accept_loss => println!(
             "{target} is not asked whether it has counted already ({}), as --accept-loss says",
@@ -68,10 +69,10 @@ async fn take_back(
             )));
         }
     }
-    post.set_moved_to(None).await?;
+    database.set_moved_to(None).await?;
     // An earlier run may have stopped it.
-    desk.centre.start_replication(&here.region).await?;
-    wait_until_running(&mut desk.centre, &here.region).await?;
+    operator.centre.start_replication(&here.region).await?;
+    wait_until_running(&mut operator.centre, &here.region).await?;
     println!(
         "taken back: {} counts again, and {target} has no part in it",
         here.address()
@@ -80,16 +81,16 @@ async fn take_back(
 }
 
 /// Takes the ledger's name from the server that was to take over.
-async fn give_up(desk: &Desk, here: &Source, target: &str) -> anyhow::Result<()> {
+async fn give_up(operator: &Operator, here: &Source, target: &str) -> anyhow::Result<()> {
     let (host, port) = super::address(target).map_err(anyhow::Error::msg)?;
     let target = Source {
         region: here.region.clone(),
         host,
         port,
     };
-    for other in &desk.config.other_centre {
-        let centre = Server::at(&other.host, other.port, &desk.accounts.housekeeping);
-        let sources = Post::new(centre).sources().await?;
+    for other in &operator.config.other_centre {
+        let centre = Server::at(&other.host, other.port, &operator.accounts.housekeeping);
+        let sources = store::upkeep::Centre::new(centre).sources().await?;
         ensure!(
             sources.iter().all(|state| state.source != target),
             "centre {} reads {} already: complete the switch instead",
@@ -97,18 +98,18 @@ async fn give_up(desk: &Desk, here: &Source, target: &str) -> anyhow::Result<()>
             target.address()
         );
     }
-    let mut post = desk.post(&target)?;
-    let domain = Identity::of(post.server()).await?.gtid_domain;
+    let mut database = operator.database(&target)?;
+    let domain = Identity::of(database.server()).await?.gtid_domain;
     // From here on no worker counts there, also one that was told to already.
-    post.set_moved_to(Some(&here.address())).await?;
-    let written = post.last_written(domain).await?;
+    database.set_moved_to(Some(&here.address())).await?;
+    let written = database.upkeep().last_written(domain).await?;
     if written > 0 {
-        post.set_moved_to(None).await?;
+        database.set_moved_to(None).await?;
         anyhow::bail!(
             "workers count on {} already ({written} transactions): switch to it instead",
             target.address()
         );
     }
-    post.set_moved_from(None).await?;
+    database.set_moved_from(None).await?;
     Ok(())
 }

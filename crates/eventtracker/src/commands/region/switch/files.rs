@@ -6,7 +6,7 @@ use anyhow::Context;
 use store::Source;
 
 use crate::commands::region::files::Editable;
-use crate::commands::region::{Desk, config_file};
+use crate::commands::region::{Operator, config_file};
 use crate::config::Config;
 
 pub(super) struct Files {
@@ -18,8 +18,12 @@ pub(super) struct Files {
 
 impl Files {
     /// Refuses files that could not be written later.
-    pub(super) fn open(desk: &Desk, new: &Source, region_config: Option<&Path>) -> anyhow::Result<Self> {
-        let central = Editable::open(&desk.config_path)?;
+    pub(super) fn open(
+        operator: &Operator,
+        new: &Source,
+        region_config: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let central = Editable::open(&operator.config_path)?;
         let with_source = config_file::with_source(&central.text, new)
             .with_context(|| format!("{} cannot be changed", central.path()))?;
         let mut files = Self {
@@ -56,7 +60,7 @@ impl Files {
         Ok(())
     }
 
-    pub(super) fn tell_what_is_left(&self, desk: &Desk, old: &str, is_planned: bool) {
+    pub(super) fn tell_what_is_left(&self, operator: &Operator, old: &str, is_planned: bool) {
         let Source { region, host, port } = &self.new;
         println!(
             "left to do, unless it is done ({region} counts nothing, and its queue grows, until its workers run on the new server):"
@@ -75,7 +79,7 @@ impl Files {
         } else {
             (" --accept-loss", String::new())
         };
-        for other in &desk.config.other_centre {
+        for other in &operator.config.other_centre {
             println!(
                 "  run 'eventtracker region switch {region} --to {host}:{port}{flag}' at centre {} with its own file{until}",
                 other.name

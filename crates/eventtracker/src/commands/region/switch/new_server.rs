@@ -1,9 +1,10 @@
 //! What a server must be like to take a region over.
 
 use anyhow::{Context, ensure};
-use store::{RegionTotals, Source};
+use store::Source;
+use store::setup::RegionTotals;
 
-use crate::commands::region::Desk;
+use crate::commands::region::Operator;
 
 /// What the region has on the server that it leaves.
 #[derive(Debug, Clone, Copy)]
@@ -17,27 +18,32 @@ pub(super) struct Old<'a> {
 
 /// Refuses a server on which counts could be lost or doubled. Returns whether it has the region's ledger already, by an
 /// earlier attempt or another centre's switch.
-pub(super) async fn inspect(desk: &mut Desk, new: &Source, old: Old<'_>) -> anyhow::Result<bool> {
-    let inspected = ask(desk, new, old).await;
+pub(super) async fn inspect(operator: &mut Operator, new: &Source, old: Old<'_>) -> anyhow::Result<bool> {
+    let inspected = ask(operator, new, old).await;
     inspected.with_context(|| format!("{} cannot take region {} over", new.address(), new.region))
 }
 
 /// Whether the region's whole ledger is there, as far as it answers.
-pub(super) async fn has_ledger(desk: &Desk, new: &Source) -> anyhow::Result<bool> {
-    let fence = desk.post(new)?.fence().await;
+pub(super) async fn has_ledger(operator: &Operator, new: &Source) -> anyhow::Result<bool> {
+    let fence = operator.database(new)?.fence().await;
     Ok(fence.is_ok_and(|fence| fence.region.as_ref() == Some(&new.region)))
 }
 
-async fn ask(desk: &mut Desk, new: &Source, old: Old<'_>) -> anyhow::Result<bool> {
+async fn ask(operator: &mut Operator, new: &Source, old: Old<'_>) -> anyhow::Result<bool> {
     let (region, address) = (&new.region, new.address());
-    new.checked_server(&desk.accounts.housekeeping)?;
+    new.checked_server(&operator.accounts.housekeeping)?;
     let spared = (!old.answers).then_some(region.as_str());
-    let centre = desk.centre.server();
-    let identity = store::check_identity(centre, new, &desk.accounts.replication, spared).await?;
-    store::check_region(&new.server(&desk.accounts.housekeeping)).await?;
-    let mut post = desk.post(new)?;
-    let fence = post.fence().await?;
-    let is_read = desk.centre.positions().await?.contains_key(&identity.gtid_domain);
+    let centre = operator.centre.server();
+    let identity = store::setup::check_identity(centre, new, &operator.accounts.replication, spared).await?;
+    store::setup::check_region(&new.server(&operator.accounts.housekeeping)).await?;
+    let mut database = operator.database(new)?;
+    let fence = database.fence().await?;
+    let is_read = operator
+        .centre
+        .upkeep()
+        .positions()
+        .await?
+        .contains_key(&identity.gtid_domain);
     // One that a switch was taken back from counts nothing until it is switched to again.
     if let Some(to) = fence.moved_to.filter(|to| to != old.address || is_read) {
         anyhow::bail!(
@@ -54,14 +60,14 @@ async fn ask(desk: &mut Desk, new: &Source, old: Old<'_>) -> anyhow::Result<bool
         }
         None => false,
     };
-    let own = post.own_totals().await?;
+    let own = database.own_totals().await?;
     if has_ledger {
         ensure!(
             own.flushes >= old.totals.flushes && own.total >= old.totals.total,
             "{address} has the ledger of region {region} as it was {} flushes ago: take a server that no region has used",
             old.totals.flushes.saturating_sub(own.flushes)
         );
-        store::check_coverage(&mut desk.centre, new, &desk.accounts.housekeeping).await?;
+        store::setup::check_coverage(&mut operator.centre, new, &operator.accounts.housekeeping).await?;
     } else {
         let domain = identity.gtid_domain;
         ensure!(
@@ -69,7 +75,7 @@ async fn ask(desk: &mut Desk, new: &Source, old: Old<'_>) -> anyhow::Result<bool
             "this centre has applied transactions of domain {domain} before, so it could skip some of {address}'s: give it a \
              gtid_domain_id and a server_id that were never used"
         );
-        let written = post.last_written(domain).await?;
+        let written = database.upkeep().last_written(domain).await?;
         ensure!(
             written == 0,
             "{address} has written {written} transactions into its binlog already: take a server that no region has used, or, if \

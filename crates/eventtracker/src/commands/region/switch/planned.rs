@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use store::{Identity, Post, Source, SourceState};
+use store::setup::{self, Identity};
+use store::{Source, SourceState};
 
 use super::new_server::{self, Old};
-use crate::commands::region::Desk;
+use crate::commands::region::Operator;
 use crate::commands::region::replication::{wait_until_applied, wait_until_running, why_not};
 use crate::commands::series::grouped;
 
@@ -26,23 +27,24 @@ const STILL_FOR: Duration = Duration::from_millis(2_500);
 const PROGRESS_BATCHES: u64 = 500_000;
 
 /// Returns when the new server has the region's whole ledger and the centre everything that the old one has counted.
-pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> anyhow::Result<()> {
+pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Source) -> anyhow::Result<()> {
     let old = &state.source;
-    let mut old_post = desk.post(old)?;
-    let mut new_post = desk.post(new)?;
+    let mut old_database = operator.database(old)?;
+    let mut new_database = operator.database(new)?;
     let mut copied_until = None;
-    let begun = inspect(desk, state, &mut old_post, new).await?;
-    let domain = Identity::of(old_post.server()).await?.gtid_domain;
+    let begun = inspect(operator, state, &mut old_database, new).await?;
+    let domain = Identity::of(old_database.server()).await?.gtid_domain;
     if begun.is_stopped {
         println!(
             "{} counts no more, since an earlier run of this command",
             old.address()
         );
     } else {
-        copied_until = Some(store::copy_ledger(&mut old_post, &mut new_post, tell_progress()).await?);
+        copied_until =
+            Some(store::setup::copy_ledger(&mut old_database, &mut new_database, tell_progress()).await?);
         println!("most of the ledger is copied, while the region counts on");
-        come_close(desk, &mut old_post, domain, old).await?;
-        let moved_to = old_post.set_moved_to(Some(&new.address())).await?;
+        come_close(operator, &mut old_database, domain, old).await?;
+        let moved_to = old_database.set_moved_to(Some(&new.address())).await?;
         ensure!(
             moved_to.as_ref() == Some(&new.address()),
             "{} is on its way to {} meanwhile: somebody else switches it",
@@ -54,8 +56,8 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
             old.address()
         );
     }
-    let last = old_post.last_written(domain).await?;
-    let behind = wait_until_applied(&mut desk.centre, domain, last, 0, REST_LIMIT).await?;
+    let last = old_database.upkeep().last_written(domain).await?;
+    let behind = wait_until_applied(&mut operator.centre, domain, last, 0, REST_LIMIT).await?;
     ensure!(
         behind == 0,
         "the centre lacks {behind} transactions of {} after {} s: see 'eventtracker region list'; run the command again, or \
@@ -64,7 +66,7 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         REST_LIMIT.as_secs(),
         old.address()
     );
-    expect_stillness(&mut old_post, domain, last, old).await?;
+    expect_stillness(&mut old_database, domain, last, old).await?;
     println!(
         "the centre has applied everything that it counted, up to {domain}/{last}, and nobody counts on it any more"
     );
@@ -72,9 +74,15 @@ pub(super) async fn run(desk: &mut Desk, state: &SourceState, new: &Source) -> a
         println!("{} has the ledger already", new.address());
         return Ok(());
     }
-    let copied = store::finish_ledger(&mut old_post, &mut new_post, copied_until, tell_progress()).await?;
-    new_post.set_moved_to(None).await?;
-    new_post
+    let copied = store::setup::finish_ledger(
+        &mut old_database,
+        &mut new_database,
+        copied_until,
+        tell_progress(),
+    )
+    .await?;
+    new_database.set_moved_to(None).await?;
+    new_database
         .set_moved_from(Some((&old.region, &old.address())))
         .await?;
     println!(
@@ -104,18 +112,18 @@ struct Begun {
 }
 
 async fn inspect(
-    desk: &mut Desk,
+    operator: &mut Operator,
     state: &SourceState,
-    old_post: &mut Post,
+    old_database: &mut setup::Region,
     new: &Source,
 ) -> anyhow::Result<Begun> {
     let Source { region, .. } = new;
     let old = state.source.address();
-    let moved_to = old_post.fence().await?.moved_to;
+    let moved_to = old_database.fence().await?.moved_to;
     if moved_to.is_some() && !state.is_running() {
         // An earlier run may have stopped it just before it let the centre read the new server.
-        desk.centre.start_replication(region).await?;
-        wait_until_running(&mut desk.centre, region).await?;
+        operator.centre.start_replication(region).await?;
+        wait_until_running(&mut operator.centre, region).await?;
     }
     ensure!(
         state.is_running() || moved_to.is_some(),
@@ -124,15 +132,15 @@ async fn inspect(
     );
     // Another centre may reach the same server by another address.
     if let Some(to) = moved_to.as_ref().filter(|to| **to != new.address())
-        && !new_server::has_ledger(desk, new).await?
+        && !new_server::has_ledger(operator, new).await?
     {
         anyhow::bail!(
             "{region} is on its way from {old} to {to}: switch to that, or take it back with --to {old}"
         );
     }
-    let totals = old_post.own_totals().await?;
+    let totals = old_database.own_totals().await?;
     let has_ledger = new_server::inspect(
-        desk,
+        operator,
         new,
         Old {
             address: &old,
@@ -154,9 +162,14 @@ async fn inspect(
     })
 }
 
-async fn come_close(desk: &mut Desk, old_post: &mut Post, domain: u32, old: &Source) -> anyhow::Result<()> {
-    let last = old_post.last_written(domain).await?;
-    let behind = wait_until_applied(&mut desk.centre, domain, last, BEHIND_MAX, CLOSE_LIMIT).await?;
+async fn come_close(
+    operator: &mut Operator,
+    old_database: &mut setup::Region,
+    domain: u32,
+    old: &Source,
+) -> anyhow::Result<()> {
+    let last = old_database.upkeep().last_written(domain).await?;
+    let behind = wait_until_applied(&mut operator.centre, domain, last, BEHIND_MAX, CLOSE_LIMIT).await?;
     ensure!(
         behind <= BEHIND_MAX,
         "the centre is still {behind} transactions behind {} after {} s, and its workers would stand for as long: nothing was changed; run the \
@@ -168,9 +181,14 @@ async fn come_close(desk: &mut Desk, old_post: &mut Post, domain: u32, old: &Sou
 }
 
 /// A worker from before regions could move does not look at the fence.
-async fn expect_stillness(old_post: &mut Post, domain: u32, last: u64, old: &Source) -> anyhow::Result<()> {
+async fn expect_stillness(
+    old_database: &mut setup::Region,
+    domain: u32,
+    last: u64,
+    old: &Source,
+) -> anyhow::Result<()> {
     tokio::time::sleep(STILL_FOR).await;
-    let now = old_post.last_written(domain).await?;
+    let now = old_database.upkeep().last_written(domain).await?;
     ensure!(
         now == last,
         "{} was written to {} times since its workers were told to stop: stop every worker of {} that is of an earlier version, \

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use store::{Audit, Offset, Range, Source, Verdict};
+use store::upkeep::Offset;
+use store::{Audit, Range, Source, Verdict};
 
-use crate::commands::region::Desk;
+use crate::commands::region::Operator;
 use crate::commands::region::replication::{wait_until_applied, wait_until_running};
 use crate::commands::series::grouped;
 
@@ -16,26 +17,31 @@ const APPLIED_LIMIT: Duration = Duration::from_secs(300);
 /// Comparisons of two clocks before the network between them is called too slow.
 const COMPARISONS_MAX: usize = 5;
 
-pub(super) async fn run(desk: &mut Desk, new: &Source) -> anyhow::Result<()> {
+pub(super) async fn run(operator: &mut Operator, new: &Source) -> anyhow::Result<()> {
     let region = &new.region;
     // First: what fails here has changed nothing.
-    let offset = compare_clocks(desk, new).await?;
-    desk.centre.stop_replication(region).await?;
-    desk.centre.restate(region, offset).await?;
-    desk.centre.point_at(new, &desk.accounts.replication).await?;
-    desk.centre.start_replication(region).await?;
-    wait_until_running(&mut desk.centre, region).await?;
+    let offset = compare_clocks(operator, new).await?;
+    operator.centre.stop_replication(region).await?;
+    operator.centre.restate(region, offset).await?;
+    operator
+        .centre
+        .point_at(new, &operator.accounts.replication)
+        .await?;
+    operator.centre.start_replication(region).await?;
+    wait_until_running(&mut operator.centre, region).await?;
     // A pass of the keeper that was under way may have noted the old server's files once more.
-    desk.centre.forget_files(region).await?;
+    operator.centre.forget_files(region).await?;
     println!("the centre replicates from {}", new.address());
     Ok(())
 }
 
 /// Before a claim by the new server's clock arrives, that clock must have been compared.
-async fn compare_clocks(desk: &mut Desk, new: &Source) -> anyhow::Result<Offset> {
-    let mut post = desk.post(new)?;
+async fn compare_clocks(operator: &mut Operator, new: &Source) -> anyhow::Result<Offset> {
+    let mut database = operator.database(new)?;
     for _ in 0..COMPARISONS_MAX {
-        if let Some((ahead_ms, there)) = keeper::offset::compare(&mut desk.centre, &mut post).await? {
+        if let Some((ahead_ms, there)) =
+            keeper::offset::compare(operator.centre.upkeep(), database.upkeep()).await?
+        {
             println!("its clock is at most {ahead_ms} ms ahead of the centre's, which is noted");
             return Ok(Offset {
                 ahead_ms,
@@ -51,20 +57,20 @@ async fn compare_clocks(desk: &mut Desk, new: &Source) -> anyhow::Result<Offset>
 }
 
 /// Waits until the centre has what the new server has written so far, and audits.
-pub(super) async fn verify(desk: &mut Desk, new: &Source) -> anyhow::Result<ExitCode> {
-    let mut post = desk.post(new)?;
-    let domain = post.binlog().await?.gtid_domain;
-    let last = post.last_written(domain).await?;
-    let behind = wait_until_applied(&mut desk.centre, domain, last, 0, APPLIED_LIMIT).await?;
+pub(super) async fn verify(operator: &mut Operator, new: &Source) -> anyhow::Result<ExitCode> {
+    let mut database = operator.database(new)?;
+    let domain = database.upkeep().binlog().await?.gtid_domain;
+    let last = database.upkeep().last_written(domain).await?;
+    let behind = wait_until_applied(&mut operator.centre, domain, last, 0, APPLIED_LIMIT).await?;
     ensure!(
         behind == 0,
         "the centre lacks {behind} transactions of {} after {} s: see 'eventtracker region list'",
         new.address(),
         APPLIED_LIMIT.as_secs()
     );
-    let centre = desk.centre_as_keeper();
+    let centre = operator.centre_as_keeper();
     let range = Range::recent(SystemTime::now().into());
-    let audit = store::audit(&centre, &desk.accounts.housekeeping, range).await?;
+    let audit = store::audit(&centre, &operator.accounts.housekeeping, range).await?;
     tell(&audit, new)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use store::{Source, SourceState};
 
 use super::new_server::{self, Old};
-use crate::commands::region::Desk;
+use crate::commands::region::Operator;
 use crate::commands::region::list::gtid_of;
 use crate::commands::region::replication::wait_for_received;
 use crate::commands::series::grouped;
@@ -21,15 +21,15 @@ pub(super) const NOWHERE: &str = "nowhere";
 
 /// Says what may be lost and what may double.
 pub(super) async fn tell_bounds(
-    desk: &mut Desk,
+    operator: &mut Operator,
     state: &SourceState,
     ledger_window_s: Option<u32>,
 ) -> anyhow::Result<()> {
     let region = &state.source.region;
-    let unapplied = wait_for_received(&mut desk.centre, region, RECEIVED_LIMIT).await?;
-    let position = desk.centre.gtid_slave_pos().await?;
+    let unapplied = wait_for_received(&mut operator.centre, region, RECEIVED_LIMIT).await?;
+    let position = operator.centre.upkeep().gtid_slave_pos().await?;
     let gtid = gtid_of(&position, state.server_id).unwrap_or("nothing".to_owned());
-    let totals = desk.centre.totals_of(region).await?;
+    let totals = operator.centre.totals_of(region).await?;
     println!(
         "  lost: what it committed after {gtid}, the last that this centre has applied; that is what it counted after flush {} and \
          its total of {}",
@@ -41,8 +41,8 @@ pub(super) async fn tell_bounds(
             "        of that, {unapplied} transactions were received and are not applied: START SLAVE '{region}' SQL_THREAD at the centre saves them"
         );
     }
-    let now = desk.centre.clock().await?;
-    match desk.centre.queue_of(region).await? {
+    let now = operator.centre.upkeep().clock().await?;
+    match operator.centre.queue_of(region).await? {
         Some(queue) => {
             let age_s = now.ms_since(queue.seen).max(0) / 1000;
             println!(
@@ -69,7 +69,7 @@ pub(super) async fn tell_bounds(
     println!(
         "           and every request that a client repeats under its key, up to {window} after it was counted ({source})"
     );
-    for other in &desk.config.other_centre {
+    for other in &operator.config.other_centre {
         println!(
             "  begin with the centre that has the highest flush: it is where the new ledger goes on; compare with centre {}. One that \
              has less lacks the difference for good: begin it anew with a copy of the other",
@@ -80,23 +80,23 @@ pub(super) async fn tell_bounds(
 }
 
 /// Lets the new server's totals go on where the centre's are, so that the audit still adds up.
-pub(super) async fn run(desk: &mut Desk, old: &Source, new: &Source) -> anyhow::Result<()> {
-    let here = desk.centre.totals_of(&new.region).await?;
+pub(super) async fn run(operator: &mut Operator, old: &Source, new: &Source) -> anyhow::Result<()> {
+    let here = operator.centre.totals_of(&new.region).await?;
     let old = Old {
         address: &old.address(),
         totals: here,
         answers: false,
     };
-    if new_server::inspect(desk, new, old).await? {
+    if new_server::inspect(operator, new, old).await? {
         return Ok(());
     }
     // Nothing that still arrives may make the centre's total another one than that.
-    desk.centre.stop_replication(&new.region).await?;
-    let here = desk.centre.totals_of(&new.region).await?;
-    let mut post = desk.post(new)?;
-    post.set_own_totals(here).await?;
-    post.set_moved_to(None).await?;
-    post.set_moved_from(Some((&new.region, NOWHERE))).await?;
+    operator.centre.stop_replication(&new.region).await?;
+    let here = operator.centre.totals_of(&new.region).await?;
+    let mut database = operator.database(new)?;
+    database.set_own_totals(here).await?;
+    database.set_moved_to(None).await?;
+    database.set_moved_from(Some((&new.region, NOWHERE))).await?;
     println!(
         "{} begins with an empty ledger, after flush {} and a total of {}",
         new.address(),

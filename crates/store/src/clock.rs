@@ -6,8 +6,10 @@ use model::{Day, Extent, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::PEAK_NOT_KNOWN_MS;
-use crate::replication::{SHOW_SOURCES, source_state};
+use crate::source::{SHOW_SOURCES, source_state};
+
+/// The peak where a claim was made by a clock that was never compared: a century, which no clock is ahead.
+pub const PEAK_NOT_KNOWN_MS: i64 = 3_155_760_000_000;
 
 /// How old a comparison of two clocks may be, by the centre's clock. What is older says nothing: a clock may have been set since.
 pub const COMPARISON_MS_MAX: i64 = 30_000;
@@ -64,7 +66,7 @@ pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
 }
 
 /// What is known as of the snapshot of `conn`, which ends in the same round trip.
-pub(super) async fn extent_and_commit(conn: &mut Conn) -> Result<Extent, mysql_async::Error> {
+pub(crate) async fn extent_and_commit(conn: &mut Conn) -> Result<Extent, mysql_async::Error> {
     // What was dropped meanwhile is missing in this snapshot, too, and was noted before.
     let (clocks, kept_since) = read_and(conn, "COMMIT").await?;
     Ok(Extent {

@@ -1,19 +1,15 @@
-//! The centre's replication connections, as its administrator sets them up and takes them down.
+//! A centre's MariaDB, as an operator's command reaches it: which regions it replicates from.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::{Source, SourceState, source_states};
 use crate::account::checked_word;
-use crate::housekeeping::positions;
+use crate::link::Link;
 use crate::regional::REGION_BYTES_MAX;
-use crate::{Account, Error, Post};
-
-/// What a centre applies of a region: the outbox, and neither ledger nor accounts. As option files and SQL have it.
-pub const WILD_DO_TABLE: &str = r"bigdata\_%.%";
+use crate::source::{Source, WILD_DO_TABLE};
+use crate::{Account, Error, Server, upkeep};
 
 /// Stopping a thread waits for the transaction that it is applying.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
@@ -26,37 +22,31 @@ const CONNECT_RETRY_S: u32 = 5;
 
 const NO_SUCH_CONNECTION: u16 = 1617;
 
-impl Post {
-    /// The sources of this centre.
-    ///
-    /// # Errors
-    /// The server refused or did not answer.
-    pub async fn sources(&mut self) -> Result<Vec<SourceState>, Error> {
-        self.call("read the sources", async |conn| source_states(conn).await)
-            .await
+/// A centre's MariaDB for an operator, who may do what a keeper may, and sets up replication and takes it down.
+pub struct Centre {
+    keepers: upkeep::Centre,
+}
+
+impl Centre {
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self {
+            keepers: upkeep::Centre::new(server),
+        }
     }
 
-    /// The last transaction of each domain that this centre has applied, durably or not.
-    ///
-    /// # Errors
-    /// The server refused or did not answer.
-    pub async fn positions(&mut self) -> Result<BTreeMap<u32, u64>, Error> {
-        positions(&self.gtid_slave_pos().await?).ok_or(Error::Shape {
-            what: "@@gtid_slave_pos",
-        })
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        self.keepers.server()
     }
 
-    /// The same as the server writes it, as `1-1-100,2-2-50`.
-    ///
-    /// # Errors
-    /// The server refused or did not answer.
-    pub async fn gtid_slave_pos(&mut self) -> Result<String, Error> {
-        let position: Option<String> = self
-            .call("read the position", async |conn| {
-                conn.query_first("SELECT @@gtid_slave_pos").await
-            })
-            .await?;
-        Ok(position.unwrap_or_default())
+    /// What a keeper may do there, too.
+    pub fn upkeep(&mut self) -> &mut upkeep::Centre {
+        &mut self.keepers
+    }
+
+    pub(super) fn link(&mut self) -> &mut Link {
+        &mut self.keepers.link
     }
 
     /// Lets the centre read `source` from its next start of replication, from where it is in each domain; the connection is
@@ -82,13 +72,14 @@ impl Post {
             format!("SET GLOBAL replicate_wild_do_table = '{filter}'"),
             "SET default_master_connection = ''".to_owned(),
         ];
-        self.call_within(STATEMENT_LIMIT, "set up replication", async |conn| {
-            for statement in script {
-                conn.query_drop(statement).await?;
-            }
-            Ok(())
-        })
-        .await
+        self.link()
+            .call("set up replication", STATEMENT_LIMIT, async |conn| {
+                for statement in script {
+                    conn.query_drop(statement).await?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// # Errors
@@ -96,10 +87,11 @@ impl Post {
     pub async fn start_replication(&mut self, region: &str) -> Result<(), Error> {
         let name = checked_word("region name", region, REGION_BYTES_MAX)?;
         let start = format!("START SLAVE '{name}'");
-        self.call_within(STATEMENT_LIMIT, "start replication", async |conn| {
-            conn.query_drop(start).await
-        })
-        .await
+        self.link()
+            .call("start replication", STATEMENT_LIMIT, async |conn| {
+                conn.query_drop(start).await
+            })
+            .await
     }
 
     /// Returns when both threads have ended; at once where there is no such connection.
@@ -123,12 +115,13 @@ impl Post {
     }
 
     async fn unless_unknown(&mut self, action: &'static str, statement: String) -> Result<(), Error> {
-        self.call_within(STATEMENT_LIMIT, action, async |conn: &mut Conn| {
-            match conn.query_drop(statement).await {
-                Err(mysql_async::Error::Server(error)) if error.code == NO_SUCH_CONNECTION => Ok(()),
-                outcome => outcome,
-            }
-        })
-        .await
+        self.link()
+            .call(action, STATEMENT_LIMIT, async |conn: &mut Conn| {
+                match conn.query_drop(statement).await {
+                    Err(mysql_async::Error::Server(error)) if error.code == NO_SUCH_CONNECTION => Ok(()),
+                    outcome => outcome,
+                }
+            })
+            .await
     }
 }

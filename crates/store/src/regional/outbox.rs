@@ -7,9 +7,9 @@ use model::Shard;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::{Error, Server, Side};
+use crate::{Error, Server};
 
-const CHECK_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The server ends a transaction that was left alone for so long, and frees its locks: a worker whose machine vanished
 /// would hold up all others, or a region that is to move, for hours. A living worker's statements follow each other within milliseconds.
@@ -32,10 +32,7 @@ pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error
         "SET SESSION idle_write_transaction_timeout = {IDLE_LIMIT_S}, idle_readonly_transaction_timeout = {IDLE_LIMIT_S}"
     );
     let mut conn = server.connect_with(&[setup]).await?;
-    let found = server
-        .limited("check the settings", CHECK_LIMIT, read(&mut conn))
-        .await?;
-    check_settings(server, &found)?;
+    let found = checked(server, &mut conn).await?;
     let moved = server.limited("look for a move", CHECK_LIMIT, moved_to(&mut conn));
     let blocks_missing = Shard::all().count().saturating_sub(found.block_tables);
     if blocks_missing > 0 {
@@ -56,37 +53,6 @@ pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error
     }
 }
 
-/// Refuses a server that cannot be a region's: its settings lose counts, or it lacks a table. For an account that sees all of them.
-///
-/// # Errors
-/// What is wrong with it, with the remedy; or it refused or did not answer.
-pub async fn check_region(server: &Server) -> Result<(), Error> {
-    const TABLES: &str = "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), ENGINE FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA LIKE 'bigdata\\_%' OR TABLE_SCHEMA = 'eventtracker'";
-    let mut conn = server.connect().await?;
-    let found = server
-        .limited("check the settings", CHECK_LIMIT, read(&mut conn))
-        .await?;
-    check_settings(server, &found)?;
-    let tables = conn.query::<(String, String), _>(TABLES);
-    let tables: HashMap<String, String> = server
-        .limited("look for the tables", CHECK_LIMIT, tables)
-        .await?
-        .into_iter()
-        .collect();
-    let is_wrong = |(table, engine): &(String, String)| tables.get(table) != Some(engine);
-    let wrong: Vec<(String, String)> = Side::Regional.engines().into_iter().filter(is_wrong).collect();
-    match wrong.first() {
-        None => Ok(()),
-        Some((table, engine)) => Err(Error::Tables {
-            server: server.to_string(),
-            count: wrong.len(),
-            table: table.clone(),
-            engine: engine.clone(),
-        }),
-    }
-}
-
 /// Where the region's counts are written instead. The shared lock is the transaction's until it ends.
 pub(crate) const MOVED_TO_LOCKED: &str =
     "SELECT movedTo FROM eventtracker.RegionMoved WHERE id = 1 LOCK IN SHARE MODE";
@@ -96,6 +62,18 @@ async fn moved_to(conn: &mut Conn) -> Result<Option<String>, mysql_async::Error>
         .query_first("SELECT movedTo FROM eventtracker.RegionMoved WHERE id = 1")
         .await?;
     Ok(row.flatten())
+}
+
+/// Refuses a server whose settings lose counts.
+///
+/// # Errors
+/// `Setting` or `NotAnOutbox`; or the server refused or did not answer.
+pub(crate) async fn checked(server: &Server, conn: &mut Conn) -> Result<Found, Error> {
+    let found = server
+        .limited("check the settings", CHECK_LIMIT, read(conn))
+        .await?;
+    check_settings(server, &found)?;
+    Ok(found)
 }
 
 fn check_settings(server: &Server, found: &Found) -> Result<(), Error> {
@@ -118,7 +96,8 @@ fn check_settings(server: &Server, found: &Found) -> Result<(), Error> {
     Ok(())
 }
 
-struct Found {
+/// What a server is, as far as counting is concerned.
+pub(crate) struct Found {
     settings: HashMap<String, String>,
     outbox_tables_not_blackhole: u64,
     block_tables: usize,

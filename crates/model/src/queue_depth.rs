@@ -2,7 +2,7 @@
 
 /// Jobs in the tube by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TubeState {
+pub struct QueueDepth {
     pub ready: u64,
     pub reserved: u64,
     pub delayed: u64,
@@ -11,7 +11,7 @@ pub struct TubeState {
     pub oldest_ready_age_s: Option<u64>,
 }
 
-impl TubeState {
+impl QueueDepth {
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.ready + self.reserved + self.delayed + self.buried

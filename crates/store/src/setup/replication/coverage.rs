@@ -1,17 +1,26 @@
 //! Whether a region's binlog still has everything that a centre has not applied yet.
 
-use super::{Identity, Source, SourceState};
-use crate::{Account, Binlog, Error, Post};
+use super::identity::Identity;
+use crate::setup::centre::Centre;
+use crate::setup::region::Region;
+use crate::source::{Source, SourceState};
+use crate::upkeep::{self, Binlog};
+use crate::{Account, Error};
 
 /// Refuses a source that has purged what this centre lacks, or that has less than this centre has applied of it.
 ///
 /// # Errors
 /// `BinlogGap` or `BinlogBehind` with the remedy; or a server that refused or did not answer.
-pub async fn check_coverage(centre: &mut Post, source: &Source, account: &Account) -> Result<(), Error> {
-    let mut region = Post::new(source.server(account));
+pub async fn check_coverage(centre: &mut Centre, source: &Source, account: &Account) -> Result<(), Error> {
+    let mut region = upkeep::Region::new(source.server(account));
     let binlog = region.binlog().await?;
     let last = region.last_written(binlog.gtid_domain).await?;
-    let applied = centre.positions().await?.get(&binlog.gtid_domain).copied();
+    let applied = centre
+        .upkeep()
+        .positions()
+        .await?
+        .get(&binlog.gtid_domain)
+        .copied();
     compare(&source.region, &binlog, last, applied.unwrap_or(0))
 }
 
@@ -20,14 +29,20 @@ pub async fn check_coverage(centre: &mut Post, source: &Source, account: &Accoun
 /// # Errors
 /// `PastElsewhere` with the remedy; or a server that refused or did not answer.
 pub async fn check_past(
-    centre: &mut Post,
+    centre: &mut Centre,
     source: &Source,
     identity: Identity,
     account: &Account,
 ) -> Result<(), Error> {
-    let fence = Post::new(source.server(account)).fence().await?;
+    let fence = Region::new(source.server(account)).fence().await?;
     match fence.moved_from {
-        Some(from) if !centre.positions().await?.contains_key(&identity.gtid_domain) => {
+        Some(from)
+            if !centre
+                .upkeep()
+                .positions()
+                .await?
+                .contains_key(&identity.gtid_domain) =>
+        {
             Err(Error::PastElsewhere {
                 region: source.region.clone(),
                 server: source.address(),
@@ -81,7 +96,7 @@ fn compare(region: &str, binlog: &Binlog, last: u64, applied: u64) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BinlogFile;
+    use crate::upkeep::BinlogFile;
 
     #[test]
     fn what_a_centre_lacks_must_be_in_the_binlog() {

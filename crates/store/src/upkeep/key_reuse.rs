@@ -2,7 +2,8 @@
 
 use mysql_async::prelude::Queryable;
 
-use crate::{Error, Post};
+use super::Centre;
+use crate::Error;
 
 /// Clients of a region that are listed, the latest first.
 const CLIENTS_LISTED_MAX: usize = 5;
@@ -19,7 +20,7 @@ pub struct KeyReuse {
     pub count: u64,
 }
 
-impl Post {
+impl Centre {
     /// Who has done so within a day, by region, the latest first: as long as most clients repeat a request under its key.
     ///
     /// # Errors
@@ -28,7 +29,8 @@ impl Post {
         const SQL: &str = "SELECT region, client, batches, count FROM bigdata_0.KeyReuse \
                            WHERE seenAt > SYSDATE(3) - INTERVAL 1 DAY ORDER BY region, seenAt DESC, client";
         let rows: Vec<(String, String, u64, u64)> = self
-            .call("look for keys that were used again", async |conn| {
+            .link
+            .brief("look for keys that were used again", async |conn| {
                 conn.query(SQL).await
             })
             .await?;

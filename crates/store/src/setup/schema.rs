@@ -31,7 +31,7 @@ pub enum Side {
 
 macro_rules! sql {
     ($path:literal) => {
-        include_str!(concat!("../../../schema/", $path, ".sql"))
+        include_str!(concat!("../../../../schema/", $path, ".sql"))
     };
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use model::{BatchId, Instant};
 use mysql_async::prelude::Queryable;
 
-use super::RegionTotals;
-use crate::{Error, Post};
+use super::notes::RegionTotals;
+use super::region::Region;
+use crate::Error;
 
 /// Rows of 80 bytes that are read and written at once.
 const ROWS_PER_PIECE: usize = 10_000;
@@ -38,8 +39,8 @@ pub struct Copied {
 /// # Errors
 /// A server that refused or did not answer.
 pub async fn copy_ledger(
-    from: &mut Post,
-    to: &mut Post,
+    from: &mut Region,
+    to: &mut Region,
     progress: impl FnMut(u64),
 ) -> Result<Instant, Error> {
     let until = from.ledger_clock().await?.plus_ms(-SETTLED_AFTER_MS);
@@ -53,8 +54,8 @@ pub async fn copy_ledger(
 /// # Errors
 /// `LedgerDiffers`, or a server that refused or did not answer; a repetition without `since` sets it right.
 pub async fn finish_ledger(
-    from: &mut Post,
-    to: &mut Post,
+    from: &mut Region,
+    to: &mut Region,
     since: Option<Instant>,
     progress: impl FnMut(u64),
 ) -> Result<Copied, Error> {
@@ -68,15 +69,15 @@ pub async fn finish_ledger(
         to.add_flushes(&piece).await?;
     }
     to.set_ledger_clock(from.ledger_clock().await?).await?;
-    let (totals, mark) = (from.own_totals().await?, from.tube_mark().await?);
+    let (totals, mark) = (from.own_totals().await?, from.mark().await?);
     to.set_own_totals(totals).await?;
     if let Some(mark) = &mark {
-        to.set_tube_mark(mark).await?;
+        to.set_mark(mark).await?;
     }
     let oldest = from.oldest().await?;
     let (ours, theirs) = tokio::join!(from.digest(oldest), to.digest(oldest));
     let (ours, theirs) = (ours?, theirs?);
-    let rest = (to.own_totals().await?, to.tube_mark().await?);
+    let rest = (to.own_totals().await?, to.mark().await?);
     if ours != theirs || rest != (totals, mark) {
         return Err(Error::LedgerDiffers {
             from: from.server().to_string(),
@@ -93,8 +94,8 @@ pub async fn finish_ledger(
 
 /// Those that were counted in the seconds `[from_s, until_s)`, in their order.
 async fn copy_batches(
-    from: &mut Post,
-    to: &mut Post,
+    from: &mut Region,
+    to: &mut Region,
     from_s: i64,
     until_s: i64,
     mut progress: impl FnMut(u64),
@@ -142,7 +143,7 @@ struct Digest {
     flushes: (u64, String),
 }
 
-impl Post {
+impl Region {
     async fn batches_after(
         &mut self,
         (counted_s, id): (i64, Option<BatchId>),
@@ -160,7 +161,8 @@ impl Post {
         );
         type Row = ([u8; 16], i64, i64, u64, Option<u64>);
         let rows: Vec<Row> = self
-            .call_within(PIECE_LIMIT, "read the ledger", async |conn| conn.query(sql).await)
+            .link()
+            .call("read the ledger", PIECE_LIMIT, async |conn| conn.query(sql).await)
             .await?;
         let rows = rows
             .into_iter()
@@ -199,10 +201,11 @@ impl Post {
             "SELECT number, count, UNIX_TIMESTAMP(countedAt) FROM eventtracker.CountedFlush \
              WHERE number > {after} ORDER BY number LIMIT {ROWS_PER_PIECE}"
         );
-        self.call_within(PIECE_LIMIT, "read the flushes", async |conn| {
-            conn.query(sql).await
-        })
-        .await
+        self.link()
+            .call("read the flushes", PIECE_LIMIT, async |conn| {
+                conn.query(sql).await
+            })
+            .await
     }
 
     async fn add_flushes(&mut self, rows: &[FlushRow]) -> Result<(), Error> {
@@ -223,7 +226,8 @@ impl Post {
     pub async fn own_totals(&mut self) -> Result<RegionTotals, Error> {
         const SQL: &str = "SELECT total, flushes FROM eventtracker.CountedTotal WHERE id = 1";
         let row: Option<(u64, u64)> = self
-            .call("read the totals", async |conn| conn.query_first(SQL).await)
+            .link()
+            .brief("read the totals", async |conn| conn.query_first(SQL).await)
             .await?;
         let (total, flushes) = row.unwrap_or_default();
         Ok(RegionTotals { total, flushes })
@@ -246,7 +250,8 @@ impl Post {
     async fn ledger_clock(&mut self) -> Result<Instant, Error> {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(reached) * 1000 AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
         let reached_ms: Option<i64> = self
-            .call("read the ledger's clock", async |conn| {
+            .link()
+            .brief("read the ledger's clock", async |conn| {
                 conn.query_first(SQL).await
             })
             .await?;
@@ -266,27 +271,30 @@ impl Post {
         self.unlogged("set the ledger's clock", sql).await
     }
 
-    async fn tube_mark(&mut self) -> Result<Option<(String, u64)>, Error> {
+    async fn mark(&mut self) -> Result<Option<(String, u64)>, Error> {
         const SQL: &str = "SELECT process, lowest FROM eventtracker.TubeMark WHERE id = 1";
-        self.call("read the queue's mark", async |conn| conn.query_first(SQL).await)
+        self.link()
+            .brief("read the queue's mark", async |conn| conn.query_first(SQL).await)
             .await
     }
 
-    async fn set_tube_mark(&mut self, mark: &(String, u64)) -> Result<(), Error> {
+    async fn set_mark(&mut self, mark: &(String, u64)) -> Result<(), Error> {
         const SQL: &str = "INSERT INTO eventtracker.TubeMark (id, process, lowest) VALUES (1, ?, ?) \
                            ON DUPLICATE KEY UPDATE process = VALUES(process), lowest = VALUES(lowest)";
-        self.call("write the queue's mark", async |conn| {
-            conn.query_drop("SET SESSION sql_log_bin = 0").await?;
-            conn.exec_drop(SQL, mark).await
-        })
-        .await
+        self.link()
+            .brief("write the queue's mark", async |conn| {
+                conn.query_drop("SET SESSION sql_log_bin = 0").await?;
+                conn.exec_drop(SQL, mark).await
+            })
+            .await
     }
 
     async fn oldest(&mut self) -> Result<Oldest, Error> {
         const SQL: &str = "SELECT UNIX_TIMESTAMP(COALESCE((SELECT MIN(countedAt) FROM eventtracker.CountedBatch), SYSDATE())), \
                            COALESCE((SELECT MIN(number) FROM eventtracker.CountedFlush), 18446744073709551615)";
         let row: Option<(i64, u64)> = self
-            .call_within(PIECE_LIMIT, "look for the oldest batch", async |conn| {
+            .link()
+            .call("look for the oldest batch", PIECE_LIMIT, async |conn| {
                 conn.query_first(SQL).await
             })
             .await?;
@@ -316,7 +324,8 @@ impl Post {
             oldest.flush
         );
         let sums = self
-            .call_within(COMPARE_LIMIT, "compare the ledger", async |conn| {
+            .link()
+            .call("compare the ledger", COMPARE_LIMIT, async |conn| {
                 // The server is not to go on when nobody waits any more.
                 conn.query_drop(format!(
                     "SET SESSION max_statement_time = {}",
@@ -334,10 +343,11 @@ impl Post {
 
     /// What stays on this server: no centre has a use for it.
     async fn unlogged(&mut self, action: &'static str, statement: String) -> Result<(), Error> {
-        self.call_within(PIECE_LIMIT, action, async |conn| {
-            conn.query_drop("SET SESSION sql_log_bin = 0").await?;
-            conn.query_drop(statement).await
-        })
-        .await
+        self.link()
+            .call(action, PIECE_LIMIT, async |conn| {
+                conn.query_drop("SET SESSION sql_log_bin = 0").await?;
+                conn.query_drop(statement).await
+            })
+            .await
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use super::{Centre, Source};
-use crate::{Account, Error, Post, Server};
+use crate::source::{OtherCentre, Source};
+use crate::{Account, Error, Server, upkeep};
 
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
@@ -43,7 +43,7 @@ pub async fn check_identity(
     account: &Account,
     spared: Option<&str>,
 ) -> Result<Identity, Error> {
-    let sources = Post::new(centre_admin.clone()).sources().await?;
+    let sources = upkeep::Centre::new(centre_admin.clone()).sources().await?;
     let mut others = vec![("the centre".to_owned(), Identity::of(centre_admin).await?)];
     for other in sources.into_iter().map(|state| state.source) {
         if spared == Some(&*other.region) {
@@ -84,7 +84,7 @@ pub async fn check_identity(
 /// `SameServerId`, or this centre did not answer.
 pub async fn check_other_centre(
     centre_admin: &Server,
-    other: &Centre,
+    other: &OtherCentre,
     account: &Account,
 ) -> Result<(), Error> {
     let own = Identity::of(centre_admin).await?.server_id;

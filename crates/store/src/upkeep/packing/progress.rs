@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use model::{Day, Instant};
 use mysql_async::prelude::Queryable;
 
-use crate::{Error, Post};
+use crate::Error;
+use crate::upkeep::Centre;
 
-impl Post {
+impl Centre {
     /// By when of each day everything was packed that had come for it.
     ///
     /// # Errors
@@ -16,7 +17,8 @@ impl Post {
         const SQL: &str = "SELECT UNIX_TIMESTAMP(day), CAST(UNIX_TIMESTAMP(packedUntil) * 1000 AS SIGNED) \
                            FROM eventtracker.PackedUntil";
         let rows: Vec<(i64, i64)> = self
-            .call("read how far packing is", async |conn| conn.query(SQL).await)
+            .link
+            .brief("read how far packing is", async |conn| conn.query(SQL).await)
             .await?;
         let notes = rows.into_iter();
         Ok(notes
@@ -54,9 +56,10 @@ impl Post {
             );
         }
         script += "COMMIT";
-        self.call("note how far packing is", async |conn| {
-            conn.query_drop(script).await
-        })
-        .await
+        self.link
+            .brief("note how far packing is", async |conn| {
+                conn.query_drop(script).await
+            })
+            .await
     }
 }

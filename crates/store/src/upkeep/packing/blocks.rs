@@ -6,7 +6,7 @@ use model::{Day, DayCounts, EventId, Minute, MinuteCounts, PackedDayError, Shard
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use super::{Failure, Packed, Packer, add_days, settle};
+use super::{CALL_LIMIT, Failure, Packed, Packer, add_days, settle};
 use crate::Error;
 use crate::script::Script;
 
@@ -34,7 +34,8 @@ impl Packer {
         let of_shard = |shard: Shard| format!("(SELECT {} FROM {shard}.EventBlock LIMIT 1)", shard.number());
         let sql = Shard::all().map(of_shard).collect::<Vec<_>>().join(" UNION ALL ");
         let numbers: Vec<u8> = self
-            .call("look for blocks", async |conn| conn.query(&sql).await)
+            .link
+            .call("look for blocks", CALL_LIMIT, async |conn| conn.query(&sql).await)
             .await?;
         let has = |shard: &Shard| numbers.contains(&shard.number());
         Ok(Shard::all().filter(has).collect())
@@ -51,7 +52,8 @@ impl Packer {
              ORDER BY day DESC, id LIMIT {BLOCKS_LISTED_MAX}"
         );
         let rows: Vec<(i64, [u8; 16], u64)> = self
-            .call("list blocks", async |conn| conn.query(&sql).await)
+            .link
+            .call("list blocks", CALL_LIMIT, async |conn| conn.query(&sql).await)
             .await?;
         let block = |(unix_s, id, bytes)| StoredBlock {
             day: Day::containing(unix_s),
@@ -82,7 +84,8 @@ impl Packer {
         };
         let mut refused = None;
         let outcome = self
-            .call("merge blocks", async |conn| {
+            .link
+            .call("merge blocks", CALL_LIMIT, async |conn| {
                 let outcome = merge(conn, shard, day, blocks, is_closed).await;
                 settle(conn, outcome, &mut refused).await
             })

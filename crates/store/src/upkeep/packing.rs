@@ -12,6 +12,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 pub use self::blocks::{BLOCKS_LISTED_MAX, StoredBlock};
+use crate::link::Link;
 use crate::{Error, Server};
 
 /// Longest wait for one answer: a list of the names of a large shard takes seconds.
@@ -34,8 +35,7 @@ pub const MINUTES_PER_TRANSACTION_MAX: u64 = 4 * MINUTES_PER_DAY as u64;
 /// It never waits for a row: replication goes first. Counts change only within transactions that end whole or not at all, so it
 /// may be stopped at any moment, and several may work at once.
 pub struct Packer {
-    server: Server,
-    conn: Option<Conn>,
+    link: Link,
 }
 
 /// A name with minutes that are not packed.
@@ -57,7 +57,15 @@ pub enum Packed {
 impl Packer {
     #[must_use]
     pub fn new(server: Server) -> Self {
-        Self { server, conn: None }
+        let setup = [
+            // What is deleted is what is read, and no gap is locked that replication inserts into.
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+            "SET innodb_lock_wait_timeout = 0, lock_wait_timeout = 0".to_owned(),
+            format!("SET max_statement_time = {STATEMENT_S_MAX}"),
+        ];
+        Self {
+            link: Link::with_setup(server, setup.into()),
+        }
     }
 
     /// Names of `shard` after `after` with minutes in `days`, in the order of ids; the first [`OPEN_NAMES_LISTED_MAX`].
@@ -72,7 +80,10 @@ impl Packer {
     ) -> Result<Vec<OpenName>, Error> {
         let after = after.map_or(String::new(), |id| format!("eventId > {id} AND "));
         let sql = newest_days(shard, days, &after);
-        self.call("list what is not packed", async |conn| open(conn, &sql).await)
+        self.link
+            .call("list what is not packed", CALL_LIMIT, async |conn| {
+                open(conn, &sql).await
+            })
             .await
     }
 
@@ -91,7 +102,10 @@ impl Packer {
             let among = format!("eventId IN ({}) AND ", listed(some.iter()));
             let sql = newest_days(shard, days, &among);
             names.extend(
-                self.call("look for what is not packed", async |conn| open(conn, &sql).await)
+                self.link
+                    .call("look for what is not packed", CALL_LIMIT, async |conn| {
+                        open(conn, &sql).await
+                    })
                     .await?,
             );
         }
@@ -108,7 +122,8 @@ impl Packer {
         let action = "pack a day";
         let mut refused = None;
         let outcome = self
-            .call(action, async |conn| {
+            .link
+            .call(action, CALL_LIMIT, async |conn| {
                 let outcome = pack(conn, shard, day, ids).await;
                 settle(conn, outcome, &mut refused).await
             })
@@ -121,7 +136,7 @@ impl Packer {
 
     /// Why nothing was changed, where it was to come from `table`.
     fn refusal(&self, shard: Shard, day: Day, table: &str, failure: Failure) -> Result<Packed, Error> {
-        let server = self.server.to_string();
+        let server = self.link.server().to_string();
         Err(match failure {
             Failure::Server(_) => return Ok(Packed::Held),
             Failure::Block(source) => Error::PackedDay {
@@ -140,28 +155,6 @@ impl Packer {
                 source,
             },
         })
-    }
-
-    async fn call<T>(
-        &mut self,
-        action: &'static str,
-        ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
-    ) -> Result<T, Error> {
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => {
-                let setup = [
-                    // What is deleted is what is read, and no gap is locked that replication inserts into.
-                    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
-                    "SET innodb_lock_wait_timeout = 0, lock_wait_timeout = 0".to_owned(),
-                    format!("SET max_statement_time = {STATEMENT_S_MAX}"),
-                ];
-                self.server.connect_with(&setup).await?
-            }
-        };
-        let answer = self.server.limited(action, CALL_LIMIT, ask(&mut conn)).await?;
-        self.conn = Some(conn);
-        Ok(answer)
     }
 }
 

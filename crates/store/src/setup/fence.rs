@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use crate::{Error, Post};
+use super::Region;
+use crate::Error;
 
 /// Longer than a worker's transaction may take, so that none in progress makes the fence fail.
 const FENCE_LIMIT: Duration = Duration::from_secs(40);
 const LOCK_WAIT_S: u64 = 30;
-
-/// Longer than either wait for a lock.
-const LOCK_LIMIT: Duration = Duration::from_secs(25);
 
 /// Pruning under way ends within its own limit of 15 s.
 const PRUNING_WAIT_S: u64 = 20;
@@ -30,13 +28,14 @@ pub struct Fence {
     pub moved_from: Option<String>,
 }
 
-impl Post {
+impl Region {
     /// # Errors
     /// The server refused or did not answer.
     pub async fn fence(&mut self) -> Result<Fence, Error> {
         const SQL: &str = "SELECT movedTo, region, movedFrom FROM eventtracker.RegionMoved WHERE id = 1";
         let row: Option<(Option<String>, Option<String>, Option<String>)> = self
-            .call("look for a move", async |conn| conn.query_first(SQL).await)
+            .link()
+            .brief("look for a move", async |conn| conn.query_first(SQL).await)
             .await?;
         let (moved_to, region, moved_from) = row.unwrap_or_default();
         Ok(Fence {
@@ -54,14 +53,15 @@ impl Post {
     pub async fn set_moved_to(&mut self, address: Option<&str>) -> Result<Option<String>, Error> {
         const SQL: &str = "INSERT INTO eventtracker.RegionMoved (id, movedTo) VALUES (1, ?) \
                            ON DUPLICATE KEY UPDATE movedTo = IF(movedTo IS NULL OR VALUES(movedTo) IS NULL, VALUES(movedTo), movedTo)";
-        self.call_within(FENCE_LIMIT, "stop the region's workers", async |conn| {
-            conn.query_drop(format!(
-                "SET SESSION sql_log_bin = 0, innodb_lock_wait_timeout = {LOCK_WAIT_S}"
-            ))
+        self.link()
+            .call("stop the region's workers", FENCE_LIMIT, async |conn| {
+                conn.query_drop(format!(
+                    "SET SESSION sql_log_bin = 0, innodb_lock_wait_timeout = {LOCK_WAIT_S}"
+                ))
+                .await?;
+                conn.exec_drop(SQL, (address,)).await
+            })
             .await?;
-            conn.exec_drop(SQL, (address,)).await
-        })
-        .await?;
         Ok(self.fence().await?.moved_to)
     }
 
@@ -70,7 +70,7 @@ impl Post {
     /// # Errors
     /// `Switching` where another one is at it; the server refused or did not answer.
     pub async fn hold_switch(&mut self) -> Result<(), Error> {
-        if self.hold("eventtracker.switch", SWITCH_WAIT_S).await? {
+        if self.link().lock("eventtracker.switch", SWITCH_WAIT_S).await? {
             return Ok(());
         }
         Err(Error::Switching {
@@ -86,11 +86,12 @@ impl Post {
         const SQL: &str = "INSERT INTO eventtracker.RegionMoved (id, region, movedFrom) VALUES (1, ?, ?) \
                            ON DUPLICATE KEY UPDATE region = VALUES(region), movedFrom = VALUES(movedFrom)";
         let (region, address) = from.unzip();
-        self.call("note whose ledger it has", async |conn| {
-            conn.query_drop("SET SESSION sql_log_bin = 0").await?;
-            conn.exec_drop(SQL, (region, address)).await
-        })
-        .await
+        self.link()
+            .brief("note whose ledger it has", async |conn| {
+                conn.query_drop("SET SESSION sql_log_bin = 0").await?;
+                conn.exec_drop(SQL, (region, address)).await
+            })
+            .await
     }
 
     /// Waits for a worker that prunes the ledger, and keeps all of them from it while this connection lasts.
@@ -98,23 +99,11 @@ impl Post {
     /// # Errors
     /// The server refused or did not answer, or a worker is still at it.
     pub async fn hold_pruning(&mut self) -> Result<(), Error> {
-        if self.hold("eventtracker.prune", PRUNING_WAIT_S).await? {
+        if self.link().lock("eventtracker.prune", PRUNING_WAIT_S).await? {
             return Ok(());
         }
         Err(Error::Pruning {
             server: self.server().to_string(),
         })
-    }
-
-    /// Waits up to `wait_s`, which is less than [`LOCK_LIMIT`], for a lock that lasts as long as this connection. Returns
-    /// whether it was to be had.
-    pub(crate) async fn hold(&mut self, lock: &str, wait_s: u64) -> Result<bool, Error> {
-        let sql = format!("SELECT GET_LOCK('{lock}', {wait_s})");
-        let held: Option<Option<u8>> = self
-            .call_within(LOCK_LIMIT, "wait for others", async |conn| {
-                conn.query_first(sql).await
-            })
-            .await?;
-        Ok(held.flatten() == Some(1))
     }
 }

@@ -1,8 +1,4 @@
-//! Replication from the regions to the centre.
-
-mod connection;
-mod coverage;
-mod identity;
+//! Replication from the regions to a centre, as the centre shows it.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +6,12 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Row};
 
 use crate::account::checked_word;
-use crate::housekeeping::positions;
+use crate::gtid::positions;
 use crate::regional::REGION_BYTES_MAX;
-use crate::{Account, Error, Post, Server};
+use crate::{Account, Error, Server};
 
-pub use connection::WILD_DO_TABLE;
-use coverage::check_same_server;
-pub use coverage::{check_coverage, check_past};
-pub use identity::{Identity, check_identity, check_other_centre};
+/// What a centre applies of a region: the outbox, and neither ledger nor accounts. As option files and SQL have it.
+pub const WILD_DO_TABLE: &str = r"bigdata\_%.%";
 
 /// A region's MariaDB as the centre reaches it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -31,7 +25,7 @@ pub struct Source {
 /// Another centre that the regions feed, as this one reaches it.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Centre {
+pub struct OtherCentre {
     pub name: String,
     pub host: String,
     pub port: u16,
@@ -102,44 +96,11 @@ impl Source {
     }
 }
 
-/// The two accounts that a centre has in every region.
-#[derive(Debug, Clone)]
-pub struct RegionAccounts {
-    /// Reads the binlog.
-    pub replication: Account,
-    /// Reads everything else.
-    pub housekeeping: Account,
-}
-
-/// Makes the centre a replica of `source`. A source that is set up with the same address stays untouched and is only started.
-///
-/// # Errors
-/// A name, host or password that cannot be quoted, a source that cannot be reached, has another server's identity or lacks
-/// what this centre has not applied yet, or a statement that failed.
-pub async fn start_source(
-    centre_admin: &Server,
-    source: &Source,
-    accounts: &RegionAccounts,
-) -> Result<(), Error> {
-    source.checked_server(&accounts.replication)?;
-    let identity = check_identity(centre_admin, source, &accounts.replication, Some(&source.region)).await?;
-    let mut centre = Post::new(centre_admin.clone());
-    check_coverage(&mut centre, source, &accounts.housekeeping).await?;
-    let sources = centre.sources().await?;
-    let state = sources.iter().find(|state| state.source.region == source.region);
-    if state.is_none_or(|state| state.source != *source) {
-        check_same_server(state, source, identity)?;
-        check_past(&mut centre, source, identity, &accounts.housekeeping).await?;
-        centre.point_at(source, &accounts.replication).await?;
-    }
-    centre.start_replication(&source.region).await
-}
-
 /// The state of every source of the centre, by region.
 ///
 /// # Errors
 /// A lost connection, or an account without SLAVE MONITOR.
-pub async fn source_states(conn: &mut Conn) -> Result<Vec<SourceState>, mysql_async::Error> {
+pub(crate) async fn source_states(conn: &mut Conn) -> Result<Vec<SourceState>, mysql_async::Error> {
     let rows: Vec<Row> = conn.query(SHOW_SOURCES).await?;
     rows.iter().map(source_state).collect()
 }

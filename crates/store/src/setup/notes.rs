@@ -2,8 +2,11 @@
 
 use mysql_async::prelude::Queryable;
 
-use crate::central::queues;
-use crate::{COMPARISON_MS_MAX, Error, Offset, PEAK_NOT_KNOWN_MS, Post, QueueState};
+use super::Centre;
+use crate::Error;
+use crate::clock::{COMPARISON_MS_MAX, PEAK_NOT_KNOWN_MS};
+use crate::queue::{QueueState, queues};
+use crate::upkeep::Offset;
 
 /// A running total of counts, and the number of flushes that it is of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,7 +15,7 @@ pub struct RegionTotals {
     pub flushes: u64,
 }
 
-impl Post {
+impl Centre {
     /// A region's running total as of its last flush that is at this centre; zero where there is none.
     ///
     /// # Errors
@@ -20,7 +23,8 @@ impl Post {
     pub async fn totals_of(&mut self, region: &str) -> Result<RegionTotals, Error> {
         const SQL: &str = "SELECT total, flushes FROM bigdata_0.RegionTotal WHERE region = ?";
         let row: Option<(u64, u64)> = self
-            .call("read a region's total", async |conn| {
+            .link()
+            .brief("read a region's total", async |conn| {
                 conn.exec_first(SQL, (region,)).await
             })
             .await?;
@@ -34,7 +38,8 @@ impl Post {
     /// The server refused or did not answer.
     pub async fn queue_of(&mut self, region: &str) -> Result<Option<QueueState>, Error> {
         let queues = self
-            .call("read the queues' states", async |conn| queues(conn).await)
+            .link()
+            .brief("read the queues' states", async |conn| queues(conn).await)
             .await?;
         Ok(queues.into_iter().find(|queue| queue.region == region))
     }
@@ -54,17 +59,18 @@ impl Post {
                                1000 * (UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) - UNIX_TIMESTAMP(measuredAt)) <= ?)";
         const OFFSET: &str = "REPLACE INTO eventtracker.ClockOffset (region, aheadMs, peakMs, peakAt, measuredAt) \
                               VALUES (?, ?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3))";
-        self.call("restate a region's clock", async |conn| {
-            conn.query_drop("START TRANSACTION").await?;
-            conn.exec_drop(UNKNOWN, (region, PEAK_NOT_KNOWN_MS, COMPARISON_MS_MAX))
-                .await?;
-            conn.exec_drop(CLAIMS, (offset.peak_ms, offset.peak_ms, region))
-                .await?;
-            let row = (region, offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
-            conn.exec_drop(OFFSET, row).await?;
-            conn.query_drop("COMMIT").await
-        })
-        .await?;
+        self.link()
+            .brief("restate a region's clock", async |conn| {
+                conn.query_drop("START TRANSACTION").await?;
+                conn.exec_drop(UNKNOWN, (region, PEAK_NOT_KNOWN_MS, COMPARISON_MS_MAX))
+                    .await?;
+                conn.exec_drop(CLAIMS, (offset.peak_ms, offset.peak_ms, region))
+                    .await?;
+                let row = (region, offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
+                conn.exec_drop(OFFSET, row).await?;
+                conn.query_drop("COMMIT").await
+            })
+            .await?;
         self.forget_files(region).await
     }
 
@@ -74,7 +80,9 @@ impl Post {
     /// The server refused or did not answer.
     pub async fn forget_files(&mut self, region: &str) -> Result<(), Error> {
         const SQL: &str = "DELETE FROM eventtracker.RegionBinlog WHERE region = ?";
-        self.execute("forget the binlog files", SQL, (region,)).await
+        self.link()
+            .execute("forget the binlog files", SQL, (region,))
+            .await
     }
 
     /// Forgets everything of a region that is no source any more, except its counts and their sums.
@@ -89,14 +97,15 @@ impl Post {
             "eventtracker.RegionBinlog",
             "eventtracker.Alarm",
         ];
-        self.call("forget a region", async |conn| {
-            conn.query_drop("START TRANSACTION").await?;
-            for table in TABLES {
-                let forget = format!("DELETE FROM {table} WHERE region = ?");
-                conn.exec_drop(forget, (region,)).await?;
-            }
-            conn.query_drop("COMMIT").await
-        })
-        .await
+        self.link()
+            .brief("forget a region", async |conn| {
+                conn.query_drop("START TRANSACTION").await?;
+                for table in TABLES {
+                    let forget = format!("DELETE FROM {table} WHERE region = ?");
+                    conn.exec_drop(forget, (region,)).await?;
+                }
+                conn.query_drop("COMMIT").await
+            })
+            .await
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use model::{Day, Shard};
 use mysql_async::prelude::Queryable;
 
-use crate::{Error, Post, abandoned};
+use super::Centre;
+use crate::{Error, abandoned};
 
 /// Cutting a table into partitions for the first time copies it: some 50 MB/s, of tens of GB at most.
 const COPY_LIMIT: Duration = Duration::from_secs(3_600);
@@ -46,7 +47,7 @@ pub struct Dropped {
     pub total: String,
 }
 
-impl Post {
+impl Centre {
     /// A shard's partitions in the order of days; none where the table has no partitions.
     ///
     /// # Errors
@@ -59,7 +60,8 @@ impl Post {
              ORDER BY PARTITION_ORDINAL_POSITION"
         );
         let rows: Vec<(String, Option<i64>)> = self
-            .call("read the partitions", async |conn| conn.query(sql).await)
+            .link
+            .brief("read the partitions", async |conn| conn.query(sql).await)
             .await?;
         let partition = |(name, before): (String, Option<i64>)| Partition {
             name,
@@ -80,7 +82,8 @@ impl Post {
         );
         type Row = (Option<i64>, Option<i64>, Option<u64>);
         let row: Option<Row> = self
-            .call("read the size of packed days", async |conn| {
+            .link
+            .brief("read the size of packed days", async |conn| {
                 conn.query_first(sql).await
             })
             .await?;
@@ -133,7 +136,8 @@ impl Post {
             COPY_LIMIT.as_secs()
         );
         let row: Option<(Option<String>, u64, String)> = self
-            .call_within(COPY_LIMIT, "look at a partition", async |conn| {
+            .link
+            .call("look at a partition", COPY_LIMIT, async |conn| {
                 conn.query_first(held).await
             })
             .await?;
@@ -156,7 +160,7 @@ impl Post {
             &dropped.total,
         );
         if rows > 0 {
-            self.execute("note what is dropped", NOTE, note).await?;
+            self.link.execute("note what is dropped", NOTE, note).await?;
         }
         let how = format!("DROP PARTITION {name}");
         self.alter(shard, "drop a partition", &how, 0).await?;
@@ -172,16 +176,17 @@ impl Post {
         how: &str,
         wait_s: u32,
     ) -> Result<(), Error> {
-        if !self.hold(LOCK, 0).await? {
+        if !self.link.lock(LOCK, 0).await? {
             return Err(Error::Partitioning {
                 server: self.server().to_string(),
             });
         }
-        let session = self.session();
+        let session = self.link.session();
         let sql =
             format!("SET STATEMENT lock_wait_timeout = {wait_s} FOR ALTER TABLE {shard}.EventDay {how}");
         let outcome = self
-            .call_within(COPY_LIMIT, action, async |conn| {
+            .link
+            .call(action, COPY_LIMIT, async |conn| {
                 conn.query_drop(sql).await?;
                 conn.query_drop(format!("DO RELEASE_LOCK('{LOCK}')")).await
             })

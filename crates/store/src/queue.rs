@@ -1,0 +1,87 @@
+//! Regions' queues, as their workers last told.
+
+use std::time::Duration;
+
+use model::Instant;
+use mysql_async::Conn;
+
+use crate::regional::Disk;
+use crate::rows::for_each_row;
+
+/// A region's queue, as its worker saw it at `seen`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueState {
+    pub region: String,
+    /// By the regional database's clock.
+    pub seen: Instant,
+    pub ready: u64,
+    pub reserved: u64,
+    pub delayed: u64,
+    pub buried: u64,
+    /// `None` where nothing waits.
+    pub oldest_job_age_s: Option<u64>,
+    /// Whether beanstalkd writes its log.
+    pub is_durable: bool,
+    /// The fullest of the disks that the workers watch.
+    pub disk: Option<Disk>,
+    /// How long the worker holds counts before it writes them; `None` of one that does not tell.
+    pub hold: Option<Duration>,
+}
+
+/// Each region's freshest row: rows of sources that are gone stay in the table.
+pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_async::Error> {
+    const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(seenAt) * 1000 AS SIGNED), \
+                       jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \
+                       queueDurable, diskFreeBytes, diskSizeBytes, holdMs \
+                       FROM bigdata_0.RegionStatus \
+                       JOIN (SELECT region, MAX(seenAt) AS seenAt FROM bigdata_0.RegionStatus GROUP BY region) freshest \
+                       USING (region, seenAt) ORDER BY region, source";
+    type Row = (
+        String,
+        i64,
+        u64,
+        u64,
+        u64,
+        u64,
+        Option<u64>,
+        bool,
+        Option<u64>,
+        Option<u64>,
+        Option<u32>,
+    );
+    let mut queues: Vec<QueueState> = Vec::new();
+    let each = |row: Row| {
+        let (
+            region,
+            seen_ms,
+            ready,
+            reserved,
+            delayed,
+            buried,
+            oldest_job_age_s,
+            is_durable,
+            free_bytes,
+            size_bytes,
+            hold_ms,
+        ) = row;
+        let disk = free_bytes.zip(size_bytes).map(|(free_bytes, size_bytes)| Disk {
+            free_bytes,
+            size_bytes,
+        });
+        queues.push(QueueState {
+            region,
+            seen: Instant::from_unix_ms(seen_ms),
+            ready,
+            reserved,
+            delayed,
+            buried,
+            oldest_job_age_s,
+            is_durable,
+            disk,
+            hold: hold_ms.map(|ms| Duration::from_millis(ms.into())),
+        });
+    };
+    for_each_row(conn, SQL, (), each).await?;
+    queues.dedup_by(|next, kept| next.region == kept.region);
+    Ok(queues)
+}

@@ -1,0 +1,26 @@
+//! What operators do: schema, accounts and time zones of a server; replication from regions to a centre; a region's move to another server.
+
+mod centre;
+mod fence;
+mod ledger;
+mod notes;
+mod outbox;
+mod region;
+mod replication;
+mod role;
+mod schema;
+mod zones;
+
+pub use self::centre::Centre;
+pub use self::fence::Fence;
+pub use self::ledger::{Copied, copy_ledger, finish_ledger};
+pub use self::notes::RegionTotals;
+pub use self::outbox::check_region;
+pub use self::region::Region;
+pub use self::replication::{
+    Identity, RegionAccounts, check_coverage, check_identity, check_other_centre, check_past, start_source,
+};
+pub use self::role::Role;
+pub use self::schema::{Patience, Side, Waiting, apply, check};
+pub use self::zones::{lacks_zones, load_zones};
+pub use crate::source::WILD_DO_TABLE;

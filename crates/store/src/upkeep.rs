@@ -1,0 +1,23 @@
+//! What a keeper asks of regions and centres, and what it does at its own centre: notes, packing, retention. It can neither count nor change
+//! who replicates from whom.
+
+mod alarm;
+mod binlog_notes;
+mod centre;
+mod key_reuse;
+mod offset;
+mod packing;
+mod region;
+mod retention;
+
+pub use self::alarm::Alarm;
+pub use self::centre::Centre;
+pub use self::key_reuse::KeyReuse;
+pub use self::offset::Offset;
+pub use self::packing::{
+    BLOCKS_LISTED_MAX, MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer,
+    StoredBlock,
+};
+pub use self::region::{Binlog, BinlogFile, Region};
+pub use self::retention::{Dropped, PackedSize, Partition};
+pub use crate::clock::PEAK_NOT_KNOWN_MS;

@@ -1,0 +1,49 @@
+//! When every centre had reached each of a region's binlog files, as the keeper notes it.
+
+use std::collections::BTreeMap;
+
+use model::Instant;
+use mysql_async::prelude::Queryable;
+
+use super::Centre;
+use crate::Error;
+
+impl Centre {
+    /// When every centre had reached the start of each of a region's files.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn reached(&mut self, region: &str) -> Result<BTreeMap<String, Instant>, Error> {
+        const SQL: &str = "SELECT file, CAST(UNIX_TIMESTAMP(reachedAt) * 1000 AS SIGNED) \
+                           FROM eventtracker.RegionBinlog WHERE region = ?";
+        let rows: Vec<(String, i64)> = self
+            .link
+            .brief("read the binlogs' notes", async |conn| {
+                conn.exec(SQL, (region,)).await
+            })
+            .await?;
+        let noted = rows.into_iter();
+        Ok(noted
+            .map(|(file, ms)| (file, Instant::from_unix_ms(ms)))
+            .collect())
+    }
+
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn note_reached(&mut self, region: &str, file: &str, at: Instant) -> Result<(), Error> {
+        const SQL: &str = "INSERT INTO eventtracker.RegionBinlog (region, file, reachedAt) VALUES (?, ?, FROM_UNIXTIME(? / 1000)) \
+                           ON DUPLICATE KEY UPDATE file = file";
+        self.link
+            .execute("note a binlog file", SQL, (region, file, at.unix_ms()))
+            .await
+    }
+
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn forget_file(&mut self, region: &str, file: &str) -> Result<(), Error> {
+        const SQL: &str = "DELETE FROM eventtracker.RegionBinlog WHERE region = ? AND file = ?";
+        self.link
+            .execute("forget a binlog file", SQL, (region, file))
+            .await
+    }
+}

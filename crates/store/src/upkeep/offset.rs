@@ -1,0 +1,70 @@
+//! How far regions' clocks were ahead of the centre's, as the keeper notes it.
+
+use model::Instant;
+use mysql_async::prelude::Queryable;
+
+use super::Centre;
+use crate::Error;
+
+/// How far a region's clock was ahead of the centre's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offset {
+    /// When last compared.
+    pub ahead_ms: i64,
+    /// The most since `peak_at`, which is by the region's clock.
+    pub peak_ms: i64,
+    pub peak_at: Instant,
+}
+
+impl Centre {
+    /// What is noted of a region's clock.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn offset(&mut self, region: &str) -> Result<Option<Offset>, Error> {
+        const SQL: &str = "SELECT aheadMs, peakMs, CAST(UNIX_TIMESTAMP(peakAt) * 1000 AS SIGNED) \
+                           FROM eventtracker.ClockOffset WHERE region = ?";
+        let row: Option<(i64, i64, i64)> = self
+            .link
+            .brief("read a clock's offset", async |conn| {
+                conn.exec_first(SQL, (region,)).await
+            })
+            .await?;
+        Ok(row.map(|(ahead_ms, peak_ms, peak_at_ms)| Offset {
+            ahead_ms,
+            peak_ms,
+            peak_at: Instant::from_unix_ms(peak_at_ms),
+        }))
+    }
+
+    /// Notes an offset in place of the one that it was made from, unless somebody else has noted another meanwhile.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn note_offset(
+        &mut self,
+        region: &str,
+        before: Option<Offset>,
+        offset: Offset,
+    ) -> Result<(), Error> {
+        // Not IGNORE, which hides every other error, too: the region's completeness rests on this row.
+        const FIRST: &str = "INSERT INTO eventtracker.ClockOffset (aheadMs, peakMs, peakAt, measuredAt, region) \
+                             VALUES (?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3), ?) \
+                             ON DUPLICATE KEY UPDATE region = region";
+        const NEXT: &str = "UPDATE eventtracker.ClockOffset \
+                            SET aheadMs = ?, peakMs = ?, peakAt = FROM_UNIXTIME(? / 1000), measuredAt = SYSDATE(3) \
+                            WHERE region = ? AND peakMs = ? AND peakAt = FROM_UNIXTIME(? / 1000)";
+        let (ahead_ms, peak_ms, peak_at_ms) = (offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
+        match before {
+            None => {
+                let row = (ahead_ms, peak_ms, peak_at_ms, region);
+                self.link.execute("note a clock's offset", FIRST, row).await
+            }
+            Some(before) => {
+                let known = (before.peak_ms, before.peak_at.unix_ms());
+                let row = (ahead_ms, peak_ms, peak_at_ms, region, known.0, known.1);
+                self.link.execute("note a clock's offset", NEXT, row).await
+            }
+        }
+    }
+}
