@@ -7,6 +7,7 @@ pub(crate) mod import;
 pub(crate) mod playground;
 pub(crate) mod queue;
 pub(crate) mod region;
+pub(crate) mod remedy;
 pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod series;

@@ -75,7 +75,11 @@ fn main() -> ExitCode {
             outcome
         });
     outcome.unwrap_or_else(|error| {
-        eprintln!("eventtracker: {}", commands::causes::Causes(&error));
+        let causes = commands::causes::Causes(&error);
+        match commands::remedy::remedy(&error) {
+            None => eprintln!("eventtracker: {causes}"),
+            Some(remedy) => eprintln!("eventtracker: {causes}: {remedy}"),
+        }
         ExitCode::FAILURE
     })
 }

@@ -48,13 +48,11 @@ pub enum Error {
         is: String,
         must_be: &'static str,
     },
-    #[error(
-        "{server} has bigdata tables that are not BLACKHOLE: is it a region's? 'eventtracker schema check' names them"
-    )]
+    #[error("{server} has bigdata tables that are not BLACKHOLE: is it a region's?")]
     NotAnOutbox { server: String },
     #[error(
-        "{server} lacks {count} of a region's tables, or has them with another engine, first {table} ({engine}): run \
-         'eventtracker schema apply' with the region's file there, or update its [housekeeping] account with it"
+        "{server} lacks {count} of a region's tables, or has them with another engine, first {table} ({engine}): apply the schema \
+         with the region's file there, which lets its [housekeeping] account see them, too"
     )]
     Tables {
         server: String,
@@ -68,7 +66,7 @@ pub enum Error {
     Moved { region: String, to: String },
     #[error(
         "the ledgers of {from} and {to} differ after the copy ({} batches, {} batches): is a worker counting on one of them? \
-         run the command again; if they still differ, take a server that no region has ever used", batches.0, batches.1
+         If they differ once more, take a server that no region has ever used", batches.0, batches.1
     )]
     LedgerDiffers {
         from: String,
@@ -76,7 +74,7 @@ pub enum Error {
         batches: (u64, u64),
     },
     #[error(
-        "{server}: another 'eventtracker region switch' is at it, perhaps at another centre: wait until it has ended"
+        "{server}: a region is moving to or from it already, perhaps by another centre: wait until that has ended"
     )]
     Switching { server: String },
     #[error(
@@ -89,8 +87,7 @@ pub enum Error {
         from: String,
     },
     #[error(
-        "region {region} is replicated from {from}, which is another server than {to}: 'eventtracker region switch {region} --to {to}' \
-         lets it move with its ledger"
+        "region {region} is replicated from {from}, which is another server than {to}: the region must move there with its ledger"
     )]
     OtherServer {
         region: String,
@@ -98,13 +95,14 @@ pub enum Error {
         to: String,
     },
     #[error(
-        "{server}: another 'eventtracker schema apply' is at it (session {session}): wait until it has ended, or end the session"
+        "{server}: the schema is being applied already (session {session}): wait until that has ended, or end the session"
     )]
     Applying { server: String, session: String },
-    #[error("stopped, and {server} has ended what it was at: run the command again to go on")]
+    #[error("stopped, and {server} has ended what it was at: a repetition goes on from there")]
     Stopped { server: String },
     #[error(
-        "{server}: the table of '{statement}' was in use for {}s: information_schema.INNODB_TRX has the transactions that keep it;          wait for their ends, or end them, and run the command again", waited.as_secs()
+        "{server}: the table of '{statement}' was in use for {}s: information_schema.INNODB_TRX has the transactions that \
+         keep it; wait for their ends, or end them, and try again", waited.as_secs()
     )]
     InUse {
         server: String,
@@ -124,9 +122,9 @@ pub enum Error {
         "{server}: partitions are being changed by another keeper, or by one that was restarted meanwhile: tried again later"
     )]
     Partitioning { server: String },
-    #[error("{server}: a worker has been pruning the ledger for too long: run the command again")]
+    #[error("{server}: a worker has been pruning the ledger for too long: try again")]
     Pruning { server: String },
-    #[error("{server} has no row in eventtracker.LedgerClock: run 'eventtracker schema apply' there")]
+    #[error("{server} has no row in eventtracker.LedgerClock: apply the schema there")]
     NoLedgerClock { server: String },
     #[error("this machine has no time zones for MariaDB: install tzdata and mariadb-client")]
     Zones {
@@ -135,8 +133,7 @@ pub enum Error {
     },
     #[error(
         "region {region}'s binlog starts after transaction {starts_after} of domain {domain}, but this centre has applied it only \
-         up to {applied}: {} of them are gone; restore a younger backup of this centre ('eventtracker status' at a centre \
-         that runs names the oldest that can be attached)", starts_after - applied
+         up to {applied}: {} of them are gone; restore a younger backup of this centre", starts_after - applied
     )]
     BinlogGap {
         region: String,
@@ -146,8 +143,8 @@ pub enum Error {
     },
     #[error(
         "this centre has applied transactions of domain {domain} up to {applied}, but region {region}'s binlog ends at {last}: its \
-         database went back in time or was set up anew; give it a gtid_domain_id and server_id that were never used \
-         and move the region to it with 'eventtracker region switch'"
+         database went back in time or was set up anew; give it a gtid_domain_id and server_id that were never used, \
+         and move the region to it"
     )]
     BinlogBehind {
         region: String,

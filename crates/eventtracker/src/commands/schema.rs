@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use store::setup::{Patience, Role, Side, Waiting};
+use store::setup::{Difference, Patience, Role, Side, Waiting};
 use store::{Password, Server};
 
 use super::causes::Causes;
@@ -146,7 +146,8 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
     let config = Config::read(&target.config)?;
     let mut code = ExitCode::SUCCESS;
     for (side, admin) in target.servers(&config)? {
-        let mut differences = store::setup::check(&admin, side).await?;
+        let differences = store::setup::check(&admin, side).await?;
+        let mut differences: Vec<String> = differences.iter().map(told).collect();
         if side == Side::Central && store::setup::lacks_zones(&admin).await? {
             differences.push(
                 "MariaDB has no time zones, so CONVERT_TZ() gives analysts NULL: run 'eventtracker schema apply' on a machine with \
@@ -164,4 +165,16 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+fn told(difference: &Difference) -> String {
+    let remedy = if difference.is_mendable {
+        "; run 'eventtracker schema apply'"
+    } else {
+        ""
+    };
+    match &difference.texts {
+        None => format!("{difference}{remedy}"),
+        Some((is, should_be)) => format!("{difference}{remedy}.\nit is:\n{is}\nit should be:\n{should_be}"),
+    }
 }

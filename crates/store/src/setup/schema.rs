@@ -207,11 +207,32 @@ fn over_all_shards(text: &str) -> String {
     format!("{head}{branches}\n{tail}")
 }
 
-/// Compares every table, view and procedure with `schema/` and returns a sentence for each that is missing or differs; empty if all agree.
+/// A table, view or procedure that is not as `schema/` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// With its database.
+    pub name: String,
+    /// The statements that create it as it is and as it should be; `None` where it is missing.
+    pub texts: Option<(String, String)>,
+    /// Whether [`apply`] would put it right. A table that is there, it leaves as it is.
+    pub is_mendable: bool,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, texts, .. } = self;
+        match texts {
+            None => write!(f, "{name} is missing"),
+            Some(_) => write!(f, "{name} differs from the schema"),
+        }
+    }
+}
+
+/// Compares every table, view and procedure with `schema/`; empty if all agree.
 ///
 /// # Errors
 /// Only where the comparison itself could not be made.
-pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
+pub async fn check(admin: &Server, side: Side) -> Result<Vec<Difference>, Error> {
     let mut conn = admin.connect().await?;
     let run = async {
         conn.query_drop("SET sql_log_bin = 0").await?;
@@ -231,7 +252,7 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<String>, Error> {
     admin.limited("check the schema", CHECK_LIMIT, run).await
 }
 
-async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mysql_async::Error> {
+async fn difference(conn: &mut Conn, create: &str) -> Result<Option<Difference>, mysql_async::Error> {
     let Some(Object {
         kind,
         name: full_name,
@@ -244,9 +265,11 @@ async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mys
         return Ok(None);
     };
     let Some(actual) = show_create(conn, kind, full_name).await? else {
-        return Ok(Some(format!(
-            "{full_name} is missing; run 'eventtracker schema apply'"
-        )));
+        return Ok(Some(Difference {
+            name: full_name.to_owned(),
+            texts: None,
+            is_mendable: true,
+        }));
     };
     let scratch_name = format!("{SCRATCH}.{name}");
     conn.query_drop(format!("DROP {kind} IF EXISTS {scratch_name}"))
@@ -257,14 +280,11 @@ async fn difference(conn: &mut Conn, create: &str) -> Result<Option<String>, mys
         .await?
         .unwrap_or_default()
         .replace(SCRATCH, database);
-    let same = comparable(&actual) == comparable(&expected);
-    let remedy = if kind == "TABLE" {
-        ""
-    } else {
-        "; run 'eventtracker schema apply'"
-    };
-    Ok((!same).then(|| {
-        format!("{full_name} differs from the schema{remedy}.\nit is:\n{actual}\nit should be:\n{expected}")
+    let is_same = comparable(&actual) == comparable(&expected);
+    Ok((!is_same).then(|| Difference {
+        name: full_name.to_owned(),
+        texts: Some((actual, expected)),
+        is_mendable: kind != "TABLE",
     }))
 }
 

@@ -196,10 +196,7 @@ async fn views_outlive_the_administrator() {
         .ensure(&servers.account("analyst"), &successor)
         .await
         .unwrap();
-    assert_eq!(
-        store::setup::check(&successor, Side::Central).await.unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(store::setup::check(&successor, Side::Central).await.unwrap(), []);
     assert_eq!(limits(&servers.analyst()).await[1], "1000000");
 
     // Nobody is left to give the role to another account; the refusal says what helps.

@@ -110,13 +110,14 @@ async fn the_schema_brings_an_old_table_up_to_date() {
             .await
             .unwrap()
     };
-    let found = differences().await.join("\n");
+    let found = differences().await;
     for table in tables {
-        assert!(found.contains(&format!("{table} differs")), "{found}");
+        let differs = |one: &store::setup::Difference| one.name == table && one.texts.is_some();
+        assert!(found.iter().any(differs), "{table}: {found:?}");
     }
     for _ in 0..2 {
         apply(&central, store::setup::Side::Central).await.unwrap();
-        assert_eq!(differences().await, Vec::<String>::new());
+        assert_eq!(differences().await, []);
     }
     let sum = "SELECT count FROM bigdata_0.RegionMinute WHERE region = 'old'";
     assert_eq!(first(&central, sum).await, Some(7));

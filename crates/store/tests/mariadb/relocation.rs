@@ -234,7 +234,10 @@ async fn another_server_and_a_past_elsewhere_are_refused() {
     let refused = store::setup::start_source(&centre, &us_as_eu, &accounts)
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("region switch eu --to"), "{refused}");
+    assert!(
+        refused.to_string().contains("must move there with its ledger"),
+        "{refused}"
+    );
 
     servers
         .region("us")

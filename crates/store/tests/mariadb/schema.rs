@@ -74,7 +74,7 @@ impl InUse {
         self.reader.query_drop("ROLLBACK").await.unwrap();
         apply(&self.root, Side::Central).await.unwrap();
         let differences = store::setup::check(&self.root, Side::Central).await.unwrap();
-        assert_eq!(differences, Vec::<String>::new());
+        assert_eq!(differences, []);
         self.servers.playground.stop().await;
     }
 }
@@ -103,7 +103,7 @@ async fn an_upgrade_that_is_stopped_is_ended_at_the_server_and_keeps_another_one
         matches!(refusal, Error::Applying { .. })
             && refusal
                 .to_string()
-                .contains("another 'eventtracker schema apply'"),
+                .contains("the schema is being applied already"),
         "{refusal}"
     );
     upgrade.stop.cancel();
