@@ -45,6 +45,7 @@ mod playground_command;
 mod poison_job;
 mod queue_full;
 mod readers;
+mod readmes;
 mod redelivery;
 mod regions;
 mod relation;
