@@ -11,7 +11,7 @@ use crate::rig::{LIMIT, Rig, one_region};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/sql/clients.py");
 
-/// Where `tests/run` installs the drivers.
+/// Where `tests/setup` installs the drivers.
 const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/python");
 
 /// 2025-10-25T22:00:00Z, the midnight before Berlin's day of 25 hours.
@@ -35,7 +35,7 @@ async fn asked(rig: &Rig, name: &str, (begin, end): (i64, i64)) -> Value {
         .unwrap();
     assert!(
         output.status.success(),
-        "{} (the drivers are installed by tests/run, or pip3 install --target target/python -r tests/sql/requirements.txt)",
+        "{} (the drivers are installed by tests/setup, or pip3 install --target target/python -r tests/sql/requirements.txt)",
         String::from_utf8_lossy(&output.stderr)
     );
     serde_json::from_slice(&output.stdout).unwrap()

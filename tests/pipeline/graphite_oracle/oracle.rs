@@ -29,7 +29,7 @@ pub(super) struct Oracle {
 pub(super) fn expect_installed() {
     assert!(
         Path::new(GRAPHITE_PROGRAM).exists(),
-        "{GRAPHITE_PROGRAM} is missing: install Debian's package graphite-web, as tests/run does"
+        "{GRAPHITE_PROGRAM} is missing: install Debian's package graphite-web, as tests/setup does"
     );
 }
 
