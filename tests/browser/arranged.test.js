@@ -18,11 +18,11 @@ function loaded(present, more = {}) {
   return { stepName: "1m", times, from: 0, until, completeUntil: until, marks: [], periods: [], present: lines, past: [], ...more };
 }
 
-const drawn = (model) => Object.fromEntries(model.lines.map(({ label, drawn }) => [label, drawn]));
+const drawnOf = (model) => Object.fromEntries(model.lines.map(({ label, drawn }) => [label, drawn]));
 
 test("a stack is made of the lines that are shown", () => {
   const counts = loaded({ a: [1, 2], b: [10, null], c: [100, 200] });
-  assert.deepEqual(drawn(arrange(counts, "stack", new Set(), COLORS)), { a: [1, 2], b: [11, 2], c: [111, 202] });
+  assert.deepEqual(drawnOf(arrange(counts, "stack", new Set(), COLORS)), { a: [1, 2], b: [11, 2], c: [111, 202] });
   const without = arrange(counts, "stack", new Set(["b"]), COLORS);
   assert.deepEqual(without.lines.filter(({ show }) => show).map(({ label, drawn }) => [label, drawn]), [["a", [1, 2]], ["c", [101, 202]]]);
 });
@@ -31,7 +31,7 @@ test("a sum is of all names, and unknown only where all are", () => {
   const [yesterday] = PERIODS;
   const past = [{ name: "a", label: "a, yesterday", values: [5, 5, 5], period: yesterday }];
   const model = arrange(loaded({ a: [1, null, null], b: [2, 3, null] }, { past, periods: [yesterday] }), "sum", new Set(), COLORS);
-  assert.deepEqual(drawn(model), { "sum of 2 names": [3, 3, null], "sum, yesterday": [5, 5, 5] });
+  assert.deepEqual(drawnOf(model), { "sum of 2 names": [3, 3, null], "sum, yesterday": [5, 5, 5] });
 });
 
 test("figures are of buckets that are over, and months differ in length", () => {

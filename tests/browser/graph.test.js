@@ -151,7 +151,7 @@ browserTest("a live graph takes nothing out of anybody's hands", async () => {
   await total(page, "test.page.view", "465");
   await page.locator("details.table summary").first().click();
   await page.locator("#plot details.table tbody tr").first().waitFor();
-  await page.locator("#plot details.table tbody tr").first().evaluate((row) => { row.dataset.same = "1"; });
+  await page.locator("#plot details.table tbody tr").first().evaluate((first) => { first.dataset.same = "1"; });
   const button = page.locator("#chips button[aria-label='Remove test.page.view']");
   await button.focus();
   await answered(page, "/v1/series");

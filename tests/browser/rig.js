@@ -86,9 +86,9 @@ class Rig {
     return JSON.parse(await readFile(path.join(this.directory, "playground.json"), "utf8"));
   }
 
-  async json(address) {
-    const response = await fetch(this.api + address);
-    assert.equal(response.status, 200, address);
+  async json(target) {
+    const response = await fetch(this.api + target);
+    assert.equal(response.status, 200, target);
     return response.json();
   }
 
@@ -105,7 +105,7 @@ class Rig {
     }
     const sent = Date.now() / 1000;
     await until("what was sent is complete", async () => (await this.json("/v1/status")).complete_until > sent);
-    for (const name of new Set(events.map(({ name }) => name))) {
+    for (const name of new Set(events.map((event) => event.name))) {
       const query = encodeURIComponent(name);
       await until(`${name} is found`, async () =>
         (await this.json(`/v1/names?query=${query}`)).names.length > 0 && (await this.json(`/metrics/find?query=${query}`)).length > 0);
@@ -113,7 +113,7 @@ class Rig {
   }
 
   /** A new page; whatever it complains about fails the test that ends with `done`. */
-  async page(address, options = {}) {
+  async page(target, options = {}) {
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     const page = await context.newPage();
     page.setDefaultTimeout(LIMIT_MS);
@@ -123,7 +123,7 @@ class Rig {
     page.on("console", (message) => {
       if (message.type() === "error") page.complaints.push(`${message.text()} ${message.location().url}`);
     });
-    await page.goto(this.api + address);
+    await page.goto(this.api + target);
     return page;
   }
 
@@ -170,8 +170,8 @@ export function address(page) {
 
 /** The cells of the row of the table of lines that begins with `label`. */
 export async function row(page, label) {
-  const rows = await page.locator("#lines tbody tr").evaluateAll((rows) =>
-    rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
+  const rows = await page.locator("#lines tbody tr").evaluateAll((found) =>
+    found.map(({ cells }) => [...cells].map((cell) => cell.textContent.trim())));
   return rows.find(([first]) => first === label);
 }
 

@@ -132,7 +132,7 @@ export class Chart {
 
   /** What may still grow lies under a shade. */
   #shade(plot, palette) {
-    const { times, open, until } = this.model;
+    const { times, open } = this.model;
     if (open >= times.length) return;
     const begin = times[open];
     const { ctx, bbox } = plot;

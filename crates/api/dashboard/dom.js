@@ -42,7 +42,7 @@ export function showTable(table, key, head, rows) {
   const body = rows.map(([first, ...rest]) =>
     el("tr", {}, cell("th", { scope: "row" })(first), ...rest.map(cell("td"))));
   table.tHead?.remove();
-  for (const body of [...table.tBodies]) body.remove();
+  for (const former of [...table.tBodies]) former.remove();
   table.append(
     el("thead", {}, el("tr", {}, ...head.map(cell("th", { scope: "col" })))),
     el("tbody", {}, ...body),

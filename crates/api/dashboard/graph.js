@@ -155,7 +155,7 @@ export class Graph {
 
   #showChips() {
     const { names } = this.state;
-    const line = (name) => this.model?.lines.find((line) => line.label === name);
+    const line = (name) => this.model?.lines.find(({ label }) => label === name);
     const key = JSON.stringify(names.map((name) => [name, line(name)?.color]));
     if (key === this.chipsKey) return;
     this.chipsKey = key;

@@ -17,9 +17,9 @@ export function showMarks({ marks, marksNote }, changed) {
   const button = ({ id, what }) => el("button", {
     type: "button", "aria-label": `Remove the mark ${what}`, onclick: () => removeMark(id, changed),
   }, "Remove");
-  const when = ({ when, until }) => (until === null ? shownTime(when) : `${shownTime(when)} – ${shownTime(until)}`);
+  const span = ({ when, until }) => (until === null ? shownTime(when) : `${shownTime(when)} – ${shownTime(until)}`);
   showTable(node.querySelector("table"), JSON.stringify([marks.map(({ id }) => id), shownTime(0)]), ["When", "What", "Details", "Tags", ""],
-    marks.map((mark) => [when(mark), mark.what, mark.data, mark.tags.join(" "), button(mark)]));
+    marks.map((mark) => [span(mark), mark.what, mark.data, mark.tags.join(" "), button(mark)]));
 }
 
 async function removeMark(id, changed) {

@@ -32,7 +32,7 @@ export class Relation {
       [key, new Finder(document.querySelector(`[data-finder=${key}]`), { ratios: true, keep: true, onPick: (name) => go({ [key]: name }) })]));
     // What was typed and left counts, too.
     for (const key of ["x", "y"]) this.form[key].addEventListener("change", () => this.#typed(key));
-    this.form.range.append(...RANGES.map(([label, from]) => el("option", { value: from }, label)));
+    this.form.range.append(...RANGES.map(([text, from]) => el("option", { value: from }, text)));
     this.form.step.append(el("option", { value: "auto" }, "auto"), ...STEPS.map(([step]) => el("option", { value: step }, step)));
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.step.addEventListener("change", () => go({ step: this.form.step.value }));
@@ -129,14 +129,14 @@ export class Relation {
     try {
       const answer = await getJson("v1/relation", [["x", x], ["y", y], ["from", from], ["until", until], ["step", chosen]], signal);
       // A pair of which one half is not known is nowhere on the plane.
-      this.answer = { ...answer, x, y, pairs: answer.pairs.filter(([x, y]) => x !== null && y !== null) };
+      this.answer = { ...answer, x, y, pairs: answer.pairs.filter(([ofX, ofY]) => ofX !== null && ofY !== null) };
       this.form.step.options[0].textContent = `auto (${chosen})`;
       showError(null);
       this.#tell(chosen);
       this.#draw();
       this.#showValues();
       this.#showPartial();
-      const rows = answer.pairs.map(([x, y, at]) => [isoTime(at), x, y]);
+      const rows = answer.pairs.map(([ofX, ofY, at]) => [isoTime(at), ofX, ofY]);
       setFile(byId("relation-csv"), csvUrl(["time", x, y], rows), "relation.csv");
     } catch (error) {
       if (isAbandoned(error)) return;
@@ -149,7 +149,7 @@ export class Relation {
     if (!this.values.open || !this.answer) return;
     const { pairs, x, y } = this.answer;
     const table = el("table");
-    showTable(table, "", ["Time", label(x), label(y)], pairs.slice(-ROWS_MAX).map(([x, y, at]) => [shownTime(at), shownNumber(x), shownNumber(y)]));
+    showTable(table, "", ["Time", label(x), label(y)], pairs.slice(-ROWS_MAX).map(([ofX, ofY, at]) => [shownTime(at), shownNumber(ofX), shownNumber(ofY)]));
     const note = pairs.length > ROWS_MAX ? `The last ${ROWS_MAX} of ${pairs.length} rows; the CSV has all.` : "";
     this.values.querySelector("div").replaceChildren(note, table);
   }
@@ -196,7 +196,7 @@ export class Relation {
     this.root.replaceChildren();
     if (pairs.length === 0) return;
     const values = (_, splits) => splits.map((value) => (Math.abs(value) >= 10_000 ? shownCompact(value) : shownNumber(value)));
-    const data = [pairs.map(([x]) => x), pairs.map(([, y]) => y)];
+    const data = [0, 1].map((half) => pairs.map((pair) => pair[half]));
     this.plot = new uPlot({
       ...sizeOf(this.root), mode: 2, legend: { show: false }, padding: [12, 16, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { show: false } },

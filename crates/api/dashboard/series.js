@@ -56,7 +56,7 @@ export async function load(state, width, signal) {
   return {
     stepName: step, from: answer.from, until: answer.until, completeUntil: answer.complete_until, times, ...marks, periods,
     present: answer.series.map((series) => ({ label: series.name, values: valuesAt(series, times, 0) })),
-    past: earlier.flatMap((answer, at) => pastLines(answer, periods[at], times)),
+    past: earlier.flatMap((e, at) => pastLines(e, periods[at], times)),
   };
 }
 
@@ -117,7 +117,7 @@ function drawnAs(mode, present, past, periods, hidden) {
   const sumOf = (label, lines, period) =>
     line({ label, values: lines[0].values.map((_, at) => total(lines.map(({ values }) => values[at]))) }, color, period?.dash, period, hidden);
   const sums = periods.flatMap((period) => {
-    const lines = past.filter((line) => line.period === period);
+    const lines = past.filter((one) => one.period === period);
     return lines.length > 0 ? [sumOf(`sum, ${period.label}`, lines, period)] : [];
   });
   if (mode === "stack") return [...stacked(present), ...sums];
@@ -134,10 +134,10 @@ function total(values) {
 function stacked(lines) {
   let below = null;
   let above;
-  return lines.map((line, at) => {
-    if (!line.show) return line;
-    const drawn = line.values.map((value, index) => total([value, below?.[index] ?? null]));
-    const layer = { ...line, drawn, fill: `color-mix(in srgb, ${line.color} 45%, transparent)`, above };
+  return lines.map((one, at) => {
+    if (!one.show) return one;
+    const drawn = one.values.map((value, index) => total([value, below?.[index] ?? null]));
+    const layer = { ...one, drawn, fill: `color-mix(in srgb, ${one.color} 45%, transparent)`, above };
     below = drawn;
     above = at;
     return layer;
@@ -146,7 +146,7 @@ function stacked(lines) {
 
 /** The sum of what is known of a line; mean, greatest and last of its buckets that are over. */
 export function figures({ values, period }, open) {
-  const known = (values) => values.filter((value) => value !== null);
+  const known = (counts) => counts.filter((count) => count !== null);
   const over = known(period ? values : values.slice(0, open));
   return {
     total: total(values),
