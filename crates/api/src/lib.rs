@@ -26,7 +26,7 @@ mod room;
 mod routes;
 mod series;
 mod state;
-mod status;
+pub mod status;
 mod time_expression;
 mod turns;
 mod writers;

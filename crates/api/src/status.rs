@@ -1,5 +1,7 @@
 //! `GET /v1/status`.
 
+mod document;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -7,10 +9,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use model::{Day, Instant};
-use serde::Serialize;
-use store::central::{ShardSize, Status};
+use store::central::{self, ShardSize};
 use store::{QueueState, RegionClock, SourceState};
 
+pub use self::document::{Alarm, Centre, Queue, Region, Replication, Shard, Status};
 use crate::centres::{self, Centres, Known, Visit};
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
@@ -19,89 +21,7 @@ use crate::state::Api;
 /// A clock that follows the present is a flush, its way to the centre and a second of rounding behind it.
 const CLOCK_LAG_S_MAX: f64 = 10.0;
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Answer {
-    /// The one that all of this is of.
-    centre: String,
-    /// In the order in which they are preferred.
-    centres: Vec<Centre>,
-    complete_until: Option<f64>,
-    regions: Vec<Region>,
-    shards: Vec<Shard>,
-    /// What the keeper says is wrong.
-    alarms: Vec<Alarm>,
-    /// A backup of the centre that is older cannot be attached to the regions' binlogs any more.
-    oldest_backup: Option<f64>,
-    /// Start of the first day that retention has not dropped; null where it never dropped any.
-    kept_since: Option<i64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Centre {
-    name: String,
-    /// `None` before it was first asked.
-    answers: Option<bool>,
-    /// As last seen.
-    complete_until: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Alarm {
-    /// Empty for the centre itself.
-    region: String,
-    kind: String,
-    sentence: String,
-    since: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Region {
-    region: String,
-    /// `None` where no word of the queue has reached the centre yet.
-    queue: Option<Queue>,
-    /// `None` where the centre does not replicate from this region (any more).
-    replication: Option<Replication>,
-    /// How old the region's last word at the centre is: counts that are younger may still be on their way.
-    lag_s: Option<f64>,
-    /// How long the worker that spoke last holds counts before it writes them: longer the more names count, so that a row takes up more of
-    /// them.
-    hold_s: Option<f64>,
-    /// Until when the region is complete, in unix seconds by the centre's clock.
-    clock: Option<f64>,
-    /// What keeps the clock from following the present.
-    held_back: Option<String>,
-    clock_ahead_s: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Queue {
-    ready: u64,
-    reserved: u64,
-    delayed: u64,
-    buried: u64,
-    oldest_job_age_s: Option<u64>,
-    age_s: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Replication {
-    running: bool,
-    io: String,
-    sql: String,
-    error: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Shard {
-    shard: u8,
-    /// Minutes that are not packed, as InnoDB estimates.
-    rows: u64,
-    bytes: u64,
-    packed_days: u64,
-    packed_bytes: u64,
-}
-
-pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>, Refusal> {
+pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Status>, Refusal> {
     Parameters::parse(uri.query(), &[])?;
     let read = async |visit: Visit| {
         let status = visit.central().status().await?;
@@ -134,7 +54,7 @@ fn centres(answering: &str, complete_until: Option<Instant>, all: &Centres) -> V
     all.named_states().map(centre).collect()
 }
 
-fn answer(centre: String, centres: Vec<Centre>, status: Status, now: Instant) -> Answer {
+fn answer(centre: String, centres: Vec<Centre>, status: central::Status, now: Instant) -> Status {
     let complete_until = store::complete_until(&status.clocks);
     let mut clocks = status.clocks;
     let mut regions = BTreeMap::<String, (Option<QueueState>, Option<SourceState>)>::new();
@@ -159,7 +79,7 @@ fn answer(centre: String, centres: Vec<Centre>, status: Status, now: Instant) ->
         sentence: alarm.sentence,
         since: since.unix_s(),
     };
-    Answer {
+    Status {
         centre,
         centres,
         complete_until: complete_until.map(Instant::unix_s),
@@ -343,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_region_is_listed_by_whatever_names_it() {
-        let status = Status {
+        let status = central::Status {
             queues: vec![queue("eu", 7_500), queue("us", 12_000)],
             sources: vec![source("ap"), source("eu")],
             shards: Vec::new(),

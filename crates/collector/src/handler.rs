@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use listener::{Hosts, Sender, Share, Shares, Tokens};
 use metrics::Counter;
 use model::{Client, Event, Minute};
@@ -89,6 +89,7 @@ fn requests(status: &'static str) -> Counter {
 pub(crate) fn routes(collector: Arc<Collector>) -> Router {
     Router::new()
         .route("/v1/events", post(post_events).with_state(collector))
+        .route("/books", get(async || Json(queue::BOOKS.figures())))
         .fallback(async || {
             error(
                 StatusCode::NOT_FOUND,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use listener::Health;
-use queue::{Job, Producer, PutError, Stored};
+use queue::{BOOKS, Job, Producer, PutError, Stored};
 use tokio_util::sync::CancellationToken;
 
 use crate::combiner::{Combiner, Gathered, Outcome, pack};
@@ -107,8 +107,10 @@ impl Putter {
         match self.producer.put(&body).await {
             Ok(stored) => {
                 if stored == Stored::MaybeAgain {
+                    BOOKS.doubt(job.total());
                     metrics::counter!("collector_counts_doubtful_total").increment(job.total());
                 }
+                BOOKS.acknowledge(job.total());
                 metrics::counter!("collector_counts_acknowledged_total").increment(job.total());
                 metrics::counter!("collector_jobs_put_total").increment(1);
                 metrics::histogram!("collector_put_seconds").record(started.elapsed());
@@ -120,6 +122,7 @@ impl Putter {
                 match error {
                     PutError::NotStored(_) => Outcome::NotStored,
                     PutError::Unknown(_) => {
+                        BOOKS.doubt(job.total());
                         metrics::counter!("collector_counts_doubtful_total").increment(job.total());
                         Outcome::Unknown
                     }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::routing::get;
+use axum::{Json, Router};
 use clap::Args;
 use listener::{Health, Host, Hosts};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -74,7 +76,8 @@ impl Worker {
         worker.name = self.name.unwrap_or(worker.name);
 
         let health = Health::waiting_for(&worker::READINESS);
-        let side = serve_health(worker.listen, &worker.allowed_hosts, &health).await?;
+        let books = Router::new().route("/books", get(async || Json(queue::BOOKS.figures())));
+        let side = serve_health(worker.listen, &worker.allowed_hosts, &health, books).await?;
         tracing::info!(region = region.name, worker = worker.name, "working");
         let outcome = worker::run(&worker, &region.name, &queue, regional, health, stop_signal()?).await;
         side.end().await?;
@@ -94,7 +97,7 @@ impl Keeper {
             account,
         };
         let health = Health::waiting_for(&keeper::READINESS);
-        let side = serve_health(keeper.listen, &keeper.allowed_hosts, &health).await?;
+        let side = serve_health(keeper.listen, &keeper.allowed_hosts, &health, Router::new()).await?;
         let outcome = keeper::run(&keeper, charge, health, stop_signal()?).await;
         side.end().await?;
         Ok(outcome?)
@@ -127,8 +130,13 @@ struct Side {
     worked: CancellationToken,
 }
 
-async fn serve_health(listen: SocketAddr, allowed: &[Host], health: &Health) -> anyhow::Result<Side> {
-    let routes = health.clone().routes(metrics_recorder()?);
+async fn serve_health(
+    listen: SocketAddr,
+    allowed: &[Host],
+    health: &Health,
+    others: Router,
+) -> anyhow::Result<Side> {
+    let routes = health.clone().routes(metrics_recorder()?).merge(others);
     let listener = listener::bind(listen).await?;
     let worked = CancellationToken::new();
     let serving = tokio::spawn(listener::serve(

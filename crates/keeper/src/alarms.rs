@@ -5,14 +5,10 @@ use std::collections::BTreeMap;
 use model::Instant;
 use store::central::Status;
 use store::upkeep::{Alarm, KeyReuse};
-use store::{QueueState, SourceState};
+use store::{QueueState, SILENCE_S_MAX, SourceState};
 
 /// A clock that is off by more than any network's delay.
 const CLOCK_AHEAD_MS_MAX: i64 = 2_000;
-
-/// A worker speaks every second; a restart of all servers takes less than this.
-const SILENCE_MS_MAX: i64 = 60_000;
-
 /// A disk with less room is nearly full.
 const FREE_PER_CENT_MIN: u64 = 10;
 
@@ -69,7 +65,7 @@ fn of_queue(queue: &QueueState, ahead_ms: i64, now: Instant) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     let mut add = |kind, sentence| alarms.push(alarm(&queue.region, kind, sentence));
     let silent_ms = now.ms_since(queue.seen.plus_ms(-ahead_ms));
-    if silent_ms > SILENCE_MS_MAX {
+    if silent_ms > 1000 * i64::from(SILENCE_S_MAX) {
         add(
             "silent",
             format!(

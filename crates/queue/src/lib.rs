@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod books;
 mod consumer;
 mod counts;
 mod decode;
@@ -17,6 +18,7 @@ mod watermark;
 
 use std::net::SocketAddr;
 
+pub use books::{BOOKS, Books, Figures};
 pub use consumer::{Consumer, Look, Reserved};
 pub use counts::{Count, Counts, Keyed, KeyedBatch};
 pub use decode::{DecodeError, Decoded, decode};

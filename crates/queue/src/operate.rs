@@ -1,13 +1,13 @@
 //! What an operator and the status want to know of the tube.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use beanstalkc::Beanstalkc;
 use model::QueueDepth;
 
+use crate::books::BOOKS;
 use crate::link::Link;
 use crate::{Config, Error, EventIds, PRIORITY, TIME_TO_RUN_S, TUBE, decode};
 
@@ -88,24 +88,16 @@ pub(crate) fn log(connection: &mut Beanstalkc) -> Result<Log, Error> {
     })
 }
 
-/// Tells the audit how many jobs others had put into the tube before this process first saw it: what became of those,
-/// this process' counters do not know.
+/// Enters into this process' books how many jobs others had put into the tube before it first saw it: what became of those, it does not
+/// know.
 pub(crate) fn note_first_sight(connection: &mut Beanstalkc, log: &Log) -> Result<(), Error> {
-    static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let is_known = |process| {
-        SEEN.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(process)
-    };
-    if is_known(&log.process) {
+    if BOOKS.knows(&log.process) {
         return Ok(());
     }
     let jobs = number(&connection.stats_tube(TUBE)?, "total-jobs")?;
+    BOOKS.first_saw(&log.process, jobs);
     let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
     metrics::gauge!("queue_tube_jobs_at_start", "process" => log.process.clone()).set(jobs);
-    SEEN.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(log.process.clone());
     Ok(())
 }
 

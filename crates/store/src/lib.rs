@@ -23,7 +23,7 @@ pub use account::Account;
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};
 pub use clock::{COMPARISON_MS_MAX, RegionClock, complete_until};
 pub use error::Error;
-pub use queue::QueueState;
+pub use queue::{QueueState, SILENCE_S_MAX};
 pub use server::{Password, Server};
 pub use session::Place;
 pub use source::{OtherCentre, Source, SourceState};

@@ -8,6 +8,10 @@ use mysql_async::Conn;
 use crate::regional::Disk;
 use crate::rows::for_each_row;
 
+/// Seconds without a word of a region's queue that are no fault: a worker reports every second and with each flush, and a restart of all
+/// servers takes less. What it said longer ago says nothing about the queue now.
+pub const SILENCE_S_MAX: u32 = 60;
+
 /// A region's queue, as its worker saw it at `seen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueState {

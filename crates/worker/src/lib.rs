@@ -3,22 +3,24 @@
 mod clock;
 mod config;
 mod disk;
+mod figures;
+mod flush;
 mod held;
 mod names;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashSet;
 use listener::Health;
-use queue::{Consumer, EventIds, Mark};
-use store::regional::{Committed, Flush, Regional, Report};
+use queue::{BOOKS, Consumer, EventIds, Mark};
+use store::regional::{Flush, Regional, Report};
 use tokio_util::sync::CancellationToken;
 
 use clock::Clock;
 pub use config::{Config, Error};
 use disk::Disks;
-use held::{FlushPolicy, Held, HeldJob};
+use flush::Flushed;
+use held::{FlushPolicy, Held};
 use names::Names;
 
 /// Jobs taken in one look into the queue: bounds what it can add to memory before the next check for a flush.
@@ -179,6 +181,7 @@ impl Worker {
             "buried a job that cannot be counted; see 'eventtracker queue list'"
         );
         if self.jobs.bury(job_id).await? {
+            BOOKS.bury();
             metrics::counter!("worker_jobs_buried_total").increment(1);
         } else {
             tracing::warn!(
@@ -189,12 +192,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Commits what the jobs hold, then deletes them. The order is the delivery promise: a crash in between
-    /// brings the jobs back, and the ledger recognises their batches.
+    /// Writes what is held. Reports, popularity and figures observe it; none of them changes what is counted or deleted.
     async fn flush(&mut self) -> Result<(), TurnError> {
         let started = Instant::now();
-        let held = self.held.jobs.iter().map(|job| job.id).collect();
-        let (report, _) = self.look(held).await?;
+        let job_ids: Vec<u64> = self.held.jobs.iter().map(|job| job.id).collect();
+        let (report, _) = self.look(job_ids.iter().copied().collect()).await?;
         self.names.prepare(started);
         let names = &self.names;
         let flush = Flush {
@@ -204,20 +206,25 @@ impl Worker {
             popularity: names.popularity(),
             report: &report,
         };
-        let committed = self.region.commit(&flush).await?;
+        let flushed = flush::flush(&mut self.region, &mut self.jobs, &flush, job_ids).await?;
+        self.reported = Some(started);
+        self.observe(flushed, started)
+    }
+
+    /// Takes note of what was committed, also where the jobs were not deleted: they come back, and their batches are recognised.
+    fn observe(&mut self, flushed: Flushed, started: Instant) -> Result<(), TurnError> {
+        let Flushed { committed, deleted } = flushed;
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() {
             self.policy.flushed(committed.rows);
             metrics::gauge!("worker_hold_seconds").set(self.policy.age().as_secs_f64());
         }
-        self.reported = Some(started);
         self.names.committed(&committed.totals, held.new_names);
-        count_committed(&committed, started);
-        let job_ids = held.jobs.iter().map(|job| job.id).collect();
-        let deleted = self.jobs.delete(job_ids).await.inspect_err(|_| {
+        figures::count_committed(&committed, started);
+        let deleted = deleted.inspect_err(|_| {
             tracing::warn!("jobs were counted but not deleted; the ledger will recognise them");
         })?;
-        count_deleted(&held.jobs, &deleted, committed.counted);
+        figures::count_deleted(&held.jobs, &deleted, committed.counted);
         Ok(())
     }
 
@@ -300,54 +307,4 @@ impl Worker {
         self.held = Held::default();
         self.jobs.disconnect();
     }
-}
-
-fn count_committed(committed: &Committed, started: Instant) {
-    let batches = committed.counted.len() as u64;
-    metrics::counter!("worker_batches_counted_total").increment(batches);
-    metrics::counter!("worker_batches_recognised_total").increment(committed.batches_recognised);
-    metrics::counter!("worker_counts_total").increment(committed.count());
-    metrics::counter!("worker_rows_total").increment(committed.rows as u64);
-    for (client, reused) in &committed.reused {
-        let labels = [("client", client.clone())];
-        metrics::counter!("worker_key_reuse_batches_total", &labels).increment(reused.batches);
-        metrics::counter!("worker_key_reuse_counts_total", &labels).increment(reused.count);
-        tracing::warn!(
-            client,
-            batches = reused.batches,
-            count = reused.count,
-            "did not count another body under a key that was used before"
-        );
-    }
-    metrics::histogram!("worker_flush_seconds").record(started.elapsed());
-    if batches + committed.batches_recognised > 0 {
-        tracing::info!(
-            batches,
-            recognised = committed.batches_recognised,
-            rows = committed.rows,
-            ms = started.elapsed().as_secs_f64() * 1000.0,
-            "flushed"
-        );
-    }
-}
-
-/// For the audit: each job is deleted once, so what was deleted adds up to what collectors acknowledged.
-fn count_deleted(jobs: &[HeldJob], deleted: &BTreeSet<u64>, mut counted: HashSet<model::BatchId>) {
-    let (mut new, mut recognised) = (0_u64, 0_u64);
-    for job in jobs {
-        for (id, count) in &job.batches {
-            // The first of several with one id is the one that was counted.
-            let sum = if counted.remove(id) {
-                &mut new
-            } else {
-                &mut recognised
-            };
-            if deleted.contains(&job.id) {
-                *sum = sum.saturating_add(*count);
-            }
-        }
-    }
-    metrics::counter!("worker_jobs_deleted_total").increment(deleted.len() as u64);
-    metrics::counter!("worker_deleted_counts_total", "outcome" => "counted").increment(new);
-    metrics::counter!("worker_deleted_counts_total", "outcome" => "recognised").increment(recognised);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use queue::Figures;
 use store::Verdict;
 
 use crate::config::Config;
@@ -13,32 +14,18 @@ const READINGS_MAX: usize = 50;
 
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
-const ACKNOWLEDGED: &str = "collector_counts_acknowledged_total";
-const DOUBTFUL: &str = "collector_counts_doubtful_total";
-const JOBS_PUT: &str = "collector_jobs_put_total";
-const COUNTED: &str = "worker_deleted_counts_total{outcome=\"counted\"}";
-const RECOGNISED: &str = "worker_deleted_counts_total{outcome=\"recognised\"}";
-const JOBS_DELETED: &str = "worker_jobs_deleted_total";
-const JOBS_BURIED: &str = "worker_jobs_buried_total";
-
-/// What the books are made of. A process shows each of them once it has something to count.
-const FIGURES: [&str; 7] = [
-    ACKNOWLEDGED,
-    DOUBTFUL,
-    JOBS_PUT,
-    COUNTED,
-    RECOGNISED,
-    JOBS_DELETED,
-    JOBS_BURIED,
-];
-
-/// Sums over the processes of a role, and what is odd about one of them.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Sums over the processes of a role. They are wider than each process' own, so that they cannot overflow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Books {
-    /// Whole numbers: beyond 2^53, a difference of one would vanish in a float.
-    sums: BTreeMap<&'static str, i128>,
-    /// beanstalkd processes that they have seen, with the jobs that were there before.
-    queues: BTreeMap<String, i128>,
+    acknowledged: i128,
+    doubtful: i128,
+    jobs_put: i128,
+    counted: i128,
+    recognised: i128,
+    jobs_deleted: i128,
+    jobs_buried: i128,
+    /// Processes of beanstalkd that they have seen, with the jobs that were there before.
+    queues: BTreeMap<String, u64>,
     /// Processes that have not seen one yet.
     without_queue: u32,
 }
@@ -101,63 +88,50 @@ async fn jobs(queue: &queue::Config) -> anyhow::Result<i128> {
 async fn books(http: &reqwest::Client, urls: &[String]) -> anyhow::Result<Books> {
     let mut books = Books::default();
     for url in urls {
-        let answer = http.get(format!("{url}/metrics")).send().await;
-        let text = answer
+        let answer = http.get(format!("{url}/books")).send().await;
+        let figures = answer
             .and_then(reqwest::Response::error_for_status)
-            .with_context(|| format!("{url} does not show its metrics"))?
-            .text()
-            .await?;
-        let added = books.add(&text);
-        added.with_context(|| format!("the metrics of {url} cannot be read"))?;
+            .with_context(|| format!("{url} does not show its books"))?
+            .json()
+            .await
+            .with_context(|| format!("the books of {url} cannot be read"))?;
+        books.add(figures);
     }
     Ok(books)
 }
 
 impl Books {
-    /// Adds the figures of one process in Prometheus' text format.
-    ///
-    /// # Errors
-    /// A figure that is no whole number: without it, the books would balance where they do not.
-    fn add(&mut self, text: &str) -> anyhow::Result<()> {
-        const AT_START: &str = "queue_tube_jobs_at_start{process=\"";
-        self.without_queue += u32::from(!text.contains(AT_START));
-        for line in text.lines() {
-            let (name, value) = line.rsplit_once(' ').unwrap_or((line, ""));
-            let number = || {
-                let number = value.parse::<i128>();
-                number.with_context(|| format!("no whole number: {line}"))
-            };
-            if let Some(rest) = name.strip_prefix(AT_START) {
-                let process = rest.split('"').next().context("no process")?;
-                let jobs = self.queues.entry(process.to_owned()).or_default();
-                *jobs = number()?.max(*jobs);
-            } else if let Some(figure) = FIGURES.into_iter().find(|figure| *figure == name) {
-                *self.sums.entry(figure).or_default() += number()?;
-            }
+    fn add(&mut self, figures: Figures) {
+        self.acknowledged += i128::from(figures.acknowledged);
+        self.doubtful += i128::from(figures.doubtful);
+        self.jobs_put += i128::from(figures.jobs_put);
+        self.counted += i128::from(figures.counted);
+        self.recognised += i128::from(figures.recognised);
+        self.jobs_deleted += i128::from(figures.jobs_deleted);
+        self.jobs_buried += i128::from(figures.jobs_buried);
+        self.without_queue += u32::from(figures.jobs_at_start.is_empty());
+        for (process, jobs) in figures.jobs_at_start {
+            let most = self.queues.entry(process).or_default();
+            *most = jobs.max(*most);
         }
-        Ok(())
-    }
-
-    fn sum(&self, figure: &str) -> i128 {
-        self.sums.get(figure).copied().unwrap_or(0)
     }
 }
 
 impl Reading {
     fn acknowledged(&self) -> i128 {
-        self.collectors.sum(ACKNOWLEDGED)
+        self.collectors.acknowledged
     }
 
     fn doubtful(&self) -> i128 {
-        self.collectors.sum(DOUBTFUL)
+        self.collectors.doubtful
     }
 
     fn counted(&self) -> i128 {
-        self.workers.sum(COUNTED)
+        self.workers.counted
     }
 
     fn recognised(&self) -> i128 {
-        self.workers.sum(RECOGNISED)
+        self.workers.recognised
     }
 
     fn open(&self) -> i128 {
@@ -171,11 +145,11 @@ fn verdict(reading: &Reading) -> Verdict {
             "one of these processes has just begun and has not reached the queue yet".to_owned(),
         );
     }
-    let queues: BTreeMap<&String, i128> = [&reading.collectors, &reading.workers]
+    let queues: BTreeMap<&String, u64> = [&reading.collectors, &reading.workers]
         .into_iter()
         .flat_map(|books| &books.queues)
         .fold(BTreeMap::new(), |mut all, (process, &jobs)| {
-            let most: &mut i128 = all.entry(process).or_default();
+            let most: &mut u64 = all.entry(process).or_default();
             *most = jobs.max(*most);
             all
         });
@@ -202,9 +176,9 @@ fn verdict(reading: &Reading) -> Verdict {
             Verdict::Gap(format!("{} were counted that nobody acknowledged", -open))
         };
     }
-    let jobs = reading.collectors.sum(JOBS_PUT) - reading.workers.sum(JOBS_DELETED);
+    let jobs = reading.collectors.jobs_put - reading.workers.jobs_deleted;
     let difference = reading.jobs_queued - jobs;
-    let buried = reading.workers.sum(JOBS_BURIED);
+    let buried = reading.workers.jobs_buried;
     if difference == 0 && open >= reading.jobs_queued {
         Verdict::Equal
     } else if difference.abs() <= doubtful + buried {
@@ -243,64 +217,73 @@ fn report(reading: &Reading, verdict: &Verdict) -> String {
 mod tests {
     use super::*;
 
-    fn reading(collectors: &str, workers: &str, jobs_queued: i128) -> Reading {
-        let books = |text: &str| {
+    fn reading(collector: Figures, worker: Figures, jobs_queued: i128) -> Reading {
+        let books = |figures| {
             let mut books = Books::default();
-            books.add(text).unwrap();
+            books.add(figures);
             books
         };
         Reading {
-            collectors: books(collectors),
-            workers: books(workers),
+            collectors: books(collector),
+            workers: books(worker),
             jobs_queued,
         }
     }
 
-    const START: &str = "queue_tube_jobs_at_start{process=\"ab\"} 0\n";
+    fn seen(process: &str, jobs: u64) -> BTreeMap<String, u64> {
+        BTreeMap::from([(process.to_owned(), jobs)])
+    }
 
-    #[test]
-    fn a_figure_that_cannot_be_read_is_no_zero() {
-        let mut books = Books::default();
-        let others = "# HELP x\n\nworker_flush_seconds_sum 0.25\n";
-        books
-            .add(&format!("{others}{JOBS_PUT} 9007199254740993\n"))
-            .unwrap();
-        books.add(&format!("{JOBS_PUT} 1\n")).unwrap();
-        assert_eq!(books.sum(JOBS_PUT), 9_007_199_254_740_994);
-        for value in ["", " x", " 1.5"] {
-            assert!(books.add(&format!("{COUNTED}{value}\n")).is_err(), "{value}");
+    fn collector(acknowledged: u64, doubtful: u64) -> Figures {
+        Figures {
+            acknowledged,
+            doubtful,
+            jobs_put: 3,
+            jobs_at_start: seen("ab", 0),
+            ..Figures::default()
+        }
+    }
+
+    fn worker(counted: u64, recognised: u64) -> Figures {
+        Figures {
+            counted,
+            recognised,
+            jobs_deleted: 1,
+            jobs_at_start: seen("ab", 0),
+            ..Figures::default()
         }
     }
 
     #[test]
+    fn sums_of_several_processes_are_exact() {
+        let mut books = Books::default();
+        books.add(collector(u64::MAX, 0));
+        books.add(collector(1, 0));
+        assert_eq!(books.acknowledged, i128::from(u64::MAX) + 1);
+        assert_eq!((books.jobs_put, books.without_queue), (6, 0));
+    }
+
+    #[test]
     fn the_books_balance_or_say_why_not() {
-        let collector = |acknowledged: u32, doubtful: u32| {
-            format!(
-                "{START}collector_counts_acknowledged_total {acknowledged}\ncollector_counts_doubtful_total {doubtful}\ncollector_jobs_put_total 3\n"
-            )
+        let of = |collector, worker, jobs| verdict(&reading(collector, worker, jobs));
+        assert_eq!(of(collector(10, 0), worker(7, 3), 0), Verdict::Equal);
+        assert!(matches!(of(collector(10, 0), worker(7, 2), 0), Verdict::Gap(_)));
+        assert!(matches!(of(collector(10, 0), worker(9, 2), 0), Verdict::Gap(_)));
+        assert_eq!(of(collector(10, 1), worker(9, 2), 0), Verdict::Equal);
+        assert_eq!(of(collector(10, 0), worker(7, 0), 2), Verdict::Equal);
+        let just_begun = Figures {
+            jobs_at_start: BTreeMap::new(),
+            ..worker(7, 3)
         };
-        let worker = |counted: u32, recognised: u32| {
-            format!(
-                "# HELP x\n{START}worker_deleted_counts_total{{outcome=\"counted\"}} {counted}\nworker_deleted_counts_total{{outcome=\"recognised\"}} {recognised}\nworker_jobs_deleted_total 1\n"
-            )
+        let earlier = Figures {
+            jobs_at_start: seen("ab", 5),
+            ..worker(7, 3)
         };
-        let of = |a: &str, b: &str, jobs| verdict(&reading(a, b, jobs));
-        assert_eq!(of(&collector(10, 0), &worker(7, 3), 0), Verdict::Equal);
-        assert!(matches!(of(&collector(10, 0), &worker(7, 2), 0), Verdict::Gap(_)));
-        assert!(matches!(of(&collector(10, 0), &worker(9, 2), 0), Verdict::Gap(_)));
-        assert_eq!(of(&collector(10, 1), &worker(9, 2), 0), Verdict::Equal);
-        assert_eq!(of(&collector(10, 0), &worker(7, 0), 2), Verdict::Equal);
-        let just_begun = worker(7, 3).replace(START, "");
-        assert!(matches!(
-            of(&collector(10, 0), &just_begun, 0),
-            Verdict::NotKnown(_)
-        ));
-        let earlier = worker(7, 3).replace("} 0", "} 5");
-        assert!(matches!(of(&collector(10, 0), &earlier, 0), Verdict::NotKnown(_)));
-        let restarted = worker(7, 3) + &START.replace("ab", "cd");
-        assert!(matches!(
-            of(&collector(10, 0), &restarted, 0),
-            Verdict::NotKnown(_)
-        ));
+        let mut restarted = worker(7, 3);
+        restarted.jobs_at_start.extend(seen("cd", 0));
+        for worker in [just_begun, earlier, restarted] {
+            let verdict = of(collector(10, 0), worker, 0);
+            assert!(matches!(verdict, Verdict::NotKnown(_)), "{verdict:?}");
+        }
     }
 }

@@ -4,14 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use store::Source;
+use store::{SILENCE_S_MAX, Source};
 
 use super::files::Editable;
 use super::replication::why_not;
 use super::{Centre, Operator, OptionFile, check_name, config_file, option_file};
-
-/// A worker speaks every second; what it said longer ago says nothing about the queue now.
-const SILENCE_S_MAX: i64 = 60;
 
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
@@ -130,7 +127,7 @@ async fn in_queue(operator: &mut Operator, source: &Source) -> anyhow::Result<Op
             "jobs in its queue: {jobs}, of them buried: {}, as of {age_s} s ago",
             queue.buried
         ))
-    } else if age_s > SILENCE_S_MAX {
+    } else if age_s > i64::from(SILENCE_S_MAX) {
         Some(format!(
             "its workers have said nothing for {age_s} s, so its queue is not known: let them run until this command has ended"
         ))

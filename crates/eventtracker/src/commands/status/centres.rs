@@ -1,49 +1,39 @@
 //! The centres in a status report.
 
+use api::status::Centre;
 use comfy_table::{Table, presets};
 use model::Instant;
-use serde::Deserialize;
 
 use super::utc;
 
-/// As the api saw it last.
-#[derive(Debug, Deserialize)]
-pub(super) struct Centre {
-    name: String,
-    answers: Option<bool>,
-    complete_until: Option<f64>,
+fn complete_until(centre: &Centre) -> Option<Instant> {
+    Instant::from_unix_s(centre.complete_until?).ok()
 }
 
-impl Centre {
-    fn complete_until(&self) -> Option<Instant> {
-        Instant::from_unix_s(self.complete_until?).ok()
+/// What is wrong with a centre. `newest` is the most that any centre has.
+fn fault(centre: &Centre, newest: Option<Instant>) -> Option<String> {
+    if centre.answers == Some(false) {
+        let remedy = "look after its MariaDB, for which the regions keep their binlogs";
+        return Some(format!("does not answer: {remedy}"));
     }
-
-    /// `newest` is the most that any centre has.
-    fn fault(&self, newest: Option<Instant>) -> Option<String> {
-        if self.answers == Some(false) {
-            let remedy = "look after its MariaDB, for which the regions keep their binlogs";
-            return Some(format!("does not answer: {remedy}"));
-        }
-        let (newest, Some(until)) = (newest?, self.complete_until()) else {
-            return Some("does not know until when it is complete: does its keeper run?".to_owned());
-        };
-        let behind_ms = newest.ms_since(until);
-        (behind_ms > api::BEHIND_MS_MAX).then(|| {
-            format!(
-                "is {} s behind: SHOW ALL SLAVES STATUS there says whether it catches up",
-                behind_ms / 1000
-            )
-        })
-    }
+    let (newest, Some(until)) = (newest?, complete_until(centre)) else {
+        return Some("does not know until when it is complete: does its keeper run?".to_owned());
+    };
+    let behind_ms = newest.ms_since(until);
+    (behind_ms > api::BEHIND_MS_MAX).then(|| {
+        format!(
+            "is {} s behind: SHOW ALL SLAVES STATUS there says whether it catches up",
+            behind_ms / 1000
+        )
+    })
 }
 
 /// A sentence for each centre that an operator should look at.
 pub(super) fn faults(centres: &[Centre]) -> Vec<String> {
-    let newest = centres.iter().filter_map(Centre::complete_until).max();
+    let newest = centres.iter().filter_map(complete_until).max();
     let faults = centres
         .iter()
-        .filter_map(|centre| Some((&centre.name, centre.fault(newest)?)));
+        .filter_map(|centre| Some((&centre.name, fault(centre, newest)?)));
     faults
         .map(|(name, fault)| format!("centre {name} {fault}"))
         .collect()

@@ -1,0 +1,119 @@
+//! The answer to `GET /v1/status`, as the api writes it and programs read it.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole document. Instants are unix seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The centre that all of this is of.
+    #[serde(default)]
+    pub centre: String,
+    /// All centres, in the order in which they are preferred.
+    #[serde(default)]
+    pub centres: Vec<Centre>,
+    /// Until when no region's counts are missing; `None` where that is not known.
+    pub complete_until: Option<f64>,
+    /// By name.
+    pub regions: Vec<Region>,
+    /// By number.
+    pub shards: Vec<Shard>,
+    /// What the keeper says is wrong.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
+    /// A backup of the centre that is older cannot be attached to the regions' binlogs any more.
+    pub oldest_backup: Option<f64>,
+    /// Start of the first day that retention has not dropped; null where it never dropped any.
+    pub kept_since: Option<i64>,
+}
+
+/// One centre, as the api last saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Centre {
+    pub name: String,
+    /// Whether its database answers; `None` before it was first asked.
+    pub answers: Option<bool>,
+    /// Until when its counts were complete when it was last asked.
+    pub complete_until: Option<f64>,
+}
+
+/// Something that the keeper says is wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// The region that it is about; empty for the centre itself.
+    pub region: String,
+    /// One word, the same for the same kind of trouble.
+    pub kind: String,
+    /// What is wrong, and what helps.
+    pub sentence: String,
+    /// Since when it stands.
+    pub since: f64,
+}
+
+/// One region, as far as the centre knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// Its name.
+    pub region: String,
+    /// `None` where no word of the queue has reached the centre yet.
+    pub queue: Option<Queue>,
+    /// `None` where the centre does not replicate from this region (any more).
+    pub replication: Option<Replication>,
+    /// How old the region's last word at the centre is: counts that are younger may still be on their way.
+    pub lag_s: Option<f64>,
+    /// How long the worker that spoke last holds counts before it writes them: longer the more names count, so that a row takes up more of
+    /// them.
+    pub hold_s: Option<f64>,
+    /// Until when the region is complete, in unix seconds by the centre's clock.
+    pub clock: Option<f64>,
+    /// What keeps the clock from following the present.
+    pub held_back: Option<String>,
+    /// Seconds that its database's clock is ahead of the centre's; `None` where they were not compared lately.
+    pub clock_ahead_s: Option<f64>,
+}
+
+/// A region's queue, as its worker last told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Jobs that wait for a worker.
+    pub ready: u64,
+    /// Jobs that a worker holds.
+    pub reserved: u64,
+    /// Jobs that wait for their time; collectors put none.
+    pub delayed: u64,
+    /// Jobs that could not be counted.
+    pub buried: u64,
+    /// Seconds that the job next in line has waited; `None` where none does.
+    pub oldest_job_age_s: Option<u64>,
+    /// Seconds since the region wrote these figures.
+    pub age_s: f64,
+}
+
+/// Replication from a region to the centre.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replication {
+    /// Whether both threads run.
+    pub running: bool,
+    /// The state of the thread that fetches the binlog, as MariaDB has it.
+    pub io: String,
+    /// The state of the thread that applies it.
+    pub sql: String,
+    /// The last error of either.
+    pub error: Option<String>,
+}
+
+/// What one shard holds, as InnoDB estimates it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Its number.
+    pub shard: u8,
+    /// Minutes that are not packed.
+    pub rows: u64,
+    /// Bytes of their pages.
+    pub bytes: u64,
+    /// Days of a name that are packed.
+    #[serde(default)]
+    pub packed_days: u64,
+    /// Bytes of their pages.
+    #[serde(default)]
+    pub packed_bytes: u64,
+}
