@@ -1,5 +1,6 @@
 // Times, ranges and steps.
 
+// Those of model::Step, against which tests/pipeline/same_rules.rs holds them.
 export const STEPS = [
   ["1m", 60], ["5m", 300], ["15m", 900], ["1h", 3_600], ["6h", 21_600], ["1d", 86_400], ["1w", 604_800],
   ["1mo", 2_592_000],

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::{EventId, Glob};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -47,6 +48,7 @@ async fn procedures_give_what_was_counted() {
     ratios(&filled, &mut analyst).await;
     sums(&filled, &mut analyst).await;
     slashes(&filled, &mut analyst).await;
+    patterns(&filled, &mut analyst).await;
     refusals(&mut analyst).await;
     a_pattern_that_cannot_be_matched(&filled, &mut analyst).await;
     filled.servers.playground.stop().await;
@@ -269,6 +271,46 @@ async fn slashes(filled: &Filled, analyst: &mut Conn) {
             assert_eq!(texts(analyst, &sql).await, [[Some(known.to_owned())]], "{asked}");
         }
     }
+}
+
+/// Names that `find_names` lists at most.
+const NAMES_LISTED_MAX: usize = 499;
+
+/// A pattern's rule lives in `model::Glob`; the procedures have it once more.
+async fn patterns(filled: &Filled, analyst: &mut Conn) {
+    let parts = ["*", "**", "?", ".", "s", "op", "shop", "web"];
+    let three = parts.iter().flat_map(|a| {
+        let two = parts
+            .iter()
+            .flat_map(move |b| parts.map(|c| format!("{a}{b}{c}")));
+        two.collect::<Vec<_>>()
+    });
+    let mut matching = 0;
+    for pattern in three.chain(["**.*".to_owned(), "*.?*.**".to_owned()]) {
+        // Three stars in a row are no pattern of the api's.
+        let Ok(glob) = Glob::new(&pattern) else { continue };
+        let mut matcher = glob.matcher();
+        let matched = filled.names.keys().filter(|name| matcher.matches(name));
+        let expected: BTreeSet<u64> = matched.map(|name| EventId::of(name).0).collect();
+        if expected.len() > NAMES_LISTED_MAX {
+            continue;
+        }
+        rows::<u8>(
+            analyst,
+            &format!("CALL eventtracker.find_names('{pattern}', @ids)"),
+        )
+        .await;
+        let found = texts(analyst, "SELECT @ids")
+            .await
+            .remove(0)
+            .remove(0)
+            .unwrap_or_default();
+        let ids = found.split(',').filter(|id| !id.is_empty());
+        let found: BTreeSet<u64> = ids.map(|id| id.parse().unwrap()).collect();
+        assert_eq!(found, expected, "{pattern}");
+        matching += usize::from(!expected.is_empty());
+    }
+    assert!(matching > 20, "{matching}");
 }
 
 async fn refusals(analyst: &mut Conn) {
