@@ -273,9 +273,6 @@ async fn slashes(filled: &Filled, analyst: &mut Conn) {
     }
 }
 
-/// Names that `find_names` lists at most.
-const NAMES_LISTED_MAX: usize = 499;
-
 /// A pattern's rule lives in `model::Glob`; the procedures have it once more.
 async fn patterns(filled: &Filled, analyst: &mut Conn) {
     let parts = ["*", "**", "?", ".", "s", "op", "shop", "web"];
@@ -292,9 +289,6 @@ async fn patterns(filled: &Filled, analyst: &mut Conn) {
         let mut matcher = glob.matcher();
         let matched = filled.names.keys().filter(|name| matcher.matches(name));
         let expected: BTreeSet<u64> = matched.map(|name| EventId::of(name).0).collect();
-        if expected.len() > NAMES_LISTED_MAX {
-            continue;
-        }
         rows::<u8>(
             analyst,
             &format!("CALL eventtracker.find_names('{pattern}', @ids)"),
