@@ -10,67 +10,59 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use twox_hash::XxHash3_64;
+use rust_embed::{Embed, EmbeddedFile};
 
 /// Everything comes from here, nothing is written into the markup, and no other page shows this one in a frame.
 /// Files for download are made in the page, but not loaded by it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Path, content type, content.
-type File = (&'static str, &'static str, &'static [u8]);
+/// What is served at `/`; every other file is below `/dashboard/`.
+const PAGE: &str = "index.html";
 
-macro_rules! files {
-    ($($path:literal $content_type:literal $name:literal,)*) => {
-        [$(($path, $content_type, include_bytes!(concat!("../dashboard/", $name)).as_slice()),)*]
-    };
-}
+#[derive(Embed)]
+#[folder = "dashboard/"]
+#[exclude = "*.md"]
+#[exclude = "package.json"]
+#[exclude = "vendor/*.LICENSE"]
+struct Files;
 
-const FILES: [File; 24] = files![
-    "/" "text/html; charset=utf-8" "index.html",
-    "/dashboard/icon.svg" "image/svg+xml" "icon.svg",
-    "/dashboard/style.css" "text/css" "style.css",
-    "/dashboard/views.css" "text/css" "views.css",
-    "/dashboard/vendor/uPlot.min.css" "text/css" "vendor/uPlot.min.css",
-    "/dashboard/vendor/uPlot.esm.js" "text/javascript" "vendor/uPlot.esm.js",
-    "/dashboard/api.js" "text/javascript" "api.js",
-    "/dashboard/chart.js" "text/javascript" "chart.js",
-    "/dashboard/controls.js" "text/javascript" "controls.js",
-    "/dashboard/csv.js" "text/javascript" "csv.js",
-    "/dashboard/dom.js" "text/javascript" "dom.js",
-    "/dashboard/finder.js" "text/javascript" "finder.js",
-    "/dashboard/graph.js" "text/javascript" "graph.js",
-    "/dashboard/health.js" "text/javascript" "health.js",
-    "/dashboard/main.js" "text/javascript" "main.js",
-    "/dashboard/marks.js" "text/javascript" "marks.js",
-    "/dashboard/popular.js" "text/javascript" "popular.js",
-    "/dashboard/relation.js" "text/javascript" "relation.js",
-    "/dashboard/series.js" "text/javascript" "series.js",
-    "/dashboard/state.js" "text/javascript" "state.js",
-    "/dashboard/status.js" "text/javascript" "status.js",
-    "/dashboard/theme.js" "text/javascript" "theme.js",
-    "/dashboard/time.js" "text/javascript" "time.js",
-    "/dashboard/tree.js" "text/javascript" "tree.js",
-];
-
+/// A file as it is sent.
 struct Asset {
-    content_type: &'static str,
-    content: &'static [u8],
+    content_type: String,
+    content: Bytes,
     /// `None` where it would not be shorter.
     compressed: Option<Bytes>,
     tag: String,
 }
 
-static ASSETS: LazyLock<Vec<(&'static str, Asset)>> =
-    LazyLock::new(|| FILES.iter().map(|file| (file.0, Asset::of(file))).collect());
+/// Each with its path.
+static ASSETS: LazyLock<Vec<(String, Asset)>> = LazyLock::new(|| {
+    let found = Files::iter().filter_map(|name| Some((path(&name), Asset::of(Files::get(&name)?))));
+    found.collect()
+});
+
+fn path(name: &str) -> String {
+    match name {
+        PAGE => "/".to_owned(),
+        other => format!("/dashboard/{other}"),
+    }
+}
 
 impl Asset {
-    fn of(&(_, content_type, content): &File) -> Self {
+    fn of(file: EmbeddedFile) -> Self {
+        let content_type = match file.metadata.mimetype() {
+            "text/html" => "text/html; charset=utf-8".to_owned(),
+            other => other.to_owned(),
+        };
+        let hash = file.metadata.sha256_hash();
+        let tag: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let content = Bytes::from(file.data.into_owned());
         Self {
             content_type,
+            compressed: compressed(&content).filter(|short| short.len() < content.len()),
             content,
-            compressed: compressed(content).filter(|short| short.len() < content.len()),
-            tag: format!("\"{:016x}\"", XxHash3_64::oneshot(content)),
+            tag: format!("\"{tag}\""),
         }
     }
 
@@ -96,7 +88,7 @@ impl Asset {
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
-            (header::CONTENT_TYPE, self.content_type),
+            (header::CONTENT_TYPE, self.content_type.as_str()),
         ];
         if listed(header::IF_NONE_MATCH, &known) {
             return (StatusCode::NOT_MODIFIED, common).into_response();
@@ -105,7 +97,7 @@ impl Asset {
             Some(short) if listed(header::ACCEPT_ENCODING, &takes_gzip) => {
                 (common, [(header::CONTENT_ENCODING, "gzip")], short.clone()).into_response()
             }
-            _ => (common, self.content).into_response(),
+            _ => (common, self.content.clone()).into_response(),
         }
     }
 }
@@ -126,13 +118,32 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 mod tests {
     use super::*;
 
+    fn asset(path: &str) -> &'static Asset {
+        let (_, asset) = ASSETS.iter().find(|(known, _)| known == path).unwrap();
+        asset
+    }
+
     fn has(path: &str) -> bool {
-        FILES.iter().any(|(known, ..)| *known == path)
+        ASSETS.iter().any(|(known, _)| known == path)
     }
 
     fn text(path: &str) -> &'static str {
-        let (.., content) = FILES.iter().find(|(known, ..)| *known == path).unwrap();
-        std::str::from_utf8(content).unwrap()
+        std::str::from_utf8(&asset(path).content).unwrap()
+    }
+
+    #[test]
+    fn types_are_those_that_browsers_want() {
+        for (path, content_type) in [
+            ("/", "text/html; charset=utf-8"),
+            ("/dashboard/icon.svg", "image/svg+xml"),
+            ("/dashboard/style.css", "text/css"),
+            ("/dashboard/main.js", "text/javascript"),
+            ("/dashboard/vendor/uPlot.esm.js", "text/javascript"),
+        ] {
+            assert_eq!(asset(path).content_type, content_type, "{path}");
+        }
+        let others = ["README.md", "package.json", "vendor/uPlot.LICENSE"];
+        assert!(others.iter().all(|name| !has(&format!("/dashboard/{name}"))));
     }
 
     #[test]
@@ -144,11 +155,11 @@ mod tests {
         for name in named {
             assert!(has(&format!("/{name}")), "{name}");
         }
-        for (path, content_type, content) in FILES {
-            if content_type != "text/javascript" || path.contains("/vendor/") {
+        for (path, asset) in ASSETS.iter() {
+            if asset.content_type != "text/javascript" || path.contains("/vendor/") {
                 continue;
             }
-            let lines = std::str::from_utf8(content).unwrap().lines();
+            let lines = text(path).lines();
             for line in lines.filter(|line| line.starts_with("import ") || line.starts_with("} from ")) {
                 let module = line.split("\"./").nth(1).unwrap().trim_end_matches("\";");
                 assert!(has(&format!("/dashboard/{module}")), "{path}: {line}");
@@ -171,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_known_is_not_sent_again() {
-        let (_, asset) = &ASSETS[0];
+        let asset = asset("/");
         let status = |request: HeaderMap| asset.answer(&request).status();
         assert_eq!(status(HeaderMap::new()), StatusCode::OK);
         let tag = |tag: &str| HeaderMap::from_iter([(header::IF_NONE_MATCH, tag.parse().unwrap())]);

@@ -47,8 +47,8 @@ async fn procedures_give_what_was_counted() {
     weeks_and_months(&filled, &mut analyst).await;
     ratios(&filled, &mut analyst).await;
     sums(&filled, &mut analyst).await;
-    slashes(&filled, &mut analyst).await;
     patterns(&filled, &mut analyst).await;
+    slashes(&filled, &mut analyst).await;
     refusals(&mut analyst).await;
     a_pattern_that_cannot_be_matched(&filled, &mut analyst).await;
     filled.servers.playground.stop().await;
@@ -284,8 +284,7 @@ async fn patterns(filled: &Filled, analyst: &mut Conn) {
     });
     let mut matching = 0;
     for pattern in three.chain(["**.*".to_owned(), "*.?*.**".to_owned()]) {
-        // Three stars in a row are no pattern of the api's.
-        let Ok(glob) = Glob::new(&pattern) else { continue };
+        let glob = Glob::new(&pattern).unwrap();
         let mut matcher = glob.matcher();
         let matched = filled.names.keys().filter(|name| matcher.matches(name));
         let expected: BTreeSet<u64> = matched.map(|name| EventId::of(name).0).collect();
