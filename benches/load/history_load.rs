@@ -4,31 +4,22 @@
 //! Counts are around a mean that a daily curve moves. Bodies are built before the clock starts. Each round has a pipeline of
 //! its own, whose keeper packs closed days meanwhile, and is followed by VictoriaMetrics with the same points.
 
-use std::f64::consts::TAU;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use model::{Day, MINUTES_PER_DAY};
-use rand::SeedableRng;
-use rand::distr::Distribution;
-use rand::rngs::StdRng;
-use rand_distr::Poisson;
 
-use crate::burst::delivery::{self, Delivery, Request};
+use crate::burst::delivery::{self, Delivery};
 use crate::burst::{Place, await_total, check, record_usages, total};
-use crate::events::{Name, names};
 use crate::figures::{float, grouped, per_s};
 use crate::peers::{Outcome, VICTORIA, victoria};
 use crate::pipeline::Pipeline;
+use crate::points::History;
 use crate::processes::{Meter, Usage};
 use crate::report::Report;
 use crate::workload::Sums;
 
 const EXACT: &str = "points/s to the exact answer";
-
-/// How far the mean goes up and down within a day, as a part of it.
-const CURVE: f64 = 0.6;
 
 /// Longest wait for the exact answer after the last acknowledgement.
 const EXACT_LIMIT: Duration = Duration::from_secs(600);
@@ -59,15 +50,6 @@ pub(crate) struct Shape {
     /// Connections over all regions, each with one request at a time
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: u32,
-}
-
-/// Counts name by name, minute by minute.
-pub(crate) struct History {
-    pub(crate) names: Vec<Name>,
-    pub(crate) first_unix_s: i64,
-    pub(crate) minutes: usize,
-    pub(crate) counts: Vec<u64>,
-    pub(crate) points: u64,
 }
 
 struct Round {
@@ -108,29 +90,7 @@ impl Shape {
     }
 
     pub(crate) fn history(&self) -> Result<History> {
-        let minutes_per_day = u32::try_from(MINUTES_PER_DAY)?;
-        let means = (0..minutes_per_day).map(|minute| {
-            let part = f64::from(minute) / f64::from(minutes_per_day);
-            Poisson::new(self.mean * (1.0 - CURVE * (TAU * part).cos()))
-        });
-        let means: Vec<Poisson<f64>> = means.collect::<Result<_, _>>()?;
-        let minutes = MINUTES_PER_DAY * usize::try_from(self.days)?;
-        let mut rng = StdRng::seed_from_u64(rand::random());
-        let names = names(usize::try_from(self.names)?)?;
-        let mut counts = Vec::with_capacity(names.len() * minutes);
-        for _ in &names {
-            for mean in means.iter().cycle().take(minutes) {
-                counts.push(format!("{:.0}", mean.sample(&mut rng)).parse()?);
-            }
-        }
-        let today = Day::containing(model::Instant::from(SystemTime::now()).unix_ms() / 1000);
-        Ok(History {
-            names,
-            first_unix_s: today.unix_s() - 86_400 * i64::from(self.days),
-            minutes,
-            points: counts.iter().filter(|&&count| count > 0).count() as u64,
-            counts,
-        })
+        History::generate(self.names, self.days, self.mean)
     }
 }
 
@@ -191,71 +151,6 @@ async fn load(pipeline: &Pipeline, history: &History, shape: Shape) -> Result<Ro
         exact,
         usages,
     })
-}
-
-impl History {
-    pub(crate) fn end_unix_s(&self) -> i64 {
-        self.times()
-            .last()
-            .map_or(self.first_unix_s, |unix_s| unix_s + 60)
-    }
-
-    fn times(&self) -> Vec<i64> {
-        (self.first_unix_s..).step_by(60).take(self.minutes).collect()
-    }
-
-    /// In Influx's line protocol, with times in milliseconds.
-    pub(crate) fn influx(&self, minutes_per_request: usize) -> Vec<Vec<u8>> {
-        let heads: Vec<String> = self
-            .names
-            .iter()
-            .map(|name| format!("events,name={} count=", name.name))
-            .collect();
-        let mut requests = Vec::new();
-        for (number, minutes) in self.times().chunks(minutes_per_request).enumerate() {
-            let mut body = String::new();
-            for (minute, unix_s) in (number * minutes_per_request..).zip(minutes) {
-                for (name, head) in heads.iter().enumerate() {
-                    let count = self.counts[name * self.minutes + minute];
-                    if count > 0 {
-                        body += &format!("{head}{count} {unix_s}000\n");
-                    }
-                }
-            }
-            requests.push(body.into_bytes());
-        }
-        requests
-    }
-
-    /// By collector, each in the order of time.
-    fn requests(&self, bases: &[String], minutes_per_request: usize) -> Vec<Vec<Request>> {
-        let heads: Vec<String> = self
-            .names
-            .iter()
-            .map(|name| format!(r#"{{"name":"{}","count":"#, name.name))
-            .collect();
-        let run = self.names.first().map_or("", |name| name.name.as_str());
-        let mut queues: Vec<Vec<Request>> = bases.iter().map(|_| Vec::new()).collect();
-        for (number, minutes) in self.times().chunks(minutes_per_request).enumerate() {
-            let mut body = String::new();
-            let mut events = 0;
-            for (minute, unix_s) in (number * minutes_per_request..).zip(minutes) {
-                for (name, head) in heads.iter().enumerate() {
-                    let count = self.counts[name * self.minutes + minute];
-                    if count > 0 {
-                        body += &format!("{head}{count},\"timestamp\":{unix_s}}}\n");
-                        events += 1;
-                    }
-                }
-            }
-            if events > 0 {
-                let at = number % bases.len();
-                let key = format!("{run}/{number}");
-                queues[at].push(Request::new(&bases[at], Some(&key), body.as_bytes(), events));
-            }
-        }
-        queues
-    }
 }
 
 impl Round {

@@ -24,6 +24,7 @@ mod names;
 mod parts;
 mod peers;
 mod pipeline;
+mod points;
 mod posts;
 mod processes;
 mod reference;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::{Answers, CONNECTIONS, KILLED_AFTER, Outcome, compare, render, share_lost};
 use crate::burst::Shape;
 use crate::history::victoria::Victoria;
-use crate::history_load::History;
+use crate::points::History;
 use crate::sender;
 use crate::wire::{Wire, post_head};
 use crate::workload::Workload;
