@@ -1,4 +1,4 @@
-//! Reserves jobs, and deletes or buries them.
+//! The worker's side of the queue: reserves jobs, deletes or buries them, and looks how far the queue was worked off.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use model::QueueDepth;
 use crate::link::Link;
 use crate::log_watch::LogWatch;
 use crate::operate::{fence, first_of_process, is_left, log, note_first_sight, tube_state};
-use crate::watermark::{Counts, Mark, Tube, Watermark};
+use crate::watermark::{LowMark, Tube, TubeStats, Watermark};
 use crate::{Config, Error, PRIORITY};
 
 /// How long a reserve waits for a first job, in whole seconds (beanstalkc cuts fractions off).
 const RESERVE_WAIT: Duration = Duration::from_secs(1);
 
-/// Longest wait for one call, of which the longest deletes all jobs of a flush.
+/// Longest wait for one call; the longest call deletes all jobs of a flush.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A job that this consumer holds until it deletes or buries it, loses its connection, or the time to run is over.
@@ -23,22 +23,25 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Reserved {
     /// beanstalkd's number: unique only while the job lives and this connection stands.
     pub job_id: u64,
+    /// The job as it was put: JSON, for [`crate::decode`].
     pub body: Vec<u8>,
 }
 
-/// What a consumer sees of the tube.
+/// What [`Consumer::look`] found out about the tube.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
+    /// The number of jobs in the tube by state.
     pub tube: QueueDepth,
     /// Whether beanstalkd writes its log.
     pub is_durable: bool,
-    /// Every job that was acknowledged before is gone or one of those that the consumer said it holds. `None` where no such instant
-    /// is known.
+    /// An instant of this process' monotonic clock: every job that was acknowledged before it is gone or one of those that the
+    /// consumer said it holds. `None` where no such instant is known.
     pub passed: Option<Instant>,
-    /// For other consumers to start from.
-    pub mark: Option<Mark>,
+    /// The low mark, for other consumers to start from.
+    pub mark: Option<LowMark>,
 }
 
+/// A worker's connection to the queue. Connects when first needed, and anew after each failure.
 pub struct Consumer {
     link: Link,
     watermark: Watermark,
@@ -46,6 +49,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// A consumer of the tube on the beanstalkd of `config`; not connected yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
@@ -55,10 +59,11 @@ impl Consumer {
         }
     }
 
-    /// Up to `max` jobs that are ready, without waiting. `hurry` says that a held job's time is nearly over.
+    /// Reserves up to `max` jobs that are ready, without waiting. The flag is true where the time to run of a job that this consumer
+    /// holds is nearly over.
     ///
     /// # Errors
-    /// The connection broke: all jobs held before are lost to this consumer.
+    /// The connection broke: all jobs held before are lost to this consumer, and go to others.
     pub async fn reserve_ready(&mut self, max: usize) -> Result<(Vec<Reserved>, bool), Error> {
         self.link
             .call(CALL_LIMIT, move |connection| {
@@ -67,7 +72,7 @@ impl Consumer {
             .await
     }
 
-    /// Like [`Consumer::reserve_ready`], but waits up to a second for the first job.
+    /// Reserves as [`Consumer::reserve_ready`] does, but waits up to a second for the first job.
     ///
     /// # Errors
     /// As [`Consumer::reserve_ready`].
@@ -78,7 +83,11 @@ impl Consumer {
             .await
     }
 
-    /// Deletes jobs; one that is gone or was given to another worker meanwhile is passed over. Returns those that were deleted.
+    /// Deletes jobs; one that is gone or was given to another worker meanwhile is passed over. Returns the numbers of those that were
+    /// deleted.
+    ///
+    /// Only jobs whose counts are committed may be deleted. After a crash between the two, they come back, and the ledger recognises
+    /// their batches; deleted first, their counts would be lost, and a claim that passed them would be wrong.
     ///
     /// # Errors
     /// The connection broke: jobs not yet deleted will come back.
@@ -95,6 +104,7 @@ impl Consumer {
                 Ok(deleted)
             })
             .await?;
+        // Only numbers that beanstalkd has confirmed: a job that was given to another worker is still in the tube.
         self.watermark.deleted(deleted.iter().copied());
         Ok(deleted)
     }
@@ -117,21 +127,24 @@ impl Consumer {
     }
 
     /// Looks for the jobs that are in the queue beside `held`, which are about to be committed, whoever holds them. `shared` is
-    /// what any consumer found out before. Where beanstalkd takes no jobs, as in a drain or with a full disk, the answer is no
-    /// later than what was known before, unless the queue is empty.
+    /// what any consumer found out before. Where beanstalkd takes no jobs, as in a drain or with a full disk, [`Look::passed`] is no
+    /// later than the last fence put before, unless the queue is empty.
     ///
     /// # Errors
     /// The connection broke: all jobs held before are lost to this consumer.
-    pub async fn look(&mut self, held: BTreeSet<u64>, shared: Option<Mark>) -> Result<Look, Error> {
+    pub async fn look(&mut self, held: BTreeSet<u64>, shared: Option<LowMark>) -> Result<Look, Error> {
+        // Read before anything is asked: what is acknowledged from here on is not part of the claim, so no delay of the call can
+        // make it wrong.
         let now = Instant::now();
-        // Lost with a call that fails; the shared mark is a start for another.
+        // It goes to the connection's thread and is lost with a call that fails; the shared mark is a start for another.
         let mut watermark = std::mem::take(&mut self.watermark);
         let look = move |connection: &mut Beanstalkc| {
             let log = log(connection)?;
             note_first_sight(connection, &log)?;
+            // Over the same connection, hence of the same process: no restart of beanstalkd comes between the two answers.
             let tube = tube_state(connection)?;
-            let mut connected = Connected {
-                counts: Counts {
+            let mut connected = ConnectedTube {
+                stats: TubeStats {
                     process: log.process.clone(),
                     jobs: tube.jobs(),
                 },
@@ -150,8 +163,8 @@ impl Consumer {
         })
     }
 
-    /// Notes how far the numbers of jobs are, so that a later look can tell jobs that come from now on from older ones. For the time
-    /// when nothing can be committed.
+    /// Notes how far the numbers of jobs have advanced, so that a later look can tell jobs that come from now on from older ones. To
+    /// be called while nothing can be committed.
     ///
     /// # Errors
     /// The connection broke: all jobs held before are lost to this consumer.
@@ -159,18 +172,18 @@ impl Consumer {
         let now = Instant::now();
         let mut watermark = std::mem::take(&mut self.watermark);
         let mark = move |connection: &mut Beanstalkc| {
-            let counts = Counts {
+            let stats = TubeStats {
                 process: log(connection)?.process,
                 jobs: tube_state(connection)?.jobs(),
             };
-            watermark.mark_time(&mut Connected { counts, connection }, now)?;
+            watermark.mark_time(&mut ConnectedTube { stats, connection }, now)?;
             Ok(watermark)
         };
         self.watermark = self.link.call(CALL_LIMIT, mark).await?;
         Ok(())
     }
 
-    /// Gives every held job back at once.
+    /// Gives every held job back at once, by closing the connection.
     pub fn disconnect(&mut self) {
         self.link.disconnect();
     }
@@ -179,6 +192,7 @@ impl Consumer {
 fn reserve(connection: &mut Beanstalkc, max: usize, wait: Duration) -> Result<(Vec<Reserved>, bool), Error> {
     let mut jobs = Vec::new();
     while jobs.len() < max {
+        // Only the first is waited for: once there is one, its time to run passes.
         let wait = if jobs.is_empty() { wait } else { Duration::ZERO };
         match connection.reserve_with_timeout(wait) {
             Ok(job) => jobs.push(Reserved {
@@ -188,6 +202,7 @@ fn reserve(connection: &mut Beanstalkc, max: usize, wait: Duration) -> Result<(V
             Err(error) => match Error::from(error) {
                 Error::TimedOut => break,
                 Error::DeadlineSoon => return Ok((jobs, true)),
+                // The jobs reserved so far go back with the connection.
                 other => return Err(other),
             },
         }
@@ -195,7 +210,7 @@ fn reserve(connection: &mut Beanstalkc, max: usize, wait: Duration) -> Result<(V
     Ok((jobs, false))
 }
 
-/// Whether the job was there.
+/// Whether the job was there: a job that is gone, or with another worker, is no error.
 fn unless_gone(outcome: Result<(), beanstalkc::BeanstalkcError>) -> Result<bool, Error> {
     match outcome.map_err(Error::from) {
         Ok(()) => Ok(true),
@@ -204,15 +219,16 @@ fn unless_gone(outcome: Result<(), beanstalkc::BeanstalkcError>) -> Result<bool,
     }
 }
 
-struct Connected<'a> {
-    /// As of one moment after the look began.
-    counts: Counts,
+/// The tube of a real beanstalkd.
+struct ConnectedTube<'a> {
+    /// Statistics as of one moment after the look began.
+    stats: TubeStats,
     connection: &'a mut Beanstalkc,
 }
 
-impl Tube for Connected<'_> {
-    fn counts(&mut self) -> Result<Counts, Error> {
-        Ok(self.counts.clone())
+impl Tube for ConnectedTube<'_> {
+    fn stats(&mut self) -> Result<TubeStats, Error> {
+        Ok(self.stats.clone())
     }
 
     fn is_left(&mut self, id: u64) -> Result<bool, Error> {

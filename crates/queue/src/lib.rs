@@ -29,7 +29,7 @@ pub use name_table::NameTable;
 pub use operate::{Head, heads, kick};
 pub use packer::JobPacker;
 pub use producer::{Producer, PutError, Stored};
-pub use watermark::Mark;
+pub use watermark::LowMark;
 
 /// The one tube of a region.
 pub const TUBE: &str = "events";

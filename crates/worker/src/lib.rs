@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use listener::Health;
-use queue::{BOOKS, Consumer, EventIds, Mark};
+use queue::{BOOKS, Consumer, EventIds, LowMark};
 use store::regional::{Flush, Regional, Report};
 use tokio_util::sync::CancellationToken;
 
@@ -240,7 +240,7 @@ impl Worker {
     async fn look(&mut self, held: BTreeSet<u64>) -> Result<(Report, Option<Instant>), TurnError> {
         let read = self.region.clock().await?;
         self.clock.read(read.now, Instant::now());
-        let shared = read.mark.map(|mark| Mark {
+        let shared = read.mark.map(|mark| LowMark {
             process: mark.epoch,
             lowest: mark.number,
         });

@@ -65,7 +65,7 @@ struct World {
     counted: BTreeSet<u32>,
     /// Put and acknowledged, with the instant.
     acknowledged: BTreeMap<u32, u64>,
-    shared: Option<Mark>,
+    shared: Option<LowMark>,
     claims: usize,
 }
 
@@ -418,10 +418,10 @@ impl Busy<'_> {
 }
 
 impl Tube for Busy<'_> {
-    fn counts(&mut self) -> Result<Counts, Error> {
+    fn stats(&mut self) -> Result<TubeStats, Error> {
         self.others_go_on();
         let jobs = self.world.jobs.values();
-        Ok(Counts {
+        Ok(TubeStats {
             process: self.world.process.to_string(),
             jobs: jobs.filter(|job| job.state != State::BeingPut).count() as u64,
         })
