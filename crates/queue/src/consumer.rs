@@ -23,7 +23,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Reserved {
     /// beanstalkd's number: unique only while the job lives and this connection stands.
     pub job_id: u64,
-    /// The job as it was put: JSON, for [`crate::decode`].
+    /// The job as it was put: JSON, as `queue::decode` reads it.
     pub body: Vec<u8>,
 }
 

@@ -1,19 +1,19 @@
-//! Sums of events, on their way into jobs.
+//! The sums of events on their way into jobs: without a key, and under one.
 
 use hashbrown::HashMap;
 use model::{BatchId, EventName, Minute, Origin};
 
 use crate::NameTable;
 
-/// Memory of a sum: its place in a table that is at least half full when it has grown, and in the one it grew out of.
+/// Bytes of memory of a sum: its place in a table that is at least half full when it has grown, and in the one it grew out of.
 const SUM_BYTES: usize = 60;
 
-/// What is counted of a name, by its number, in a minute.
+/// A count: the number of a name in a [`NameTable`], the minute, and the sum of the events.
 pub type Count = (u32, Minute, u64);
 
-/// Counts without a key, each name and minute once.
+/// Sums of events without a key, each name and minute once.
 ///
-/// Sums are of fewer than 10¹⁹: a million requests of ten thousand events that count 10⁹ each do not reach it.
+/// No sum overflows: even a million requests of ten thousand events that count 10⁹ each add up to 10¹⁹.
 #[derive(Debug, Default)]
 pub struct Counts {
     names: NameTable,
@@ -21,7 +21,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// With room for so many of different names or minutes.
+    /// Counts with room for `sums` different pairs of a name and a minute.
     #[must_use]
     pub fn with_capacity(sums: usize) -> Self {
         Self {
@@ -30,12 +30,21 @@ impl Counts {
         }
     }
 
+    /// Adds an event.
+    ///
+    /// # Panics
+    /// Where there would be 4 GiB of names.
     pub fn add(&mut self, name: &EventName<'_>, minute: Minute, count: u64) {
         let number = self.names.number(name);
         *self.sums.entry((number, minute)).or_insert(0) += count;
     }
 
+    /// Adds all sums of `other`.
+    ///
+    /// # Panics
+    /// Where there would be 4 GiB of names.
     pub fn merge(&mut self, mut other: Self) {
+        // The smaller is added to the larger. Numbers of names may change by that, and nobody has seen them yet.
         if other.sums.len() > self.sums.len() {
             std::mem::swap(self, &mut other);
         }
@@ -49,12 +58,13 @@ impl Counts {
         }
     }
 
+    /// Whether nothing was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sums.is_empty()
     }
 
-    /// Memory, from above; a job needs less for the same.
+    /// Bytes of memory, from above; a job needs less for the same.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.names.bytes() + SUM_BYTES * self.sums.len()
@@ -71,32 +81,37 @@ impl Counts {
     }
 }
 
-/// The batches of a request with a key.
+/// The batches of one request with an idempotency key.
 #[derive(Debug, Default)]
 pub struct Keyed {
+    /// The names of all batches.
     pub names: NameTable,
+    /// The batches that count something.
     pub batches: Vec<KeyedBatch>,
 }
 
-/// What is counted together or not at all, however often it is sent.
+/// A piece of a keyed request: counted together or not at all, and once however often it is sent.
 #[derive(Debug)]
 pub struct KeyedBatch {
+    /// The id, which the same piece of the same request always has.
     pub id: BatchId,
+    /// Who sent the piece, and a hash of what it said.
     pub origin: Origin,
-    /// By number in [`Keyed::names`], each name and minute once.
+    /// The counts, with the numbers of [`Keyed::names`]; each name and minute once.
     pub counts: Vec<Count>,
 }
 
 impl Keyed {
+    /// Whether the request counts nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// Memory, from above; a job needs less for the same.
+    /// Bytes of memory, from above; a job needs less for the same.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        /// Of a batch, and of a request, beside what is counted.
+        /// Bytes of memory of a batch, and of a request, beside what is counted.
         const OVERHEAD_BYTES: usize = 300;
         let batches = self.batches.iter().map(|batch| {
             // Each may come into a job of its own, with its names.

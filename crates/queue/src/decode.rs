@@ -1,4 +1,4 @@
-//! Reads a job, trusting nobody: anyone in the region can put one.
+//! Reads the body of a job and checks every part of it: anyone in the region can put one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,39 +13,62 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use crate::EventIds;
 use crate::plain;
 
+/// Why a job cannot be counted, and is to be buried.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
+    /// The body is not JSON, or has another shape than a job's.
     #[error("job is not JSON of the expected shape")]
     Json(#[from] serde_json::Error),
+    /// `accepted`, in unix seconds, lies outside the years that are counted.
     #[error("job's accepted is not a time that can be stored: {unix_s}")]
-    Accepted { unix_s: f64 },
+    Accepted {
+        /// The time as given.
+        unix_s: f64,
+    },
+    /// The `id` of a batch, as given.
     #[error("batch id is not a UUID: '{0}'")]
     Id(String),
+    /// The `content` of a batch, as given.
     #[error("a batch's content is not a hash of 16 hexadecimal digits: '{0}'")]
     Content(String),
+    /// The key of a minute, as given.
     #[error("minute '{0}' is not a number of unix seconds")]
     MinuteText(String),
+    /// A minute that no table can hold, or a time at which no minute begins.
     #[error("minute {unix_s} cannot be counted")]
     Minute {
+        /// The beginning of the minute, as given.
         unix_s: i64,
+        /// Why it cannot be counted.
         #[source]
         source: MinuteError,
     },
+    /// A count of a name that the job does not have.
     #[error("index {index} points past the table of {names} names")]
-    Index { index: u64, names: usize },
+    Index {
+        /// The index as given, counted from 0.
+        index: u64,
+        /// The number of names in the job.
+        names: usize,
+    },
+    /// A name that is none.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A count that is 0 or too large.
     #[error(transparent)]
     Count(#[from] CountError),
 }
 
-/// A job's content, every part of which the centre will accept.
+/// The content of a job, every part of which the centre will accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded<'a> {
+    /// The names that the batches count, with their ids.
     pub names: Vec<(EventId, EventName<'a>)>,
+    /// The batches in their order in the body.
     pub batches: Vec<Batch>,
 }
 
+/// A job as it is written; nothing is checked but the shape.
 #[derive(Debug, PartialEq, Deserialize)]
 pub(crate) struct Wire<'a> {
     pub(crate) accepted: f64,
@@ -66,11 +89,11 @@ pub(crate) struct WireBatch<'a> {
     pub(crate) counts: WireCounts<'a>,
 }
 
-/// The minutes in their order in the text; a map type would drop one of two equal keys, and its counts with it.
+/// The counts of a batch by minute, in their order in the text; a map type would drop one of two equal keys, and its counts with it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct WireCounts<'a>(pub(crate) Vec<(Cow<'a, str>, IndexedCounts)>);
 
-/// `[index into names, count]`
+/// Pairs `[index into names, count]`.
 pub(crate) type IndexedCounts = Vec<(u64, u64)>;
 
 impl<'de: 'a, 'a> Deserialize<'de> for WireCounts<'a> {
@@ -95,11 +118,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for WireCounts<'a> {
     }
 }
 
-/// Reads the body of a job. No clock enters: what a collector has acknowledged is readable for every worker, whichever of their
-/// clocks is wrong.
+/// Reads the body of a job, looking up the ids of its names in `ids`. No clock enters: what a collector has acknowledged is readable
+/// for every worker, whichever of their clocks is wrong.
 ///
 /// # Errors
-/// The first thing that makes the job unreadable, or that the centre could refuse.
+/// The first reason why the job cannot be read, or why the centre could refuse it.
 pub fn decode<'a>(body: &'a [u8], ids: &mut EventIds) -> Result<Decoded<'a>, DecodeError> {
     let plain = std::str::from_utf8(body).ok().and_then(plain::job);
     let wire = plain.map_or_else(|| serde_json::from_slice(body), Ok)?;
@@ -133,7 +156,7 @@ pub fn decode<'a>(body: &'a [u8], ids: &mut EventIds) -> Result<Decoded<'a>, Dec
     Ok(Decoded { names, batches })
 }
 
-/// Who does not say what was sent is not held to it.
+/// The origin of a batch; `None` without `content`, and then reuse of its key is not noticed.
 fn origin(client: Option<&str>, content: Option<&str>) -> Result<Option<Origin>, DecodeError> {
     let Some(content) = content else { return Ok(None) };
     let is_hash = content.len() == 16 && content.bytes().all(|b| b.is_ascii_hexdigit());

@@ -1,4 +1,5 @@
-//! The JSON body of a job.
+//! The JSON body of a job: `{"accepted":s,"names":["a",…],"batches":[{"id":"uuid","counts":{"s":[[index,count],…]}},…]}`. Times are
+//! unix seconds, and an index is a name's place in `names`. A keyed batch has `client` and `content`, too.
 
 use std::fmt::Write;
 
@@ -11,21 +12,23 @@ use crate::packer::ByMinute;
 #[derive(Debug)]
 pub struct Job {
     pub(crate) names: NameTable,
-    /// As they are written, with a comma behind each.
+    /// The batches as they are written in the body, with a comma behind each.
     pub(crate) batches: String,
+    /// The sum of all counts.
     pub(crate) total: u64,
-    /// Of the body, from above.
+    /// Length of the body, from above.
     pub(crate) bytes_max: usize,
 }
 
 impl Job {
-    /// Sum of its counts.
+    /// The sum of all counts in the job.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// The body. `accepted` is the clock just before the put; one that nobody could read in the job is the next that can be.
+    /// The body of the job, to be put as it is. `accepted` is the clock just before the put. A time that `queue::decode` would
+    /// refuse is replaced by the nearest one that it takes, so that a collector with a wrong clock loses no counts.
     #[must_use]
     pub fn encode(&self, accepted: Instant) -> String {
         let readable = |minute: Minute| Instant::from_unix_ms(1000 * minute.unix_s());

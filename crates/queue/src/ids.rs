@@ -1,25 +1,26 @@
-//! The ids of names that come again and again.
+//! A cache of the ids of names that come again and again.
 
 use model::{EventId, EventName};
 
 use crate::NameTable;
 
-/// Memory of names whose ids are remembered: half a million of thirty characters.
+/// Most bytes of memory of the names whose ids are remembered: half a million names of thirty characters.
 const BYTES_MAX: usize = 64 << 20;
 
-/// So many names that are not among them, once there is no room, and all are forgotten: others have come.
+/// Names looked for in vain, once there is no room for more, after which all are forgotten: other names have come into use.
 const MISSES_MAX: usize = 2_000_000;
 
-/// Looks ids up that were computed before: an MD5 takes some 200 ns, and each job has its names in full.
+/// A cache of event ids, for whoever decodes many jobs: an MD5 takes some 200 ns, and each job has its names in full.
 #[derive(Debug, Default)]
 pub struct EventIds {
     names: NameTable,
-    /// By the names' numbers.
+    /// The ids by the numbers of their names.
     ids: Vec<EventId>,
     misses: usize,
 }
 
 impl EventIds {
+    /// The id of a name, from the cache where it is there.
     pub(crate) fn of(&mut self, name: &EventName<'_>) -> EventId {
         let hashed = NameTable::hashed(name);
         if let Some(number) = self.names.find(hashed) {

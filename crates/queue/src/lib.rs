@@ -31,22 +31,22 @@ pub use packer::JobPacker;
 pub use producer::{Producer, PutError, Stored};
 pub use watermark::LowMark;
 
-/// The one tube of a region.
+/// The beanstalkd tube that holds all jobs of a region.
 pub const TUBE: &str = "events";
 
-/// How long a worker may hold a job before beanstalkd gives it to another.
+/// Seconds for which a worker may hold a job before beanstalkd gives it to another.
 pub const TIME_TO_RUN_S: u32 = 30;
 
-/// All jobs share one priority: first in, first out.
+/// The priority of every job. Since all share it, they come out in the order in which they were put.
 pub(crate) const PRIORITY: u32 = 1024;
 
-/// The `[queue]` section.
+/// The `[queue]` section of the configuration.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// beanstalkd's address, an IPv4 literal with port.
+    /// The address of beanstalkd: an IPv4 address and a port.
     pub address: SocketAddr,
-    /// Jobs in the tube (in any state) above which collectors answer 503: beanstalkd keeps every job in RAM,
+    /// The number of jobs in the tube (in any state) above which collectors answer 503: beanstalkd keeps every job in RAM,
     /// at most 64 kB each, and has no bound of its own.
     #[serde(default = "default_jobs_max")]
     pub jobs_max: u64,

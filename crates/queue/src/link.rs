@@ -14,18 +14,18 @@ use crate::{Error, TUBE};
 /// Longest wait for a connection: a TCP handshake and the commands that choose the tube.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// Threads of one link that may hang in a call that was given up. Each ends when beanstalkd answers or closes the connection;
+/// Most threads of one link that may hang in a call that was given up. Each ends when beanstalkd answers or closes the connection;
 /// after a power failure of its machine it does neither.
 const STUCK_THREADS_MAX: usize = 8;
 
-/// So long after [`STUCK_THREADS_MAX`] was reached, the process should end: its supervisor starts another, without stuck threads.
+/// How long after [`STUCK_THREADS_MAX`] was reached the process should end: its supervisor starts another, without stuck threads.
 const STUCK_FOR_GOOD_AFTER: Duration = Duration::from_secs(60);
 
 /// First and longest pause before another connection is tried after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// What the thread runs; false ends it, because the connection broke or nobody waits for the answer any more.
+/// A call as the thread runs it; false ends the thread, because the connection broke or nobody waits for the answer any more.
 type Call = Box<dyn FnOnce(&mut Beanstalkc) -> bool + Send>;
 
 /// A connection that is made when first needed, and anew after each failure.
@@ -52,7 +52,9 @@ impl Link {
 
     /// Runs `call` on the connection's thread and waits for at most `limit`, after a pause if the last call broke the connection.
     ///
-    /// `Unreachable` and `TooManyStuck` mean that `call` never ran.
+    /// # Errors
+    /// `Unreachable`, `TooManyStuck` and `StuckForGood` mean that `call` never ran; `Stuck` that it may still run. Others are those
+    /// of `call` itself.
     pub(crate) async fn call<T: Send + 'static>(
         &mut self,
         limit: Duration,
@@ -79,7 +81,7 @@ impl Link {
         limit: Duration,
         call: impl FnOnce(&mut Beanstalkc) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        // Even a pause of nothing would last until the timer's next millisecond.
+        // Even a pause of zero would last until the timer's next millisecond.
         if !self.backoff.is_zero() {
             tokio::time::sleep(self.backoff).await;
         }
@@ -98,6 +100,7 @@ impl Link {
         self.wait(limit, answered).await
     }
 
+    /// Starts a thread, and waits until it is connected.
     async fn open(&mut self) -> Result<SyncSender<Call>, Error> {
         self.check_stuck()?;
         // One call at a time: the caller waits for its answer before the next.
@@ -144,7 +147,7 @@ impl Link {
         }
     }
 
-    /// Leaves the thread to itself, and remembers it until its call ends.
+    /// Leaves the thread to itself, and counts it as stuck until its call ends.
     fn abandon<T: Send + 'static>(&self, answered: oneshot::Receiver<Result<T, Error>>) {
         metrics::counter!("queue_calls_abandoned_total").increment(1);
         let stuck = self.stuck.clone();
@@ -158,7 +161,7 @@ impl Link {
     }
 }
 
-/// The thread: connects, then runs calls until one breaks the connection or the link lets go.
+/// The thread's work: connects, then runs calls until one breaks the connection or the link drops its sender.
 fn serve(address: SocketAddr, opened: oneshot::Sender<Result<(), Error>>, calls: &Receiver<Call>) {
     let mut connection = match connect(address) {
         Ok(connection) => connection,

@@ -1,16 +1,17 @@
-//! Whether beanstalkd writes down what it acknowledges.
+//! A watch on beanstalkd's log: whether it writes down what it acknowledges.
 
 use crate::operate::Log;
 
-/// Compares what was put with what was written down.
+/// Compares the number of jobs put with the number of records written, from one look at the statistics to the next.
 #[derive(Debug, Default)]
 pub(crate) struct LogWatch {
     last: Option<Log>,
-    /// Until a record is written, or another process takes over.
+    /// Whether the log seems to stand still; until a record is written, or another process takes over.
     pub(crate) suspicious: bool,
 }
 
 impl LogWatch {
+    /// Takes note of the statistics `now`. False where the log is off, or stood still while jobs were put.
     pub(crate) fn is_written(&mut self, now: Log) -> bool {
         if let Some(last) = self.last.take().filter(|last| last.process == now.process) {
             let written = now.records_written > last.records_written;

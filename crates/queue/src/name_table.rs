@@ -1,4 +1,4 @@
-//! Names, each once and under a number.
+//! A table of names: each once, under a number.
 
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use model::EventName;
 
-/// One for all tables: a name is hashed once, however many tables it goes through.
+/// The hasher of all tables: a name is hashed once, however many tables it goes through.
 static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
 
-/// Memory of a name beside its text: its place, its number and the room that both leave free.
+/// Bytes of memory that a name takes beside its text: its entry, its number and the room that both leave free.
 const OVERHEAD_BYTES: usize = 60;
 
 /// Names, numbered from 0 in the order in which they came first. Their text is copied once, and moves with the table.
@@ -28,7 +28,7 @@ struct Entry {
     length: u32,
 }
 
-/// A name, hashed.
+/// A name and its hash by [`HASHER`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hashed<'a> {
     hash: u64,
@@ -36,10 +36,10 @@ pub(crate) struct Hashed<'a> {
 }
 
 impl NameTable {
-    /// The name's number: a new one where it has none yet.
+    /// The number of a name; a name without one gets the next.
     ///
     /// # Panics
-    /// With 4 GiB of names.
+    /// Where the table would have 4 GiB of names.
     pub fn number(&mut self, name: &EventName<'_>) -> u32 {
         self.number_of(Self::hashed(name))
     }
@@ -84,7 +84,7 @@ impl NameTable {
         }
     }
 
-    /// In the order of their numbers.
+    /// All names in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Hashed<'_>> {
         self.names.iter().map(|&entry| Hashed {
             hash: entry.hash,
@@ -92,17 +92,19 @@ impl NameTable {
         })
     }
 
+    /// The number of names.
     #[must_use]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
+    /// Whether the table has no name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Memory, from above.
+    /// Bytes of memory that the table takes, from above.
     #[must_use]
     pub fn bytes(&self) -> usize {
         2 * self.text.len() + OVERHEAD_BYTES * self.names.len()

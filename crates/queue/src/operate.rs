@@ -1,4 +1,4 @@
-//! What an operator and the status want to know of the tube.
+//! Commands of beanstalkd beyond put, reserve and delete: the tube's state, its first jobs, fences, kicks.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -11,25 +11,29 @@ use crate::books::BOOKS;
 use crate::link::Link;
 use crate::{Config, Error, EventIds, PRIORITY, TIME_TO_RUN_S, TUBE, decode};
 
+/// Longest wait for one call.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// Holds jobs for an instant each: see [`fence`].
+/// The tube of the fences, each of which is in it for an instant: see [`fence`].
 const FENCE_TUBE: &str = "events-fence";
 
-/// Fences removed with one that is put: its own, and a few that crashed workers left.
+/// Most fences removed after one was put: that one, and a few that crashed workers left.
 const FENCES_REMOVED_MAX: usize = 8;
 
 /// The first job in one state, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// `ready`, `delayed` or `buried`.
+    /// The state: `ready`, `delayed` or `buried`.
     pub state: &'static str,
+    /// beanstalkd's number of the job.
     pub job_id: u64,
+    /// Seconds since the job was put, by beanstalkd's clock.
     pub age_s: u64,
+    /// The job as it was put, whether or not it can be read.
     pub body: Vec<u8>,
 }
 
-/// The tube's state and the first job of each state that can be looked at.
+/// The number of jobs in the tube by state, and the first job of each state that beanstalkd shows: ready, delayed and buried.
 ///
 /// # Errors
 /// beanstalkd did not answer.
@@ -46,7 +50,7 @@ pub async fn heads(config: &Config) -> Result<(QueueDepth, Vec<Head>), Error> {
         .await
 }
 
-/// Makes up to `bound` buried jobs (or, where there are none, delayed ones) ready again; returns how many.
+/// Makes up to `bound` buried jobs (or, where there are none, delayed ones) ready again. Returns their number.
 ///
 /// # Errors
 /// beanstalkd did not answer.
@@ -56,6 +60,7 @@ pub async fn kick(config: &Config, bound: u32) -> Result<u64, Error> {
         .await
 }
 
+/// The number of jobs in the tube by state, and the age of the next one.
 pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<QueueDepth, Error> {
     let stats = connection.stats_tube(TUBE)?;
     let number = |key: &str| number(&stats, key);
@@ -68,16 +73,20 @@ pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<QueueDepth, Erro
     })
 }
 
-/// What beanstalkd tells of its log.
+/// What beanstalkd's statistics say of its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
-    /// Random per process.
+    /// The id that beanstalkd draws at random when it starts.
     pub(crate) process: String,
+    /// Whether it has a log file to write to.
     pub(crate) is_on: bool,
+    /// The number of records written since it started.
     pub(crate) records_written: u64,
+    /// The number of jobs put since it started.
     pub(crate) jobs_put: u64,
 }
 
+/// Asks for the state of beanstalkd's log.
 pub(crate) fn log(connection: &mut Beanstalkc) -> Result<Log, Error> {
     let stats = connection.stats()?;
     Ok(Log {
@@ -101,8 +110,8 @@ pub(crate) fn note_first_sight(connection: &mut Beanstalkc, log: &Log) -> Result
     Ok(())
 }
 
-/// Whether a job is left, as far as it matters to what is still to be counted: not if it is gone, lies in another tube, or is
-/// buried and cannot be read, which a job of a collector always can.
+/// Whether the job `id` is left and may still be counted: not if it is gone, lies in another tube, or is buried and cannot be read,
+/// which a job of a collector always can. A job that is still being put is left.
 pub(crate) fn is_left(connection: &mut Beanstalkc, id: u64) -> Result<bool, Error> {
     let stats = match connection.stats_job(id).map_err(Error::from) {
         Ok(stats) => stats,
@@ -115,6 +124,7 @@ pub(crate) fn is_left(connection: &mut Beanstalkc, id: u64) -> Result<bool, Erro
     if text(&stats, "state")? != "buried" {
         return Ok(true);
     }
+    // A buried job that can be read was acknowledged, and counts once it is kicked: it holds claims back.
     match connection.peek(id).map_err(Error::from) {
         Ok(job) => Ok(decode(job.body(), &mut EventIds::default()).is_ok()),
         Err(Error::NotFound) => Ok(false),
@@ -122,11 +132,12 @@ pub(crate) fn is_left(connection: &mut Beanstalkc, id: u64) -> Result<bool, Erro
     }
 }
 
-/// The number that the next job gets, found by putting one into a tube that nobody reserves from and deleting it again. `None`
-/// where beanstalkd takes no jobs: it is draining, or has no room. It goes on serving those that it has.
+/// Puts a job into a tube that nobody reserves from, deletes it again and returns its number: all jobs that come later have higher
+/// ones. `None` where beanstalkd takes no jobs: it is draining, or has no room. It goes on serving those that it has.
 pub(crate) fn fence(connection: &mut Beanstalkc) -> Result<Option<u64>, Error> {
     connection.use_tube(FENCE_TUBE)?;
     let fenced = put_fence(connection);
+    // Before the outcome is looked at: an error that leaves the connection usable must not leave it in the fences' tube.
     connection.use_tube(TUBE)?;
     fenced
 }
@@ -143,7 +154,7 @@ fn put_fence(connection: &mut Beanstalkc) -> Result<Option<u64>, Error> {
         }
         Err(error) => return Err(error),
     };
-    // One that a crashed worker left, or that beanstalkd buried, would keep its log files from being removed.
+    // A fence that a crashed worker left, or that beanstalkd buried, would keep beanstalkd from removing its old log files.
     for _ in 0..FENCES_REMOVED_MAX {
         let left = match peek(connection, "ready")? {
             None => peek(connection, "buried")?,
@@ -158,14 +169,14 @@ fn put_fence(connection: &mut Beanstalkc) -> Result<Option<u64>, Error> {
     Ok(number)
 }
 
-/// A number that is not above the first one that this process of beanstalkd gave to a job, where it has given `fence`: it gives
-/// none without a command, and had no more of these.
+/// A lower bound of the first number that this process of beanstalkd gave to a job, where it has given `fence`. It gives one number
+/// for each put command at most, so it gave no more numbers up to `fence` than it has had puts.
 pub(crate) fn first_of_process(connection: &mut Beanstalkc, fence: u64) -> Result<u64, Error> {
     let puts = number(&connection.stats()?, "cmd-put")?;
     Ok((fence + 1).saturating_sub(puts).max(1))
 }
 
-/// The first job in a state of the tube in use.
+/// The number and the body of the first job that is in `state`, in the tube that the connection uses.
 fn peek(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<(u64, Vec<u8>)>, Error> {
     let peeked = match state {
         "ready" => connection.peek_ready(),
@@ -179,7 +190,7 @@ fn peek(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<(u64,
     }
 }
 
-/// `None` where there is no such job, or where it went away between the two commands.
+/// The first job in `state`; `None` where there is none, or where it went away between the two commands.
 fn head(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<Head>, Error> {
     let Some((job_id, body)) = peek(connection, state)? else {
         return Ok(None);
@@ -196,19 +207,21 @@ fn head(connection: &mut Beanstalkc, state: &'static str) -> Result<Option<Head>
     }
 }
 
-/// A job's age by beanstalkd's clock, which may have been set back since the job came: then it has none yet.
+/// A job's age in seconds by beanstalkd's clock; 0 where that was set back since the job came.
 fn age_s(stats: &HashMap<String, String>) -> Result<u64, Error> {
     let age_s: i64 = parsed(stats, "age")?;
     Ok(u64::try_from(age_s).unwrap_or(0))
 }
 
-/// What is missing is an error: another process would pass for the same one, or a job that waits for one that is gone.
+/// A text of the statistics. A missing one is an error: taken for an empty text, another process would pass for the same one, or a job
+/// that waits for one in another tube.
 fn text<'a>(stats: &'a HashMap<String, String>, key: &str) -> Result<&'a str, Error> {
     let text = stats.get(key).filter(|text| !text.is_empty());
     text.map(String::as_str)
         .ok_or_else(|| Error::Protocol(format!("statistics without {key}")))
 }
 
+/// A number of the statistics. A missing one is an error.
 fn number(stats: &HashMap<String, String>, key: &str) -> Result<u64, Error> {
     parsed(stats, key)
 }

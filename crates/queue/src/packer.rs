@@ -1,4 +1,5 @@
-//! Packs counts into jobs, without ever exceeding beanstalkd's limit.
+//! Packs counts into jobs, none of which exceeds beanstalkd's limit. Sizes are estimated from above before a count is added, since a
+//! job that turned out too large could not be put any more.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +8,19 @@ use model::{BatchId, COUNT_MAX, Minute};
 use crate::encode::{Job, push_batch};
 use crate::{Count, Counts, Keyed, KeyedBatch, NameTable};
 
-/// Largest body: beanstalkd's default limit is 65,535 bytes, and a job stays under it.
+/// Most bytes of a body: beanstalkd's default limit is 65,535 bytes, and a job stays under it.
 pub(crate) const JOB_BYTES_MAX: usize = 65_534;
 
-/// `{"accepted":1763787600.125,"names":[],"batches":[]}`, with room for any instant.
+/// Bytes of `{"accepted":1763787600.125,"names":[],"batches":[]}`, with room for any instant.
 const ENVELOPE_BYTES: usize = 64;
-/// `{"id":"0199aa55-0000-7000-8000-000000000000","counts":{}},`
+/// Bytes of `{"id":"0199aa55-0000-7000-8000-000000000000","counts":{}},`, from above.
 const BATCH_BYTES: usize = 60;
-/// `"client":"","content":"0123456789abcdef",`
+/// Bytes of `"client":"","content":"0123456789abcdef",`, from above.
 const ORIGIN_BYTES: usize = 42;
-/// `"1763787600":[],`
+/// Bytes of `"1763787600":[],`.
 const MINUTE_BYTES: usize = 16;
 
-/// A batch's counts by minute, each with its name's index in the job.
+/// A batch's counts by minute: the index of a name in the job's table, and the count.
 pub(crate) type ByMinute = BTreeMap<Minute, Vec<(u32, u64)>>;
 
 /// Jobs under construction: full ones, and one that is open. In a job, batches share one table of names.
@@ -32,23 +33,24 @@ pub struct JobPacker {
 
 #[derive(Debug)]
 struct OpenJob {
-    /// How many there were before it.
+    /// The number of jobs before it.
     number: usize,
     names: NameTable,
-    /// All but the batch of events without a key.
+    /// The batches of keyed requests, as they are written in the body.
     batches: String,
+    /// The batch of all events without a key, which grows until the job is closed.
     unkeyed: ByMinute,
-    /// Of the body, from above.
+    /// Length of the body, from above.
     bytes: usize,
-    /// Sum of its counts.
+    /// The sum of all counts.
     total: u64,
 }
 
-/// Where the names of a table stand in the jobs: the number of the last job that got it, and its index there.
+/// For each name of a table, the number of the last job that got the name, and the name's index there.
 struct Places(Vec<(usize, u32)>);
 
 impl JobPacker {
-    /// `new_id` is asked for the id of each batch without a key.
+    /// A packer without jobs. It asks `new_id` for the id of each batch without a key.
     #[must_use]
     pub fn new(new_id: fn() -> BatchId) -> Self {
         Self {
@@ -58,7 +60,10 @@ impl JobPacker {
         }
     }
 
-    /// Name by name, so that few jobs have the same one.
+    /// Adds counts without a key, name by name, so that few jobs have the same name.
+    ///
+    /// # Panics
+    /// Where an empty job has no room for one count, which a valid name and count always have.
     pub fn add(&mut self, counts: Counts) {
         let (names, counts) = counts.into_sorted();
         let mut places = Places::of(&names);
@@ -75,6 +80,10 @@ impl JobPacker {
         }
     }
 
+    /// Adds the batches of a keyed request, each whole: it is counted or recognised by its id, and so is never split.
+    ///
+    /// # Panics
+    /// Where an empty job has no room for a batch: one that is not cut by [`model::Piece`].
     pub fn add_keyed(&mut self, keyed: &Keyed) {
         let mut places = Places::of(&keyed.names);
         for batch in &keyed.batches {
@@ -86,7 +95,7 @@ impl JobPacker {
         }
     }
 
-    /// All jobs, each with something in it.
+    /// All jobs, none of them empty.
     #[must_use]
     pub fn finish(mut self) -> Vec<Job> {
         if !self.open.is_empty() {
@@ -132,8 +141,8 @@ impl OpenJob {
         self.batches.is_empty() && self.unkeyed.is_empty()
     }
 
-    /// The index of a name here, if it is here, or else `next`; and what that takes of the job. To be asked once for each name
-    /// that is added.
+    /// The index of a name in this job, or `next` where it has none yet; and the bytes that the name adds to the body, 0 where it is
+    /// there. Remembers `next` as the name's index, so the caller has to add the name or to close the job.
     fn index(&self, names: &NameTable, places: &mut Places, number: u32, next: usize) -> (u32, usize) {
         let place = &mut places.0[number as usize];
         if place.0 == self.number {
@@ -198,12 +207,12 @@ impl OpenJob {
     }
 }
 
-/// `"name",`: no character of a name needs escaping.
+/// Bytes of `"name",`: no character of a name needs escaping.
 fn name_bytes(name: &str) -> usize {
     name.len() + 3
 }
 
-/// `[index,count],`
+/// Bytes of `[index,count],`.
 fn pair_bytes(index: u32, count: u64) -> usize {
     4 + digits(u64::from(index)) + digits(count)
 }

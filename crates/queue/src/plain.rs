@@ -1,12 +1,13 @@
-//! Jobs in the plain form in which collectors write them, read in one walk.
+//! A fast reader for jobs in the plain form in which collectors write them, in one walk over the text.
 //!
-//! Whatever is written otherwise is `None` here and left to serde_json. What is read here is what serde_json reads there; a test holds
-//! the two equal.
+//! Whatever is written otherwise is `None` here and left to serde_json. Whatever is read here, serde_json reads in the same way; a test
+//! holds the two equal.
 
 use std::borrow::Cow;
 
 use crate::decode::{IndexedCounts, Wire, WireBatch, WireCounts};
 
+/// The job in `text`; `None` where it is not in the plain form.
 pub(crate) fn job(text: &str) -> Option<Wire<'_>> {
     let mut cursor = Cursor { text, at: 0 };
     cursor.expect("{\"accepted\":")?;
@@ -23,6 +24,7 @@ pub(crate) fn job(text: &str) -> Option<Wire<'_>> {
     })
 }
 
+/// A place in the text. Each method reads one thing from there and moves on; after `None` the place means nothing.
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -43,7 +45,7 @@ impl<'a> Cursor<'a> {
         self.take(what).then_some(())
     }
 
-    /// What stands between commas up to `end`.
+    /// The elements between commas up to `end`.
     fn list<T>(&mut self, end: &str, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut list = Vec::new();
         if self.take(end) {

@@ -1,4 +1,4 @@
-//! Puts jobs, and says for certain whether they are in the queue.
+//! The collector's side of the queue: puts jobs, and says whether they are certainly in it, certainly not, or perhaps.
 
 use std::time::{Duration, Instant};
 
@@ -12,36 +12,41 @@ use crate::{Config, Error, PRIORITY, TIME_TO_RUN_S};
 /// Longest wait for one put: an fsync on a busy disk.
 const PUT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a job is put again after a lost reply or a refused connection: a restart of beanstalkd.
-/// The ids of its batches make the repetition safe.
+/// How long a put is repeated after a lost reply or a refused connection: as long as a restart of beanstalkd takes.
+/// The ids of the job's batches make the repetition safe.
 const PUT_PATIENCE: Duration = Duration::from_secs(8);
 
+/// Longest wait for beanstalkd's statistics.
 const STATE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How a put failed. The difference is what a client may do: a repetition after `NotStored` cannot count twice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PutError {
-    /// The job is not in the queue.
+    /// The job is certainly not in the queue.
     #[error("job was not stored")]
     NotStored(#[source] Error),
-    /// The job may be in the queue: its reply was lost, and every repetition failed.
+    /// The job may be in the queue: a reply was lost, and every repetition failed.
     #[error("job may have been stored or not")]
     Unknown(#[source] Error),
 }
 
-/// A job that is in the queue.
+/// How often a job that was put is in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
+    /// The job is in the queue once.
     Once,
     /// A reply was lost and the job put again: it may be there more than once, which the ids of its batches make harmless.
     MaybeAgain,
 }
 
+/// A collector's connection to the queue. Connects when first needed, and anew after each failure.
 pub struct Producer {
     link: Link,
     log: LogWatch,
 }
 
 impl Producer {
+    /// A producer for the tube on the beanstalkd of `config`; not connected yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
@@ -50,7 +55,8 @@ impl Producer {
         }
     }
 
-    /// Returns once beanstalkd has `job` on disk. A put whose reply was lost is repeated, byte for byte.
+    /// Puts `job`, the body that [`crate::Job::encode`] gave. Returns once beanstalkd has it on disk. A put whose reply was lost is
+    /// repeated, byte for byte.
     ///
     /// # Errors
     /// `NotStored` where the job is certainly not in the queue; else `Unknown`.
@@ -63,9 +69,11 @@ impl Producer {
                 Ok(()) => return Ok(Stored::Once),
                 Err(error) => error,
             };
+            // Once a reply was lost, no later refusal makes it certain again that nothing is stored.
             maybe_stored |= may_have_stored(&error);
             self.log.suspicious |= error == Error::Buried;
             metrics::counter!("queue_put_failures_total").increment(1);
+            // A whole reply is a refusal, which a repetition would only get again.
             if begun.elapsed() >= PUT_PATIENCE || error.leaves_connection_usable() {
                 tracing::error!(%error, maybe_stored, "cannot put a job");
                 return Err(if maybe_stored {
@@ -78,6 +86,8 @@ impl Producer {
         }
     }
 
+    /// The number of jobs in the tube by state, where beanstalkd keeps them on disk.
+    ///
     /// # Errors
     /// beanstalkd did not answer, or `NotDurable`: it acknowledges jobs without writing them down, as it does
     /// after a write error and without `-b`.
@@ -109,7 +119,7 @@ impl Producer {
     }
 }
 
-/// `Buried` is a job in the queue that no worker will see before an operator kicks it.
+/// Whether a put that failed so may have left the job in the queue. `Buried` did: no worker gets that job before an operator kicks it.
 fn may_have_stored(error: &Error) -> bool {
     matches!(
         error,
