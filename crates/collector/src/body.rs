@@ -1,4 +1,4 @@
-//! A request's body: received and unpacked within limits of size, time and memory.
+//! The body of a request: received and unpacked within limits of size, time and memory.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -18,12 +18,13 @@ pub(crate) const WIRE_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of a body once unpacked.
 pub(crate) const UNPACKED_BYTES_MAX: usize = 8 << 20;
 
-/// Bytes of all bodies being received at once; 503 above it.
+/// Most bytes of all bodies being received at once; 503 above it.
 const IN_FLIGHT_BYTES_MAX: usize = 12 << 20;
 
 /// zstd frames that need a larger window than 2^23 bytes are refused: the window is held in memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// Why a body was not received.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReceiveError {
     #[error("body is longer than {WIRE_BYTES_MAX} bytes")]
@@ -36,6 +37,7 @@ pub(crate) enum ReceiveError {
     Broken(#[source] axum::Error),
 }
 
+/// Why a body was not unpacked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnpackError {
     #[error("body is longer than {UNPACKED_BYTES_MAX} bytes once unpacked")]
@@ -44,31 +46,35 @@ pub(crate) enum UnpackError {
     Broken(#[source] std::io::Error),
 }
 
-/// Memory for bodies in flight.
+/// The memory for bodies that are being received or read, of which each takes a part for its length.
 #[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct BodyMemory(Arc<Semaphore>);
 
-/// A whole body, and the memory that it takes.
+/// A whole body, and its part of the [`BodyMemory`], which is free again when this is dropped.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Room {
+impl BodyMemory {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)))
     }
 
+    /// Receives a whole body within `limit`.
+    ///
+    /// # Errors
+    /// The body is too long, too slow or cut off, or there is no memory for it; what came of it is dropped.
     pub(crate) async fn receive(&self, body: Body, limit: Duration) -> Result<Received, ReceiveError> {
         let received = tokio::time::timeout(limit, self.frames(body)).await;
         received.unwrap_or(Err(ReceiveError::TooSlow(limit)))
     }
 
     async fn frames(&self, mut body: Body) -> Result<Received, ReceiveError> {
-        // Pages that are never written cost nothing.
+        // Room for what is announced: memory pages that are never written cost nothing.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         let mut bytes = BytesMut::with_capacity(announced.min(WIRE_BYTES_MAX));
-        let mut room: Option<OwnedSemaphorePermit> = None;
+        let mut permit: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else {
                 continue;
@@ -77,25 +83,29 @@ impl Room {
                 return Err(ReceiveError::TooLong);
             }
             let length = u32::try_from(data.len()).map_err(|_| ReceiveError::TooLong)?;
+            // Memory is taken for bytes that have come, not for those announced: clients that only announce keep nobody out.
             let more = self
                 .0
                 .clone()
                 .try_acquire_many_owned(length)
                 .map_err(|_| ReceiveError::NoRoom)?;
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
+            match &mut permit {
+                Some(permit) => permit.merge(more),
+                None => permit = Some(more),
             }
             bytes.extend_from_slice(&data);
         }
         Ok(Received {
             bytes: bytes.freeze(),
-            _room: room,
+            _permit: permit,
         })
     }
 }
 
-/// Undoes `encoding`, never producing more than [`UNPACKED_BYTES_MAX`].
+/// Undoes `encoding`, never producing more than [`UNPACKED_BYTES_MAX`] and one byte.
+///
+/// # Errors
+/// The body is too long once unpacked, or is not what `encoding` says.
 pub(crate) fn unpack(encoding: Encoding, body: &[u8]) -> Result<Cow<'_, [u8]>, UnpackError> {
     match encoding {
         Encoding::Identity => Ok(Cow::Borrowed(body)),
@@ -105,16 +115,17 @@ pub(crate) fn unpack(encoding: Encoding, body: &[u8]) -> Result<Cow<'_, [u8]>, U
             decoder
                 .window_log_max(ZSTD_WINDOW_LOG_MAX)
                 .map_err(UnpackError::Broken)?;
-            let mut unpacked = room();
+            let mut unpacked = output_buffer();
             read_on(decoder, &mut unpacked)?;
             Ok(Cow::Owned(unpacked))
         }
     }
 }
 
-/// One member after the other, and zeros behind the last, as gzip(1) takes them: tapes and block devices fill up with zeros.
+/// Unpacks one gzip member (RFC 1952) after the other. Zeros behind the last are skipped, as gzip(1) does: tapes and block devices fill
+/// up with zeros.
 fn gunzip(mut packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
-    let mut unpacked = room();
+    let mut unpacked = output_buffer();
     loop {
         let mut member = flate2::bufread::GzDecoder::new(packed);
         read_on(&mut member, &mut unpacked)?;
@@ -125,11 +136,13 @@ fn gunzip(mut packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
     }
 }
 
-/// All at once: growing by doubling would hold up to three times as much. Pages that are never written cost nothing.
-fn room() -> Vec<u8> {
+/// A buffer for the largest body, taken at once: growing by doubling would hold up to three times as much, and memory pages that are
+/// never written cost nothing.
+fn output_buffer() -> Vec<u8> {
     Vec::with_capacity(UNPACKED_BYTES_MAX + 1)
 }
 
+/// Appends what `decoder` gives. One byte more than allowed is read, to tell a body that is too long from one that just fits.
 fn read_on(decoder: impl Read, unpacked: &mut Vec<u8>) -> Result<(), UnpackError> {
     let left = UNPACKED_BYTES_MAX - unpacked.len();
     let limit = left as u64 + 1;

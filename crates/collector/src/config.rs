@@ -1,4 +1,4 @@
-//! The `[collector]` section.
+//! The `[collector]` section of the configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,45 +7,61 @@ use std::time::Duration;
 use listener::{Host, TokenError, Tokens};
 use serde::Deserialize;
 
+/// Why a collector cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Anybody who reaches the network could send, and nothing says that this is wanted.
     #[error(
         "collector.listen = {address} can be reached from other machines, and there are no tokens: \
          set collector.tokens_file, or collector.allow_anonymous_on_any_address = true if the network itself keeps strangers out"
     )]
-    Open { address: SocketAddr },
+    Open {
+        /// The address to listen on, as configured.
+        address: SocketAddr,
+    },
+    /// A limit or timeout is 0, with which nothing could be received.
     #[error("{key} must be at least 1")]
-    Zero { key: &'static str },
+    Zero {
+        /// The setting, with its section.
+        key: &'static str,
+    },
+    /// The tokens file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] listener::Error),
+    /// Only another process can use the queue again.
     #[error(transparent)]
     Queue(#[from] queue::Error),
+    /// The task that puts jobs panicked.
     #[error("the task that puts jobs died")]
     PutterDied(#[source] tokio::task::JoinError),
 }
 
+/// The `[collector]` section. What is not given has its default.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The address to serve HTTP on.
     pub listen: SocketAddr,
     /// A file with a line `name secret` per client; without it anybody who reaches the address may send.
     pub tokens_file: Option<PathBuf>,
-    /// Lets a collector without tokens listen on an address that is not loopback.
+    /// Whether a collector without tokens may listen on an address that is not loopback.
     pub allow_anonymous_on_any_address: bool,
-    /// The hosts that it goes by besides loopback ones: what its clients call it, and those of pages whose beacons it takes.
+    /// The hosts that the collector goes by besides loopback ones: those its clients use, and those of pages whose beacons it takes.
     pub allowed_hosts: Vec<Host>,
-    /// How long a request's events wait for those of others to share a job with, even while no other job is on its way.
+    /// Milliseconds that a request's events wait for those of others to share a job with, even while no other job is on its way.
     pub linger_ms: u64,
-    /// A request's body must be here this long after its headers.
+    /// Milliseconds after its headers within which a request's body must be here.
     pub body_timeout_ms: u64,
-    /// A connection's next headers must be here after this time, else it is closed.
+    /// Milliseconds within which a connection's next headers must be here, else it is closed.
     pub header_timeout_ms: u64,
+    /// Most connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
-    /// Connections of one peer address; a proxy in front is one peer, and wants as many as `connections_max`.
+    /// Most connections of one peer address; a proxy in front is one peer, and wants as many as `connections_max`.
     pub connections_per_peer_max: usize,
-    /// Requests in progress for one token (or, without tokens, one peer address); 429 above it.
+    /// Most requests in progress for one token (or, without tokens, one peer address); 429 above it.
     pub requests_per_client_max: usize,
 }
 
@@ -67,7 +83,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the tokens, and refuses a collector that strangers could use.
+    /// Checks the settings and reads the tokens.
+    ///
+    /// # Errors
+    /// A limit of 0, tokens that cannot be read, or a collector that strangers could use.
     pub(crate) fn tokens(&self) -> Result<Tokens, Error> {
         for (key, value) in [
             ("collector.body_timeout_ms", self.body_timeout_ms),

@@ -1,4 +1,5 @@
-//! The shapes that a JSON body may have: one event, an array of them, an object with an array.
+//! The shapes that a JSON body may have: one event, an array of them, or an object with an array. Read by serde_json, into the text of
+//! each event.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +10,10 @@ use serde_json::value::RawValue;
 
 use crate::events::EVENTS_MAX;
 
-/// One event, an array of them, or `{"events":[…]}`.
+/// The events of a body, each as its text: one event, an array of them, or `{"events":[…]}`.
+///
+/// # Errors
+/// The body is not JSON, or has none of these shapes.
 pub(crate) fn elements(text: &str) -> Result<Elements<'_>, serde_json::Error> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text);
@@ -24,7 +28,7 @@ pub(crate) fn elements(text: &str) -> Result<Elements<'_>, serde_json::Error> {
     }
 }
 
-/// `{"events":[…]}` and nothing beside it; none where the object has no `events`.
+/// The array of `{"events":[…]}`, with nothing beside it; `None` where the object has no `events`.
 struct Envelope<'a>(Option<Elements<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
@@ -58,9 +62,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
     }
 }
 
-/// The elements of an array, up to the limit; further ones are only counted.
+/// The elements of an array, up to [`EVENTS_MAX`]; further ones are only counted.
 pub(crate) struct Elements<'a> {
+    /// The text of each element, up to the limit.
     pub(crate) first: Vec<&'a RawValue>,
+    /// The number of all elements.
     pub(crate) count: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Reads events out of a body, each with its own verdict.
+//! Reads the events of a body, each of which is accepted or refused by itself.
 
 use std::borrow::Cow;
 
@@ -10,16 +10,16 @@ use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::elements::elements;
-use crate::plain::{self, Plain};
+use crate::plain::{self, PlainEvent};
 use crate::request::Format;
 
 /// Most events of one request.
 pub(crate) const EVENTS_MAX: usize = 10_000;
 
-/// How much of a refused value an error repeats.
+/// Most characters of a refused value that an error repeats.
 const SHOWN_CHARS_MAX: usize = 40;
 
-/// How much of the parser's complaint an error repeats; it quotes what it found, which may be megabytes.
+/// Most characters of the parser's complaint that an error repeats; it quotes what it found, which may be megabytes.
 const COMPLAINT_CHARS_MAX: usize = 160;
 
 /// Why the whole body is refused.
@@ -64,17 +64,22 @@ pub(crate) enum Refusal {
     Time(#[from] EventError),
 }
 
-/// An event, or why it is none.
+/// An event that was read: valid or refused, with what a keyed request needs of it in either case.
 #[derive(Debug)]
-pub(crate) struct Item<'a> {
-    /// Length of the name as sent, even of a refused one; 0 without a name. What a keyed request is cut by.
+pub(crate) struct ParsedEvent<'a> {
+    /// Bytes of the name as sent, even of a refused one; 0 without a name. A keyed request is cut into pieces by them.
     pub(crate) name_bytes: usize,
-    /// Of a keyed request: what was sent, whatever became of it.
+    /// A hash of what was sent, whether valid or refused; the default in a request without a key.
     pub(crate) content: ContentHash,
+    /// The event, or why it does not count.
     pub(crate) event: Result<Event<'a>, Refusal>,
 }
 
-/// A body's text. Where lines are not UTF-8, they alone are refused: a character that no name has stands for what they are instead.
+/// The text of a body. In NDJSON, a line that is not UTF-8 is refused alone: bytes that are none are replaced by a character that no
+/// name has.
+///
+/// # Errors
+/// The body is UTF-16, or JSON that is not UTF-8.
 pub(crate) fn text(format: Format, body: &[u8]) -> Result<Cow<'_, str>, BodyError> {
     if utf8::is_utf16(body) {
         return Err(BodyError::Utf16);
@@ -87,24 +92,24 @@ pub(crate) fn text(format: Format, body: &[u8]) -> Result<Cow<'_, str>, BodyErro
     }
 }
 
-/// Gives all events of a body to `each` in their order, at the collector's time `now`. Blank lines of NDJSON are no events. Without a
-/// key nobody asks what the events say beside what they count, and their content is left out.
+/// Gives all events of a body to `each` in their order, at the collector's time `now`. Blank lines of NDJSON are no events. The content
+/// hash is only computed for a request with a key.
 ///
 /// # Errors
-/// Why the whole body is refused; then what was given to `each` is void.
+/// Why the whole body is refused; then the caller must not count what was given to `each`.
 pub(crate) fn read<'a>(
     format: Format,
     text: &'a str,
     now: Instant,
     is_keyed: bool,
-    mut each: impl FnMut(Item<'a>),
+    mut each: impl FnMut(ParsedEvent<'a>),
 ) -> Result<(), BodyError> {
     match format {
         Format::Json => {
             if let Some(events) = plain::body(text, EVENTS_MAX) {
                 events
                     .into_iter()
-                    .for_each(|event| each(plain_item(event, now, is_keyed)));
+                    .for_each(|event| each(from_plain(event, now, is_keyed)));
                 return Ok(());
             }
             let elements = elements(text).map_err(|error| not_json(text, &error))?;
@@ -112,7 +117,7 @@ pub(crate) fn read<'a>(
                 return Err(BodyError::TooManyEvents);
             }
             for raw in &elements.first {
-                each(item(raw.get(), now, is_keyed));
+                each(parse_event(raw.get(), now, is_keyed));
             }
             Ok(())
         }
@@ -120,18 +125,19 @@ pub(crate) fn read<'a>(
     }
 }
 
+/// Reads NDJSON: each line by the fast reader, or else by serde_json.
 fn read_lines<'a>(
     mut text: &'a str,
     now: Instant,
     is_keyed: bool,
-    mut each: impl FnMut(Item<'a>),
+    mut each: impl FnMut(ParsedEvent<'a>),
 ) -> Result<(), BodyError> {
     let mut events = 0;
     while !text.is_empty() {
         let read = match plain::line(text) {
             Some((event, rest)) => {
                 text = rest;
-                plain_item(event, now, is_keyed)
+                from_plain(event, now, is_keyed)
             }
             None => {
                 let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
@@ -143,11 +149,12 @@ fn read_lines<'a>(
                 if line.trim().is_empty() {
                     continue;
                 }
-                // An array on one line is left to its verdict, so that other lines count.
+                // A first line that ends in an opening bracket begins JSON over several lines. An array that is whole on its line is
+                // refused alone, so that other lines count.
                 if events == 0 && line.trim().ends_with(['[', '{']) {
                     return Err(BodyError::NoLines);
                 }
-                item(line, now, is_keyed)
+                parse_event(line, now, is_keyed)
             }
         };
         events += 1;
@@ -159,14 +166,19 @@ fn read_lines<'a>(
     Ok(())
 }
 
-fn plain_item(Plain { name, count, at }: Plain<'_>, now: Instant, is_keyed: bool) -> Item<'_> {
+/// An event as the fast reader found it.
+fn from_plain(
+    PlainEvent { name, count, at }: PlainEvent<'_>,
+    now: Instant,
+    is_keyed: bool,
+) -> ParsedEvent<'_> {
     let content = if is_keyed {
         ContentHash::of_event(name.as_str(), count.map(Ok), at.map(Ok))
     } else {
         ContentHash::default()
     };
     let minute = Event::minute(at.unwrap_or(now), now);
-    Item {
+    ParsedEvent {
         name_bytes: name.as_str().len(),
         content,
         event: minute.map_err(Refusal::Time).map(|minute| Event {
@@ -177,7 +189,7 @@ fn plain_item(Plain { name, count, at }: Plain<'_>, now: Instant, is_keyed: bool
     }
 }
 
-/// A body whose first line is an event, and which goes on, was meant as lines.
+/// Why a body is not JSON of the expected shape. A body whose first line is an object, and which goes on, was meant as NDJSON.
 fn not_json(text: &str, error: &serde_json::Error) -> BodyError {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let is_object =
@@ -189,7 +201,7 @@ fn not_json(text: &str, error: &serde_json::Error) -> BodyError {
     }
 }
 
-/// The fields as written. A field that is null is there, and is refused: JavaScript writes NaN so.
+/// The fields of an event as they are written. A field that is null is present, and is refused: JavaScript writes NaN as null.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields<'a> {
@@ -201,12 +213,14 @@ struct Fields<'a> {
     timestamp: Option<&'a RawValue>,
 }
 
+/// A field that is there, whatever its value: serde alone would take null for a missing field.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-pub(crate) fn item(text: &str, now: Instant, is_keyed: bool) -> Item<'_> {
-    // serde would take an array of the fields' values in their order for the object.
+/// Reads one event by serde_json. Every field is read even where another one is refused, since the content hash covers all of them.
+pub(crate) fn parse_event(text: &str, now: Instant, is_keyed: bool) -> ParsedEvent<'_> {
+    // serde would also take an array of the fields' values, in their order, for the object.
     let fields = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Fields<'_>>(text).map_err(|error| misshapen(text, &error))
     } else {
@@ -220,7 +234,7 @@ pub(crate) fn item(text: &str, now: Instant, is_keyed: bool) -> Item<'_> {
     let (name, fields) = match name {
         Ok(named) => named,
         Err(refusal) => {
-            return Item {
+            return ParsedEvent {
                 name_bytes: 0,
                 content: ContentHash::of_text(if is_keyed { text } else { "" }),
                 event: Err(refusal),
@@ -248,13 +262,14 @@ pub(crate) fn item(text: &str, now: Instant, is_keyed: bool) -> Item<'_> {
             minute: Event::minute(at.unwrap_or(Ok(now))?, now)?,
         })
     };
-    Item {
+    ParsedEvent {
         name_bytes,
         content,
         event: event(),
     }
 }
 
+/// The refusal of an event that is not one object of the known fields.
 fn misshapen(text: &str, error: &serde_json::Error) -> Refusal {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Fields<'_>>();
     let is_first_whole = matches!(values.next(), Some(Ok(_)));
@@ -275,7 +290,7 @@ fn json_string(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// An integer, however JSON writes it: `3`, `3.0` or `3e0`.
+/// The count of an event: an integer, however JSON writes it: `3`, `3.0` or `3e0`.
 fn count(raw: &str) -> Result<u64, Refusal> {
     let integer = raw.parse::<u64>().ok().or_else(|| decimal::whole(raw));
     integer
@@ -283,6 +298,7 @@ fn count(raw: &str) -> Result<u64, Refusal> {
         .ok_or_else(|| CountError::Event(shown(raw, SHOWN_CHARS_MAX)).into())
 }
 
+/// The time of an event: a number of unix seconds, or a string with an RFC 3339 time.
 fn timestamp(raw: &str) -> Result<Instant, Refusal> {
     let instant = match json_string(raw) {
         Some(text) => Instant::from_rfc3339(&text).ok(),
@@ -295,6 +311,7 @@ fn complaint(error: &serde_json::Error) -> String {
     shown(&error.to_string(), COMPLAINT_CHARS_MAX)
 }
 
+/// The beginning of a text, for an error; with an ellipsis where it is not all.
 fn shown(raw: &str, chars_max: usize) -> String {
     let mut text: String = raw.chars().take(chars_max).collect();
     if text.len() < raw.len() {

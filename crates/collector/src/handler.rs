@@ -1,4 +1,7 @@
-//! `POST /v1/events`.
+//! The handler of `POST /v1/events`: from a request to its reply.
+//!
+//! A request is admitted, received, unpacked, read, gathered with others and then waits until all jobs that hold its counts are on disk.
+//! Whatever fails before the counts are gathered leaves nothing behind; whatever fails later is told apart by [`Outcome`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,38 +21,40 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::answer::{Answer, Rejected};
-use crate::body::{self, Received, Room};
-use crate::combiner::{Combiner, Counted, NoRoom, Outcome, Ticket};
+use crate::body::{self, BodyMemory, Received};
+use crate::combiner::{Backpressure, Combiner, Counted, Outcome, Ticket};
 use crate::events::{self, Refusal};
 use crate::pieces::Pieces;
-use crate::request::{Encoding, Meaning};
+use crate::reply::{Rejected, Reply};
+use crate::request::{Encoding, RequestHead};
 
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
 const STORE_LIMIT: Duration = Duration::from_secs(25);
 
-/// Bodies unpacked and parsed at once: each may take 8 MiB and a core.
+/// Most bodies unpacked and parsed at once: each may take 8 MiB and a core.
 const DECODES_MAX: usize = 2;
 
-/// A plain body up to this takes less time to read than to hand it to another thread.
+/// Most bytes of a body, not compressed, that takes less time to read than to hand to another thread.
 const READ_AT_ONCE_BYTES_MAX: usize = 16 << 10;
 
-/// Text of an event for which there is room from the beginning: half of all events may be of another name and minute.
+/// Bytes of a body's text for each sum that there is room for from the beginning: enough where every second event is of another name
+/// or minute.
 const TEXT_BYTES_PER_COUNT: usize = 128;
 
+/// The state that all requests share.
 pub(crate) struct Collector {
     combiner: Arc<Combiner>,
     tokens: Tokens,
     hosts: Hosts,
     shares: Shares,
-    room: Room,
+    body_memory: BodyMemory,
     decodes: Arc<Semaphore>,
     body_timeout: Duration,
     draining: CancellationToken,
     counters: Counters,
 }
 
-/// What nearly every request counts, looked up once.
+/// The metrics that nearly every request counts, looked up once.
 struct Counters {
     requests_accepted: Counter,
     events_accepted: Counter,
@@ -69,7 +74,7 @@ impl Collector {
             tokens,
             hosts,
             shares: Shares::new(config.requests_per_client_max),
-            room: Room::new(),
+            body_memory: BodyMemory::new(),
             decodes: Arc::new(Semaphore::new(DECODES_MAX)),
             body_timeout: config.body_timeout(),
             draining,
@@ -82,10 +87,12 @@ impl Collector {
     }
 }
 
+/// The metric of requests that were answered with `status`.
 fn requests(status: &'static str) -> Counter {
     metrics::counter!("collector_requests_total", "status" => status)
 }
 
+/// The routes of the collector: `POST /v1/events`, and JSON errors for everything else.
 pub(crate) fn routes(collector: Arc<Collector>) -> Router {
     Router::new()
         .route("/v1/events", post(post_events).with_state(collector))
@@ -111,118 +118,123 @@ async fn post_events(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let answer = collector
+    let reply = collector
         .clone()
-        .answer(peer, &head.headers, body)
+        .handle(peer, &head.headers, body)
         .await
         .unwrap_or_else(|refusal| refusal);
     let counters = &collector.counters;
-    match &answer {
-        Answer::Accepted { accepted, rejected } => {
+    match &reply {
+        Reply::Accepted { accepted, rejected } => {
             counters.requests_accepted.increment(1);
             counters.events_accepted.increment(*accepted as u64);
             counters.events_rejected.increment(rejected.total() as u64);
         }
-        Answer::AllRejected(rejected) => {
-            requests(answer.label()).increment(1);
+        Reply::AllRejected(rejected) => {
+            requests(reply.label()).increment(1);
             counters.events_rejected.increment(rejected.total() as u64);
         }
-        _ => requests(answer.label()).increment(1),
+        _ => requests(reply.label()).increment(1),
     }
-    answer.into_response()
+    reply.into_response()
 }
 
-/// Who sends a request.
+/// The sender of a request that may be read.
 struct Admitted {
-    /// The name of its token, or its address.
+    /// The name of the client's token, or the client's address.
     client: String,
-    /// Empty without a token.
+    /// The secret of the client's token, empty without one: two clients may use the same idempotency key.
     secret: Vec<u8>,
     share: Share,
 }
 
-/// A request that was read and whose events are on their way into the queue.
-struct TakenIn {
+/// A request whose counts were gathered and are on their way into the queue.
+struct Submitted {
+    /// The number of events that count.
     accepted: usize,
     rejected: Rejected,
-    /// `None` where nothing counts.
+    /// The outcome to wait for; `None` where nothing counts.
     ticket: Option<Ticket>,
 }
 
 impl Collector {
-    async fn answer(
+    /// The reply to a request; refusals are errors.
+    async fn handle(
         self: Arc<Self>,
         peer: SocketAddr,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Reply, Reply> {
         if self.draining.is_cancelled() {
-            return Err(Answer::Unavailable("the collector is shutting down"));
+            return Err(Reply::Unavailable("the collector is shutting down"));
         }
+        // Before the body is received: a stranger's body takes no memory, and a client's share bounds those that wait.
         let admitted = self.admit(peer, headers)?;
-        let meaning = Meaning::of(headers)?;
-        let received = self.room.receive(body, self.body_timeout).await?;
-        let is_short =
-            meaning.encoding == Encoding::Identity && received.bytes.len() <= READ_AT_ONCE_BYTES_MAX;
-        let (taken, _share) = if is_short {
-            (self.take_in(&received, &meaning, &admitted)?, admitted.share)
+        let head = RequestHead::of(headers)?;
+        let received = self.body_memory.receive(body, self.body_timeout).await?;
+        let is_short = head.encoding == Encoding::Identity && received.bytes.len() <= READ_AT_ONCE_BYTES_MAX;
+        let (submitted, _share) = if is_short {
+            (self.submit(&received, &head, &admitted)?, admitted.share)
         } else {
+            // Announced before the wait for a turn, so that the counts of many large requests share their jobs.
             let reading = self.combiner.reading();
             let turn = self.decodes.clone().acquire_owned().await;
             // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
             // The turn and the share go along, since the work goes on when the client has left.
             let work = move || {
-                let taken = self.take_in(&received, &meaning, &admitted);
+                let submitted = self.submit(&received, &head, &admitted);
                 drop((turn, reading));
-                taken.map(|taken| (taken, admitted.share))
+                submitted.map(|submitted| (submitted, admitted.share))
             };
             tokio::task::spawn_blocking(work)
                 .await
-                .map_err(|_| Answer::Unknown)??
+                .map_err(|_| Reply::Unknown)??
         };
-        match stored(taken.ticket, taken.accepted).await {
-            Outcome::Stored if taken.accepted == 0 && taken.rejected.total() > 0 => {
-                Err(Answer::AllRejected(taken.rejected))
+        match stored(submitted.ticket, submitted.accepted).await {
+            Outcome::Stored if submitted.accepted == 0 && submitted.rejected.total() > 0 => {
+                Err(Reply::AllRejected(submitted.rejected))
             }
-            Outcome::Stored => Ok(Answer::Accepted {
-                accepted: taken.accepted,
-                rejected: taken.rejected,
+            Outcome::Stored => Ok(Reply::Accepted {
+                accepted: submitted.accepted,
+                rejected: submitted.rejected,
             }),
-            Outcome::NotStored => Err(Answer::Unavailable("the queue did not take the events")),
-            Outcome::Unknown => Err(Answer::Unknown),
+            Outcome::NotStored => Err(Reply::Unavailable("the queue did not take the events")),
+            Outcome::Unknown => Err(Reply::Unknown),
         }
     }
 
-    /// Checks the token, or without tokens the page that sends, and takes one request of the client's share. A page does not get
-    /// a token past a browser unasked.
-    fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Admitted, Answer> {
-        let (client, secret) = match self.tokens.sender(headers).ok_or(Answer::Unauthorized)? {
+    /// Checks the token, or without tokens the page that sends, and takes one request of the client's share. With tokens, the page
+    /// need not be checked: a browser sends no `Authorization` header for another site's page without asking first.
+    fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Admitted, Reply> {
+        let (client, secret) = match self.tokens.sender(headers).ok_or(Reply::Unauthorized)? {
             Sender::Token(token) => (token.name.clone(), token.secret.clone().into_bytes()),
-            Sender::Anonymous if self.hosts.is_of_foreign_page(headers) => return Err(Answer::ForeignPage),
+            Sender::Anonymous if self.hosts.is_of_foreign_page(headers) => return Err(Reply::ForeignPage),
             Sender::Anonymous => (peer.ip().to_string(), Vec::new()),
         };
         Ok(Admitted {
-            share: self.shares.take(client.clone()).ok_or(Answer::ShareUsedUp)?,
+            share: self.shares.take(client.clone()).ok_or(Reply::ShareUsedUp)?,
             client,
             secret,
         })
     }
 
-    fn take_in(
+    /// Unpacks and reads a body, and adds its counts to those that wait for the queue.
+    fn submit(
         &self,
         received: &Received,
-        meaning: &Meaning,
+        head: &RequestHead,
         admitted: &Admitted,
-    ) -> Result<TakenIn, Answer> {
+    ) -> Result<Submitted, Reply> {
         let now = SystemTime::now().into();
-        // As of a machine that has not heard of the time since it was switched on. Refused as a fault of the client's, events would be lost.
+        // A machine that was switched on and has not synchronised its clock yet. Events that were refused as the client's fault would
+        // be lost; a 503 is tried again.
         if Minute::containing(now).is_err() {
-            return Err(Answer::Unavailable(
+            return Err(Reply::Unavailable(
                 "the collector's clock is wrong: no event can be dated by it",
             ));
         }
-        let body = body::unpack(meaning.encoding, &received.bytes)?;
-        let text = events::text(meaning.format, &body)?;
+        let body = body::unpack(head.encoding, &received.bytes)?;
+        let text = events::text(head.format, &body)?;
         let (mut read, mut rejected) = (0, Rejected::default());
         let mut verdict = |event: &Result<Event<'_>, Refusal>| {
             if let Err(refusal) = event {
@@ -230,46 +242,48 @@ impl Collector {
             }
             read += 1;
         };
-        let counted = match &meaning.key {
+        let counted = match &head.key {
             Some(key) => {
                 let client = Client::of(&admitted.client);
                 let mut pieces = Pieces::new(&client, &admitted.secret, key);
-                events::read(meaning.format, &text, now, true, |item| {
-                    verdict(&item.event);
-                    pieces.add(&item);
+                events::read(head.format, &text, now, true, |parsed| {
+                    verdict(&parsed.event);
+                    pieces.add(&parsed);
                 })?;
                 Counted::Keyed(pieces.into_keyed())
             }
             None => {
                 let mut counts =
                     Counts::with_capacity(events::EVENTS_MAX.min(text.len() / TEXT_BYTES_PER_COUNT));
-                events::read(meaning.format, &text, now, false, |item| {
-                    verdict(&item.event);
-                    if let Ok(event) = item.event {
+                events::read(head.format, &text, now, false, |parsed| {
+                    verdict(&parsed.event);
+                    if let Ok(event) = parsed.event {
                         counts.add(&event.name, event.minute, event.count);
                     }
                 })?;
                 Counted::Unkeyed(counts)
             }
         };
+        // Added only after the whole body was read: a body that is refused halfway must not have counted in part.
         let accepted = read - rejected.total();
-        Ok(TakenIn {
+        Ok(Submitted {
             accepted,
             rejected,
-            ticket: self.combiner.add(counted).map_err(no_room)?,
+            ticket: self.combiner.add(counted).map_err(unavailable)?,
         })
     }
 }
 
-fn no_room(reason: NoRoom) -> Answer {
-    Answer::Unavailable(match reason {
-        NoRoom::Full => "the queue is full",
-        NoRoom::QueueAway => "the queue is away",
+/// The refusal of a request whose counts were not taken.
+fn unavailable(reason: Backpressure) -> Reply {
+    Reply::Unavailable(match reason {
+        Backpressure::Full => "the queue is full",
+        Backpressure::QueueAway => "the queue is away",
     })
 }
 
-/// Waits for the jobs that hold what a request counts. One of which events were accepted, and that has no job, is as unknown as a
-/// lost reply.
+/// Waits for the jobs that hold a request's counts. A request of which events were accepted, and which has no ticket, is as unknown as
+/// one whose reply from the queue was lost, and so is one that has waited for [`STORE_LIMIT`]: its jobs may still be put.
 async fn stored(ticket: Option<Ticket>, accepted: usize) -> Outcome {
     let Some(mut ticket) = ticket else {
         return if accepted == 0 {

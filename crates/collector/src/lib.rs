@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod answer;
 mod body;
 #[cfg(any(test, fuzzing))]
 mod both_ways;
@@ -12,6 +11,7 @@ mod handler;
 mod pieces;
 mod plain;
 mod putter;
+mod reply;
 mod request;
 
 use std::sync::Arc;
@@ -23,19 +23,20 @@ use combiner::Combiner;
 pub use config::{Config, Error};
 use handler::Collector;
 
-/// For the fuzz target.
+/// Reads `body` in both ways, for the fuzz target.
 ///
 /// # Panics
-/// Where the two ways of reading `body` differ.
+/// The two ways of reading `body` differ.
 #[cfg(fuzzing)]
 pub fn check_both_ways(body: &[u8]) {
     both_ways::check(body);
 }
 
-/// Serves until `shutdown`, then finishes what was accepted and returns.
+/// Serves `POST /v1/events` until `shutdown`, then puts what was accepted into the queue and returns.
 ///
 /// # Errors
-/// A configuration that is unsafe or cannot work, tokens that cannot be read, an address that is taken.
+/// A configuration that is unsafe or cannot work, tokens that cannot be read, an address that is taken, or a queue that only another
+/// process can reach again.
 pub async fn run(
     config: &Config,
     queue: &queue::Config,
@@ -69,9 +70,10 @@ pub async fn run(
         ..Limits::default()
     };
     let routes = handler::routes(Arc::new(collector)).merge(health.routes(metrics));
+    // The putter goes on until the listener has ended: requests in progress wait for it, and answer only once their counts are on disk.
     tokio::select! {
         () = listener::serve(listener, routes, hosts, limits, shutdown) => drained.cancel(),
-        // It ends by itself only where another process must take over.
+        // The putter ends by itself only where another process must take over.
         ended = &mut putting => return Ok(ended.map_err(Error::PutterDied)??),
     }
     Ok(putting.await.map_err(Error::PutterDied)??)

@@ -1,26 +1,26 @@
-//! Events in the plain form in which nearly all come, read in one walk over the text.
+//! A fast reader for events in the plain form in which nearly all come, in one walk over the text.
 //!
 //! Whatever is written otherwise is `None` here and left to serde_json: escapes, unusual numbers, unknown or repeated fields, names
-//! and counts that are refused. What is read here is what serde_json reads there; tests hold the two equal.
+//! and counts that are refused. Whatever is read here, serde_json reads in the same way; tests hold the two equal.
 
 use model::{EVENT_COUNT_MAX, EventName, Instant};
 
-/// Digits of a count: those of [`EVENT_COUNT_MAX`].
+/// Most digits of a count: those of [`EVENT_COUNT_MAX`].
 const COUNT_DIGITS_MAX: usize = 10;
 
-/// Digits of a time in unix seconds before the point: further ahead than any collector's clock.
+/// Most digits of a time in unix seconds before the point: further ahead than any collector's clock.
 const SECONDS_DIGITS_MAX: usize = 11;
 
-/// An event as it is written.
+/// An event as it is written; `None` is a field that is not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plain<'a> {
+pub(crate) struct PlainEvent<'a> {
     pub(crate) name: EventName<'a>,
     pub(crate) count: Option<u64>,
     pub(crate) at: Option<Instant>,
 }
 
-/// The event in the first line of `text`, alone in it, and what follows the line.
-pub(crate) fn line(text: &str) -> Option<(Plain<'_>, &str)> {
+/// The event in the first line of `text`, alone in it, and the text after the line.
+pub(crate) fn line(text: &str) -> Option<(PlainEvent<'_>, &str)> {
     let mut cursor = Cursor::<b'\r'> { text, at: 0 };
     let event = cursor.object()?;
     cursor.blanks();
@@ -29,7 +29,7 @@ pub(crate) fn line(text: &str) -> Option<(Plain<'_>, &str)> {
 }
 
 /// All events of a body of JSON, at most `max`: one, an array, or `{"events":[…]}`.
-pub(crate) fn body(text: &str, max: usize) -> Option<Vec<Plain<'_>>> {
+pub(crate) fn body(text: &str, max: usize) -> Option<Vec<PlainEvent<'_>>> {
     let mut cursor = Cursor::<b'\n'> { text, at: 0 };
     cursor.blanks();
     let events = match cursor.peek()? {
@@ -45,7 +45,8 @@ pub(crate) fn body(text: &str, max: usize) -> Option<Vec<Plain<'_>>> {
     (cursor.at == text.len()).then_some(events)
 }
 
-/// A place in the text. Blanks are spaces, tabs, carriage returns and `BLANK`: line ends, where an event may go over several lines.
+/// A place in the text. Each method reads one thing from there and moves on; after `None` the place means nothing. Blanks are spaces,
+/// tabs, carriage returns and `BLANK`: line ends, where an event may go over several lines.
 struct Cursor<'a, const BLANK: u8> {
     text: &'a str,
     at: usize,
@@ -75,7 +76,7 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
         }
     }
 
-    /// Goes behind `{"events":`, if that is there.
+    /// Whether `{"events":` is there; moves on only then.
     fn is_envelope(&mut self) -> bool {
         let start = self.at;
         let parts: [&[u8]; 3] = [b"{", b"\"events\"", b":"];
@@ -90,7 +91,7 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
         is_there
     }
 
-    fn array(&mut self, max: usize) -> Option<Vec<Plain<'a>>> {
+    fn array(&mut self, max: usize) -> Option<Vec<PlainEvent<'a>>> {
         let mut events = Vec::new();
         self.take(b"[").then_some(())?;
         self.blanks();
@@ -109,12 +110,12 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
         }
     }
 
-    fn object(&mut self) -> Option<Plain<'a>> {
+    fn object(&mut self) -> Option<PlainEvent<'a>> {
         let (mut name, mut count, mut at) = (None, None, None);
         self.take(b"{").then_some(())?;
         loop {
             self.blanks();
-            // A field that comes twice is refused, as is one that nobody knows.
+            // A field that comes twice, or that is unknown, is left to serde_json, which refuses it.
             if name.is_none() && self.take(b"\"name\"") {
                 self.colon()?;
                 name = Some(self.name()?);
@@ -130,7 +131,7 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
             self.blanks();
             if self.take(b"}") {
                 let name = name?;
-                return Some(Plain { name, count, at });
+                return Some(PlainEvent { name, count, at });
             }
             self.take(b",").then_some(())?;
         }

@@ -1,4 +1,7 @@
-//! Puts what was gathered into the queue.
+//! Puts gathered counts into the queue, and tells their requests the outcome.
+//!
+//! A request is answered 202 only after every job that may hold one of its counts was put, which beanstalkd acknowledges once the job is
+//! on disk. One that fails before anything was put is certainly not counted; one that fails later may be.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::combiner::{Combiner, Gathered, Outcome, pack};
 
-/// How often the depth of the queue is asked for.
+/// Time between two questions for the depth of the queue.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Puts jobs until `drained`, and then what is left: one after another, so that what comes in while one is on its way gathers for the
-/// next. An idle queue gets a job at once.
+/// Puts jobs until `drained`, and then what is left: one after another, so that the counts that come in while one is on its way gather
+/// for the next. An idle queue gets a job at once.
 ///
 /// # Errors
-/// The queue can be used again only by another process.
+/// Only another process can use the queue again.
 pub(crate) async fn put_jobs(
     combiner: Arc<Combiner>,
     producer: Producer,
@@ -28,7 +31,7 @@ pub(crate) async fn put_jobs(
         combiner,
         producer,
         health,
-        asked: None,
+        depth_asked: None,
         failing: false,
     };
     loop {
@@ -36,6 +39,7 @@ pub(crate) async fn put_jobs(
         if let Some(gathered) = putter.combiner.next(linger).await {
             putter.put_gathered(gathered).await?;
         } else if drained.is_cancelled() {
+            // The listener has ended, and its requests have waited for their outcomes: nothing is left that a client waits for.
             return Ok(());
         } else {
             tokio::select! {
@@ -51,14 +55,17 @@ struct Putter {
     combiner: Arc<Combiner>,
     producer: Producer,
     health: Health,
-    asked: Option<Instant>,
+    /// When the depth was last asked for.
+    depth_asked: Option<Instant>,
     /// Whether the queue failed when last asked: an outage is logged once.
     failing: bool,
 }
 
 impl Putter {
+    /// Packs gathered counts, puts the jobs and settles the tickets.
+    ///
     /// # Errors
-    /// The queue can be used again only by another process; the requests know.
+    /// Only another process can use the queue again; the requests were told the outcome before.
     async fn put_gathered(&mut self, mut gathered: Gathered) -> Result<(), queue::Error> {
         let is_large = gathered.fills_a_job();
         let counts = gathered.take_counts();
@@ -72,10 +79,13 @@ impl Putter {
             // Packing panicked, or the process ends: nothing was put.
             None => Ok(Outcome::NotStored),
         };
+        // An error comes from between two jobs, so at least one of them is in the queue.
         let outcome = *put.as_ref().unwrap_or(&Outcome::Unknown);
+        // Only now, after the last job: the counts are packed name by name, so those of one request may lie in any of the jobs.
         self.combiner.finish(&gathered, outcome);
         if outcome != Outcome::Stored {
-            // Those behind it have not been sent: their clients may know at once.
+            // Counts that were gathered meanwhile were not put: their clients may know that at once, and need not wait for a queue
+            // that is away.
             while let Some(gathered) = self.combiner.take() {
                 self.combiner.finish(&gathered, Outcome::NotStored);
             }
@@ -83,9 +93,11 @@ impl Putter {
         put.map(drop)
     }
 
-    /// Some stored and some not is as unknown as a lost reply.
+    /// Puts jobs one after another, up to the first that is not stored. Where some are stored and some are not, a request's counts may
+    /// be among either: its outcome is as unknown as after a lost reply.
     async fn put_in_turn(&mut self, jobs: &[Job]) -> Result<Outcome, queue::Error> {
         for (at, job) in jobs.iter().enumerate() {
+            // Many jobs take longer than an interval, and beanstalkd may cease to write its log meanwhile.
             if at > 0 {
                 self.ask_depth_if_due().await?;
                 if self.failing {
@@ -101,7 +113,10 @@ impl Putter {
         Ok(Outcome::Stored)
     }
 
+    /// Puts one job. Returns once it is on disk, or is given up.
     async fn put(&mut self, job: &Job) -> Outcome {
+        // Encoded only now, since a job carries the time of its put. The producer repeats the same bytes, and with them the batch ids
+        // by which the ledger recognises a second copy.
         let body = job.encode(SystemTime::now().into());
         let started = Instant::now();
         match self.producer.put(&body).await {
@@ -131,11 +146,15 @@ impl Putter {
         }
     }
 
+    /// Asks for the queue's depth, and whether it is durable, where that was not done for [`DEPTH_INTERVAL`].
+    ///
+    /// # Errors
+    /// Only another process can use the queue again. Any other failure only makes requests be refused.
     async fn ask_depth_if_due(&mut self) -> Result<(), queue::Error> {
-        if self.asked.is_some_and(|at| at.elapsed() < DEPTH_INTERVAL) {
+        if self.depth_asked.is_some_and(|at| at.elapsed() < DEPTH_INTERVAL) {
             return Ok(());
         }
-        self.asked = Some(Instant::now());
+        self.depth_asked = Some(Instant::now());
         match self.producer.durable_tube_state().await {
             Ok(tube) => {
                 self.combiner.queue_answered(&tube);

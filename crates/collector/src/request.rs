@@ -1,20 +1,24 @@
-//! What a request's headers say.
+//! The headers of a request that say how its body is to be read, and under which idempotency key.
 
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING};
 
-/// Longest `Idempotency-Key`.
+/// Most bytes of an `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
 
-/// How much of a content type an error repeats.
+/// Most characters of a content type that an error repeats.
 const TYPE_CHARS_SHOWN: usize = 60;
 
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
+    /// One piece of JSON: an event, an array of them, or `{"events":[…]}`.
     Json,
+    /// One event per line.
     Ndjson,
 }
 
+/// The compression of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -22,6 +26,7 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
+/// Why a request is refused by its headers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeaderError {
     #[error(
@@ -37,15 +42,20 @@ pub(crate) enum HeaderError {
     Key,
 }
 
-/// How the body is to be read, and the key that makes a repetition safe.
+/// The head of a request, as far as it matters to the body.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Meaning {
+pub(crate) struct RequestHead {
     pub(crate) format: Format,
     pub(crate) encoding: Encoding,
+    /// The `Idempotency-Key`, which makes a repetition safe.
     pub(crate) key: Option<Vec<u8>>,
 }
 
-impl Meaning {
+impl RequestHead {
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// The first header that is none that the collector takes.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, HeaderError> {
         let transfer = headers.get_all(TRANSFER_ENCODING);
         if !transfer
@@ -117,17 +127,17 @@ fn key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, HeaderError> {
 mod tests {
     use super::*;
 
-    fn meaning(headers: &[(&'static str, &str)]) -> Result<Meaning, HeaderError> {
+    fn request_head(headers: &[(&'static str, &str)]) -> Result<RequestHead, HeaderError> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        Meaning::of(&map)
+        RequestHead::of(&map)
     }
 
     #[test]
     fn content_types_and_encodings() {
-        let of = |content_type| meaning(&[("content-type", content_type)]).map(|m| m.format);
+        let of = |content_type| request_head(&[("content-type", content_type)]).map(|m| m.format);
         assert_eq!(of("Application/JSON; charset=utf-8"), Ok(Format::Json));
         assert_eq!(of("text/plain;charset=UTF-8"), Ok(Format::Json));
         assert_eq!(of("application/x-ndjson"), Ok(Format::Ndjson));
@@ -145,14 +155,16 @@ mod tests {
                 "{refusal}"
             );
         }
-        assert!(matches!(meaning(&[]), Err(HeaderError::ContentType(_))));
+        assert!(matches!(request_head(&[]), Err(HeaderError::ContentType(_))));
         let json = ("content-type", "application/json");
         assert_eq!(
-            meaning(&[json, ("content-encoding", "zstd")]).unwrap().encoding,
+            request_head(&[json, ("content-encoding", "zstd")])
+                .unwrap()
+                .encoding,
             Encoding::Zstd
         );
         assert_eq!(
-            meaning(&[json, ("content-encoding", "br")]),
+            request_head(&[json, ("content-encoding", "br")]),
             Err(HeaderError::ContentEncoding)
         );
     }
@@ -162,7 +174,7 @@ mod tests {
         let of = |keys: &[&str]| {
             let mut headers = vec![("content-type", "application/json")];
             headers.extend(keys.iter().map(|key| ("idempotency-key", *key)));
-            meaning(&headers).map(|m| m.key)
+            request_head(&headers).map(|m| m.key)
         };
         assert_eq!(of(&[]), Ok(None));
         assert_eq!(of(&["order-1~!"]), Ok(Some(b"order-1~!".to_vec())));

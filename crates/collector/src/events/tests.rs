@@ -7,13 +7,13 @@ use crate::both_ways;
 
 const NOW_S: i64 = 1_763_787_600;
 
-fn read_all(format: Format, text: &str, now: Instant) -> Result<Vec<Item<'_>>, BodyError> {
+fn read_all(format: Format, text: &str, now: Instant) -> Result<Vec<ParsedEvent<'_>>, BodyError> {
     let mut items = Vec::new();
     read(format, text, now, true, |item| items.push(item))?;
     Ok(items)
 }
 
-fn items(format: Format, body: &str) -> Vec<Item<'_>> {
+fn items(format: Format, body: &str) -> Vec<ParsedEvent<'_>> {
     let now = Instant::from_unix_ms(NOW_S * 1000);
     read_all(format, body.trim_start_matches(utf8::MARK), now).unwrap()
 }

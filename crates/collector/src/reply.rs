@@ -1,4 +1,4 @@
-//! The answers to `POST /v1/events`.
+//! The replies to `POST /v1/events`, from their status to their JSON.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,20 +9,22 @@ use crate::body::{ReceiveError, UNPACKED_BYTES_MAX, UnpackError, WIRE_BYTES_MAX}
 use crate::events::{BodyError, EVENTS_MAX, Refusal};
 use crate::request::HeaderError;
 
-/// Rejected events that an answer lists one by one.
+/// Most rejected events that a reply lists one by one.
 const REJECTED_LISTED_MAX: usize = 100;
 
-/// What a client waits before it tries again: its share, or the queue, frees up within seconds.
+/// Seconds that a client is to wait before it tries again: its share, or the queue, frees up within seconds.
 const RETRY_AFTER_S: u16 = 2;
 
 /// The events of a request that were refused.
 #[derive(Debug, Default)]
 pub(crate) struct Rejected {
+    /// The first of them: `{"index":n,"error":"…"}`.
     listed: Vec<Value>,
     total: usize,
 }
 
 impl Rejected {
+    /// Adds the event at `index`, counted from 0, of its request.
     pub(crate) fn push(&mut self, index: usize, refusal: &Refusal) {
         if self.listed.len() < REJECTED_LISTED_MAX {
             self.listed
@@ -36,28 +38,32 @@ impl Rejected {
     }
 }
 
+/// The reply to a request. All but [`Reply::Accepted`] and [`Reply::Unknown`] say that nothing of the request was counted.
 #[derive(Debug)]
-pub(crate) enum Answer {
-    Accepted {
-        accepted: usize,
-        rejected: Rejected,
-    },
+pub(crate) enum Reply {
+    /// 202: every accepted event is on disk in the queue.
+    Accepted { accepted: usize, rejected: Rejected },
+    /// 400: no event was accepted.
     AllRejected(Rejected),
-    /// The body cannot be read: a fixed sentence, with the parser's position where it has one.
+    /// 400: the body cannot be read. A fixed sentence, with the parser's position where it has one.
     Unreadable(String),
+    /// 401: a token is needed, and none that is known was given.
     Unauthorized,
-    /// A browser sends this for a page of somebody else.
+    /// 403: a browser sends this for a page of another site.
     ForeignPage,
+    /// 413: the body is longer, or has more events, than the limits allow.
     TooLarge(String),
+    /// 415: the format or the encoding of the body is none that the collector reads.
     Unsupported(String),
+    /// 429: the client has as many requests in progress as it may have.
     ShareUsedUp,
-    /// Nothing was counted.
+    /// 503: nothing was counted, and the request may be sent again.
     Unavailable(&'static str),
-    /// Perhaps something was counted.
+    /// 503: something may have been counted. Only a request with a key may be sent again without counting twice.
     Unknown,
 }
 
-impl Answer {
+impl Reply {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Accepted { .. } => StatusCode::ACCEPTED,
@@ -71,7 +77,7 @@ impl Answer {
         }
     }
 
-    /// Its status, for metrics.
+    /// The status as a metric's label.
     pub(crate) fn label(&self) -> &'static str {
         match self.status() {
             StatusCode::ACCEPTED => "202",
@@ -119,16 +125,16 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut response = match self {
-            // Nearly all are: without a tree of values.
+            // Nearly all replies are this one, which is written without a tree of values.
             Self::Accepted { accepted, rejected } if rejected.total == 0 => {
                 let body = format!("{{\"accepted\":{accepted},\"rejected\":[],\"rejected_total\":0}}");
                 (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
             }
-            answer => (status, Json(answer.body())).into_response(),
+            reply => (status, Json(reply.body())).into_response(),
         };
         let headers = response.headers_mut();
         match status {
@@ -144,7 +150,7 @@ impl IntoResponse for Answer {
     }
 }
 
-impl From<HeaderError> for Answer {
+impl From<HeaderError> for Reply {
     fn from(error: HeaderError) -> Self {
         match error {
             HeaderError::ContentType(_) | HeaderError::ContentEncoding | HeaderError::TransferEncoding => {
@@ -155,7 +161,7 @@ impl From<HeaderError> for Answer {
     }
 }
 
-impl From<ReceiveError> for Answer {
+impl From<ReceiveError> for Reply {
     fn from(error: ReceiveError) -> Self {
         match error {
             ReceiveError::TooLong => Self::TooLarge(error.to_string()),
@@ -165,7 +171,7 @@ impl From<ReceiveError> for Answer {
     }
 }
 
-impl From<UnpackError> for Answer {
+impl From<UnpackError> for Reply {
     fn from(error: UnpackError) -> Self {
         match error {
             UnpackError::TooLong => Self::TooLarge(error.to_string()),
@@ -174,7 +180,7 @@ impl From<UnpackError> for Answer {
     }
 }
 
-impl From<BodyError> for Answer {
+impl From<BodyError> for Reply {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooManyEvents => Self::TooLarge(error.to_string()),
