@@ -1,4 +1,4 @@
-//! Marks on every graph: a deployment, an incident, a campaign.
+//! Annotations: marks on every graph for a deployment, an incident, a campaign.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,48 +7,58 @@ use uuid::Uuid;
 
 use crate::{Instant, Minute};
 
-/// Characters of what happened: a word or a line.
+/// Most characters of [`Annotation::what`]: a word or a line.
 pub const WHAT_CHARS_MAX: usize = 255;
 
-/// Bytes of what else there is to say: a version, a link, a few lines.
+/// Most bytes of [`Annotation::data`]: a version, a link, a few lines.
 pub const DATA_BYTES_MAX: usize = 2_000;
 
+/// Most tags of an annotation.
 pub const TAGS_MAX: usize = 20;
 
+/// Most characters of a tag.
 pub const TAG_CHARS_MAX: usize = 50;
 
-/// Longest time that an annotation covers: those of a range are found by their beginnings, from this long before.
+/// Most milliseconds that an annotation covers. The annotations of a range are found by their beginnings, from this long before it on.
 pub const SPAN_MS_MAX: i64 = 366 * 86_400_000;
 
-/// The last instant that MariaDB 10.11's TIMESTAMP can hold, which an annotation is kept in.
+/// The last second, in unix milliseconds, that MariaDB 10.11's TIMESTAMP can hold, in which an annotation is kept.
 pub const ANNOTATION_MS_MAX: i64 = 2_147_483_647_000;
 
+/// Why an annotation cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AnnotationError {
+    /// `what` is empty or too long.
     #[error("what is empty, or longer than {WHAT_CHARS_MAX} characters")]
     What,
+    /// `data` is too long.
     #[error("data is longer than {DATA_BYTES_MAX} bytes")]
     Data,
+    /// The field with this name has a control character.
     #[error("{0} has a control character")]
     Control(&'static str),
+    /// There are too many tags, or one of them is none.
     #[error(
         "more than {TAGS_MAX} tags, or one that is empty, has a blank or is longer than {TAG_CHARS_MAX} characters"
     )]
     Tags,
+    /// `when` or `until` lies outside the years that the tables can hold.
     #[error("when or until is not between 2000-01-01 and 2038-01-19")]
     Time,
+    /// `until` is before `when`, or too long after it.
     #[error("until is before when, or more than 366 days after it")]
     Span,
+    /// The text of an id is not a UUID.
     #[error("id is not a UUID")]
     Id,
 }
 
-/// Identity of an annotation: what is written again under its id is written once.
+/// The identity of an annotation, a UUID: an annotation that is sent again under the same id is kept once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnnotationId(Uuid);
 
 impl AnnotationId {
-    /// A new one, later than those made before.
+    /// A new id (UUID version 7), which sorts after those that this process generated before.
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
@@ -69,19 +79,26 @@ impl fmt::Display for AnnotationId {
     }
 }
 
-/// Something that happened at an instant or over a time. Its text is kept as it came: whoever shows it has to escape it.
+/// A mark for something that happened at an instant or over a time. Its text is kept as it came: whoever shows it has to escape it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
+    /// The id under which the annotation is kept once.
     pub id: AnnotationId,
+    /// When it happened, or began.
     pub when: Instant,
+    /// When it ended; `None` for an instant.
     pub until: Option<Instant>,
+    /// What happened, on one line: 1 to [`WHAT_CHARS_MAX`] characters.
     pub what: String,
+    /// What else there is to say, at most [`DATA_BYTES_MAX`] bytes; may be empty.
     pub data: String,
-    /// Each once, in their order.
+    /// Words to find the annotation by, each once, in the order in which they were given.
     pub tags: Vec<String>,
 }
 
 impl Annotation {
+    /// The annotation within its limits, with each tag once.
+    ///
     /// # Errors
     /// The first reason why it cannot be kept.
     pub fn checked(mut self) -> Result<Self, AnnotationError> {

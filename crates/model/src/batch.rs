@@ -8,20 +8,20 @@ use uuid::Uuid;
 
 use crate::{EventId, Instant, Minute, Origin};
 
-/// Estimated size at which a keyed request is cut: every piece fits into one job of 65,535 bytes.
+/// Estimated bytes at which a keyed request is cut: every piece fits into one job of 65,535 bytes.
 ///
-/// Part of a key's meaning: changing it (or `piece_cost_bytes`, or [`BatchId::of_piece`]) makes retries
+/// The number is part of what an idempotency key means: changing it (or `piece_cost_bytes`, or [`BatchId::of_piece`]) makes retries
 /// that cross the change count twice.
 pub const PIECE_BYTES_MAX: usize = 60_000;
 
-/// What one event weighs in the cut: the length of its name as sent (0 where it has none) plus 40 bytes, more than its
+/// Estimated bytes of one event in the cut: the length of its name as sent (0 where it has none) plus 40, more than its
 /// share of a job's JSON (`"name",` and `"1763787600":[[1234,1000000000]],`).
 fn piece_cost_bytes(name_bytes: usize) -> usize {
     name_bytes + 40
 }
 
-/// The number of the piece that each next event of a keyed request belongs to: greedy, in order,
-/// a pure function of the events' name lengths.
+/// The cut of a keyed request into pieces: says of each next event to which piece it belongs. The cut is greedy, in order, and
+/// a pure function of the lengths of the events' names, so a retry is cut in the same way.
 #[derive(Debug, Default)]
 pub struct Piece {
     number: u32,
@@ -29,7 +29,8 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// The piece of the next event. A name longer than a piece is its own piece.
+    /// The number of the next event's piece, from 0; `name_bytes` is the length of its name. An event larger than a piece is a piece of
+    /// its own.
     pub fn of_next(&mut self, name_bytes: usize) -> u32 {
         let cost = piece_cost_bytes(name_bytes);
         if self.bytes > 0 && self.bytes + cost > PIECE_BYTES_MAX {
@@ -41,7 +42,7 @@ impl Piece {
     }
 }
 
-/// Identity of a batch: counted once per region for as long as the ledger remembers it.
+/// The identity of a batch, 128 bits: a batch is counted once per region for as long as the ledger remembers its id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId([u8; 16]);
 
@@ -59,11 +60,13 @@ impl BatchId {
         Self(XxHash3_128::oneshot(&text).to_be_bytes())
     }
 
+    /// The id with these bytes, as the ledger stores them.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
+    /// The bytes of the id, in the order of a UUID's text.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -76,7 +79,7 @@ impl From<Uuid> for BatchId {
     }
 }
 
-/// Reads a UUID's text, with or without hyphens.
+/// Reads an id from a UUID's text, with or without hyphens.
 impl FromStr for BatchId {
     type Err = uuid::Error;
 
@@ -97,15 +100,16 @@ impl fmt::Debug for BatchId {
     }
 }
 
-/// What is counted together or not at all: sums per name and minute under one id.
+/// Sums per name and minute under one id, which are counted together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
+    /// The id by which the ledger recognises a repetition.
     pub id: BatchId,
     /// The producer's clock just before it put the batch into the queue.
     pub accepted: Instant,
     /// Counts from 1 to [`crate::COUNT_MAX`]; a name and minute may come more than once.
     pub counts: Vec<(EventId, Minute, u64)>,
-    /// `None` without a key, and where the producer does not say.
+    /// Who sent the batch and what it said; `None` without a key, and where the producer does not say.
     pub origin: Option<Origin>,
 }
 

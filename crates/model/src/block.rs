@@ -1,13 +1,15 @@
-//! Counts of many names in one day, written as one text.
+//! The block: counts of many names in one day, written as one text.
 
 use crate::day::{PackedDayError, Reader};
 use crate::{EventId, MINUTES_PER_DAY};
 
-/// A run of minutes goes on over so many without events, which take less room than another run.
+/// Most minutes without events that a run of minutes goes on over: they take less room than a new entry.
 const GAP_MAX: u16 = 8;
 
-/// Counts of one day as JSON: `[[eventId,minute,[n,…]],…]`, each entry the counts of a name in a minute, numbered from the day's first,
-/// and in those after it; a 0 where there was no event. One after the other, until [`Block::bytes`] says that it is enough.
+/// Counts of one day as JSON: `[[eventId,minute,[n,…]],…]`. Each entry holds the counts of a name in a minute, numbered from the day's
+/// first, and in those after it; a 0 where there was no event.
+///
+/// A block grows count by count, until [`Block::bytes`] tells its owner that it is long enough.
 #[derive(Debug, Default)]
 pub struct Block {
     text: String,
@@ -16,7 +18,8 @@ pub struct Block {
 }
 
 impl Block {
-    /// Adds a count. In the order of names and minutes, a name's counts share an entry.
+    /// Adds a count; `minute` counts from the day's first. Any order is right, but only in the order of names and minutes a name's counts
+    /// share an entry.
     pub fn add(&mut self, id: EventId, minute: u16, count: u64) {
         let gap = self.last.and_then(|(last, at)| {
             let gap = minute.checked_sub(at)?.checked_sub(1)?;
@@ -38,17 +41,19 @@ impl Block {
         self.last = Some((id, minute));
     }
 
+    /// Whether no count was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.last.is_none()
     }
 
-    /// The length of the text so far.
+    /// The length of the text so far, without the brackets at its end.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.text.len()
     }
 
+    /// The whole text; `[]` without counts.
     #[must_use]
     pub fn into_text(mut self) -> String {
         self.text.push_str(if self.is_empty() { "[]" } else { "]]]" });
@@ -60,7 +65,8 @@ impl Block {
     }
 }
 
-/// Hands every count of a block's text that is not 0 to `each`, with its name and the number of its minute.
+/// Hands every count of a block's text that is not 0 to `each`, in the order of the text: the name's id, the number of the minute,
+/// counted from the day's first, and the count.
 ///
 /// # Errors
 /// The text is no block; `each` may have been given some of it.

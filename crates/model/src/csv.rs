@@ -1,16 +1,16 @@
-//! A text in a cell of CSV. Spreadsheets take a text that begins like a formula for one, and run it: such a text begins with
-//! a single quote instead, which they do not show (OWASP, "CSV Injection"). Numbers are written as they are, also negative ones.
+//! The cells of CSV that hold a text. Spreadsheets take a text that begins like a formula for one, and run it: such a text is written
+//! with a single quote before it, which they do not show (OWASP, "CSV Injection"). Numbers are written as they are, also negative ones.
 //!
 //! The page makes files of its own by the same rule: `crates/api/dashboard/csv.js`. Both are tested with
 //! `tests/data/csv_cells.json`.
 
 use std::borrow::Cow;
 
-/// The beginnings that some spreadsheet takes for a formula, or skips to look for one.
+/// The first characters that some spreadsheet takes for the beginning of a formula, or skips to look for one.
 const FORMULA_BEGINNINGS: &[u8] = b"=+-@\t\r\n";
 
-/// What needs quotes around it: commas, quotes and ends of lines by RFC 4180; semicolons and tabs because programs that
-/// separate by them would begin a cell in the middle of the text.
+/// The characters that need quotes around the cell: commas, quotes and ends of lines by RFC 4180; semicolons and tabs because programs
+/// that separate by them would begin a cell in the middle of the text.
 const QUOTED: [char; 6] = [',', '"', '\n', '\r', ';', '\t'];
 
 /// The text as a cell that is no formula, with quotes around it where it needs some.
@@ -30,7 +30,7 @@ pub fn text_cell(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The event's name that a cell without its quotes holds: what [`text_cell`] put before it is taken away. That is
+/// The event's name in a cell without its quotes: the single quote that [`text_cell`] put before it is taken away. That is
 /// unambiguous, since no name has a single quote.
 #[must_use]
 pub fn name_in_cell(cell: &[u8]) -> &[u8] {

@@ -1,4 +1,4 @@
-//! UTC days, and the counts of one.
+//! UTC days, and the packed form of one name's counts in a day.
 
 use std::fmt;
 
@@ -6,15 +6,16 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 
 use crate::Minute;
 
+/// Minutes of a UTC day, which has no leap seconds here.
 pub const MINUTES_PER_DAY: usize = 1_440;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Up to so many minutes with events, a day is packed as pairs. Compressed, both forms then take about the same
-/// (eight minutes: 58 bytes as pairs, 48 as an array; three: 26 and 37), and SQL reads eight pairs a hundred times faster than 1,440 numbers.
+/// Most minutes with events of a day that is packed as pairs. Compressed, both forms then take about the same (eight minutes: 58 bytes
+/// as pairs, 48 as an array; three: 26 and 37), and SQL reads eight pairs a hundred times faster than 1,440 numbers.
 pub const SPARSE_MINUTES_MAX: usize = 8;
 
-/// A UTC day, by its first second.
+/// A UTC day, as the number of days since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i64);
 
@@ -25,6 +26,7 @@ impl Day {
         Self(unix_s.div_euclid(SECONDS_PER_DAY))
     }
 
+    /// The following day.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -44,7 +46,7 @@ impl Day {
         Self::containing(date.and_time(NaiveTime::MIN).and_utc().timestamp())
     }
 
-    /// The number of its month, counted from January of the year 0.
+    /// The number of the day's month, counted from January of the year 0.
     #[must_use]
     pub fn month(self) -> i32 {
         let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();
@@ -63,7 +65,7 @@ impl Day {
         Self(self.0.saturating_sub(days.into()))
     }
 
-    /// The number of the minute that contains `unix_s`, counted from the day's first.
+    /// The number of the minute that contains `unix_s`, from 0 for the day's first to 1,439.
     ///
     /// # Errors
     /// `OutsideDay` for an instant of another day.
@@ -82,7 +84,7 @@ impl From<Minute> for Day {
     }
 }
 
-/// As SQL writes a DATE.
+/// The day as SQL writes a DATE: `YYYY-MM-DD`.
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();
@@ -97,22 +99,28 @@ pub struct OutsideDay {
     minute: i64,
 }
 
-/// A text that holds no counts as [`DayCounts::pack`] and [`crate::Block`] write them.
+/// Why a text holds no counts as [`DayCounts::pack`] and [`crate::Block`] write them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackedDayError {
+    /// The text is written otherwise.
     #[error("not packed counts: expected {expected} at byte {at} of {length}")]
     Text {
+        /// What should stand there.
         expected: &'static str,
+        /// The place, in bytes from the beginning.
         at: usize,
+        /// The length of the text in bytes.
         length: usize,
     },
+    /// A count lies in a minute that the day does not have.
     #[error("not packed counts")]
     Minute(#[from] OutsideDay),
+    /// A count lies in a minute outside the years that are counted.
     #[error("counts of a minute that is none of those which are counted")]
     Time(#[from] crate::MinuteError),
 }
 
-/// The counts of one name in one day, by minute.
+/// The counts of one name in one day: 1,440 numbers, one for each minute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayCounts(Vec<u64>);
 
@@ -142,7 +150,7 @@ impl DayCounts {
         self.0.iter().copied().fold(0, u64::saturating_add)
     }
 
-    /// As JSON: `[n0,n1,…,n1439]`, or `[[minute,count],…]` where at most [`SPARSE_MINUTES_MAX`] minutes have events.
+    /// The counts as JSON: `[n0,n1,…,n1439]`, or `[[minute,count],…]` where at most [`SPARSE_MINUTES_MAX`] minutes have events.
     #[must_use]
     pub fn pack(&self) -> String {
         let minutes = self.0.iter().enumerate().filter(|&(_, &count)| count > 0);
@@ -156,7 +164,7 @@ impl DayCounts {
         format!("[{}]", parts.join(","))
     }
 
-    /// Adds what [`Self::pack`] has written.
+    /// Adds the counts of a day that [`Self::pack`] has written.
     ///
     /// # Errors
     /// The text is no packed day; some of its counts may have been added.
@@ -171,8 +179,7 @@ impl DayCounts {
     }
 }
 
-/// Hands every minute of a packed day that has events to `each`, in the order of time: the number of the minute, from 0,
-/// and its count.
+/// Hands every minute with events of a packed day to `each`, in the order of time: the number of the minute, from 0, and its count.
 ///
 /// # Errors
 /// The text is no packed day; `each` may have been given some of it.
@@ -210,7 +217,7 @@ pub fn for_each_packed(text: &[u8], mut each: impl FnMut(u16, u64)) -> Result<()
     reader.end()
 }
 
-/// Reads numbers and marks, one after the other.
+/// A reader of packed counts: numbers and punctuation, one after the other.
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -221,12 +228,14 @@ impl<'a> Reader<'a> {
         Self { text, at: 0 }
     }
 
+    /// Whether the next byte is `byte`; moves on only then.
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let is_there = self.text.get(self.at) == Some(&byte);
         self.at += usize::from(is_there);
         is_there
     }
 
+    /// Moves past `byte`, which an error calls `expected`.
     pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), PackedDayError> {
         if self.take(byte) {
             Ok(())
@@ -235,6 +244,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a number below 2^64.
     pub(crate) fn number(&mut self) -> Result<u64, PackedDayError> {
         const EXPECTED: &str = "a number below 2^64";
         let start = self.at;
@@ -255,6 +265,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Makes sure that nothing is left to read.
     pub(crate) fn end(&self) -> Result<(), PackedDayError> {
         if self.at == self.text.len() {
             Ok(())

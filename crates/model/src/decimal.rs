@@ -1,9 +1,9 @@
-//! Decimal numbers as text, read exactly: a number that a `f64` would round is taken as it stands there.
+//! Decimal numbers as text, read exactly: a number that an `f64` would round is taken as it stands.
 
-/// Digits before the point that a result may have: those of the largest u64, and of any i64 in milliseconds.
+/// Most digits before the point that a result may have: those of the largest u64, and of any i64 in milliseconds.
 const DIGITS_MAX: usize = 20;
 
-/// The whole, not negative number that `text` writes, however it does: `3`, `3.0`, `0.3e1`. `None` where it is none, such as
+/// The whole number from 0 on that `text` writes in any way: `3`, `3.0`, `0.3e1`. `None` where it is not one, such as
 /// `3.0000000000000001`, or does not fit.
 #[must_use]
 pub fn whole(text: &str) -> Option<u64> {
@@ -11,8 +11,7 @@ pub fn whole(text: &str) -> Option<u64> {
     (scaled.is_exact && (!scaled.is_negative || scaled.above == 0)).then_some(scaled.above)
 }
 
-/// The largest whole number of thousandths that is not above what `text` writes: milliseconds, if it is seconds. `None` where it is no
-/// number, or does not fit.
+/// The number that `text` writes in thousandths, rounded down: milliseconds for seconds. `None` where it is no number, or does not fit.
 #[must_use]
 pub fn thousandths(text: &str) -> Option<i64> {
     let scaled = scaled(text, 3)?;
@@ -24,15 +23,16 @@ pub fn thousandths(text: &str) -> Option<i64> {
     }
 }
 
+/// A number that was multiplied by a power of ten.
 struct Scaled {
     is_negative: bool,
-    /// Of the number without its sign, what stands before the point.
+    /// The digits before the point, without the sign.
     above: u64,
-    /// Whether nothing but zeros stands behind it.
+    /// Whether nothing but zeros stands behind the point.
     is_exact: bool,
 }
 
-/// The number times ten to the power of `places`.
+/// The number that `text` writes, times ten to the power of `places`.
 fn scaled(text: &str, places: i32) -> Option<Scaled> {
     let (is_negative, number) = match text.strip_prefix('-') {
         Some(number) => (true, number),
@@ -55,7 +55,7 @@ fn scaled(text: &str, places: i32) -> Option<Scaled> {
             is_exact: true,
         });
     };
-    // Where the point stands, counted from the first digit that is not 0.
+    // The place of the point, counted from the first digit that is not 0.
     let point = i64::try_from(before.len()).ok()? - i64::try_from(first).ok()?
         + i64::from(exponent)
         + i64::from(places);

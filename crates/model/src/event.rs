@@ -2,22 +2,28 @@
 
 use crate::{EventName, Instant, Minute};
 
-/// How far ahead of the collector's clock an event may lie.
+/// Most milliseconds that an event may lie ahead of the collector's clock.
 const AHEAD_MS_MAX: i64 = 3_600_000;
 
+/// Why an event is refused for its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
+    /// The event lies before the years that are counted.
     #[error("timestamp is before 2000-01-01T00:00:00Z")]
     TooEarly,
+    /// The event lies further ahead than clocks differ, so its time is a mistake: milliseconds for seconds, say.
     #[error("timestamp is more than an hour ahead of the collector's clock; unix seconds are expected")]
     TooLate,
 }
 
-/// An event that will be counted: a valid name, a count from 1 to [`crate::EVENT_COUNT_MAX`], the minute it happened in.
+/// An event that will be counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
+    /// The name, which is valid.
     pub name: EventName<'a>,
+    /// How often it happened, from 1 to [`crate::EVENT_COUNT_MAX`].
     pub count: u64,
+    /// The minute it happened in.
     pub minute: Minute,
 }
 

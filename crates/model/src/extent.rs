@@ -1,20 +1,20 @@
-//! From when to when counts are known.
+//! The time of which counts are known, and what may be shown of it.
 
 use crate::day::Day;
 use crate::time::Instant;
 
-/// The time of which counts are known.
+/// The time of which counts are known: from the first day that is kept up to the watermark.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Every event before it is counted; `None` where no region has said so yet.
+    /// The watermark: every event before it is counted. `None` where it is not known for every region.
     pub complete_until: Option<Instant>,
     /// The first day that retention has not dropped; `None` where it never dropped any.
     pub kept_since: Option<Day>,
 }
 
 impl Extent {
-    /// What the time from `start` up to `end`, in unix seconds, shows: its sum; without events 0 where everything before its end is known, else
-    /// nothing. Nothing where a part of it is not kept any more.
+    /// The value to show for the time from `start` up to `end`, in unix seconds, whose counts add up to `sum`. `None`, which is unknown,
+    /// where a part of the time is not kept any more, and for a sum of 0 before everything up to `end` is counted.
     pub fn shown(&self, sum: u128, (start, end): (i64, i64)) -> Option<u128> {
         let is_kept = self.kept_since.is_none_or(|day| day.unix_s() <= start);
         let is_complete = self

@@ -1,33 +1,41 @@
-//! Globs over names.
+//! Globs over event names, by which dashboards and searches choose series.
 
 mod matcher;
 mod parse;
 
 pub use self::matcher::Matcher;
 
-/// Tokens of one pattern, its alternatives multiplied out: a thousand times what a graph asks for, and 4 kB.
+/// Most tokens of one pattern, its alternatives multiplied out: a thousand times what a graph asks for, and 4 kB.
 const TOKENS_MAX: usize = 2_000;
 
-/// Characters of one pattern, longer than a name: dashboards write each of the values that somebody chose as an alternative.
+/// Most bytes of one pattern. It may be longer than a name: dashboards write each of the values that somebody chose as an alternative.
 const PATTERN_BYTES_MAX: usize = 4_096;
 
-/// Different sets of characters in one pattern: a token has a byte for its place among them.
+/// Most different sets of characters in one pattern: a token has one byte for the number of its set.
 const SETS_MAX: usize = 256;
 
+/// Why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
+    /// The text is empty.
     #[error("pattern is empty")]
     Empty,
+    /// The text is too long.
     #[error("pattern is longer than {PATTERN_BYTES_MAX} characters")]
     TooLong,
+    /// A `[` or `{` has no end.
     #[error("pattern has an opening '{0}' without its end")]
     Unclosed(char),
+    /// The first character that no name and no wildcard has.
     #[error("pattern has a character that no name has: {0:?}")]
     Character(char),
+    /// A set such as `[]` or `[z-a]` has no character.
     #[error("pattern has a set of characters that is empty")]
     EmptySet,
+    /// There are too many sets that differ.
     #[error("pattern has more than {SETS_MAX} different sets of characters")]
     TooManySets,
+    /// The alternatives multiply to too many tokens.
     #[error(
         "pattern has more than {TOKENS_MAX} characters, its alternatives multiplied out: use fewer alternatives"
     )]
@@ -38,28 +46,34 @@ pub enum GlobError {
 /// `[a-z]` one of a set, `{a,b}` alternatives (not nested).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
-    /// One alternative after the other, each with its end. None is empty, as no name is; none has two runs side by side.
+    /// The alternatives, one after the other, each with its end. None is empty, as no name is; none has two runs side by side.
     tokens: Box<[Token]>,
+    /// The different sets of characters of the pattern.
     sets: Box<[Set]>,
+    /// The pattern itself where it has no wildcard.
     literal: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Token {
+    /// The byte itself.
     Literal(u8),
+    /// One character other than a dot.
     One,
-    /// By its place among the pattern's sets.
+    /// One character of a set, by the number of the set in the pattern.
     Set(u8),
-    Run {
-        across_dots: bool,
-    },
+    /// Any characters, or none.
+    Run { across_dots: bool },
+    /// The end of an alternative.
     End,
 }
 
-/// A bit for each ASCII character.
+/// A set of characters: a bit for each of ASCII.
 type Set = u128;
 
 impl Glob {
+    /// The pattern that `pattern` writes.
+    ///
     /// # Errors
     /// The first reason why `pattern` is no pattern over names.
     pub fn new(pattern: &str) -> Result<Self, GlobError> {
@@ -78,7 +92,7 @@ impl Glob {
         })
     }
 
-    /// A pattern to search by: as [`Glob::new`], but `*` runs across dots, so that `shop.*` finds all below `shop`.
+    /// The pattern to search by: as [`Glob::new`], but `*` runs across dots, so that `shop.*` finds all below `shop`.
     ///
     /// # Errors
     /// As [`Glob::new`].
@@ -104,13 +118,13 @@ impl Glob {
         self.tokens.is_empty()
     }
 
-    /// What the pattern costs to hold and to match: its tokens, alternatives multiplied out.
+    /// The number of tokens, alternatives multiplied out: the measure of what the pattern costs to hold and to match.
     #[must_use]
     pub fn token_count(&self) -> usize {
         self.tokens.len()
     }
 
-    /// What every matching name begins with.
+    /// The longest text that every matching name begins with; may be empty.
     #[must_use]
     pub fn prefix(&self) -> String {
         let head = |alternative: &[Token]| -> String {
@@ -136,8 +150,9 @@ impl Glob {
         first[..shared].to_owned()
     }
 
-    /// For each alternative the longest piece that all its names have, where each name stands between two of `separator`: a piece
-    /// at an end has the separator, too. `None` where an alternative has no piece, so that any name may match.
+    /// The texts to look for in a list of names before matching, one for each alternative: the longest piece that all of its names have.
+    /// Each name of the list stands between two of `separator`, so a piece at a name's end includes the separator. `None` where an
+    /// alternative has no piece, so that any name may match.
     #[must_use]
     pub fn needles(&self, separator: char) -> Option<Vec<String>> {
         let mut needles = Vec::new();
@@ -166,7 +181,7 @@ impl Glob {
         Some(needles)
     }
 
-    /// To match many names with.
+    /// A matcher, to match many names with.
     #[must_use]
     pub fn matcher(&self) -> Matcher {
         Matcher::new(&self.tokens, &self.sets)

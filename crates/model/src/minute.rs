@@ -1,4 +1,4 @@
-//! UTC minutes.
+//! UTC minutes, within the years that are counted.
 
 use std::fmt;
 
@@ -8,30 +8,35 @@ use crate::Instant;
 
 const SECONDS: i64 = 60;
 
-/// 2000-01-01T00:00:00Z: older events are mistakes of a clock, and MariaDB's TIMESTAMP has no zero to spare.
+/// The first second that is counted, 2000-01-01T00:00:00Z: an older event is the mistake of a clock, and MariaDB's TIMESTAMP has no
+/// zero to spare.
 const FIRST_UNIX_S: i64 = 946_684_800;
 
-/// The last minute that MariaDB 10.11's TIMESTAMP holds, 2038-01-19T03:14:00Z.
+/// The beginning of the last minute that MariaDB 10.11's TIMESTAMP holds, 2038-01-19T03:14:00Z.
 const LAST_UNIX_S: i64 = 2_147_483_640;
 
+/// Why a time is no minute that can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MinuteError {
+    /// The time is before [`Minute::FIRST`].
     #[error("time is before 2000-01-01T00:00:00Z")]
     TooEarly,
+    /// The time is after [`Minute::LAST`].
     #[error("time is after 2038-01-19T03:14:00Z")]
     TooLate,
+    /// The time, in unix seconds, is not the beginning of a minute.
     #[error("time is not a whole minute: {0}")]
     NotWhole(i64),
 }
 
-/// A UTC minute between 2000-01-01 and 2038-01-19, by its first second.
+/// A UTC minute between 2000-01-01 and 2038-01-19, as the number of minutes since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Minute(u32);
 
 impl Minute {
-    /// The earliest minute that is counted.
+    /// The first minute that is counted, 2000-01-01T00:00Z.
     pub const FIRST: Self = Self(15_778_080);
-    /// The last minute that the tables can hold.
+    /// The last minute that the tables can hold, 2038-01-19T03:14Z.
     pub const LAST: Self = Self(35_791_394);
 
     /// The minute that contains `instant`; a minute's first instant belongs to it, its end to the next.
@@ -69,13 +74,13 @@ impl Minute {
         i64::from(self.0) * SECONDS
     }
 
-    /// Its number in its day, from 0.
+    /// The number of the minute in its day, from 0 to 1,439.
     #[must_use]
     pub fn of_day(self) -> u16 {
         u16::try_from(self.0 % 1_440).unwrap_or(0)
     }
 
-    /// The minute as MariaDB's numeric date literal, `YYYYMMDDhhmmss`, in UTC.
+    /// The minute as MariaDB reads a time from a number, `YYYYMMDDhhmmss`, in UTC.
     #[must_use]
     pub fn sql_literal(self) -> u64 {
         let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();

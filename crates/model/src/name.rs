@@ -5,23 +5,27 @@ use std::fmt;
 
 use md5::{Digest, Md5};
 
-/// Longest name in bytes; the width of `EventTags.tagName`.
+/// Most bytes of a name; the width of `EventTags.tagName`.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// How much of a refused name an error message repeats.
+/// Most characters of a refused name that an error repeats.
 const NAME_SHOWN_CHARS_MAX: usize = 40;
 
+/// Why a text is no event name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
+    /// The text is empty.
     #[error("name is empty")]
     Empty,
+    /// The text has more than [`NAME_BYTES_MAX`] bytes; with its beginning.
     #[error("name is longer than {NAME_BYTES_MAX} characters: '{0}…'")]
     TooLong(String),
+    /// The first character of the text that no name has.
     #[error("name has a character that is not allowed: {0:?}")]
     Character(char),
 }
 
-/// By byte, whether a name may have it: looked up once for each byte of every event.
+/// Whether a name may have a byte, by the byte: looked up once for each byte of every event.
 const ALLOWED: [bool; 256] = {
     let mut allowed = [false; 256];
     let marks = b"_-.:/@#+%~=";
@@ -40,17 +44,20 @@ const ALLOWED: [bool; 256] = {
     allowed
 };
 
+/// Whether a name may have the character `c`.
 pub(crate) fn allowed_in_name(c: char) -> bool {
     u8::try_from(c).is_ok_and(|byte| ALLOWED[usize::from(byte)])
 }
 
-/// A name of 1 to 255 characters out of `A–Z a–z 0–9 _ - . : / @ # + % ~ =`.
+/// The name of an event: 1 to 255 characters out of `A–Z a–z 0–9 _ - . : / @ # + % ~ =`.
 ///
 /// None of these characters needs escaping in JSON or in an SQL string.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventName<'a>(Cow<'a, str>);
 
 impl<'a> EventName<'a> {
+    /// The name that is all of `name`.
+    ///
     /// # Errors
     /// The first reason why `name` is not a valid name.
     pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, NameError> {
@@ -70,7 +77,7 @@ impl<'a> EventName<'a> {
         Err(other.map_or(NameError::Empty, NameError::Character))
     }
 
-    /// The name that `text` begins with, up to the first character that no name has; `None` where that is none.
+    /// The name that `text` begins with, up to the first character that no name has; `None` where that is empty or too long.
     #[must_use]
     pub fn leading(text: &'a str) -> Option<Self> {
         let is_other = |byte: &u8| !ALLOWED[usize::from(*byte)];
@@ -80,16 +87,19 @@ impl<'a> EventName<'a> {
             .then(|| Self(Cow::Borrowed(&text[..end])))
     }
 
+    /// The name with a text of its own.
     #[must_use]
     pub fn into_owned(self) -> EventName<'static> {
         EventName(Cow::Owned(self.0.into_owned()))
     }
 
+    /// The text of the name, which is ASCII.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// The id of the name; computes an MD5.
     #[must_use]
     pub fn id(&self) -> EventId {
         EventId::of(&self.0)
@@ -102,12 +112,13 @@ impl fmt::Display for EventName<'_> {
     }
 }
 
-/// The first 8 bytes of MD5(name), big endian.
+/// The id of an event's name: the first 8 bytes of its MD5, big endian.
 /// In SQL: `CAST(CONV(LEFT(MD5(name),16),16,10) AS UNSIGNED)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub u64);
 
 impl EventId {
+    /// The id of a name, which need not be valid.
     #[must_use]
     pub fn of(name: &str) -> Self {
         let digest = Md5::digest(name.as_bytes());

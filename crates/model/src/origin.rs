@@ -1,4 +1,5 @@
-//! Who sent a keyed request, and what it said: by these a key that is used again for something else is noticed.
+//! The origin of a keyed request: who sent it, and a hash of what it said. By it, a key that is used again for something else is
+//! noticed.
 
 use std::fmt;
 
@@ -6,13 +7,15 @@ use twox_hash::XxHash3_64;
 
 use crate::Instant;
 
-/// Longest name of a client.
+/// Most bytes of a client's name.
 pub const CLIENT_BYTES_MAX: usize = 64;
 
-/// Of a piece of a keyed request, who sent it and what it said.
+/// The origin of a piece of a keyed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
+    /// Who sent it.
     pub client: Client,
+    /// A hash of what it said.
     pub content: ContentHash,
 }
 
@@ -21,7 +24,7 @@ pub struct Origin {
 pub struct Client(String);
 
 impl Client {
-    /// Any text, with `_` for what a name cannot have and without what is too long.
+    /// The client with this name or address: a character that a name cannot have becomes `_`, and what is too long is cut off.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.:@".contains(c);
@@ -30,6 +33,7 @@ impl Client {
         Self(if name.is_empty() { "_".to_owned() } else { name })
     }
 
+    /// The name or address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -42,16 +46,16 @@ impl fmt::Display for Client {
     }
 }
 
-/// What a piece said, event by event as it was sent: the same for every repetition, whatever the clocks say meanwhile and whichever
-/// way JSON writes it. XXH3-64.
+/// A hash of what a piece said, event by event as it was sent (XXH3-64): the same for every repetition, whatever the clocks say
+/// meanwhile and whichever way JSON writes it. The default is that of a piece without events.
 ///
-/// Part of a key's meaning, as [`crate::PIECE_BYTES_MAX`] is: with another rule, repetitions across the change are taken for
-/// other requests, which alarms, and nothing else.
+/// The rule is part of what an idempotency key means, as [`crate::PIECE_BYTES_MAX`] is: with another rule, repetitions across the change
+/// would be taken for other requests under the same key. That raises an alarm; no count changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub u64);
 
 impl ContentHash {
-    /// An event by its fields; each is its text where it could not be read, and `None` where it is not given.
+    /// The hash of an event by its fields. A field that could not be read is `Err` with its text; one that is not given is `None`.
     #[must_use]
     pub fn of_event(
         name: &str,
@@ -74,13 +78,13 @@ impl ContentHash {
         Self(XxHash3_64::oneshot_with_seed(name, &rest))
     }
 
-    /// What is no event.
+    /// The hash of a text that is no event, without the blanks around it.
     #[must_use]
     pub fn of_text(text: &str) -> Self {
         Self(XxHash3_64::oneshot(text.trim().as_bytes()))
     }
 
-    /// A piece with one more event.
+    /// The hash of this piece with one more event. The order of events matters.
     #[must_use]
     pub fn and(self, event: Self) -> Self {
         Self(XxHash3_64::oneshot_with_seed(self.0, &event.0.to_le_bytes()))

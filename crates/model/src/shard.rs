@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::EventId;
 
+/// The number of shards: one for each value of an eventId's top five bits.
 const SHARD_COUNT: u8 = 32;
 
 /// Low bits of an eventId that do not decide its shard.
@@ -15,23 +16,26 @@ const ID_BITS: u32 = 59;
 pub struct Shard(u8);
 
 impl Shard {
+    /// The shard that holds the counts of an event.
     #[must_use]
     pub fn of(id: EventId) -> Self {
         let [top, ..] = id.0.to_be_bytes();
         Self(top >> 3)
     }
 
+    /// All 32 shards, by their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..SHARD_COUNT).map(Self)
     }
 
-    /// First and last of the eventIds that lie in it.
+    /// The eventIds of the shard, from the first to the last.
     #[must_use]
     pub fn event_ids(self) -> RangeInclusive<u64> {
         let first = u64::from(self.0) << ID_BITS;
         first..=first | ((1 << ID_BITS) - 1)
     }
 
+    /// The number of the shard, from 0 to 31.
     #[must_use]
     pub fn number(self) -> u8 {
         self.0

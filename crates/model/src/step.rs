@@ -1,24 +1,33 @@
-//! The steps of a series: how minutes fall into buckets.
+//! The steps of a series: the widths of the buckets into which minutes are downsampled, and where these buckets begin.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 
+/// A text that names no step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("step is not one of 1m 5m 15m 1h 6h 1d 1w 1mo")]
 pub struct StepError;
 
-/// The width of a series' buckets. All are aligned in UTC: weeks begin on Monday, months on the first.
+/// The width of a series' downsampling buckets. All are aligned in UTC: weeks begin on Monday, months on the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// One minute, `1m`: the finest, as counts are kept.
     Minute,
+    /// Five minutes, `5m`.
     FiveMinutes,
+    /// 15 minutes, `15m`.
     QuarterHour,
+    /// One hour, `1h`.
     Hour,
+    /// Six hours, `6h`.
     SixHours,
+    /// One day, `1d`.
     Day,
+    /// Seven days from Monday on, `1w`.
     Week,
+    /// One month of the calendar, `1mo`.
     Month,
 }
 
@@ -26,6 +35,7 @@ pub enum Step {
 const FIRST_MONDAY_UNIX_S: i64 = 4 * 86_400;
 
 impl Step {
+    /// All steps, the finest first.
     pub const ALL: [Self; 8] = [
         Self::Minute,
         Self::FiveMinutes,
@@ -37,7 +47,7 @@ impl Step {
         Self::Month,
     ];
 
-    /// Width in seconds; a month counts as 30 days here, though its buckets are calendar months.
+    /// The width in seconds; a month counts as 30 days here, though its buckets are calendar months.
     #[must_use]
     pub fn seconds(self) -> i64 {
         match self {
@@ -52,6 +62,7 @@ impl Step {
         }
     }
 
+    /// The step as requests write it: `1m`, `5m`, `15m`, `1h`, `6h`, `1d`, `1w` or `1mo`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +77,7 @@ impl Step {
         }
     }
 
-    /// Start of the bucket that contains `unix_s`.
+    /// The start of the bucket that contains `unix_s`, in unix seconds.
     #[must_use]
     pub fn floor(self, unix_s: i64) -> i64 {
         match self {
@@ -76,7 +87,7 @@ impl Step {
         }
     }
 
-    /// Start of the bucket after the one that contains `unix_s`.
+    /// The start of the bucket after the one that contains `unix_s`, in unix seconds.
     #[must_use]
     pub fn next(self, unix_s: i64) -> i64 {
         match self {
@@ -91,7 +102,7 @@ impl Step {
         }
     }
 
-    /// First bucket start at or after `unix_s`.
+    /// The first start of a bucket at or after `unix_s`, in unix seconds.
     #[must_use]
     pub fn ceil(self, unix_s: i64) -> i64 {
         let floor = self.floor(unix_s);

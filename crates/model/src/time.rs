@@ -1,4 +1,4 @@
-//! Instants as the wire formats write them.
+//! Instants, and the forms in which the wire formats write them.
 
 use std::fmt;
 
@@ -6,23 +6,28 @@ use chrono::{DateTime, Datelike, FixedOffset, SecondsFormat, Timelike, Utc};
 
 use crate::decimal;
 
-/// Furthest from 1970 that a number of seconds may be.
+/// Most seconds from 1970 that an instant may lie.
 const SECONDS_MAX: i64 = 1_000_000_000_000_000;
 
+/// A time that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time or a number of unix seconds")]
 pub struct TimeError;
 
-/// A point in time, in whole milliseconds since 1970 UTC.
+/// A point in time, in whole milliseconds since 1970 UTC. It is a time of day that a clock has shown, unlike `std::time::Instant`, which
+/// only measures durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
 impl Instant {
+    /// The instant that is `unix_ms` milliseconds after 1970.
     #[must_use]
     pub fn from_unix_ms(unix_ms: i64) -> Self {
         Self(unix_ms)
     }
 
+    /// The instant that is `unix_s` seconds after 1970, rounded down to the millisecond.
+    ///
     /// # Errors
     /// `TimeError` for NaN, infinities and numbers further than 10¹⁵ seconds from 1970.
     pub fn from_unix_s(unix_s: f64) -> Result<Self, TimeError> {
@@ -36,12 +41,13 @@ impl Instant {
         Ok(Self((unix_s * 1000.0).floor() as i64))
     }
 
-    /// Seconds since 1970 as text writes them, exactly: what is left of a millisecond is dropped, however many digits it has.
+    /// The instant that is so many seconds after 1970 as `text` writes. It is read exactly, however many digits it has, and rounded down
+    /// to the millisecond.
     ///
     /// # Errors
     /// `TimeError` where `text` is no number, or one further than 10¹⁵ from 0.
     pub fn from_unix_text(text: &str) -> Result<Self, TimeError> {
-        // As nearly all are.
+        // Nearly all are whole seconds.
         let whole = || text.parse::<i64>().ok()?.checked_mul(1000);
         let ms = whole().or_else(|| decimal::thousandths(text));
         ms.filter(|ms| ms.abs() <= 1000 * SECONDS_MAX)
@@ -49,13 +55,17 @@ impl Instant {
             .ok_or(TimeError)
     }
 
+    /// The instant that `text` writes as a date and a time with an offset, as RFC 3339 has it.
+    ///
     /// # Errors
-    /// `TimeError` where `text` is not a date and time with a zone as RFC 3339 has it, leap seconds as in [`Instant::from_calendar`].
+    /// `TimeError` where `text` is written otherwise; for leap seconds, see [`Instant::from_calendar`].
     pub fn from_rfc3339(text: &str) -> Result<Self, TimeError> {
         let time = DateTime::parse_from_rfc3339(text).map_err(|_| TimeError)?;
         Self::from_calendar(time)
     }
 
+    /// The instant of a time on the calendar.
+    ///
     /// A leap second, 23:59:60 at the end of a month of UTC (ITU-R TF.460), is the last millisecond of its minute: unix time has no
     /// number of its own for it, and that of the second after lies in another minute, month and perhaps year.
     ///
@@ -75,6 +85,7 @@ impl Instant {
         }
     }
 
+    /// Milliseconds since 1970.
     #[must_use]
     pub fn unix_ms(self) -> i64 {
         self.0
@@ -88,6 +99,7 @@ impl Instant {
         ms / 1000.0
     }
 
+    /// The instant that is `ms` milliseconds later, or earlier where `ms` is negative.
     #[must_use]
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))

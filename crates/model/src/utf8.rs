@@ -1,11 +1,12 @@
-//! What some programs begin a text with.
+//! Byte order marks, with which some programs begin a text.
 
-/// UTF-8's byte order mark: spreadsheets and editors write it, and it says nothing. Files that are put together have it in the middle, too.
+/// The byte order mark of UTF-8: spreadsheets and editors write it, and it says nothing. Files that were put together have it in the
+/// middle, too.
 pub const MARK: char = '\u{feff}';
 
 const MARK_BYTES: &[u8] = "\u{feff}".as_bytes();
 
-/// `text` without the byte order marks that it begins with.
+/// The text without the byte order marks that it begins with.
 #[must_use]
 pub fn without_mark(mut text: &[u8]) -> &[u8] {
     while let Some(rest) = text.strip_prefix(MARK_BYTES) {
@@ -14,7 +15,7 @@ pub fn without_mark(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Whether `text` begins with UTF-16's byte order mark, of either order, which no UTF-8 does.
+/// Whether the text begins with UTF-16's byte order mark, of either order, as no UTF-8 does.
 #[must_use]
 pub fn is_utf16(text: &[u8]) -> bool {
     text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")

@@ -1,25 +1,28 @@
-//! Matching names, all alternatives at once.
+//! The matcher of a glob, for all alternatives at once: the bit-parallel Shift-And algorithm (Baeza-Yates and Gonnet, "A new approach to
+//! text searching", 1992), extended by runs.
 
 use super::{Set, Token};
 
+/// Bits of a word, hence tokens of a [`Word`].
 const BITS: usize = 64;
 
-/// Names are ASCII.
+/// The number of different bytes that a name may have: names are ASCII.
 const BYTES: usize = 128;
 
-/// One glob made ready to match many names: a bit for each token, and for each byte of a name a few operations
+/// A glob that is ready to match many names: a bit for each token, and for each byte of a name a few operations
 /// for each 64 tokens, whatever the pattern.
 #[derive(Debug)]
 pub struct Matcher {
-    /// For each byte, the tokens that it moves past.
+    /// The tokens that a byte moves past, for each byte.
     steps: Vec<Vec<u64>>,
-    /// What is the same for every byte.
+    /// The tokens' kinds, which are the same for every byte.
     words: Vec<Word>,
-    /// Tokens before which what was read so far can end; here, so that no name needs memory of its own.
+    /// The automaton's states: a token is alive where the text read so far matches all tokens of its alternative before it. Kept here,
+    /// so that no name needs memory of its own.
     alive: Vec<u64>,
 }
 
-/// 64 tokens.
+/// The kinds of 64 tokens, a bit for each.
 #[derive(Debug, Clone, Default)]
 struct Word {
     begins: u64,
@@ -60,6 +63,7 @@ impl Matcher {
         }
     }
 
+    /// Whether the whole of `name` matches. `&mut` only because the automaton's states are kept between calls.
     #[must_use]
     pub fn matches(&mut self, name: &str) -> bool {
         self.begin();
@@ -68,6 +72,7 @@ impl Matcher {
         any_left && ends.any(|(alive, word)| alive & word.ends != 0)
     }
 
+    /// Makes the first token of every alternative alive.
     fn begin(&mut self) {
         let mut carry = 0;
         for (alive, word) in self.alive.iter_mut().zip(&self.words) {
@@ -97,7 +102,7 @@ impl Matcher {
     }
 }
 
-/// Adds the tokens behind runs, as a run may be empty. One pass is enough: no run follows a run.
+/// Adds the tokens after living runs, as a run may be empty. One pass is enough: no run follows a run.
 fn past_runs(alive: u64, word: &Word, carry: &mut u64) -> u64 {
     let runs = alive & word.runs;
     let all = alive | runs << 1 | *carry;

@@ -1,11 +1,11 @@
-//! From a pattern's text to its tokens.
+//! The parser of a glob: from a pattern's text to its tokens, alternatives multiplied out.
 
 use std::collections::BTreeSet;
 
 use super::{GlobError, Set, TOKENS_MAX, Token};
 use crate::name::allowed_in_name;
 
-/// Sorted, and none twice.
+/// Alternatives, sorted and each once.
 type Alternatives = BTreeSet<Vec<Token>>;
 
 /// All alternatives but the empty one, each with its end, and the sets that they name.
@@ -25,7 +25,7 @@ pub(super) fn parse(pattern: &str) -> Result<(Vec<Token>, Vec<Set>), GlobError> 
     Ok((tokens.collect(), sets))
 }
 
-/// What stands between one pair of braces, or before the first of them; and the text behind.
+/// The alternatives between one pair of braces, or the one text before the first brace; and the text behind.
 fn alternatives<'a>(text: &'a str, sets: &mut Vec<Set>) -> Result<(Alternatives, &'a str), GlobError> {
     if let Some(inside) = text.strip_prefix('{') {
         let (choices, rest) = inside.split_once('}').ok_or(GlobError::Unclosed('{'))?;
@@ -37,7 +37,8 @@ fn alternatives<'a>(text: &'a str, sets: &mut Vec<Set>) -> Result<(Alternatives,
     }
 }
 
-/// Each of `heads` with each of `tails`, counted before the first is made.
+/// Each of `heads` followed by each of `tails`. Their tokens are counted before the first is made, so that no pattern takes more memory
+/// than it may.
 fn followed_by(heads: &Alternatives, tails: &Alternatives) -> Result<Alternatives, GlobError> {
     let size = |all: &Alternatives| all.iter().map(Vec::len).sum::<usize>();
     let ends = heads.len() * tails.len();
@@ -50,7 +51,7 @@ fn followed_by(heads: &Alternatives, tails: &Alternatives) -> Result<Alternative
     Ok(pairs.collect())
 }
 
-/// Runs that meet become one, as in `**`.
+/// The tokens of `head` and `tail`. Runs that meet become one across dots, as in `**`.
 fn joined(head: &[Token], tail: &[Token]) -> Vec<Token> {
     match (head, tail) {
         ([head @ .., Token::Run { .. }], [Token::Run { .. }, tail @ ..]) => {
@@ -60,6 +61,7 @@ fn joined(head: &[Token], tail: &[Token]) -> Vec<Token> {
     }
 }
 
+/// The tokens of a text without braces.
 fn tokens(text: &str, sets: &mut Vec<Set>) -> Result<Vec<Token>, GlobError> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -84,6 +86,7 @@ fn tokens(text: &str, sets: &mut Vec<Set>) -> Result<Vec<Token>, GlobError> {
     Ok(tokens)
 }
 
+/// The set that is listed between brackets, such as `a-z_`.
 fn set(listed: &str) -> Result<Set, GlobError> {
     if let Some(c) = listed.chars().find(|&c| !allowed_in_name(c)) {
         return Err(GlobError::Character(c));
@@ -107,7 +110,7 @@ fn set(listed: &str) -> Result<Set, GlobError> {
     }
 }
 
-/// Where `set` stands among `sets`, at the end if it is new.
+/// The number of `set` among `sets`, where it is added if it is new.
 fn place(set: Set, sets: &mut Vec<Set>) -> Result<u8, GlobError> {
     let at = sets.iter().position(|&known| known == set).unwrap_or(sets.len());
     let place = u8::try_from(at).map_err(|_| GlobError::TooManySets)?;
