@@ -1,4 +1,4 @@
-//! How long the answer has taken that a connection is sending.
+//! The time that a connection's present answer has taken.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,14 +11,16 @@ use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
-/// When the answer began that a connection is sending. Looked at when it could be too late, so that an answer costs no timer.
+/// The beginning of the answer that a connection is sending. It is only looked at when that answer could have taken too long, so that an
+/// answer costs no timer.
 #[derive(Debug, Clone)]
 pub(crate) struct AnswerClock {
     created: Instant,
-    /// Microseconds from `created`, or [`NONE`] between two answers.
+    /// Microseconds from `created` to the answer's beginning, or [`NONE`] between two answers.
     begun: Arc<AtomicU64>,
 }
 
+/// The value of [`AnswerClock::begun`] between two answers.
 const NONE: u64 = u64::MAX;
 
 impl AnswerClock {
@@ -29,11 +31,11 @@ impl AnswerClock {
         }
     }
 
-    /// Notes that `response` begins, and when the last of its body is handed to the connection.
-    pub(crate) fn time(&self, response: Response) -> Response<Timed> {
+    /// Notes that `response` begins now, and wraps its body so that its end is noted.
+    pub(crate) fn time(&self, response: Response) -> Response<TimedBody> {
         self.begin();
         let clock = self.clone();
-        response.map(|inner| Timed { inner, clock })
+        response.map(|inner| TimedBody { inner, clock })
     }
 
     /// Returns when an answer takes longer than `limit`.
@@ -61,19 +63,20 @@ impl AnswerClock {
     }
 }
 
-/// A body whose end is noted. hyper drops it once it has all of it, and holds no more than its buffer of what is left to send.
-pub(crate) struct Timed {
+/// A body whose end is noted when it is dropped. hyper drops it once it has all of it, and holds no more than its buffer of what is left
+/// to send.
+pub(crate) struct TimedBody {
     inner: Body,
     clock: AnswerClock,
 }
 
-impl Drop for Timed {
+impl Drop for TimedBody {
     fn drop(&mut self) {
         self.clock.end();
     }
 }
 
-impl HttpBody for Timed {
+impl HttpBody for TimedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

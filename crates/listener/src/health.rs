@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! The routes that every role serves: `/healthz`, `/readyz` and `/metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-/// What a role knows of its own readiness: named parts, each ready or with the reason why not.
+/// The readiness of a role: named parts, each ready or with the reason why not. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
 
 impl Health {
-    /// A role that is ready once every one of `parts` has been reported ready.
+    /// The readiness of a role that is ready once every one of `parts` has been reported ready.
     #[must_use]
     pub fn waiting_for(parts: &[&'static str]) -> Self {
         let waiting = parts
@@ -25,11 +25,12 @@ impl Health {
         Self(Arc::new(Mutex::new(waiting)))
     }
 
+    /// Reports a part ready.
     pub fn ready(&self, part: &'static str) {
         self.set(part, None);
     }
 
-    /// The reason is the error with all its causes.
+    /// Reports a part not ready. The reason is the error with all its causes.
     pub fn not_ready(&self, part: &'static str, error: &dyn std::error::Error) {
         let causes = std::iter::successors(Some(error), |error| error.source());
         let texts: Vec<String> = causes.map(ToString::to_string).collect();
@@ -46,7 +47,8 @@ impl Health {
             .collect()
     }
 
-    /// The three routes that every role serves.
+    /// The three routes that every role serves: `/healthz` (200 as long as the process answers), `/readyz` (200, or 503 with the reasons)
+    /// and `/metrics` (Prometheus' text format).
     pub fn routes(self, metrics: PrometheusHandle) -> Router {
         Router::new()
             .route("/healthz", get(async || "ok\n"))
@@ -62,7 +64,7 @@ impl Health {
     }
 }
 
-/// 200 `{"ready":true}`, or 503 with the reason of each part that is not ready.
+/// The answer to `/readyz`: 200 `{"ready":true,"reasons":{}}`, or 503 with the reason of each part that is not ready.
 async fn readyz(State(health): State<Health>) -> Response {
     let reasons = health.reasons();
     let status = if reasons.is_empty() {
@@ -77,6 +79,7 @@ async fn readyz(State(health): State<Health>) -> Response {
         .into_response()
 }
 
+/// The metrics in Prometheus' text format, version 0.0.4.
 async fn render_metrics(State(metrics): State<PrometheusHandle>) -> Response {
     metrics.run_upkeep();
     (

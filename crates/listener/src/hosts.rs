@@ -1,9 +1,11 @@
-//! By which names a server is reached, and which pages may make a browser write to it.
+//! The hosts that a server is reached by, and the pages that may make a browser write to it.
 //!
 //! A page can let a name of its own resolve to a loopback address (DNS rebinding): for the browser, whatever answers there is
-//! then of the page's origin, and the page reads it. The name stays in the `Host` header, which no page can change, so a name
-//! that is nobody's here is refused. And without asking first, a browser sends what any page likes as plain text or as a form,
-//! with an `Origin` header that no page can change either.
+//! then of the page's origin, and the page can read it. The name stays in the `Host` header, which no page can change, so a request for
+//! a host that this server does not go by is refused.
+//!
+//! A browser also sends whatever any page likes, as plain text or as a form, without asking the server first (cross-site request
+//! forgery). Such a request has an `Origin` header, which no page can change either.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -16,12 +18,13 @@ use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-/// Longest name of a host, as DNS has it.
+/// Most bytes of a host's name in DNS.
 const NAME_BYTES_MAX: usize = 253;
 
+/// The header in which a browser says how the page's site relates to the request's: `same-origin`, `same-site`, `cross-site` or `none`.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What a load balancer asks, by whatever name: neither tells of any count.
+/// The paths that a load balancer asks for, by whatever name: neither tells of any count.
 const ASKED_BY_ANY_NAME: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Whether only programs of this machine reach `address`.
@@ -33,14 +36,15 @@ pub fn is_loopback(address: SocketAddr) -> bool {
 /// A host without scheme and port: a name in lower case without a dot at its end, or an address, which is in brackets if it is IPv6.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Host(Named);
+pub struct Host(HostKind);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Named {
+enum HostKind {
     Name(String),
     Address(IpAddr),
 }
 
+/// A text that is not a host.
 #[derive(Debug, thiserror::Error)]
 #[error("'{0}' is not a host: give a name such as events.example, or an address, without scheme and port")]
 pub struct NotAHost(String);
@@ -57,10 +61,10 @@ impl Host {
     fn parse(text: &str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix('[') {
             let address: Ipv6Addr = rest.strip_suffix(']')?.parse().ok()?;
-            return Some(Self(Named::Address(IpAddr::V6(address).to_canonical())));
+            return Some(Self(HostKind::Address(IpAddr::V6(address).to_canonical())));
         }
         if let Ok(address) = text.parse() {
-            return Some(Self(Named::Address(IpAddr::V4(address))));
+            return Some(Self(HostKind::Address(IpAddr::V4(address))));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         let fine = (1..=NAME_BYTES_MAX).contains(&name.len())
@@ -68,18 +72,18 @@ impl Host {
             && name
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-        fine.then(|| Self(Named::Name(name.to_ascii_lowercase())))
+        fine.then(|| Self(HostKind::Name(name.to_ascii_lowercase())))
     }
 
     fn is_loopback(&self) -> bool {
         match &self.0 {
-            Named::Name(name) => name == "localhost",
-            Named::Address(address) => address.is_loopback(),
+            HostKind::Name(name) => name == "localhost",
+            HostKind::Address(address) => address.is_loopback(),
         }
     }
 }
 
-/// Host and port as `Host` and `Origin` name them. What has a user in front of its host is none.
+/// A host and port as the headers `Host` and `Origin` write them. A text with a user in front of its host is none.
 #[derive(Debug, PartialEq, Eq)]
 struct Authority {
     host: Host,
@@ -105,28 +109,29 @@ impl Authority {
         })
     }
 
-    /// The authority of a header that is given once.
+    /// The authority in a header that is given once.
     fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
-        Self::parse(once(headers, name)?)
+        Self::parse(single_value(headers, name)?)
     }
 }
 
-fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// The value of a header that is given once; `None` where it is missing, given again or not visible ASCII.
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut given = headers.get_all(name).iter();
     let value = given.next()?.to_str().ok()?;
     given.next().is_none().then_some(value)
 }
 
-/// Why a request is not answered.
+/// Why a request is not answered, by its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Not one `Host` header, or one that is none.
+pub(crate) enum HostRefusal {
+    /// The request has not exactly one `Host` header, or one that is no host.
     Unclear,
-    /// A host that is nobody's here.
+    /// The request is for a host that this server does not go by.
     Foreign,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for HostRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unclear => {
@@ -140,9 +145,10 @@ impl fmt::Display for Refused {
     }
 }
 
-/// 421 says what is wrong, "directed at a server that is unable or unwilling to produce an authoritative response for the target
-/// URI" (RFC 9110, 15.5.20), and it is no word on what the sender may do, as 403 would be. 400 is RFC 9112's, 3.2.
-impl IntoResponse for Refused {
+/// The answer to a refused request. 421 says what is wrong, "directed at a server that is unable or unwilling to produce an authoritative
+/// response for the target URI" (RFC 9110, 15.5.20), and it is no word on what the sender may do, as 403 would be. 400 is from RFC 9112,
+/// 3.2.
+impl IntoResponse for HostRefusal {
     fn into_response(self) -> Response {
         let status = match self {
             Self::Unclear => StatusCode::BAD_REQUEST,
@@ -152,23 +158,25 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The hosts that a role is reached by.
+/// The hosts that a role goes by. Clones are cheap.
 #[derive(Debug, Clone)]
-pub struct Hosts(Arc<Known>);
+pub struct Hosts(Arc<HostRules>);
 
 #[derive(Debug)]
-struct Known {
+struct HostRules {
     /// Whether a request's host is looked at.
     guarded: bool,
+    /// The hosts beside loopback ones.
     allowed: Vec<Host>,
 }
 
 impl Hosts {
-    /// Of a role that listens on `listen`. On loopback only `localhost`, loopback addresses and those `allowed` are answered to; on
-    /// another address the same holds once any is allowed, since without a list nobody knows by which names it is reached.
+    /// The hosts of a role that listens on `listen`. On loopback, only requests for `localhost`, loopback addresses and the hosts
+    /// `allowed` are answered. On another address the same holds once any host is allowed; without a list, nobody knows by which names
+    /// the role is reached, and all are answered.
     #[must_use]
     pub fn of(listen: SocketAddr, allowed: &[Host]) -> Self {
-        Self(Arc::new(Known {
+        Self(Arc::new(HostRules {
             guarded: is_loopback(listen) || !allowed.is_empty(),
             allowed: allowed.to_vec(),
         }))
@@ -178,39 +186,41 @@ impl Hosts {
         host.is_loopback() || self.0.allowed.contains(host)
     }
 
+    /// Whether a request is for a host that this role goes by.
+    ///
     /// # Errors
-    /// What is to be answered instead.
-    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<(), Refused> {
+    /// The refusal to answer with instead.
+    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<(), HostRefusal> {
         if !self.0.guarded || ASKED_BY_ANY_NAME.contains(&request.uri().path()) {
             return Ok(());
         }
-        // `GET http://evil.example/ HTTP/1.1`: its own host counts, and its header's, too.
+        // `GET http://evil.example/ HTTP/1.1`: the host of the target counts, and that of the header, too.
         if let Some(target) = request.uri().authority() {
-            self.known(Authority::parse(target.as_str()))?;
+            self.check(Authority::parse(target.as_str()))?;
         }
         if request.version() == Version::HTTP_10 && !request.headers().contains_key(HOST) {
-            // No browser sends this; load balancers do.
+            // No browser sends a request like this; load balancers do.
             return Ok(());
         }
-        self.known(Authority::of(request.headers(), &HOST))
+        self.check(Authority::of(request.headers(), &HOST))
     }
 
-    fn known(&self, authority: Option<Authority>) -> Result<(), Refused> {
+    fn check(&self, authority: Option<Authority>) -> Result<(), HostRefusal> {
         match authority {
-            None => Err(Refused::Unclear),
+            None => Err(HostRefusal::Unclear),
             Some(authority) if self.has(&authority.host) => Ok(()),
-            Some(_) => Err(Refused::Foreign),
+            Some(_) => Err(HostRefusal::Foreign),
         }
     }
 
-    /// Whether a browser sends this for a page that is none of ours: one of another origin than the request's, and of a host that
-    /// this role does not go by. Browsers say so in `Origin`, and in `Sec-Fetch-Site` where a page hides its origin.
+    /// Whether a browser sends a request with these headers for a foreign page: a page of another origin than the request's, and of a
+    /// host that this role does not go by. Browsers say so in `Origin`, and in `Sec-Fetch-Site` where a page hides its origin.
     #[must_use]
     pub fn is_of_foreign_page(&self, headers: &HeaderMap) -> bool {
-        match once(headers, &ORIGIN) {
+        match single_value(headers, &ORIGIN) {
             None if headers.contains_key(ORIGIN) => true,
             None => headers.contains_key(SEC_FETCH_SITE) && !is_of_same_origin(headers),
-            // By the page's referrer policy, or of a sandboxed frame, which is of no origin.
+            // Hidden by the page's referrer policy, or a sandboxed frame, which is of no origin.
             Some("null") => !is_of_same_origin(headers),
             Some(origin) => !self.is_ours(origin, headers),
         }
@@ -232,9 +242,12 @@ impl Hosts {
     }
 }
 
-/// `none` is what a person asked for, such as an address that was typed.
+/// Whether the browser says that the page is of the request's own origin. `none` is a request that a person made, as by typing an address.
 fn is_of_same_origin(headers: &HeaderMap) -> bool {
-    matches!(once(headers, &SEC_FETCH_SITE), Some("same-origin" | "none"))
+    matches!(
+        single_value(headers, &SEC_FETCH_SITE),
+        Some("same-origin" | "none")
+    )
 }
 
 #[cfg(test)]
@@ -260,7 +273,7 @@ mod tests {
             .unwrap()
     }
 
-    fn admitted(hosts: &Hosts, host: &str) -> Result<(), Refused> {
+    fn admitted(hosts: &Hosts, host: &str) -> Result<(), HostRefusal> {
         hosts.admit(&request(Version::HTTP_11, "/v1/series", &[host]))
     }
 
@@ -295,7 +308,7 @@ mod tests {
             "[::]",
             "[::2]:7080",
         ] {
-            assert_eq!(admitted(&hosts, host), Err(Refused::Foreign), "{host}");
+            assert_eq!(admitted(&hosts, host), Err(HostRefusal::Foreign), "{host}");
         }
         for host in [
             "",
@@ -318,7 +331,7 @@ mod tests {
             "evil.example[::1]",
             "http://localhost",
         ] {
-            assert_eq!(admitted(&hosts, host), Err(Refused::Unclear), "{host}");
+            assert_eq!(admitted(&hosts, host), Err(HostRefusal::Unclear), "{host}");
         }
     }
 
@@ -336,7 +349,7 @@ mod tests {
             }
             assert_eq!(
                 admitted(&hosts, "a.events.example"),
-                Err(Refused::Foreign),
+                Err(HostRefusal::Foreign),
                 "{listen}"
             );
         }
@@ -355,22 +368,22 @@ mod tests {
         assert_eq!(admit(Version::HTTP_10, "/metrics", &[]), Ok(()));
         assert_eq!(
             admit(Version::HTTP_10, "/metrics", &["evil.example"]),
-            Err(Refused::Foreign)
+            Err(HostRefusal::Foreign)
         );
-        assert_eq!(admit(http_11, "/metrics", &[]), Err(Refused::Unclear));
+        assert_eq!(admit(http_11, "/metrics", &[]), Err(HostRefusal::Unclear));
         let twice = ["localhost", "evil.example"];
-        assert_eq!(admit(http_11, "/metrics", &twice), Err(Refused::Unclear));
+        assert_eq!(admit(http_11, "/metrics", &twice), Err(HostRefusal::Unclear));
         assert_eq!(
             admit(http_11, "http://evil.example/metrics", &["localhost"]),
-            Err(Refused::Foreign)
+            Err(HostRefusal::Foreign)
         );
         assert_eq!(
             admit(http_11, "http://localhost/metrics", &["evil.example"]),
-            Err(Refused::Foreign)
+            Err(HostRefusal::Foreign)
         );
         assert_eq!(
             admit(Version::HTTP_10, "http://evil.example/metrics", &[]),
-            Err(Refused::Foreign)
+            Err(HostRefusal::Foreign)
         );
         assert_eq!(
             admit(http_11, "http://localhost:7080/metrics", &["localhost:7080"]),
@@ -382,7 +395,7 @@ mod tests {
         for path in ["//healthz", "/healthz/", "/Healthz", "/metrics?/healthz"] {
             assert_eq!(
                 admit(http_11, path, &["evil.example"]),
-                Err(Refused::Foreign),
+                Err(HostRefusal::Foreign),
                 "{path}"
             );
         }

@@ -1,4 +1,4 @@
-//! The end of a connection whose client may still be sending.
+//! The lingering close of a connection whose client may still be sending.
 
 use std::io;
 use std::pin::Pin;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes that are taken in and thrown away behind the last answer.
+/// Most bytes that are taken in and thrown away after the last answer.
 const BYTES_MAX: u64 = 64 << 20;
 
 /// Longest time from the last answer to the end, and longest pause of the client's in it.
 const TIME_MAX: Duration = Duration::from_secs(15);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Taken in at once.
+/// Bytes that are taken in at once.
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// A connection that is closed only once its client has finished, within limits: after an answer that did not wait for the whole
@@ -23,17 +23,21 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// see the answer. nginx calls the same `lingering_close`.
 pub(crate) struct Lingering<S> {
     inner: S,
-    end: Option<End>,
+    /// The limits of the end, from the moment when everything is sent.
+    end: Option<LingerLimits>,
 }
 
-/// From the moment when everything is sent.
-struct End {
+/// What is left of the limits for a client that goes on sending.
+struct LingerLimits {
+    /// Bytes that may still be taken in.
     bytes_left: u64,
+    /// The end of the time for all of it.
     latest: Instant,
+    /// The end of the client's present pause.
     pause: Pin<Box<Sleep>>,
 }
 
-impl End {
+impl LingerLimits {
     fn begin() -> Self {
         let now = Instant::now();
         Self {
@@ -85,13 +89,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         Pin::new(&mut self.inner).poll_flush(context)
     }
 
-    /// Sends the end of the answers first, so that the client knows that no more comes.
+    /// Closes the sending side first, so that the client knows that no more comes and may stop sending; then takes in what the client
+    /// still sends, within limits.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.end.is_none() {
             ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
         }
-        let end = this.end.get_or_insert_with(End::begin);
+        let end = this.end.get_or_insert_with(LingerLimits::begin);
         let mut bytes = [0; BUFFER_BYTES];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);

@@ -1,4 +1,4 @@
-//! The accept loop.
+//! The accept loop: connections within limits, each served until it ends or the role shuts down.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,41 +21,46 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Shares;
-use crate::answer::{AnswerClock, Timed};
+use crate::answer::{AnswerClock, TimedBody};
 use crate::hosts::Hosts;
 use crate::linger::Lingering;
 
-/// Bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
+/// Most bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// A client that takes in nothing of its answer for this long is cut off.
+/// Longest time for which a client may take in nothing of its answer before it is cut off.
 const WRITE_STALL_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a shutdown waits for requests in progress.
+/// Longest time that a shutdown waits for requests in progress.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Pause after a failed accept (out of file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Why a role cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The address is taken, or not this machine's.
     #[error("cannot listen on {address}: is another program using this port?")]
     Bind {
+        /// The address to listen on, as configured.
         address: SocketAddr,
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
 }
 
+/// The limits within which a role serves HTTP.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; further ones wait in the kernel's backlog.
+    /// Most connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
-    /// Connections of one peer address; further ones are closed at once. A proxy in front is one peer.
+    /// Most connections of one peer address; further ones are closed at once. A proxy in front is one peer.
     pub connections_per_peer_max: usize,
     /// Longest wait for a request's headers, hence also for an idle connection's next request.
     pub header_timeout: Duration,
-    /// Longest time from an answer's beginning until its client has taken it in; slower ones are cut off, however steadily
+    /// Longest time from an answer's beginning until its client has taken it in; slower clients are cut off, however steadily
     /// they read.
     pub answer_timeout: Duration,
 }
@@ -72,7 +77,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The first of the limits that is zero, with which nothing could be served.
+    /// The key, in a role's section, of the first limit that is zero, with which nothing could be served.
     #[must_use]
     pub fn zero(&self) -> Option<&'static str> {
         [
@@ -86,6 +91,8 @@ impl Limits {
     }
 }
 
+/// Listens on `address`; connections wait in the kernel's backlog until `serve` accepts them.
+///
 /// # Errors
 /// `Bind` where the address is taken or not this machine's.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -94,8 +101,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         .map_err(|source| Error::Bind { address, source })
 }
 
-/// Serves `routes` to those who ask for one of `hosts` until `shutdown`, then lets requests in progress finish. Handlers find the
-/// peer in `ConnectInfo<SocketAddr>`.
+/// Serves `routes` to requests for one of `hosts` until `shutdown`, then accepts nothing more and lets requests in progress finish, for
+/// 30 seconds at most. Handlers find the peer in `ConnectInfo<SocketAddr>`.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
@@ -119,13 +126,13 @@ pub async fn serve(
                     metrics::counter!("http_connections_refused_total").increment(1);
                     continue;
                 };
-                let answering = Answering {
+                let service = ConnectionService {
                     routes: routes.clone(),
                     hosts: hosts.clone(),
                     peer,
                     clock: AnswerClock::new(),
                 };
-                let connection = converse(stream, answering, limits, shutdown.clone());
+                let connection = serve_connection(stream, service, limits, shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop((share, slot));
@@ -137,6 +144,7 @@ pub async fn serve(
             }
         }
     }
+    // Closed before the wait for requests in progress: who connects now is refused, instead of waiting in a backlog that nobody serves.
     drop(listener);
     connections.close();
     if tokio::time::timeout(DRAIN_LIMIT, connections.wait())
@@ -150,6 +158,7 @@ pub async fn serve(
     }
 }
 
+/// The next connection and its slot. The slot comes first: without one, the connection stays in the kernel's backlog.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
@@ -164,21 +173,22 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
-/// What answers the requests of a connection.
+/// The service that answers the requests of one connection.
 #[derive(Clone)]
-struct Answering {
+struct ConnectionService {
     routes: TowerToHyperService<Router>,
     hosts: Hosts,
     peer: SocketAddr,
     clock: AnswerClock,
 }
 
-impl Service<Request<Incoming>> for Answering {
-    type Response = Response<Timed>;
+impl Service<Request<Incoming>> for ConnectionService {
+    type Response = Response<TimedBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    /// In one step around the routes: each layer around a [`Router`] would cost an allocation and a copy of it for every request.
+    /// Checks the host, calls the routes and starts the answer's clock. All in one step: each layer around a [`Router`] would cost an
+    /// allocation and a copy of it for every request.
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let clock = self.clock.clone();
         let routed = self.hosts.admit(&request).map(|()| {
@@ -198,15 +208,21 @@ impl Service<Request<Incoming>> for Answering {
     }
 }
 
-async fn converse(stream: TcpStream, answering: Answering, limits: Limits, shutdown: CancellationToken) {
+/// Serves one connection until the client closes it, breaks a limit, or a shutdown finds no request in progress.
+async fn serve_connection(
+    stream: TcpStream,
+    service: ConnectionService,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
     let mut bounded = TimeoutStream::new(stream);
     bounded.set_write_timeout(Some(WRITE_STALL_LIMIT));
-    let (peer, clock) = (answering.peer, answering.clock.clone());
+    let (peer, clock) = (service.peer, service.clock.clone());
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(Lingering::new(Box::pin(bounded))), answering);
+        .serve_connection(TokioIo::new(Lingering::new(Box::pin(bounded))), service);
     tokio::pin!(connection);
     let conversation = async {
         tokio::select! {

@@ -1,9 +1,9 @@
-//! What one client may take at once.
+//! Shares: how much of something one client may use at once, so that no client uses up what is there for all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Uses in progress, by client.
+/// The uses in progress, by client. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Shares {
     per_client_max: usize,
@@ -18,6 +18,7 @@ pub struct Share {
 }
 
 impl Shares {
+    /// Shares of `per_client_max` uses for each client.
     #[must_use]
     pub fn new(per_client_max: usize) -> Self {
         Self {
@@ -26,7 +27,7 @@ impl Shares {
         }
     }
 
-    /// `None` where the client's share is used up.
+    /// Takes one use of the client's share; `None` where the share is used up.
     #[must_use]
     pub fn take(&self, client: String) -> Option<Share> {
         let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);

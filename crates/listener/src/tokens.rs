@@ -1,4 +1,4 @@
-//! Who may send.
+//! Bearer tokens: who may send.
 
 use std::fmt;
 use std::path::Path;
@@ -7,42 +7,67 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
-/// Shorter secrets can be guessed.
+/// Fewest bytes of a secret: shorter ones can be guessed.
 const SECRET_BYTES_MIN: usize = 16;
 
+/// Why a file of tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
+    /// The file cannot be read, or is not UTF-8.
     #[error("tokens file {path} cannot be read")]
     Read {
+        /// The file.
         path: String,
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
+    /// A line holds no name and secret, or the secret is too short.
     #[error(
         "{path}, line {line}: expected 'name secret', the secret of {SECRET_BYTES_MIN} or more visible characters"
     )]
-    Line { path: String, line: usize },
+    Line {
+        /// The file.
+        path: String,
+        /// The number of the line, from 1.
+        line: usize,
+    },
+    /// A name or a secret was given before.
     #[error("{path}, line {line}: a token with this name or this secret stands above")]
-    Twice { path: String, line: usize },
+    Twice {
+        /// The file.
+        path: String,
+        /// The number of the later line, from 1.
+        line: usize,
+    },
+    /// The file has no token, with which nobody could send.
     #[error("{path} has no token")]
-    Empty { path: String },
+    Empty {
+        /// The file.
+        path: String,
+    },
 }
 
-/// The tokens of a role; none of them means that anybody may send.
+/// The tokens of a role. Without any, everybody may send.
 pub struct Tokens(Vec<Token>);
 
+/// A client's token.
 pub struct Token {
+    /// The name of the client, by which logs and metrics call it.
     pub name: String,
+    /// The secret that the client sends: at least 16 visible ASCII characters.
     pub secret: String,
 }
 
-/// Who sent a request: a token, or nobody in particular.
+/// The sender of a request.
 pub enum Sender<'a> {
+    /// The client that has this token.
     Token(&'a Token),
+    /// Somebody, where the role has no tokens.
     Anonymous,
 }
 
-/// Names only: a secret never reaches a log.
+/// The names of the tokens only: a secret never reaches a log.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -52,20 +77,22 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
+    /// No tokens: everybody may send.
     #[must_use]
     pub fn none() -> Self {
         Self(Vec::new())
     }
 
+    /// Whether there are no tokens, so that everybody may send.
     #[must_use]
     pub fn are_none(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Reads a line `name secret` for each client.
+    /// Reads a file with a line `name secret` for each client. Empty lines, and those that begin with `#`, are skipped.
     ///
     /// # Errors
-    /// A file that cannot be read, has no token, or has a line that is none or gives a name or a secret again.
+    /// A file that cannot be read, has no token, or has a line that is no token or gives a name or a secret again.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| TokenError::Read {
@@ -97,7 +124,7 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// The sender by its `Authorization: Bearer` header; `None` where a token is needed and none fits.
+    /// The sender of a request by its `Authorization: Bearer` header (RFC 6750); `None` where a token is needed and none fits.
     #[must_use]
     pub fn sender(&self, headers: &HeaderMap) -> Option<Sender<'_>> {
         if self.are_none() {
@@ -121,6 +148,7 @@ impl Tokens {
     }
 }
 
+/// The token on a line `name secret`; `None` where it is none.
 fn parse(line: &str) -> Option<Token> {
     let (name, secret) = line.trim().split_once(char::is_whitespace)?;
     let secret = secret.trim_start();
