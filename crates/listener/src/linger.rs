@@ -27,7 +27,7 @@ pub(crate) struct Lingering<S> {
     end: Option<LingerLimits>,
 }
 
-/// What is left of the limits for a client that goes on sending.
+/// The limits that are left for a client that goes on sending.
 struct LingerLimits {
     /// Bytes that may still be taken in.
     bytes_left: u64,

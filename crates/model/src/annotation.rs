@@ -88,9 +88,9 @@ pub struct Annotation {
     pub when: Instant,
     /// When it ended; `None` for an instant.
     pub until: Option<Instant>,
-    /// What happened, on one line: 1 to [`WHAT_CHARS_MAX`] characters.
+    /// The line that says what happened: 1 to [`WHAT_CHARS_MAX`] characters.
     pub what: String,
-    /// What else there is to say, at most [`DATA_BYTES_MAX`] bytes; may be empty.
+    /// Further text, of any number of lines, at most [`DATA_BYTES_MAX`] bytes; may be empty.
     pub data: String,
     /// Words to find the annotation by, each once, in the order in which they were given.
     pub tags: Vec<String>,

@@ -109,7 +109,7 @@ pub struct Batch {
     pub accepted: Instant,
     /// Counts from 1 to [`crate::COUNT_MAX`]; a name and minute may come more than once.
     pub counts: Vec<(EventId, Minute, u64)>,
-    /// Who sent the batch and what it said; `None` without a key, and where the producer does not say.
+    /// The sender of the batch, and a hash of what it said; `None` without a key, and where the producer does not say.
     pub origin: Option<Origin>,
 }
 

@@ -105,7 +105,7 @@ pub enum PackedDayError {
     /// The text is written otherwise.
     #[error("not packed counts: expected {expected} at byte {at} of {length}")]
     Text {
-        /// What should stand there.
+        /// The number or punctuation that should stand there.
         expected: &'static str,
         /// The place, in bytes from the beginning.
         at: usize,

@@ -1,4 +1,4 @@
-//! One event of a request.
+//! The event of a request, and the limits of its time.
 
 use crate::{EventName, Instant, Minute};
 

@@ -90,6 +90,7 @@ impl Minute {
     }
 }
 
+/// The minute in UTC: `2025-11-22T05:00Z`.
 impl fmt::Display for Minute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();

@@ -13,9 +13,9 @@ pub const CLIENT_BYTES_MAX: usize = 64;
 /// The origin of a piece of a keyed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// Who sent it.
+    /// The sender.
     pub client: Client,
-    /// A hash of what it said.
+    /// The hash of what it said.
     pub content: ContentHash,
 }
 

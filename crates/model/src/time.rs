@@ -118,6 +118,7 @@ impl From<std::time::SystemTime> for Instant {
     }
 }
 
+/// The instant in UTC as RFC 3339 has it, with milliseconds: `2025-11-22T05:00:00.125Z`.
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();

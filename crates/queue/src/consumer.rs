@@ -27,7 +27,7 @@ pub struct Reserved {
     pub body: Vec<u8>,
 }
 
-/// What [`Consumer::look`] found out about the tube.
+/// The state of the tube, as [`Consumer::look`] found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     /// The number of jobs in the tube by state.

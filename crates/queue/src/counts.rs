@@ -95,7 +95,7 @@ pub struct Keyed {
 pub struct KeyedBatch {
     /// The id, which the same piece of the same request always has.
     pub id: BatchId,
-    /// Who sent the piece, and a hash of what it said.
+    /// The sender of the piece, and a hash of what it said.
     pub origin: Origin,
     /// The counts, with the numbers of [`Keyed::names`]; each name and minute once.
     pub counts: Vec<Count>,

@@ -38,13 +38,13 @@ pub enum Error {
     /// The reply is none that the protocol has for this command, or lacks a part.
     #[error("beanstalkd's answer was not understood: {0}")]
     Protocol(String),
-    /// The call was given up after so many seconds: whether the command had an effect is unknown.
+    /// The seconds after which the call was given up: whether the command had an effect is unknown.
     #[error("beanstalkd did not answer within {0} s")]
     Stuck(u64),
-    /// So many calls that were given up have not ended yet, so this one never ran.
+    /// The number of calls that were given up and have not ended yet. This one never ran.
     #[error("{0} calls to beanstalkd are stuck; no further one is started")]
     TooManyStuck(usize),
-    /// So many calls that were given up have not ended for a minute: this process should end.
+    /// The number of calls that were given up and have not ended for a minute: this process should end.
     #[error("{0} calls to beanstalkd have been stuck for long: only a new process can connect again")]
     StuckForGood(usize),
     /// beanstalkd acknowledges jobs without writing them to its log.

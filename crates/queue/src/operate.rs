@@ -73,7 +73,7 @@ pub(crate) fn tube_state(connection: &mut Beanstalkc) -> Result<QueueDepth, Erro
     })
 }
 
-/// What beanstalkd's statistics say of its log.
+/// The log by beanstalkd's statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
     /// The id that beanstalkd draws at random when it starts.

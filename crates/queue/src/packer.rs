@@ -46,7 +46,7 @@ struct OpenJob {
     total: u64,
 }
 
-/// For each name of a table, the number of the last job that got the name, and the name's index there.
+/// The places of a table's names in the jobs: for each, the number of the last job that got the name, and its index there.
 struct Places(Vec<(usize, u32)>);
 
 impl JobPacker {

@@ -38,7 +38,7 @@ pub(crate) trait Tube {
     fn first_of_process(&mut self, fence: u64) -> Result<u64, Error>;
 }
 
-/// What beanstalkd's statistics say of the tube.
+/// The tube by beanstalkd's statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TubeStats {
     /// The id that beanstalkd draws at random when it starts.
@@ -58,7 +58,7 @@ pub struct LowMark {
     pub lowest: u64,
 }
 
-/// What one worker knows of the job numbers of one beanstalkd process.
+/// One worker's knowledge of the job numbers of one beanstalkd process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watermark {
     mark: Option<LowMark>,
