@@ -10,13 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::limits::{UNPACKED_BYTES_MAX, WIRE_BYTES_MAX};
 use crate::request::Encoding;
-
-/// Most bytes of a body as received.
-pub(crate) const WIRE_BYTES_MAX: usize = 1 << 20;
-
-/// Most bytes of a body once unpacked.
-pub(crate) const UNPACKED_BYTES_MAX: usize = 8 << 20;
 
 /// Most bytes of all bodies being received at once; 503 above it.
 const IN_FLIGHT_BYTES_MAX: usize = 12 << 20;

@@ -25,7 +25,7 @@ pub(crate) fn check(body: &[u8]) {
     let Ok(text) = events::text(Format::Json, body) else {
         return;
     };
-    if plain::body(&text, events::EVENTS_MAX).is_some() {
+    if plain::body(&text, crate::limits::EVENTS_MAX).is_some() {
         let elements = elements(&text).expect("what is plain is JSON");
         let by_serde = elements
             .first

@@ -10,25 +10,13 @@ use queue::{Counts, Job, JobPacker, Keyed};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-/// Most bytes of memory of counts, as requests bring them, that are accepted and not yet in the queue: some 400 jobs, seconds of any
-/// disk.
-const WAITING_BYTES_MAX: usize = 32 << 20;
-
-/// Bytes of memory of counts for each job: two jobs in a row hold at least twice as much, so it gives their number from above.
-const JOB_BYTES_MIN: usize = 30_000;
+use crate::admission::{Admission, Backpressure};
 
 /// Bytes of memory of sums that surely fill a job: they do not linger.
 const JOB_BYTES_FULL: usize = 700_000;
 
 /// Bytes of memory of sums that do not wait for requests being read, so that they stay in the processor's cache.
 const GATHERED_BYTES_FULL: usize = 16 << 20;
-
-/// The more jobs no worker has taken, the longer counts wait for company, so that a long outage of the workers fits into fewer jobs:
-/// by a step for every so many jobs above those that working workers leave, up to the maximum.
-const LINGER_STEP: Duration = Duration::from_millis(5);
-const LINGER_STEP_JOBS: u64 = 100;
-const LINGER_NONE_BELOW_JOBS: u64 = 1_000;
-const LINGER_MAX: Duration = Duration::from_millis(250);
 
 /// Longest time that counts wait for requests that are being read.
 const READING_MAX: Duration = Duration::from_millis(50);
@@ -46,15 +34,6 @@ pub(crate) enum Outcome {
 
 /// A request's view of the outcome of the counts that were gathered together; `None` until it is known.
 pub(crate) type Ticket = watch::Receiver<Option<Outcome>>;
-
-/// Why counts are not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Backpressure {
-    /// The queue, or the memory for counts that wait for it, has no room.
-    Full,
-    /// The queue does not answer.
-    QueueAway,
-}
 
 /// The counts of one request.
 #[derive(Debug)]
@@ -87,22 +66,15 @@ pub(crate) struct Combiner {
     state: Mutex<State>,
     /// Wakes the putter. It is the only one that waits, and a notification that comes while it does not is kept for it.
     changed: Notify,
-    jobs_max: u64,
 }
 
 struct State {
     /// The counts to which requests add until the putter takes them.
     open: Gathered,
-    /// Bytes of memory of the open counts and of those being put, whether or not their clients still wait.
-    waiting_bytes: usize,
+    /// What decides on the open counts and those being put.
+    admission: Admission,
     /// The number of requests that are being read and will add to the open counts within milliseconds.
     reading: usize,
-    /// The number of jobs in the tube when last asked, plus those put since.
-    depth: u64,
-    /// The number of jobs that no worker had taken when last asked.
-    untaken: u64,
-    /// Whether the queue does not answer; also until it has answered once.
-    away: bool,
 }
 
 /// The counts that came in until the queue was free for them: sums over many requests, so that jobs grow with names and not with
@@ -113,7 +85,7 @@ pub(crate) struct Gathered {
     keyed: Vec<Keyed>,
     /// Bytes of memory of `keyed`.
     keyed_bytes: usize,
-    /// The part of [`State::waiting_bytes`] that these counts take: memory of what came, before it was summed.
+    /// What was admitted of these counts: memory of what came, before it was summed.
     bytes: usize,
     outcome: watch::Sender<Option<Outcome>>,
 }
@@ -167,37 +139,16 @@ pub(crate) fn pack((unkeyed, keyed): (Counts, Vec<Keyed>)) -> Vec<Job> {
     packer.finish()
 }
 
-impl State {
-    /// Reserves memory for counts and checks that the queue has room for every job that they may become, together with all that
-    /// wait already.
-    fn make_room(&mut self, bytes: usize, jobs_max: u64) -> Result<(), Backpressure> {
-        if self.away {
-            return Err(Backpressure::QueueAway);
-        }
-        let waiting_bytes = self.waiting_bytes + bytes;
-        let jobs = (1 + waiting_bytes / JOB_BYTES_MIN) as u64;
-        if waiting_bytes > WAITING_BYTES_MAX || self.depth + jobs > jobs_max {
-            return Err(Backpressure::Full);
-        }
-        self.waiting_bytes = waiting_bytes;
-        Ok(())
-    }
-}
-
 impl Combiner {
     pub(crate) fn new(jobs_max: u64) -> Self {
         let state = State {
             open: Gathered::new(),
-            waiting_bytes: 0,
+            admission: Admission::new(jobs_max),
             reading: 0,
-            depth: 0,
-            untaken: 0,
-            away: true,
         };
         Self {
             state: Mutex::new(state),
             changed: Notify::new(),
-            jobs_max,
         }
     }
 
@@ -217,7 +168,7 @@ impl Combiner {
         }
         let bytes = counted.bytes();
         let mut state = self.lock();
-        state.make_room(bytes, self.jobs_max)?;
+        state.admission.admit(bytes)?;
         let open = &mut state.open;
         open.bytes += bytes;
         match counted {
@@ -242,7 +193,7 @@ impl Combiner {
         }
         // Requests that have come already are read first, which costs no waiting.
         tokio::task::yield_now().await;
-        let pause = self.linger(linger);
+        let pause = self.lock().admission.linger(linger);
         if !pause.is_zero() {
             // A timeout is the common end: no job became full meanwhile.
             tokio::time::timeout(pause, self.until(|state| state.open.fills_a_job()))
@@ -267,7 +218,7 @@ impl Combiner {
     /// Settles the tickets of all requests whose counts were gathered, and frees the memory. To be called once for all that was taken,
     /// whatever became of it: else that memory stays taken.
     pub(crate) fn finish(&self, gathered: &Gathered, outcome: Outcome) {
-        self.lock().waiting_bytes -= gathered.bytes;
+        self.lock().admission.release(gathered.bytes);
         gathered.outcome.send_replace(Some(outcome));
     }
 
@@ -283,33 +234,115 @@ impl Combiner {
         }
     }
 
-    /// How long counts linger: `base`, or longer the more jobs no worker has taken.
-    fn linger(&self, base: Duration) -> Duration {
-        let steps = self.lock().untaken.saturating_sub(LINGER_NONE_BELOW_JOBS) / LINGER_STEP_JOBS;
-        let more = LINGER_STEP.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
-        base.max(more.min(LINGER_MAX))
+    /// As [`Admission::queue_answered`].
+    pub(crate) fn queue_answered(&self, depth: &QueueDepth) {
+        self.lock().admission.queue_answered(depth);
     }
 
-    /// Takes note of the queue's depth, and takes counts again.
-    pub(crate) fn queue_answered(&self, tube: &QueueDepth) {
-        let mut state = self.lock();
-        state.depth = tube.jobs();
-        state.untaken = tube.ready;
-        state.away = false;
-        metrics::gauge!("collector_queue_jobs").set(u32::try_from(state.depth).unwrap_or(u32::MAX));
-    }
-
-    /// Takes note that the queue does not answer: until it does, requests are refused at once instead of waiting in vain.
+    /// As [`Admission::queue_failed`].
     pub(crate) fn queue_failed(&self) {
-        self.lock().away = true;
+        self.lock().admission.queue_failed();
     }
 
-    /// Counts a job that was put since the depth was last asked for, so that the bound on jobs holds in between.
+    /// As [`Admission::job_stored`].
     pub(crate) fn job_stored(&self) {
-        self.lock().depth += 1;
+        self.lock().admission.job_stored();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{EventName, Minute};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn combiner() -> Arc<Combiner> {
+        let combiner = Combiner::new(1_000);
+        combiner.queue_answered(&QueueDepth::default());
+        Arc::new(combiner)
+    }
+
+    /// Counts of one name in one minute.
+    fn counts(name: &str, count: u64) -> Counted {
+        let mut counts = Counts::default();
+        let minute = Minute::from_unix_s(1_763_787_600).unwrap();
+        counts.add(&EventName::new(name).unwrap(), minute, count);
+        Counted::Unkeyed(counts)
+    }
+
+    fn total(mut gathered: Gathered) -> u64 {
+        let jobs = pack(gathered.take_counts());
+        jobs.iter().map(Job::total).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_is_settled_with_the_counts_that_it_is_of() {
+        let combiner = combiner();
+        let mut first = combiner.add(counts("a", 1)).unwrap().unwrap();
+        let gathered = combiner.next(Duration::ZERO).await.unwrap();
+        let mut second = combiner.add(counts("a", 2)).unwrap().unwrap();
+        combiner.finish(&gathered, Outcome::Unknown);
+        assert_eq!(*first.borrow_and_update(), Some(Outcome::Unknown));
+        assert_eq!(
+            *second.borrow_and_update(),
+            None,
+            "it was added after those were taken"
+        );
+        assert_eq!(total(gathered), 1);
+        let gathered = combiner.take().unwrap();
+        combiner.finish(&gathered, Outcome::Stored);
+        assert_eq!(*second.borrow_and_update(), Some(Outcome::Stored));
+        assert!(combiner.take().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_wait_for_requests_that_are_being_read_and_not_for_ever() {
+        let combiner = combiner();
+        combiner.add(counts("a", 1)).unwrap();
+        let reading = combiner.reading();
+        let begun = tokio::time::Instant::now();
+        let both = async {
+            tokio::time::sleep(READING_MAX / 2).await;
+            combiner.add(counts("b", 2)).unwrap();
+            drop(reading);
+        };
+        let (gathered, ()) = tokio::join!(combiner.next(Duration::ZERO), both);
+        assert_eq!(total(gathered.unwrap()), 3);
+        combiner.add(counts("a", 1)).unwrap();
+        let _never_added = combiner.reading();
+        assert!(combiner.next(Duration::ZERO).await.is_some());
+        assert_eq!(begun.elapsed(), READING_MAX / 2 + READING_MAX);
+    }
+
+    #[test]
+    fn no_counts_are_no_ticket() {
+        let combiner = combiner();
+        let none = combiner.add(Counted::Unkeyed(Counts::default()));
+        assert!(matches!(none, Ok(None)));
+        combiner.queue_failed();
+        assert_eq!(combiner.add(counts("a", 1)).unwrap_err(), Backpressure::QueueAway);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_added_is_taken_once(added in prop::collection::vec((0u8..5, 1u64..1_000, any::<bool>()), 0..60)) {
+            let combiner = combiner();
+            let (mut expected, mut taken) = (0, 0);
+            for (name, count, takes) in added {
+                combiner.add(counts(&format!("n{name}"), count)).unwrap();
+                expected += count;
+                if takes && let Some(gathered) = combiner.take() {
+                    combiner.finish(&gathered, Outcome::Stored);
+                    taken += total(gathered);
+                }
+            }
+            taken += combiner.take().map_or(0, total);
+            prop_assert_eq!(taken, expected);
+        }
     }
 }

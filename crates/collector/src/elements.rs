@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::events::EVENTS_MAX;
+use crate::limits::EVENTS_MAX;
 
 /// The events of a body, each as its text: one event, an array of them, or `{"events":[…]}`.
 ///

@@ -10,11 +10,9 @@ use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::elements::elements;
+use crate::limits::EVENTS_MAX;
 use crate::plain::{self, PlainEvent};
 use crate::request::Format;
-
-/// Most events of one request.
-pub(crate) const EVENTS_MAX: usize = 10_000;
 
 /// Most characters of a refused value that an error repeats.
 const SHOWN_CHARS_MAX: usize = 40;

@@ -21,9 +21,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::admission::Backpressure;
 use crate::body::{self, BodyMemory, Received};
-use crate::combiner::{Backpressure, Combiner, Counted, Outcome, Ticket};
+use crate::combiner::{Combiner, Counted, Outcome, Ticket};
 use crate::events::{self, Refusal};
+use crate::limits::EVENTS_MAX;
 use crate::pieces::Pieces;
 use crate::reply::{Rejected, Reply};
 use crate::request::{Encoding, RequestHead};
@@ -253,8 +255,7 @@ impl Collector {
                 Counted::Keyed(pieces.into_keyed())
             }
             None => {
-                let mut counts =
-                    Counts::with_capacity(events::EVENTS_MAX.min(text.len() / TEXT_BYTES_PER_COUNT));
+                let mut counts = Counts::with_capacity(EVENTS_MAX.min(text.len() / TEXT_BYTES_PER_COUNT));
                 events::read(head.format, &text, now, false, |parsed| {
                     verdict(&parsed.event);
                     if let Ok(event) = parsed.event {

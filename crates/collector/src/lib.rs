@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod admission;
 mod body;
 #[cfg(any(test, fuzzing))]
 mod both_ways;
@@ -8,6 +9,7 @@ mod config;
 mod elements;
 mod events;
 mod handler;
+mod limits;
 mod pieces;
 mod plain;
 mod putter;

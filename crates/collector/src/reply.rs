@@ -5,8 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::body::{ReceiveError, UNPACKED_BYTES_MAX, UnpackError, WIRE_BYTES_MAX};
-use crate::events::{BodyError, EVENTS_MAX, Refusal};
+use crate::body::{ReceiveError, UnpackError};
+use crate::events::{BodyError, Refusal};
+use crate::limits::{EVENTS_MAX, UNPACKED_BYTES_MAX, WIRE_BYTES_MAX};
 use crate::request::HeaderError;
 
 /// Most rejected events that a reply lists one by one.

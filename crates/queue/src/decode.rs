@@ -1,17 +1,12 @@
 //! Reads the body of a job and checks every part of it: anyone in the region can put one.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use model::{
     Batch, BatchId, COUNT_MAX, Client, ContentHash, CountError, EventId, EventName, Instant, Minute,
     MinuteError, NameError, Origin,
 };
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 
-use crate::EventIds;
-use crate::plain;
+use crate::wire::WireCounts;
+use crate::{EventIds, plain};
 
 /// Why a job cannot be counted, and is to be buried.
 #[derive(Debug, thiserror::Error)]
@@ -66,56 +61,6 @@ pub struct Decoded<'a> {
     pub names: Vec<(EventId, EventName<'a>)>,
     /// The batches in their order in the body.
     pub batches: Vec<Batch>,
-}
-
-/// A job as it is written; nothing is checked but the shape.
-#[derive(Debug, PartialEq, Deserialize)]
-pub(crate) struct Wire<'a> {
-    pub(crate) accepted: f64,
-    #[serde(borrow)]
-    pub(crate) names: Vec<Cow<'a, str>>,
-    pub(crate) batches: Vec<WireBatch<'a>>,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-pub(crate) struct WireBatch<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) client: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) content: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) counts: WireCounts<'a>,
-}
-
-/// The counts of a batch by minute, in their order in the text; a map type would drop one of two equal keys, and its counts with it.
-#[derive(Debug, PartialEq)]
-pub(crate) struct WireCounts<'a>(pub(crate) Vec<(Cow<'a, str>, IndexedCounts)>);
-
-/// Pairs `[index into names, count]`.
-pub(crate) type IndexedCounts = Vec<(u64, u64)>;
-
-impl<'de: 'a, 'a> Deserialize<'de> for WireCounts<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Minutes;
-        impl<'de> Visitor<'de> for Minutes {
-            type Value = WireCounts<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of minutes with lists of [index, count]")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut minutes = Vec::new();
-                while let Some(minute) = map.next_entry()? {
-                    minutes.push(minute);
-                }
-                Ok(WireCounts(minutes))
-            }
-        }
-        deserializer.deserialize_map(Minutes)
-    }
 }
 
 /// Reads the body of a job, looking up the ids of its names in `ids`. No clock enters: what a collector has acknowledged is readable

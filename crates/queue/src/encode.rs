@@ -1,12 +1,15 @@
 //! The JSON body of a job: `{"accepted":s,"names":["a",…],"batches":[{"id":"uuid","counts":{"s":[[index,count],…]}},…]}`. Times are
 //! unix seconds, and an index is a name's place in `names`. A keyed batch has `client` and `content`, too.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use model::{BatchId, Instant, Minute, Origin};
 
 use crate::NameTable;
-use crate::packer::ByMinute;
+
+/// A batch's counts by minute: the index of a name in the job's table, and the count.
+pub(crate) type ByMinute = BTreeMap<Minute, Vec<(u32, u64)>>;
 
 /// A job that is packed, and lacks only the time of its put.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod packer;
 mod plain;
 mod producer;
 mod watermark;
+mod wire;
 
 use std::net::SocketAddr;
 

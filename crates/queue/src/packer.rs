@@ -1,11 +1,9 @@
 //! Packs counts into jobs, none of which exceeds beanstalkd's limit. Sizes are estimated from above before a count is added, since a
 //! job that turned out too large could not be put any more.
 
-use std::collections::BTreeMap;
+use model::{BatchId, COUNT_MAX};
 
-use model::{BatchId, COUNT_MAX, Minute};
-
-use crate::encode::{Job, push_batch};
+use crate::encode::{ByMinute, Job, push_batch};
 use crate::{Count, Counts, Keyed, KeyedBatch, NameTable};
 
 /// Most bytes of a body: beanstalkd's default limit is 65,535 bytes, and a job stays under it.
@@ -19,9 +17,6 @@ const BATCH_BYTES: usize = 60;
 const ORIGIN_BYTES: usize = 42;
 /// Bytes of `"1763787600":[],`.
 const MINUTE_BYTES: usize = 16;
-
-/// A batch's counts by minute: the index of a name in the job's table, and the count.
-pub(crate) type ByMinute = BTreeMap<Minute, Vec<(u32, u64)>>;
 
 /// Jobs under construction: full ones, and one that is open. In a job, batches share one table of names.
 #[derive(Debug)]

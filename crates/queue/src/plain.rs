@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::decode::{IndexedCounts, Wire, WireBatch, WireCounts};
+use crate::wire::{IndexedCounts, Wire, WireBatch, WireCounts};
 
 /// The job in `text`; `None` where it is not in the plain form.
 pub(crate) fn job(text: &str) -> Option<Wire<'_>> {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{EventIds, decode};
 use model::{
-    CLIENT_BYTES_MAX, Client, ContentHash, EventName, Instant, MinuteCounts, Origin, PIECE_BYTES_MAX, Piece,
+    CLIENT_BYTES_MAX, Client, ContentHash, EventName, Instant, Minute, MinuteCounts, Origin, PIECE_BYTES_MAX,
+    Piece,
 };
 use proptest::prelude::*;
 
