@@ -159,7 +159,7 @@ pub(crate) fn transaction(rows: &[Row]) -> Transaction {
     for chunk in rows.chunks(ROWS_PER_STATEMENT) {
         let values = chunk
             .iter()
-            .map(|(id, minute, count)| format!("({id},{},{count})", minute.sql_literal()));
+            .map(|(id, minute, count)| format!("({id},{},{count})", minute.digits()));
         sql += "INSERT INTO reference.EventMinute VALUES ";
         sql += &values.collect::<Vec<_>>().join(",");
         sql += " ON DUPLICATE KEY UPDATE count = count + VALUES(count);";

@@ -60,7 +60,7 @@ async fn all_rounds(servers: &Pipeline, rounds: u32, report: &mut Report) -> Res
 fn insert(rows: &[crate::events::Row]) -> String {
     let values = rows
         .iter()
-        .map(|(id, minute, count)| format!("({id},{},{count})", minute.sql_literal()));
+        .map(|(id, minute, count)| format!("({id},{},{count})", minute.digits()));
     format!(
         "INSERT INTO reference.EventMinute VALUES {} ON DUPLICATE KEY UPDATE count = count + VALUES(count)",
         values.collect::<Vec<_>>().join(",")

@@ -96,7 +96,7 @@ impl Sent {
         };
         let id = self.id.map(|id| id.parse::<AnnotationId>()).transpose()?;
         let annotation = Annotation {
-            id: id.unwrap_or_else(AnnotationId::generate),
+            id: id.unwrap_or_else(|| AnnotationId::generate(now)),
             when: instant(self.when, "when")?.unwrap_or(now),
             until: instant(self.until, "until")?,
             what: self.what,

@@ -89,12 +89,13 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Refusal> {
     let sent: Sent = read_json(&api, &headers, body).await?;
+    let now = Instant::from(SystemTime::now());
     let when = match sent.when {
-        None => Instant::from(SystemTime::now()),
+        None => now,
         Some(when) => when.instant().ok_or(Error::JsonTime("when"))?,
     };
     let annotation = Annotation {
-        id: AnnotationId::generate(),
+        id: AnnotationId::generate(now),
         when,
         until: None,
         what: sent.what,

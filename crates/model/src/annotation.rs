@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::{Instant, Minute};
 
@@ -58,10 +58,12 @@ pub enum AnnotationError {
 pub struct AnnotationId(Uuid);
 
 impl AnnotationId {
-    /// A new id (UUID version 7), which sorts after those that this process generated before.
+    /// A new id (UUID version 7, RFC 9562) of that time; ids sort by theirs, to the millisecond.
     #[must_use]
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
+    pub fn generate(now: Instant) -> Self {
+        let ms = now.unix_ms().unsigned_abs();
+        let nanos = u32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0);
+        Self(Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1_000, nanos)))
     }
 }
 

@@ -80,9 +80,9 @@ impl Minute {
         u16::try_from(self.0 % 1_440).unwrap_or(0)
     }
 
-    /// The minute as MariaDB reads a time from a number, `YYYYMMDDhhmmss`, in UTC.
+    /// The minute's digits in UTC, `YYYYMMDDhhmmss`.
     #[must_use]
-    pub fn sql_literal(self) -> u64 {
+    pub fn digits(self) -> u64 {
         let time = DateTime::<Utc>::from_timestamp(self.unix_s(), 0).unwrap_or_default();
         let date =
             u64::from(time.year().unsigned_abs()) * 10_000 + u64::from(time.month() * 100 + time.day());
@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn sql_literal_reads_as_a_date() {
+    fn digits_are_those_of_the_date() {
         assert_eq!(
-            Minute::from_unix_s(1_431_857_100).unwrap().sql_literal(),
+            Minute::from_unix_s(1_431_857_100).unwrap().digits(),
             20_150_517_100_500
         );
     }

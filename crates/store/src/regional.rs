@@ -332,7 +332,7 @@ impl Transaction<'_> {
         let region = self.region;
         let values = minutes
             .iter()
-            .map(|(minute, n)| fmt::from_fn(move |f| write!(f, "('{region}',{},{n})", minute.sql_literal())));
+            .map(|(minute, n)| fmt::from_fn(move |f| write!(f, "('{region}',{},{n})", minute.digits())));
         out.upsert(
             "bigdata_0.RegionMinute (region, createDate, count)",
             "count",

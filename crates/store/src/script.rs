@@ -56,7 +56,7 @@ impl<'a> Script<'a> {
     ) -> Result<(), mysql_async::Error> {
         let table = format!("{shard}.EventMinute (eventId, createDate, count)");
         let values = rows.iter().map(|(id, minute, count)| {
-            fmt::from_fn(move |f| write!(f, "({id},{},{count})", minute.sql_literal()))
+            fmt::from_fn(move |f| write!(f, "({id},{},{count})", minute.digits()))
         });
         self.upsert(&table, "count", values).await
     }
