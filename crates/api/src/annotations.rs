@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use model::{Annotation, AnnotationId, Instant, TAGS_MAX, utf8};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use store::central::Wanted;
+use store::central::AnnotationQuery;
 
 pub(crate) mod error;
 
@@ -213,7 +213,7 @@ pub(crate) async fn delete(
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
     let now = Instant::from(SystemTime::now());
-    let wanted = Wanted {
+    let wanted = AnnotationQuery {
         from: time(&parameters, "from", "-24h", now)?,
         until: time(&parameters, "until", "now", now)?,
         tags: parameters.all("tags").map(str::to_owned).collect(),
@@ -229,7 +229,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Re
 }
 
 /// Those that are wanted, and whether there are older ones that there was no room for.
-pub(crate) async fn read(api: &Api, wanted: &Wanted) -> Result<(Vec<Annotation>, bool), Refusal> {
+pub(crate) async fn read(api: &Api, wanted: &AnnotationQuery) -> Result<(Vec<Annotation>, bool), Refusal> {
     if wanted.tags.len() > TAGS_MAX {
         return Err(Error::TooManyTags.into());
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use model::Glob;
 use store::Server;
-use store::central::{Central, Found, Position, Snapshot};
+use store::central::{Central, Matched, Position, Snapshot};
 use tokio::time::Instant as Clock;
 
 pub(crate) use self::error::{AtCentre, Error};
@@ -292,7 +292,11 @@ impl Visit {
     }
 
     /// As [`Central::snapshot`], of what does not lack any count that was answered before.
-    pub(crate) async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Found), Error> {
+    pub(crate) async fn snapshot(
+        &self,
+        patterns: &[Glob],
+        limit: usize,
+    ) -> Result<(Snapshot, Matched), Error> {
         let (mut snapshot, found) = self.central().snapshot(patterns, limit).await?;
         if !self.centres.is_several() {
             return Ok((snapshot, found));

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use graphite::Zone;
 use model::{Annotation, AnnotationId, Instant};
 use serde::{Deserialize, Serialize};
-use store::central::Wanted;
+use store::central::AnnotationQuery;
 
 use crate::annotations::error::Error;
 use crate::annotations::{When, read, read_json, write};
@@ -57,7 +57,7 @@ pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Respo
             .map(|unix_s| Instant::from_unix_ms(unix_s.saturating_mul(1000)))
             .ok_or(Error::GraphiteTime(key)),
     };
-    let wanted = Wanted {
+    let wanted = AnnotationQuery {
         from: time("from", Instant::from_unix_ms(0))?,
         // Of a second, whatever of it.
         until: time("until", now)?.plus_ms(1_000),

@@ -12,7 +12,7 @@ use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{EventId, Extent, Glob, Instant};
 use serde::Serialize;
-use store::central::Found;
+use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::line::{Line, Sums};
@@ -107,7 +107,7 @@ async fn read(
     let patterns = texts.into_iter().map(Glob::new).collect::<Result<Vec<_>, _>>();
     let patterns = patterns.map_err(patterns::Error::from)?;
     let (mut snapshot, found) = visit.snapshot(&patterns, patterns.len()).await?;
-    let Found::Names(names) = found else {
+    let Matched::Names(names) = found else {
         return Err(reading::Error::TooManySeries);
     };
     let known = |text: &str| names.iter().find(|name| name.name == text).map(|name| name.id);

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use model::{Extent, Glob, Instant};
-use store::central::Found;
+use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, Series};
@@ -61,7 +61,7 @@ struct Read {
 /// Names and counts out of one snapshot; the sums are made as the rows come.
 async fn read(room: &Room, query: &Query, visit: Visit) -> Result<Read, reading::Error> {
     let (mut snapshot, found) = visit.snapshot(&query.patterns, SERIES_MAX).await?;
-    let Found::Names(names) = found else {
+    let Matched::Names(names) = found else {
         return Err(reading::Error::TooManySeries);
     };
     let buckets = &query.range.buckets;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use serde::Deserialize;
-use store::setup::{RegionAccounts, Side};
+use store::setup::{RegionAccounts, Site};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +44,7 @@ pub(crate) struct Config {
 pub(crate) struct File {
     path: PathBuf,
     /// The only side that its sections are about.
-    side: Option<Side>,
+    side: Option<Site>,
 }
 
 impl Config {
@@ -69,7 +69,7 @@ impl Config {
         })
     }
 
-    fn side(&self) -> Option<Side> {
+    fn side(&self) -> Option<Site> {
         let of_region = self.region.is_some()
             || self.queue.is_some()
             || self.regional.is_some()
@@ -81,8 +81,8 @@ impl Config {
             || self.keeper.is_some()
             || !self.source.is_empty();
         match (of_region, of_centre) {
-            (true, false) => Some(Side::Regional),
-            (false, true) => Some(Side::Central),
+            (true, false) => Some(Site::Regional),
+            (false, true) => Some(Site::Central),
             _ => None,
         }
     }
@@ -102,12 +102,12 @@ impl File {
     }
 
     /// What to say when the configuration has `nothing` of what a command needs from `wanted`'s file.
-    pub(crate) fn lacks(&self, nothing: &str, wanted: Option<Side>) -> anyhow::Error {
+    pub(crate) fn lacks(&self, nothing: &str, wanted: Option<Site>) -> anyhow::Error {
         let hint = match (self.side, wanted) {
-            (Some(Side::Central), Some(Side::Regional)) => {
+            (Some(Site::Central), Some(Site::Regional)) => {
                 ": this is a centre's file, and the command needs a region's"
             }
-            (Some(Side::Regional), Some(Side::Central)) => {
+            (Some(Site::Regional), Some(Site::Central)) => {
                 ": this is a region's file, and the command needs the centre's"
             }
             _ => "",
@@ -117,10 +117,10 @@ impl File {
 }
 
 /// Both sides have `[replication]` and `[housekeeping]`.
-fn side_of(section: &str) -> Option<Side> {
+fn side_of(section: &str) -> Option<Site> {
     match section {
-        "region" | "queue" | "regional" | "collector" | "worker" => Some(Side::Regional),
-        "central" | "analyst" | "source" | "api" | "keeper" => Some(Side::Central),
+        "region" | "queue" | "regional" | "collector" | "worker" => Some(Site::Regional),
+        "central" | "analyst" | "source" | "api" | "keeper" => Some(Site::Central),
         _ => None,
     }
 }

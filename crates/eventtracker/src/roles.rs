@@ -91,14 +91,14 @@ impl Keeper {
         let account = config.file.section(config.housekeeping, "housekeeping")?;
         let central = config.file.section(config.central, "central")?;
         let keeper = config.file.section(config.keeper, "keeper")?;
-        let charge = keeper::Charge {
+        let duties = keeper::Duties {
             centre: central.with_user(&account.user, Some(account.password.clone())),
             others: config.other_centre,
             account,
         };
         let health = Health::waiting_for(&keeper::READINESS);
         let side = serve_health(keeper.listen, &keeper.allowed_hosts, &health, Router::new()).await?;
-        let outcome = keeper::run(&keeper, charge, health, stop_signal()?).await;
+        let outcome = keeper::run(&keeper, duties, health, stop_signal()?).await;
         side.end().await?;
         Ok(outcome?)
     }

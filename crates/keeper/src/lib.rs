@@ -29,7 +29,7 @@ pub const READINESS: [&str; 1] = ["central database"];
 
 /// What the keeper looks after, beside the regions: these are the sources that its own centre has at the moment.
 #[derive(Debug, Clone)]
-pub struct Charge {
+pub struct Duties {
     /// Its own centre, under the housekeeping account.
     pub centre: Server,
     /// The other centres that the regions feed: binlogs are kept until these have applied them, too.
@@ -70,15 +70,15 @@ struct Region {
 /// A password that cannot be read.
 pub async fn run(
     config: &Config,
-    charge: Charge,
+    duties: Duties,
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), store::Error> {
-    let Charge {
+    let Duties {
         centre,
         others,
         account,
-    } = charge;
+    } = duties;
     let [audited, packed, merged, dropped] = [(); 4].map(|()| Findings::default());
     let merger = Merger::new(&centre);
     let mut keeper = Keeper {

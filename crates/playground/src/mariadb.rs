@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use store::setup::{Patience, Role, Side};
+use store::setup::{Patience, Role, Site};
 use tokio::process::Command;
 
 use crate::accounts::Accounts;
@@ -44,7 +44,7 @@ WHERE User <> 'mariadb.sys' AND NOT (User = 'root' AND Host = 'localhost');
 
 #[derive(Debug)]
 pub(crate) struct MariaDb {
-    pub side: Side,
+    pub side: Site,
     dir: PathBuf,
     port: u16,
     options: String,
@@ -56,7 +56,7 @@ impl MariaDb {
     pub(crate) fn of_region(region: &Region) -> Self {
         let edited = REGION_OPTIONS.replace(NUMBER_PLACEHOLDER, &region.number.to_string());
         Self {
-            side: Side::Regional,
+            side: Site::Regional,
             dir: region.dir.join("mariadb"),
             port: region.mariadb_port(),
             options: edited + OWN_VALUES,
@@ -74,7 +74,7 @@ impl MariaDb {
             ));
         }
         Self {
-            side: Side::Central,
+            side: Site::Central,
             dir: centre.dir.clone(),
             port: centre.mariadb_port,
             options,
@@ -89,8 +89,8 @@ impl MariaDb {
             return self;
         }
         let memory = match self.side {
-            Side::Regional => Memory::of_region(),
-            Side::Central => Memory::of_centre(),
+            Site::Regional => Memory::of_region(),
+            Site::Central => Memory::of_centre(),
         };
         Self {
             memory,
@@ -171,12 +171,12 @@ impl MariaDb {
         let root = self.database(0).root();
         store::setup::apply(&root, self.side, Patience::EMPTY, |_| {}, pending()).await?;
         let roles = match self.side {
-            Side::Regional => [
+            Site::Regional => [
                 (&accounts.worker, Role::Worker),
                 (&accounts.replication, Role::Replication),
                 (&accounts.housekeeping, Role::RegionalKeeper),
             ],
-            Side::Central => [
+            Site::Central => [
                 (&accounts.api, Role::Api),
                 (&accounts.analyst, Role::Analyst),
                 (&accounts.housekeeping, Role::CentralKeeper),
@@ -186,7 +186,7 @@ impl MariaDb {
             role.ensure(account, &root).await?;
         }
         if self.is_for_people
-            && self.side == Side::Central
+            && self.side == Site::Central
             && let Err(error) = store::setup::load_zones(&root).await
         {
             // All that is in UTC does without.

@@ -15,10 +15,10 @@ use model::{Annotation, AnnotationId, EventId, Extent, Glob, Instant, Minute};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-pub use self::annotations::Wanted;
+pub use self::annotations::AnnotationQuery;
 pub use self::counts::Grain;
 use self::lease::{Lease, Leases};
-pub use self::names::{Found, NAMES_SCANNED_MAX, Name};
+pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
 pub use self::status::{ShardSize, Status};
 use crate::clock::{self, complete_until};
@@ -67,11 +67,11 @@ impl Central {
     }
 
     /// Begins to read: the names that any of `patterns` matches, each once, in the order of names, and their counts,
-    /// all as of this moment. [`Found::TooMany`] for more than `limit`.
+    /// all as of this moment. [`Matched::TooMany`] for more than `limit`.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
-    pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Found), Error> {
+    pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Matched), Error> {
         let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
         let mut lease = self.0.lease(turn).await?;
         let known = lease
@@ -92,7 +92,7 @@ impl Central {
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
-    pub async fn names(&self, query: Option<&Glob>, limit: usize) -> Result<Found, Error> {
+    pub async fn names(&self, query: Option<&Glob>, limit: usize) -> Result<Matched, Error> {
         let turn = self.turn(names::is_broad_search(query)).await?;
         let search = async |conn: &mut Conn| names::search(conn, query, limit).await;
         self.call(turn, "search names", CALL_LIMIT, search).await
@@ -151,7 +151,7 @@ impl Central {
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn annotations(&self, wanted: &Wanted) -> Result<Vec<Annotation>, Error> {
+    pub async fn annotations(&self, wanted: &AnnotationQuery) -> Result<Vec<Annotation>, Error> {
         let read = async |conn: &mut Conn| annotations::read(conn, wanted).await;
         self.call(None, "read annotations", CALL_LIMIT, read).await
     }

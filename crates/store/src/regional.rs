@@ -77,7 +77,7 @@ impl Committed {
 
 /// What a worker asks its region's MariaDB before it looks at the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clock {
+pub struct Reading {
     pub now: Instant,
     /// As in [`Report`], by whichever worker was last.
     pub mark: Option<Mark>,
@@ -136,7 +136,7 @@ impl Regional {
     ///
     /// # Errors
     /// The server refused or did not answer; the connection is made anew by the next call.
-    pub async fn clock(&mut self) -> Result<Clock, Error> {
+    pub async fn clock(&mut self) -> Result<Reading, Error> {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED), process, lowest \
                            FROM (SELECT 1) one LEFT JOIN eventtracker.TubeMark ON id = 1";
         self.connect().await?;
@@ -147,7 +147,7 @@ impl Regional {
             })
             .await?;
         let (now_ms, epoch, number) = row.ok_or(Error::Shape { what: SQL })?;
-        Ok(Clock {
+        Ok(Reading {
             now: Instant::from_unix_ms(now_ms),
             mark: epoch.zip(number).map(|(epoch, number)| Mark { epoch, number }),
         })

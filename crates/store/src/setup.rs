@@ -21,6 +21,6 @@ pub use self::replication::{
     Identity, RegionAccounts, check_coverage, check_identity, check_other_centre, check_past, start_source,
 };
 pub use self::role::Role;
-pub use self::schema::{Difference, Patience, Side, Waiting, apply, check};
+pub use self::schema::{Difference, Patience, Site, Waiting, apply, check};
 pub use self::zones::{lacks_zones, load_zones};
 pub use crate::source::WILD_DO_TABLE;

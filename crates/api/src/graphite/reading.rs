@@ -2,7 +2,7 @@
 
 use graphite::{Counts, Name, Plan, Span};
 use model::{Extent, Minute};
-use store::central::{Found, Grain};
+use store::central::{Grain, Matched};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::centres::Visit;
@@ -44,7 +44,7 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, visit: Visit) -> Result<Fetc
     let globs = plan.globs();
     patterns::check_tokens(&globs)?;
     let (mut snapshot, found) = visit.snapshot(&globs, SERIES_MAX).await?;
-    let Found::Names(names) = found else {
+    let Matched::Names(names) = found else {
         return Err(Error::TooManySeries);
     };
     if globs.len().saturating_mul(names.len()) > MATCHES_MAX {

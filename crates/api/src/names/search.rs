@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use model::{EventId, Glob};
 use serde::Serialize;
-use store::central::{Found, Name};
+use store::central::{Matched, Name};
 
 use super::error::Error;
 use super::index::{Index, TooBroad};
@@ -65,8 +65,8 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
             let search =
                 async |visit: Visit| Ok::<_, centres::Error>(visit.central().names(pattern, limit).await?);
             match api.centres.ask(search).await? {
-                Found::Names(names) => names,
-                Found::TooMany => return Err(Error::PatternTooBroad.into()),
+                Matched::Names(names) => names,
+                Matched::TooMany => return Err(Error::PatternTooBroad.into()),
             }
         }
     };

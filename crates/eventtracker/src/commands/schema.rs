@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use store::setup::{Difference, Patience, Role, Side, Waiting};
+use store::setup::{Difference, Patience, Role, Site, Waiting};
 use store::{Password, Server};
 
 use super::causes::Causes;
@@ -59,9 +59,9 @@ impl Schema {
 
 impl Target {
     /// The server as its administrator reaches it, for each side that the configuration has.
-    fn servers(&self, config: &Config) -> anyhow::Result<Vec<(Side, Server)>> {
-        let regional = config.regional.iter().map(|server| (Side::Regional, server));
-        let central = config.central.iter().map(|server| (Side::Central, server));
+    fn servers(&self, config: &Config) -> anyhow::Result<Vec<(Site, Server)>> {
+        let regional = config.regional.iter().map(|server| (Site::Regional, server));
+        let central = config.central.iter().map(|server| (Site::Central, server));
         let servers: Vec<_> = regional
             .chain(central)
             .map(|(side, server)| (side, self.admin.of(server)))
@@ -85,7 +85,7 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
             () = stop.cancelled() => bail!("stopped: run the command again to go on"),
         }
         println!("{admin}: accounts are in place");
-        if side == Side::Central {
+        if side == Site::Central {
             match store::setup::load_zones(&admin).await {
                 Ok(true) => println!("{admin}: time zones are loaded"),
                 Ok(false) => {}
@@ -109,10 +109,10 @@ fn sentence(waiting: &Waiting<'_>) -> String {
 }
 
 /// The accounts and, at the centre, replication from each source.
-async fn set_up_accounts(config: &Config, side: Side, admin: &Server) -> anyhow::Result<()> {
+async fn set_up_accounts(config: &Config, side: Site, admin: &Server) -> anyhow::Result<()> {
     let file = &config.file;
     match side {
-        Side::Regional => {
+        Site::Regional => {
             let regional = file.section(config.regional.as_ref(), "regional")?;
             Role::Worker.ensure(&regional.account()?, admin).await?;
             let replication = file.section(config.replication.as_ref(), "replication")?;
@@ -120,7 +120,7 @@ async fn set_up_accounts(config: &Config, side: Side, admin: &Server) -> anyhow:
             let housekeeping = file.section(config.housekeeping.as_ref(), "housekeeping")?;
             Role::RegionalKeeper.ensure(housekeeping, admin).await?;
         }
-        Side::Central => {
+        Site::Central => {
             let central = file.section(config.central.as_ref(), "central")?;
             Role::Api.ensure(&central.account()?, admin).await?;
             let analyst = file.section(config.analyst.as_ref(), "analyst")?;
@@ -148,7 +148,7 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
     for (side, admin) in target.servers(&config)? {
         let differences = store::setup::check(&admin, side).await?;
         let mut differences: Vec<String> = differences.iter().map(told).collect();
-        if side == Side::Central && store::setup::lacks_zones(&admin).await? {
+        if side == Site::Central && store::setup::lacks_zones(&admin).await? {
             differences.push(
                 "MariaDB has no time zones, so CONVERT_TZ() gives analysts NULL: run 'eventtracker schema apply' on a machine with \
                  Debian's mariadb-client and tzdata"

@@ -6,7 +6,7 @@ use mysql_async::{Conn, DriverError, Value};
 
 /// Which annotations are asked for.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct AnnotationQuery {
     /// Those that begin in the half-open range, or last into it.
     pub from: Instant,
     pub until: Instant,
@@ -66,7 +66,10 @@ pub(super) async fn delete(conn: &mut Conn, id: AnnotationId) -> Result<bool, my
 }
 
 /// In the order of time; the last `limit` of them.
-pub(super) async fn read(conn: &mut Conn, wanted: &Wanted) -> Result<Vec<Annotation>, mysql_async::Error> {
+pub(super) async fn read(
+    conn: &mut Conn,
+    wanted: &AnnotationQuery,
+) -> Result<Vec<Annotation>, mysql_async::Error> {
     // Beyond what a TIMESTAMP can hold, FROM_UNIXTIME() is NULL.
     let within = |at: Instant| at.unix_ms().clamp(0, ANNOTATION_MS_MAX);
     let (from_ms, until_ms) = (within(wanted.from), within(wanted.until));

@@ -26,7 +26,7 @@ pub struct Name {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum Matched {
     Names(Vec<Name>),
     /// More names than the caller's limit, or a pattern that reaches more than [`NAMES_SCANNED_MAX`] names.
     TooMany,
@@ -60,7 +60,7 @@ pub(super) async fn matching(
     patterns: &[Glob],
     known: Vec<Name>,
     limit: usize,
-) -> Result<Found, mysql_async::Error> {
+) -> Result<Matched, mysql_async::Error> {
     let mut found: BTreeMap<String, Name> = known.into_iter().map(|name| (name.name.clone(), name)).collect();
     for pattern in patterns.iter().filter(|pattern| pattern.literal().is_none()) {
         // One more than the limit tells that there are too many, and bounds what is held.
@@ -70,13 +70,13 @@ pub(super) async fn matching(
             }
         };
         if !scan(conn, pattern, keep).await? {
-            return Ok(Found::TooMany);
+            return Ok(Matched::TooMany);
         }
     }
     Ok(if found.len() > limit {
-        Found::TooMany
+        Matched::TooMany
     } else {
-        Found::Names(found.into_values().collect())
+        Matched::Names(found.into_values().collect())
     })
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn search(
     conn: &mut Conn,
     query: Option<&Glob>,
     limit: usize,
-) -> Result<Found, mysql_async::Error> {
+) -> Result<Matched, mysql_async::Error> {
     let Some(pattern) = query.filter(|pattern| pattern.literal().is_none()) else {
         return most_popular(conn, query.and_then(Glob::literal).unwrap_or_default(), limit).await;
     };
@@ -97,12 +97,12 @@ pub(super) async fn search(
         }
     };
     if !scan(conn, pattern, keep).await? {
-        return Ok(Found::TooMany);
+        return Ok(Matched::TooMany);
     }
     let names = best
         .into_iter()
         .map(|(Reverse(popularity), text, id)| name((id, text, popularity)));
-    Ok(Found::Names(names.collect()))
+    Ok(Matched::Names(names.collect()))
 }
 
 /// Begins a snapshot, and finds those of `patterns` that are whole names, in one round trip.
@@ -182,13 +182,13 @@ pub(super) async fn with_ids(
     .await
 }
 
-async fn most_popular(conn: &mut Conn, part: &str, limit: usize) -> Result<Found, mysql_async::Error> {
+async fn most_popular(conn: &mut Conn, part: &str, limit: usize) -> Result<Matched, mysql_async::Error> {
     const SQL: &str = "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE tagName LIKE ? \
                        ORDER BY popularity DESC, tagName LIMIT ?";
     let like = format!("%{}%", escaped_for_like(part));
     let mut names = Vec::new();
     for_each_row(conn, SQL, (like, limit), |row| names.push(name(row))).await?;
-    Ok(Found::Names(names))
+    Ok(Matched::Names(names))
 }
 
 /// `_` and `%` are characters of names, and wildcards of LIKE.

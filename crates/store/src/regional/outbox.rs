@@ -68,7 +68,7 @@ async fn moved_to(conn: &mut Conn) -> Result<Option<String>, mysql_async::Error>
 ///
 /// # Errors
 /// `Setting` or `NotAnOutbox`; or the server refused or did not answer.
-pub(crate) async fn checked(server: &Server, conn: &mut Conn) -> Result<Found, Error> {
+pub(crate) async fn checked(server: &Server, conn: &mut Conn) -> Result<Settings, Error> {
     let found = server
         .limited("check the settings", CHECK_LIMIT, read(conn))
         .await?;
@@ -76,9 +76,9 @@ pub(crate) async fn checked(server: &Server, conn: &mut Conn) -> Result<Found, E
     Ok(found)
 }
 
-fn check_settings(server: &Server, found: &Found) -> Result<(), Error> {
+fn check_settings(server: &Server, found: &Settings) -> Result<(), Error> {
     for (setting, must_be) in SETTINGS {
-        let is = found.settings.get(setting).cloned().unwrap_or_default();
+        let is = found.variables.get(setting).cloned().unwrap_or_default();
         if is != must_be {
             return Err(Error::Setting {
                 server: server.to_string(),
@@ -97,22 +97,22 @@ fn check_settings(server: &Server, found: &Found) -> Result<(), Error> {
 }
 
 /// What a server is, as far as counting is concerned.
-pub(crate) struct Found {
-    settings: HashMap<String, String>,
+pub(crate) struct Settings {
+    variables: HashMap<String, String>,
     outbox_tables_not_blackhole: u64,
     block_tables: usize,
 }
 
-async fn read(conn: &mut Conn) -> Result<Found, mysql_async::Error> {
+async fn read(conn: &mut Conn) -> Result<Settings, mysql_async::Error> {
     const TABLES: &str = "SELECT CAST(COALESCE(SUM(ENGINE <> 'BLACKHOLE'), 0) AS UNSIGNED), \
          CAST(COALESCE(SUM(TABLE_NAME = 'EventBlock'), 0) AS UNSIGNED) \
          FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE 'bigdata\\_%'";
     let names = SETTINGS.map(|(name, _)| format!("'{name}'")).join(", ");
     let show = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
-    let settings: Vec<(String, String)> = conn.query(show).await?;
+    let variables: Vec<(String, String)> = conn.query(show).await?;
     let (outbox_tables_not_blackhole, block_tables) = conn.query_first(TABLES).await?.unwrap_or_default();
-    Ok(Found {
-        settings: settings.into_iter().collect(),
+    Ok(Settings {
+        variables: variables.into_iter().collect(),
         outbox_tables_not_blackhole,
         block_tables,
     })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mysql_async::prelude::Queryable;
 
-use super::schema::Side;
+use super::schema::Site;
 use crate::regional::{CHECK_LIMIT, checked};
 use crate::{Error, Server};
 
@@ -24,7 +24,7 @@ pub async fn check_region(server: &Server) -> Result<(), Error> {
         .into_iter()
         .collect();
     let is_wrong = |(table, engine): &(String, String)| tables.get(table) != Some(engine);
-    let wrong: Vec<(String, String)> = Side::Regional.engines().into_iter().filter(is_wrong).collect();
+    let wrong: Vec<(String, String)> = Site::Regional.engines().into_iter().filter(is_wrong).collect();
     match wrong.first() {
         None => Ok(()),
         Some((table, engine)) => Err(Error::Tables {

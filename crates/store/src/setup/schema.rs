@@ -24,7 +24,7 @@ const SCRATCH: &str = "eventtracker_schema_check";
 
 /// Which half of the schema a server carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum Site {
     Regional,
     Central,
 }
@@ -35,7 +35,7 @@ macro_rules! sql {
     };
 }
 
-impl Side {
+impl Site {
     fn databases(self) -> Vec<String> {
         let (per_shard, once): (&str, &[&str]) = match self {
             Self::Regional => (
@@ -232,7 +232,7 @@ impl std::fmt::Display for Difference {
 ///
 /// # Errors
 /// Only where the comparison itself could not be made.
-pub async fn check(admin: &Server, side: Side) -> Result<Vec<Difference>, Error> {
+pub async fn check(admin: &Server, site: Site) -> Result<Vec<Difference>, Error> {
     let mut conn = admin.connect().await?;
     let run = async {
         conn.query_drop("SET sql_log_bin = 0").await?;
@@ -243,7 +243,7 @@ pub async fn check(admin: &Server, side: Side) -> Result<Vec<Difference>, Error>
         ))
         .await?;
         let mut differences = Vec::new();
-        for statement in side.tables().into_iter().chain(side.views()) {
+        for statement in site.tables().into_iter().chain(site.views()) {
             differences.extend(difference(&mut conn, &statement).await?);
         }
         conn.query_drop(format!("DROP DATABASE {SCRATCH}")).await?;
@@ -344,8 +344,8 @@ mod tests {
 
     #[test]
     fn every_table_statement_names_its_table() {
-        for side in [Side::Regional, Side::Central] {
-            for statement in side.tables() {
+        for site in [Site::Regional, Site::Central] {
+            for statement in site.tables() {
                 assert!(
                     object(&statement)
                         .is_some_and(|object| object.kind == "TABLE" && object.name.contains('.')),
@@ -354,17 +354,17 @@ mod tests {
                 assert!(!statement.contains('{'), "{statement}");
             }
         }
-        let engines = Side::Regional.engines();
+        let engines = Site::Regional.engines();
         assert!(engines.contains(&("bigdata_31.EventMinute".to_owned(), "BLACKHOLE".to_owned())));
         assert!(engines.contains(&("eventtracker.CountedBatch".to_owned(), "InnoDB".to_owned())));
-        assert_eq!(engines.len(), Side::Regional.tables().len());
-        assert_eq!(Side::Central.tables().len(), 108);
-        assert_eq!(Side::Central.databases().len(), 33);
+        assert_eq!(engines.len(), Site::Regional.tables().len());
+        assert_eq!(Site::Central.tables().len(), 108);
+        assert_eq!(Site::Central.databases().len(), 33);
     }
 
     #[test]
     fn views_reach_every_shard_once() {
-        let views = Side::Central.views();
+        let views = Site::Central.views();
         let named: Vec<_> = views.iter().filter_map(|text| object(text)).collect();
         assert_eq!(named.iter().filter(|object| object.kind == "VIEW").count(), 8);
         assert_eq!(named.len(), views.len() - 1, "only the role is no object");

@@ -3,7 +3,7 @@
 use model::EventId;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::setup::{Role, Side};
+use store::setup::{Role, Site};
 use store::{Password, Server};
 
 use crate::filled::{rows, texts};
@@ -191,12 +191,12 @@ async fn views_outlive_the_administrator() {
     ] {
         analyst.query_drop(sql).await.unwrap();
     }
-    apply(&successor, Side::Central).await.unwrap();
+    apply(&successor, Site::Central).await.unwrap();
     Role::Analyst
         .ensure(&servers.account("analyst"), &successor)
         .await
         .unwrap();
-    assert_eq!(store::setup::check(&successor, Side::Central).await.unwrap(), []);
+    assert_eq!(store::setup::check(&successor, Site::Central).await.unwrap(), []);
     assert_eq!(limits(&servers.analyst()).await[1], "1000000");
 
     // Nobody is left to give the role to another account; the refusal says what helps.
@@ -210,7 +210,7 @@ async fn views_outlive_the_administrator() {
     assert!(refusal.contains("drop the role and repeat"), "{refusal}");
     let mut conn = successor.connect().await.unwrap();
     conn.query_drop("DROP ROLE eventtracker_analysts").await.unwrap();
-    apply(&successor, Side::Central).await.unwrap();
+    apply(&successor, Site::Central).await.unwrap();
     for account in [&other, &servers.account("analyst")] {
         Role::Analyst.ensure(account, &successor).await.unwrap();
         let server = successor.with_user(&account.user, Some(account.password.clone()));

@@ -106,7 +106,7 @@ async fn the_schema_brings_an_old_table_up_to_date() {
     let row = "INSERT INTO bigdata_0.RegionMinute VALUES ('old', '2025-01-01', 7)";
     conn.query_drop(row).await.unwrap();
     let differences = async || {
-        store::setup::check(&central, store::setup::Side::Central)
+        store::setup::check(&central, store::setup::Site::Central)
             .await
             .unwrap()
     };
@@ -116,7 +116,7 @@ async fn the_schema_brings_an_old_table_up_to_date() {
         assert!(found.iter().any(differs), "{table}: {found:?}");
     }
     for _ in 0..2 {
-        apply(&central, store::setup::Side::Central).await.unwrap();
+        apply(&central, store::setup::Site::Central).await.unwrap();
         assert_eq!(differences().await, []);
     }
     let sum = "SELECT count FROM bigdata_0.RegionMinute WHERE region = 'old'";

@@ -6,8 +6,8 @@ use model::{Day, EventId, Glob, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use store::Error;
-use store::central::{Central, Found, Grain};
-use store::setup::Side;
+use store::central::{Central, Grain, Matched};
+use store::setup::Site;
 use store::upkeep::{self, Dropped, Partition};
 
 use crate::servers::{LIMIT, Servers, first};
@@ -76,7 +76,7 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
     let central = Central::new(&root).unwrap();
     let patterns = [Glob::new("a").unwrap()];
     let (mut copied_under, found) = central.snapshot(&patterns, 10).await.unwrap();
-    assert!(matches!(found, Found::Names(names) if names.len() == 1));
+    assert!(matches!(found, Matched::Names(names) if names.len() == 1));
     let partitions = filled.cut().await;
     let read = copied_under
         .counts(&[filled.id], minutes(), Grain::Minute, |_, _, _| {})
@@ -84,7 +84,7 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
     assert!(read.unwrap_err().is_table_changed());
     drop(copied_under);
     assert!(
-        store::setup::check(&root, Side::Central)
+        store::setup::check(&root, Site::Central)
             .await
             .unwrap()
             .is_empty()

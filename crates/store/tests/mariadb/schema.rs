@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::setup::{Patience, Side};
+use store::setup::{Patience, Site};
 use store::{Error, Server};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinHandle;
@@ -60,7 +60,7 @@ impl InUse {
                 tell.send((waiting.statement.to_owned(), waiting.is_in_use))
                     .unwrap();
             };
-            store::setup::apply(&root, Side::Central, patience, progress, stopped.cancelled()).await
+            store::setup::apply(&root, Site::Central, patience, progress, stopped.cancelled()).await
         });
         Upgrade { outcome, told, stop }
     }
@@ -72,8 +72,8 @@ impl InUse {
 
     async fn end(mut self) {
         self.reader.query_drop("ROLLBACK").await.unwrap();
-        apply(&self.root, Side::Central).await.unwrap();
-        let differences = store::setup::check(&self.root, Side::Central).await.unwrap();
+        apply(&self.root, Site::Central).await.unwrap();
+        let differences = store::setup::check(&self.root, Site::Central).await.unwrap();
         assert_eq!(differences, []);
         self.servers.playground.stop().await;
     }
@@ -98,7 +98,7 @@ async fn an_upgrade_that_is_stopped_is_ended_at_the_server_and_keeps_another_one
     let mut upgrade = in_use.upgrade(LIMIT);
     assert_eq!(upgrade.told().await, (UPGRADE.to_owned(), false));
     assert_eq!(in_use.statements_left().await, Some(1));
-    let refusal = apply(&in_use.root, Side::Central).await.unwrap_err();
+    let refusal = apply(&in_use.root, Site::Central).await.unwrap_err();
     assert!(
         matches!(refusal, Error::Applying { .. })
             && refusal
@@ -122,7 +122,7 @@ async fn an_upgrade_that_runs_for_too_long_is_ended_at_the_server() {
     };
     let upgrade = store::setup::apply(
         &in_use.root,
-        Side::Central,
+        Site::Central,
         patience,
         |_| {},
         std::future::pending(),

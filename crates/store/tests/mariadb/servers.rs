@@ -8,7 +8,7 @@ use model::{Batch, BatchId, EventId, EventName, Minute, QueueDepth};
 use mysql_async::prelude::Queryable;
 use playground::{Description, Directory, Options, Playground};
 use store::regional::{Committed, Flush, Mark, Regional, Report};
-use store::setup::{self, Patience, RegionAccounts, Side};
+use store::setup::{self, Patience, RegionAccounts, Site};
 use store::upkeep;
 use store::{Account, Error, Password, Server, Source};
 use tokio_util::sync::CancellationToken;
@@ -116,7 +116,7 @@ pub(crate) async fn first(server: &Server, sql: &str) -> Option<u64> {
     conn.query_first::<Option<u64>, _>(sql).await.unwrap().flatten()
 }
 
-pub(crate) async fn apply(server: &Server, side: Side) -> Result<(), Error> {
+pub(crate) async fn apply(server: &Server, side: Site) -> Result<(), Error> {
     store::setup::apply(server, side, Patience::EMPTY, |_| {}, pending()).await
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::EventId;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::setup::Side;
+use store::setup::Site;
 
 use crate::filled::{DAY_S, Filled, NOW_S, TODAY_S, branches_read, date, datetime, refusal, rows, shards_of};
 use crate::servers::{Servers, apply};
@@ -205,7 +205,7 @@ async fn saturated_counts_are_shown_exactly() {
 async fn views_and_procedures_that_differ_are_named_and_put_right() {
     let mut servers = Servers::start().await;
     let root = servers.centre_root();
-    assert_eq!(store::setup::check(&root, Side::Central).await.unwrap(), []);
+    assert_eq!(store::setup::check(&root, Site::Central).await.unwrap(), []);
     let mut conn = root.connect().await.unwrap();
     for sql in [
         "DROP VIEW eventtracker.event_days",
@@ -216,7 +216,7 @@ async fn views_and_procedures_that_differ_are_named_and_put_right() {
     ] {
         conn.query_drop(sql).await.unwrap();
     }
-    let differences = store::setup::check(&root, Side::Central).await.unwrap();
+    let differences = store::setup::check(&root, Site::Central).await.unwrap();
     assert!(differences.iter().all(|difference| difference.is_mendable));
     let sentences: Vec<String> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -229,8 +229,8 @@ async fn views_and_procedures_that_differ_are_named_and_put_right() {
             "eventtracker.total is missing",
         ]
     );
-    apply(&root, Side::Central).await.unwrap();
-    assert_eq!(store::setup::check(&root, Side::Central).await.unwrap(), []);
+    apply(&root, Site::Central).await.unwrap();
+    assert_eq!(store::setup::check(&root, Site::Central).await.unwrap(), []);
     servers.playground.stop().await;
 }
 

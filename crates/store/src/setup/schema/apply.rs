@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::Side;
+use super::Site;
 use crate::{Error, Server, abandoned};
 
 /// Held by the session that applies the schema: two at once would build the same index twice.
@@ -73,7 +73,7 @@ pub struct Waiting<'a> {
 /// has ended the statement by then, unless it is `StillRuns`. `Applying` where another call is at it.
 pub async fn apply(
     admin: &Server,
-    side: Side,
+    site: Site,
     patience: Patience,
     progress: impl FnMut(Waiting<'_>),
     stop: impl Future<Output = ()>,
@@ -88,7 +88,7 @@ pub async fn apply(
         progress,
     };
     let outcome = tokio::select! {
-        outcome = statements.run(side) => outcome,
+        outcome = statements.run(site) => outcome,
         () = stop => Err(Error::Stopped { server: admin.to_string() }),
     };
     match &outcome {
@@ -128,13 +128,13 @@ struct Statements<'a, P> {
 }
 
 impl<P: FnMut(Waiting<'_>)> Statements<'_, P> {
-    async fn run(mut self, side: Side) -> Result<(), Error> {
+    async fn run(mut self, site: Site) -> Result<(), Error> {
         let setup = format!("SET sql_log_bin = 0, lock_wait_timeout = {IN_USE_WAIT_S}");
         for statement in std::iter::once(setup)
-            .chain(side.databases())
-            .chain(side.tables())
-            .chain(side.upgrades())
-            .chain(side.views())
+            .chain(site.databases())
+            .chain(site.tables())
+            .chain(site.upgrades())
+            .chain(site.views())
         {
             self.apply(&statement).await?;
         }
@@ -201,8 +201,8 @@ mod tests {
 
     #[test]
     fn a_title_says_what_is_changed() {
-        for side in [Side::Regional, Side::Central] {
-            for statement in side.upgrades() {
+        for site in [Site::Regional, Site::Central] {
+            for statement in site.upgrades() {
                 let title = title(&statement);
                 assert!(
                     title.starts_with("ALTER TABLE ") || title.starts_with("INSERT "),
