@@ -1,4 +1,5 @@
-//! A region's counts: written once, by way of the ledger, into the tables that replication carries to the centre.
+//! A region's counts, as a worker writes them: once, by way of the ledger, into the outbox. The outbox is the region's `bigdata_…` tables,
+//! which keep nothing themselves (engine BLACKHOLE): what is written there stands in the binlog, and replication carries it to the centre.
 
 mod blocks;
 mod ledger;
@@ -18,7 +19,7 @@ use mysql_async::{Conn, Row};
 pub(crate) use self::outbox::{CHECK_LIMIT, checked};
 pub use self::report::{Disk, Mark, Report};
 pub use self::reuse::Reused;
-use self::reuse::{Named, statement};
+use self::reuse::{NamedClients, statement};
 use crate::account::checked_word;
 use crate::link::{BRIEF_LIMIT, Link};
 use crate::script::Script;
@@ -30,43 +31,45 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 /// How often a transaction that lost against another worker's is repeated.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Longest name of a region and of a worker; the widths of the columns.
+/// Longest name of a region and of a worker, in bytes: the widths of the columns.
 pub(crate) const REGION_BYTES_MAX: usize = 32;
 const SOURCE_BYTES_MAX: usize = 64;
 
 const ERROR_DEADLOCK: u16 = 1213;
 const ERROR_LOCK_WAIT: u16 = 1205;
 
-/// What one transaction writes.
+/// The content of one transaction.
 #[derive(Clone, Copy)]
 pub struct Flush<'a> {
-    /// Counted unless the ledger has their id; of two with the same id, the first.
+    /// Batches to count unless the ledger has their id; of two with the same id, the first.
     pub batches: &'a [Batch],
     /// The names of what the batches count, but for those that the centre knows; written with what is counted here.
     pub new_names: &'a HashMap<EventId, EventName<'static>>,
     /// Whether a name has reached the centre.
     pub is_known: &'a (dyn Fn(EventId) -> bool + Sync),
-    /// Counts to add to names that the centre knows.
+    /// Popularity to add to names that the centre knows: id, name, number of events.
     pub popularity: &'a [(EventId, EventName<'static>, u64)],
+    /// The region's state, for the centre.
     pub report: &'a Report,
 }
 
-/// What a transaction did.
+/// The outcome of a transaction that was committed.
 #[derive(Debug, Default)]
 pub struct Committed {
-    /// Batches whose id was new to the ledger.
+    /// Ids of the batches that were new to the ledger, and are counted now.
     pub counted: HashSet<BatchId>,
-    /// Batches whose id the ledger had already.
+    /// Number of batches whose id the ledger had already: a redelivered job or a client's retry.
     pub batches_recognised: u64,
+    /// Number of counts that were written, one for each name and minute.
     pub rows: usize,
     /// Sums per name of what was counted, each name once.
     pub totals: Vec<(EventId, u64)>,
-    /// Of the batches recognised, those that say something else than what was counted under their id, by client.
+    /// Recognised batches whose content differs from what was counted under their id, by client.
     pub reused: BTreeMap<String, Reused>,
 }
 
 impl Committed {
-    /// Sum of all counts.
+    /// Sum of all counts; saturates.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.totals
@@ -75,40 +78,42 @@ impl Committed {
     }
 }
 
-/// What a worker asks its region's MariaDB before it looks at the queue.
+/// A reading of the regional database's clock, which a worker takes before it looks at the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
+    /// The database's clock, to the millisecond.
     pub now: Instant,
-    /// As in [`Report`], by whichever worker was last.
+    /// The queue's low-water mark, as the last worker to commit one has left it ([`Report::mark`]).
     pub mark: Option<Mark>,
 }
 
 /// How an attempt at a transaction ended.
 enum Attempt {
     Committed(Committed),
-    /// Nothing was written: the region's counts are written at this address.
+    /// Nothing was written: the region's counts are written at this address now.
     Moved(String),
-    /// Nothing was written: the ledger has no clock to be stamped by.
+    /// Nothing was written: the ledger has no clock to stamp its rows by.
     NoClock,
-    /// Nothing is written, for this reason: counts would vanish.
+    /// Nothing was written, for this reason: counts would vanish.
     Refused(&'static str),
 }
 
-/// A worker's connection to its region's MariaDB.
+/// A worker's connection to its region's MariaDB. It is made when first needed, and anew after a failure.
 pub struct Regional {
     link: Link,
     region: String,
+    /// The worker's name, unique within the region.
     source: String,
-    /// When this worker last let the ledger's clock go on. `None` where that is not known, and then it stands still.
+    /// When this worker last advanced the ledger's clock. `None` where that is not known: the next flush then advances it by nothing.
     ledger_advanced: Option<Monotonic>,
-    named: Named,
+    named: NamedClients,
 }
 
 impl Regional {
-    /// `source` names the worker, uniquely within `region`. Connects when first needed.
+    /// A connection that is made when first needed. `source` names the worker, uniquely within `region`.
     ///
     /// # Errors
-    /// A region or worker name that cannot be quoted, a password that cannot be read.
+    /// `Word` for a region or worker name that cannot be quoted, `PasswordVariable` or `PasswordFile` for a password that cannot be read.
     pub fn new(server: Server, region: &str, source: &str) -> Result<Self, Error> {
         server.options(&[])?;
         Ok(Self {
@@ -116,14 +121,15 @@ impl Regional {
             region: checked_word("region name", region, REGION_BYTES_MAX)?.to_owned(),
             source: checked_word("worker name", source, SOURCE_BYTES_MAX)?.to_owned(),
             ledger_advanced: None,
-            named: Named::default(),
+            named: NamedClients::default(),
         })
     }
 
     /// Makes sure that there is a connection, so that no job is reserved in vain.
     ///
     /// # Errors
-    /// The server refused or did not answer.
+    /// `Setting`, `NotAnOutbox` or `Tables` for a server on which counts would be lost, `Moved` where the region has left it; or the server
+    /// refused or did not answer.
     pub async fn connect(&mut self) -> Result<(), Error> {
         if self.link.session().is_none() {
             let conn = outbox::connect(self.link.server(), &self.region).await?;
@@ -132,7 +138,7 @@ impl Regional {
         Ok(())
     }
 
-    /// The regional database's clock, a moment ago, and what rides along for the queue.
+    /// Reads the regional database's clock, and the queue's low-water mark in the same round trip.
     ///
     /// # Errors
     /// The server refused or did not answer; the connection is made anew by the next call.
@@ -153,9 +159,9 @@ impl Regional {
         })
     }
 
-    /// Forgets batches and flushes that were counted longer than `age` ago, by the ledger's clock, which no step of another
-    /// clock moves. The caller knows that no job which may hold one of them is left. Returns the number of batches
-    /// forgotten; 0 while another worker prunes.
+    /// Prunes the ledger: deletes batches and flushes that were counted longer than `age` ago, by the ledger's clock, which no step of
+    /// another clock moves. The caller knows that no job which may hold one of them is left. Returns the number of batches deleted; 0
+    /// while another worker prunes.
     ///
     /// # Errors
     /// The server refused or did not answer; what was deleted stays deleted.
@@ -168,11 +174,14 @@ impl Regional {
             .await
     }
 
-    /// Counts what the ledger does not know, in one transaction with the ledger itself.
+    /// Counts the batches that the ledger does not know, in one transaction with the ledger itself. Either all of `flush` is committed or
+    /// none of it.
     ///
     /// # Errors
-    /// `Moved` where the region's database is another one now, `WouldVanish` where it would count only a part; then nothing was
-    /// counted. After any other error it is *unknown* whether the transaction was committed; redelivery and the ledger decide.
+    /// `Moved` where the region's database is another one now, `NoLedgerClock` where the schema is not complete, `WouldVanish` where it
+    /// would count only a part; then nothing was counted. After any other error it is *unknown* whether the transaction was committed: the
+    /// connection may have been lost before the `COMMIT` arrived, or before its answer did. The caller gives the jobs back, and when they
+    /// are delivered again, the ledger has their ids or it does not.
     pub async fn commit(&mut self, flush: &Flush<'_>) -> Result<Committed, Error> {
         self.connect().await?;
         let mut transaction = Transaction {
@@ -189,6 +198,8 @@ impl Regional {
                 transaction.run(conn).await
             })
             .await;
+        // From before the transaction: the time that it took itself is counted by the next one. After an unknown outcome nobody can say
+        // from when on to count, and a ledger whose clock is behind only keeps its rows for longer.
         self.ledger_advanced = matches!(outcome, Ok(Attempt::Committed(_))).then_some(begun);
         let attempt = outcome?;
         if !matches!(attempt, Attempt::Committed(_)) {
@@ -213,16 +224,22 @@ impl Regional {
 }
 
 /// A transaction that counts a flush, from the ledger to the report.
+///
+/// It is a single one, so that a crash leaves all of it or nothing: counts without their ids would be counted again, ids without their
+/// counts would be lost. All workers take the locks that they share in the same order, so none waits for another in a circle: the fence
+/// (shared), batch ids in their order, then the rows of which a region has only one, the running total, the queue's mark and the ledger's
+/// clock. Whoever holds one of these keeps all other workers of the region waiting until it commits: hence they come last.
 struct Transaction<'a> {
     region: &'a str,
     source: &'a str,
     ledger_advanced: Option<Monotonic>,
-    named: &'a mut Named,
+    named: &'a mut NamedClients,
     flush: &'a Flush<'a>,
 }
 
 impl Transaction<'_> {
-    /// Repeats it where another worker's was in the way.
+    /// Makes attempts until one is not in another worker's way. Only a deadlock or a lock wait is repeated: the server has answered then,
+    /// so it is known that nothing was committed.
     async fn run(&mut self, conn: &mut Conn) -> Result<Attempt, mysql_async::Error> {
         let mut attempt = 1;
         loop {
@@ -230,6 +247,7 @@ impl Transaction<'_> {
                 Err(error) if attempt < ATTEMPTS_MAX && lost_against_another(&error) => {
                     metrics::counter!("store_transactions_repeated_total").increment(1);
                     tracing::warn!(%error, attempt, "repeating a transaction");
+                    // After a lock wait only the statement was rolled back: what was entered in the ledger would still be there.
                     conn.query_drop("ROLLBACK").await?;
                     attempt += 1;
                 }
@@ -241,6 +259,8 @@ impl Transaction<'_> {
     async fn attempt(&mut self, conn: &mut Conn) -> Result<Attempt, mysql_async::Error> {
         let flush = self.flush;
         let batches = first_of_each_id(flush.batches);
+        // The fence before anything else: its shared lock lasts until the end, so a switch of the region waits for this transaction, or
+        // this transaction sees where the region has gone.
         let begun = begin(conn).await?;
         if let Some(to) = begun.moved_to {
             return Ok(Attempt::Moved(to));
@@ -248,6 +268,8 @@ impl Transaction<'_> {
         let Some(ledger_s) = begun.ledger_s else {
             return Ok(Attempt::NoClock);
         };
+        // The ledger before the counts: it decides what is counted. An id that another worker has entered and not yet committed makes this
+        // statement wait; afterwards the id is known, or it is new again because the other transaction was rolled back.
         let new: HashSet<BatchId> = ledger::enter(conn, &batches, ledger_s)
             .await?
             .into_iter()
@@ -258,6 +280,7 @@ impl Transaction<'_> {
                 "the ledger has taken a batch that was not given to it",
             ));
         }
+        // An id that was passed over must be there, or its job would be deleted and nothing counted.
         let holds = ledger::holding(conn, &known).await?;
         if holds.len() != known.len() {
             return Ok(Attempt::Refused(
@@ -278,12 +301,14 @@ impl Transaction<'_> {
             ..Committed::default()
         };
         let mut out = Script::new(conn);
+        // Counts and names are most of the work, and lock no row here, since the outbox keeps none: first, before the others wait.
         self.write_counts(&mut out, &rows, &mut committed).await?;
         self.write_names(&mut out, &committed).await?;
         if !rows.is_empty() {
-            // Other workers wait for its row from here on.
+            // Other workers wait for its row from here on until the commit, so flushes are numbered in the order of the binlog.
             out.push(self.running_total(committed.count(), ledger_s)).await?;
         }
+        // In the same transaction as the counts that the claim of completeness rests on, so it cannot reach the centre before them.
         report::write(&mut out, self.region, self.source, flush.report).await?;
         if !committed.reused.is_empty() {
             let seen_at = report::timestamp(flush.report.seen_at);
@@ -342,7 +367,9 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// The region's total and its number of flushes, for the region itself and, as of this flush, for the centre.
+    /// The statements that add a flush to the region's running total and give it its number, in the region's own tables and, with the
+    /// total as of this flush, in the outbox. The binlog is one of statements: the centre gets the values of `@total` and `@flushes` with
+    /// the statement that uses them.
     fn running_total(&self, count: u64, ledger_s: i64) -> String {
         let region = self.region;
         format!(
@@ -379,8 +406,9 @@ impl Transaction<'_> {
     }
 }
 
-/// What a transaction asks first.
+/// The answers that a transaction begins with.
 struct Begun {
+    /// Host and port of the server that the region has moved to.
     moved_to: Option<String>,
     /// The ledger's clock, in unix seconds.
     ledger_s: Option<i64>,
@@ -404,7 +432,7 @@ async fn begin(conn: &mut Conn) -> Result<Begun, mysql_async::Error> {
     })
 }
 
-/// By id, in the ids' order: every worker takes the ledger's locks in the same order.
+/// The batches by id, in the ids' order: every worker takes the ledger's locks in the same order.
 fn first_of_each_id(batches: &[Batch]) -> BTreeMap<BatchId, &Batch> {
     let mut first = BTreeMap::new();
     for batch in batches {
@@ -413,6 +441,7 @@ fn first_of_each_id(batches: &[Batch]) -> BTreeMap<BatchId, &Batch> {
     first
 }
 
+/// Whether another transaction was in the way, so that a repetition may succeed.
 fn lost_against_another(error: &mysql_async::Error) -> bool {
     matches!(error, mysql_async::Error::Server(e) if [ERROR_DEADLOCK, ERROR_LOCK_WAIT].contains(&e.code))
 }

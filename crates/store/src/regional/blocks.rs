@@ -1,4 +1,5 @@
-//! Very many counts at once: a text for each shard and day, where a row for each count would keep the centre busy for too long.
+//! Blocks: a flush with very many counts is written as a text for each shard and day, where a row for each count would keep the centre busy
+//! for too long. The keeper moves them into rows later.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,16 +9,17 @@ use flate2::write::ZlibEncoder;
 use model::{Block, Day, EventId, Minute, Shard};
 use uuid::Uuid;
 
-/// Counts of a flush up to which each is a row of its own: fractions of a second at the centre, and then nobody needs to move them.
+/// Most counts of a flush that are each written as a row: the centre takes fractions of a second for them, and nobody needs to move them.
 pub(super) const ROWS_MAX: usize = 4_000;
 
-/// A block is ended once it is so long.
+/// The length in bytes at which a block is ended.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
 
-/// Counts of a shard and day below which they are rows all the same: a block of its own costs the centre as much as a few rows, and
-/// who counts in thousands of days past makes thousands of them.
+/// Fewest counts of a shard and day that are worth a block: one costs the centre as much as a few rows, and events of thousands of days
+/// past would make thousands of them.
 const BLOCK_COUNTS_MIN: usize = 16;
 
+/// A count of a name in a minute.
 type Counted = (EventId, Minute, u64);
 
 /// The blocks of a shard's `rows`, which are in the order of names and minutes; and the rows that are to stay rows.
@@ -44,10 +46,11 @@ pub(super) fn split(rows: &[Counted]) -> (Vec<(Day, Block)>, Option<Vec<Counted>
     (blocks, Some(thin))
 }
 
-/// Compressed, since a region's server takes much longer to compress what it writes into its binlog than to write it.
+/// The statement that inserts a block. Its text is compressed here, since a region's server takes much longer to compress what it writes
+/// into its binlog than to write it. The id is a version 7 UUID (RFC 9562), so blocks of a day are in the order of their age.
 ///
 /// # Errors
-/// None that memory can give.
+/// A text longer than 4 GiB, which no block is.
 pub(super) fn statement(shard: Shard, day: Day, block: Block) -> std::io::Result<Vec<u8>> {
     let id = Uuid::now_v7().simple();
     let mut sql = format!(
@@ -65,7 +68,7 @@ pub(super) fn statement(shard: Shard, day: Day, block: Block) -> std::io::Result
     Ok(sql)
 }
 
-/// As MariaDB's `UNCOMPRESS` reads it: the text's length in four bytes, the least first, and a zlib stream.
+/// The text as MariaDB's `UNCOMPRESS` reads it: its length in four bytes, little-endian, and a zlib stream (RFC 1950).
 fn compressed(text: &str) -> std::io::Result<Vec<u8>> {
     let length = u32::try_from(text.len()).map_err(std::io::Error::other)?;
     let mut encoder = ZlibEncoder::new(length.to_le_bytes().to_vec(), Compression::fast());

@@ -1,4 +1,5 @@
-//! The ledger: ids of batches go in with their counts, and go out when nothing can bring them back.
+//! The ledger: the ids of counted batches, which are entered with their counts and pruned when nothing can bring them back. They are the
+//! idempotency keys of counting: a batch whose id is there is never counted again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,18 +12,19 @@ use mysql_async::prelude::Queryable;
 use crate::script::write;
 use crate::server::IDS_PER_STATEMENT;
 
-/// Rows that one pruning statement deletes, but for those of the same second: their locks are held for milliseconds.
+/// Rows that one pruning statement deletes, and those of the same second: their locks are held for milliseconds.
 const PRUNED_PER_STATEMENT: u32 = 5_000;
 
-/// Statements of one pruning; the next goes on.
+/// Most statements of one pruning; the next one goes on from there.
 const PRUNING_STATEMENTS_MAX: u32 = 100;
 
-/// The ledger's clock, in unix seconds.
+/// The question for the ledger's clock, in unix seconds.
 pub(super) const REACHED: &str =
     "SELECT CAST(FLOOR(UNIX_TIMESTAMP(reached)) AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
 
-/// Lets the ledger's clock go on. Two clocks must agree that time has passed: the server's since any worker's last flush,
-/// and `passed` since this worker's own. Neither one that steps nor one that stands still makes rows look older than they are.
+/// The statement that advances the ledger's clock. Two clocks must agree that time has passed: the server's since any worker's last
+/// flush, and this worker's monotonic one, which says `passed` since its own. Neither a clock that steps nor one that stands still makes
+/// rows look older than they are, so no row is pruned too early.
 pub(super) fn advance(passed: Duration) -> String {
     let passed_us = passed.as_micros();
     format!(
@@ -32,8 +34,10 @@ pub(super) fn advance(passed: Duration) -> String {
     )
 }
 
-/// Stamps the batches with the ledger's clock, `ledger_s`, and returns the ids that were new. `IGNORE` passes over a known id, but also
-/// over a row that the server refuses for any other reason: of the others, [`holding`] must find all.
+/// Enters batches, stamped with the ledger's clock `ledger_s`, and returns the ids that were new. `IGNORE` passes over a known id, but also
+/// over a row that the server refuses for any other reason: so [`holding`] must find every id that is not returned.
+///
+/// One statement both asks and enters. With a question first, two workers that hold the same batch could both find it missing.
 pub(super) async fn enter(
     conn: &mut Conn,
     batches: &BTreeMap<BatchId, &Batch>,
@@ -69,8 +73,8 @@ pub(super) async fn enter(
     Ok(new)
 }
 
-/// What of `ids`, of which none comes twice, the ledger has, whoever has committed it since this transaction began; each with its
-/// content, where that is known.
+/// The ids among `ids`, of which none comes twice, that the ledger has, each with the hash of its content where that is known. The read
+/// locks: it sees what others have committed since this transaction began, which its snapshot does not have.
 pub(super) async fn holding(
     conn: &mut Conn,
     ids: &[&BatchId],
@@ -92,7 +96,8 @@ pub(super) async fn holding(
     Ok(holding)
 }
 
-/// Forgets what was counted longer than `age` ago by the ledger's clock, unless another worker is at it. Returns the number of batches forgotten.
+/// Deletes what was counted longer than `age` ago by the ledger's clock, unless another worker is at it. Returns the number of batches
+/// deleted. Each statement is a transaction of its own, so that commits wait for one of them at most.
 pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_async::Error> {
     let begun: Option<Option<u8>> = conn
         .query_first("SELECT GET_LOCK('eventtracker.prune', 0)")
@@ -101,9 +106,9 @@ pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_a
         return Ok(0);
     }
     let reached_s: Option<i64> = conn.query_first(REACHED).await?;
-    // The age's own fraction, and that of the stamps, are cut off.
+    // Two seconds more: the fractions of the age and of the stamps are cut off, and a row must rather stay than go too early.
     let age_s = i64::try_from(age.as_secs().saturating_add(2)).unwrap_or(i64::MAX);
-    // Where there is no clock, nothing is old.
+    // Without a clock nothing is old.
     let before_s = reached_s.map_or(0, |reached_s| reached_s.saturating_sub(age_s).max(0));
     let mut pruned = 0;
     for _ in 0..PRUNING_STATEMENTS_MAX {

@@ -1,4 +1,4 @@
-//! A connection to a region's outbox, on which it is safe to count.
+//! A connection to a region's outbox, checked so that a count which is committed on it reaches the centre.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use mysql_async::prelude::Queryable;
 
 use crate::{Error, Server};
 
+/// Longest wait for the answer to one check.
 pub(crate) const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
-/// The server ends a transaction that was left alone for so long, and frees its locks: a worker whose machine vanished
-/// would hold up all others, or a region that is to move, for hours. A living worker's statements follow each other within milliseconds.
+/// Seconds after which the server ends a transaction that was left alone, and frees its locks: a worker whose machine vanished would hold
+/// up all others, or a region that is to move, for hours. A living worker's statements follow each other within milliseconds.
 const IDLE_LIMIT_S: u32 = 10;
 
-/// What a region's server must be set to: with anything else, counts are lost without an error.
+/// The settings that a region's server must have: with anything else, counts are lost without an error.
 const SETTINGS: [(&str, &str); 7] = [
     ("log_bin", "ON"),
     ("sql_log_bin", "ON"),
@@ -32,11 +33,11 @@ pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error
         "SET SESSION idle_write_transaction_timeout = {IDLE_LIMIT_S}, idle_readonly_transaction_timeout = {IDLE_LIMIT_S}"
     );
     let mut conn = server.connect_with(&[setup]).await?;
-    let found = checked(server, &mut conn).await?;
+    let settings = checked(server, &mut conn).await?;
     let moved = server.limited("look for a move", CHECK_LIMIT, moved_to(&mut conn));
-    let blocks_missing = Shard::all().count().saturating_sub(found.block_tables);
+    let blocks_missing = Shard::all().count().saturating_sub(settings.block_tables);
     if blocks_missing > 0 {
-        // Of an earlier version: most flushes would do without them.
+        // A schema of an earlier version. Refused now: most flushes would do without these tables, and the first large one would fail.
         return Err(Error::Tables {
             server: server.to_string(),
             count: blocks_missing,
@@ -53,7 +54,8 @@ pub(crate) async fn connect(server: &Server, region: &str) -> Result<Conn, Error
     }
 }
 
-/// Where the region's counts are written instead. The shared lock is the transaction's until it ends.
+/// The question where the region's counts are written instead. Its shared lock is the transaction's until it ends: whoever sets the fence
+/// waits for it, and other workers do not.
 pub(crate) const MOVED_TO_LOCKED: &str =
     "SELECT movedTo FROM eventtracker.RegionMoved WHERE id = 1 LOCK IN SHARE MODE";
 
@@ -69,16 +71,16 @@ async fn moved_to(conn: &mut Conn) -> Result<Option<String>, mysql_async::Error>
 /// # Errors
 /// `Setting` or `NotAnOutbox`; or the server refused or did not answer.
 pub(crate) async fn checked(server: &Server, conn: &mut Conn) -> Result<Settings, Error> {
-    let found = server
+    let settings = server
         .limited("check the settings", CHECK_LIMIT, read(conn))
         .await?;
-    check_settings(server, &found)?;
-    Ok(found)
+    check_settings(server, &settings)?;
+    Ok(settings)
 }
 
-fn check_settings(server: &Server, found: &Settings) -> Result<(), Error> {
+fn check_settings(server: &Server, settings: &Settings) -> Result<(), Error> {
     for (setting, must_be) in SETTINGS {
-        let is = found.variables.get(setting).cloned().unwrap_or_default();
+        let is = settings.variables.get(setting).cloned().unwrap_or_default();
         if is != must_be {
             return Err(Error::Setting {
                 server: server.to_string(),
@@ -88,7 +90,7 @@ fn check_settings(server: &Server, found: &Settings) -> Result<(), Error> {
             });
         }
     }
-    if found.outbox_tables_not_blackhole > 0 {
+    if settings.outbox_tables_not_blackhole > 0 {
         return Err(Error::NotAnOutbox {
             server: server.to_string(),
         });
@@ -96,10 +98,12 @@ fn check_settings(server: &Server, found: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a server is, as far as counting is concerned.
+/// The settings of a server that counting depends on.
 pub(crate) struct Settings {
+    /// System variables of the session, by name.
     variables: HashMap<String, String>,
     outbox_tables_not_blackhole: u64,
+    /// Number of `EventBlock` tables; each shard needs one.
     block_tables: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker tells the centre of its region, beside the counts.
+//! A region's state, as a worker tells it to the centre beside the counts.
 
 use std::time::Duration;
 
@@ -6,39 +6,47 @@ use model::{Instant, QueueDepth};
 
 use crate::script::Script;
 
-/// What a flush tells the centre of its region, beside the counts.
+/// A region's state, which each flush tells the centre.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The regional database's clock ([`super::Regional::clock`]) before the queue was looked at.
     pub seen_at: Instant,
+    /// Numbers of jobs in the queue.
     pub queue: QueueDepth,
-    /// Whether the queue keeps its jobs on disk.
+    /// Whether the queue syncs its jobs to disk.
     pub is_queue_durable: bool,
     /// The fullest disk that the worker watches.
     pub disk: Option<Disk>,
     /// How long the worker holds counts before it writes them: longer the more names count.
     pub hold: Duration,
-    /// Every job put before is in the batches of this flush, or was counted before. `None` where that is not known.
+    /// The region's watermark, by its database's clock: every job put before is in the batches of this flush, or was counted before.
+    /// `None` where that is not known.
     pub complete_until: Option<Instant>,
-    /// What rides along for the queue, committed with the counts; `None` leaves what was there.
+    /// The queue's low-water mark, committed with the counts for the workers that connect later; `None` leaves the one that is there.
     pub mark: Option<Mark>,
 }
 
-/// A number that only rises within an epoch, and begins anew with the next. What either means is the queue's.
+/// The queue's low-water mark: a number that only rises within an epoch, and begins anew with the next. Its meaning is the queue's: no job
+/// of that beanstalkd process is left below the number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Letters and digits.
+    /// The beanstalkd process that the number is of; ASCII letters and digits.
     pub epoch: String,
+    /// A job number.
     pub number: u64,
 }
 
 /// Room on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
+    /// Free bytes.
     pub free_bytes: u64,
+    /// All bytes, free and used.
     pub size_bytes: u64,
 }
 
+/// Writes a report into the outbox, and the queue's mark beside the ledger. A mark never falls within its epoch, whatever order the
+/// workers commit in.
 pub(super) async fn write(
     out: &mut Script<'_>,
     region: &str,
@@ -92,6 +100,7 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// An instant as a SQL expression, to the millisecond.
 pub(super) fn timestamp(at: Instant) -> String {
     format!("FROM_UNIXTIME({:.3})", at.unix_s())
 }

@@ -1,27 +1,29 @@
-//! Keys that were used again for something else.
+//! Idempotency keys that clients used again for another body.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::{HashMap, HashSet};
 use model::{Batch, BatchId, Client, ContentHash};
 
-/// Clients that a worker names since its start; all others share one name, which no client has.
+/// Most clients that a worker names since its start; all others share one name, which no client has.
 const CLIENTS_NAMED_MAX: usize = 100;
 const OTHERS: &str = "(others)";
 
-/// Batches under an id that was counted already, which say something else: acknowledged and not counted.
+/// Batches of one client whose id was counted already with another content: they were acknowledged and not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reused {
+    /// Number of batches.
     pub batches: u64,
-    /// Sum of their counts.
+    /// Sum of their counts; saturates.
     pub count: u64,
 }
 
-/// Who has used a key again, so far: what is named is bounded, whoever sends.
+/// The clients that have used a key again so far. Their number is bounded, whoever sends.
 #[derive(Debug, Default)]
-pub(super) struct Named(BTreeSet<Client>);
+pub(super) struct NamedClients(BTreeSet<Client>);
 
-impl Named {
+impl NamedClients {
+    /// The name that a client is told by.
     fn of(&mut self, client: &Client) -> String {
         if self.0.len() < CLIENTS_NAMED_MAX && !self.0.contains(client) {
             self.0.insert(client.clone());
@@ -34,8 +36,9 @@ impl Named {
         }
     }
 
-    /// What of `batches` was not counted although it says something else than what was, by client. The first of each id that is in
-    /// `counted` was counted now; of the others the ledger `holds` the content. Where either content is not known, nothing is said.
+    /// The batches that were not counted although their content differs from what was counted under their id, by client. The first batch of
+    /// each id in `counted` was counted now; for all others the ledger `holds` the content. Where either content is not known, nothing is
+    /// said.
     pub(super) fn reused(
         &mut self,
         batches: &[Batch],
@@ -65,7 +68,7 @@ impl Named {
     }
 }
 
-/// Tells the centre. Sums saturate, as all that is replicated.
+/// The statement that tells the centre. Sums saturate, as all that is replicated.
 pub(super) fn statement(region: &str, seen_at: &str, reused: &BTreeMap<String, Reused>) -> String {
     let rows: Vec<String> = reused
         .iter()
@@ -117,7 +120,7 @@ mod tests {
             batch(3, "shop", None),
             batch(4, "shop", Some(40)),
         ];
-        let reused = Named::default().reused(&batches, &counted, &holds);
+        let reused = NamedClients::default().reused(&batches, &counted, &holds);
         let expected = [("app", 1, 7), ("shop", 2, 14)];
         let expected =
             expected.map(|(client, batches, count)| (client.to_owned(), Reused { batches, count }));
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_crowd_of_clients_is_named_as_one() {
-        let mut named = Named::default();
+        let mut named = NamedClients::default();
         let holds = HashMap::from([(BatchId::from_bytes([1; 16]), Some(ContentHash(0)))]);
         let clients = (0..CLIENTS_NAMED_MAX + 20).map(|number| format!("10.0.0.{number}"));
         let batches: Vec<Batch> = clients.map(|client| batch(1, &client, Some(1))).collect();
