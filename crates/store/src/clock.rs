@@ -1,4 +1,9 @@
-//! Until when the centre's counts are complete.
+//! Completeness: the watermark up to which a centre's counts are final, from the regions' claims and from the comparisons of their clocks.
+//!
+//! A worker claims, by its database's clock, that everything before an instant is counted. The claim travels behind its counts in the same
+//! transaction, so at the centre it is as true as in the region. What it means by the centre's clock depends on how far the region's was
+//! ahead when it was made. The keeper compares the two all the time, and notes the peak: the most that the region's clock was ahead while
+//! claims from then may still be under way. A claim less the peak is never too late.
 
 use std::collections::BTreeMap;
 
@@ -8,33 +13,35 @@ use mysql_async::prelude::Queryable;
 
 use crate::source::{SHOW_SOURCES, source_state};
 
-/// The peak where a claim was made by a clock that was never compared: a century, which no clock is ahead.
+/// The peak where a claim was made by a clock that was never compared, in milliseconds: a century, which no clock is ahead.
 pub const PEAK_NOT_KNOWN_MS: i64 = 3_155_760_000_000;
 
-/// How old a comparison of two clocks may be, by the centre's clock. What is older says nothing: a clock may have been set since.
+/// The greatest age of a comparison of two clocks, in milliseconds by the centre's clock. An older one says nothing: a clock may have been
+/// set since.
 pub const COMPARISON_MS_MAX: i64 = 30_000;
 
 /// How far a comparison may lie ahead of the statement that reads it; if it lies further, the centre's clock was set back.
 const COMPARISON_AHEAD_MS_MAX: i64 = 1_000;
 
-/// How far a claim may be ahead of the centre's clock, once the comparison is taken off: by what clocks drift apart between two
-/// comparisons. One that is further ahead was made by a clock that was set since.
+/// How far a claim may be ahead of the centre's clock, once the peak is taken off: as much as clocks drift apart between two comparisons.
+/// One that is further ahead was made by a clock that was set since.
 const CLAIM_AHEAD_MS_MAX: i64 = 100;
 
-/// What the centre knows of one region's completeness, by the centre's clock where nothing else is said.
+/// One region's watermark at a centre, and the comparison of clocks that it rests on; by the centre's clock where nothing else is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegionClock {
-    /// Every event that was acknowledged in the region before is counted. `None` where the region has not said so
-    /// yet, or its clock was not compared with the centre's in the last [`COMPARISON_MS_MAX`].
+    /// The region's watermark: every event that was acknowledged in the region before is counted. `None` where the region has not said
+    /// so yet, or its clock was not compared with the centre's in the last [`COMPARISON_MS_MAX`].
     pub complete_until: Option<Instant>,
-    /// How far the region's database clock is ahead of the centre's; negative where it is behind. `None` where it was not
+    /// Milliseconds that the region's database clock is ahead of the centre's; negative where it is behind. `None` where it was not
     /// compared lately.
     pub ahead_ms: Option<i64>,
-    /// When it was last compared; `None` for never.
+    /// The instant of the last comparison; `None` for never.
     pub compared: Option<Instant>,
 }
 
-/// A region's latest claim, and the last comparison of its clock.
+/// A region's latest claim, and the last comparison of its clock, in unix milliseconds. The claim is by the region's clock, the comparison
+/// by the centre's.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     complete_until_ms: i64,
@@ -44,7 +51,9 @@ struct Claim {
 }
 
 impl RegionClock {
-    /// What is known at `now_ms` by the centre's clock.
+    /// The region's clock as known at `now_ms` by the centre's clock. A claim counts only with a fresh comparison, with a peak that is
+    /// known, and if it does not lie in the future: each of the three shows a clock that was set, and then nothing is said rather than too
+    /// much.
     fn of(claim: Claim, now_ms: i64) -> Self {
         let age_ms = now_ms.saturating_sub(claim.compared_ms);
         let is_fresh = (-COMPARISON_AHEAD_MS_MAX..=COMPARISON_MS_MAX).contains(&age_ms);
@@ -60,14 +69,16 @@ impl RegionClock {
     }
 }
 
-/// The clock of every region that this centre replicates from, by region. Read in the snapshot of `conn`, if it has one.
+/// Reads the clock of every region that this centre replicates from, by region; in the snapshot of `conn`, if it has one.
 pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     Ok(read_and(conn, "DO 0").await?.0)
 }
 
-/// What is known as of the snapshot of `conn`, which ends in the same round trip.
+/// Reads from when to when the counts of the snapshot of `conn` are known, and ends it in the same round trip. The clocks are read in the
+/// snapshot of the counts: claims from after it would promise counts that it does not have.
 pub(crate) async fn extent_and_commit(conn: &mut Conn) -> Result<Extent, mysql_async::Error> {
-    // What was dropped meanwhile is missing in this snapshot, too, and was noted before.
+    // The note on what was dropped is read after the snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was
+    // noted before it went.
     let (clocks, kept_since) = read_and(conn, "COMMIT").await?;
     Ok(Extent {
         complete_until: complete_until(&clocks),
@@ -81,13 +92,15 @@ pub(crate) async fn kept_since(conn: &mut Conn) -> Result<Option<Day>, mysql_asy
     Ok(since.flatten().map(Day::containing))
 }
 
+/// The question for the first day that is kept.
 const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
 
+/// Reads the clocks, runs the statement `then`, and reads the first day that is kept, in one round trip.
 async fn read_and(
     conn: &mut Conn,
     then: &'static str,
 ) -> Result<(BTreeMap<String, RegionClock>, Option<Day>), mysql_async::Error> {
-    /// All claims of a region are about the whole of it, so its latest counts, whoever made it.
+    /// The latest claim of each region: every claim is about the whole region, whichever worker made it.
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
                        MAX(peakMs), MAX(aheadMs), CAST(UNIX_TIMESTAMP(MAX(measuredAt)) * 1000 AS SIGNED), \
                        CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
@@ -96,6 +109,7 @@ async fn read_and(
     let script = format!("{SHOW_SOURCES}; {SQL}; {then}; {KEPT_SINCE}");
     let mut answers = conn.query_iter(script).await?;
     let mut clocks = BTreeMap::new();
+    // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
     for row in answers.collect::<mysql_async::Row>().await? {
         clocks.insert(source_state(&row)?.source.region, RegionClock::default());
     }
@@ -121,7 +135,8 @@ async fn read_and(
     Ok((clocks, since.into_iter().flatten().next().map(Day::containing)))
 }
 
-/// Until when everything is complete: the least of all regions' clocks. `None` while one of them is not known, or there is none.
+/// The centre's watermark, until when everything is complete: the least of all regions' watermarks, by the centre's clock. `None` while one
+/// of them is not known, or there is no region.
 #[must_use]
 pub fn complete_until(clocks: &BTreeMap<String, RegionClock>) -> Option<Instant> {
     let known: Option<Vec<Instant>> = clocks.values().map(|clock| clock.complete_until).collect();

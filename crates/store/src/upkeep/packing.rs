@@ -1,4 +1,13 @@
-//! Moves counts on: from blocks into rows, and minutes of closed days from `EventMinute` into `EventDay`.
+//! Packing, the compaction of counts: the minutes of closed days move from `EventMinute` into one row of `EventDay` for each name and day,
+//! and counts that came in blocks move into rows.
+//!
+//! Each transaction deletes first and writes afterwards. `DELETE … RETURNING` hands over exactly what it removes, so what replication adds
+//! to the same minutes meanwhile is either handed over, too, or stays for the next pass; with a read first, a count that came between the
+//! read and the delete would be lost. Between the two the counts are only in this process: a crash, a lost connection or an error rolls the
+//! delete back, so each count is always in exactly one place.
+//!
+//! No statement waits for a lock. Replication applies one region's transactions one after the other, and a lock that packing holds stops
+//! that region's counts. Where packing meets a row that is locked, it gives way and comes back in the next pass, holding nothing meanwhile.
 
 mod blocks;
 mod progress;
@@ -21,16 +30,16 @@ const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// When the server itself ends a statement; before [`CALL_LIMIT`], so that the connection survives.
 const STATEMENT_S_MAX: u32 = 20;
 
-/// Names of one shard that are listed at once: half a megabyte.
+/// Most names of one shard that are listed at once: half a megabyte.
 pub const OPEN_NAMES_LISTED_MAX: usize = 20_000;
 
-/// Names whose next day is looked for at once. From a thousand on, MariaDB makes a table of them and reads all of the shard.
+/// Most names whose next day is looked for at once. From a thousand on, MariaDB makes a table of them and reads all of the shard.
 const NAMES_ADVANCED_MAX: usize = 500;
 
-/// Minutes that one transaction moves at most: some 60 ms, whatever its names hold.
+/// Most minutes that one transaction moves: some 60 ms, whatever its names hold.
 pub const MINUTES_PER_TRANSACTION_MAX: u64 = 4 * MINUTES_PER_DAY as u64;
 
-/// The centre, as whoever packs reaches it. Connects when first asked, and anew after a failure.
+/// A connection to the centre for packing. It is made when first needed, and anew after a failure.
 ///
 /// It never waits for a row: replication goes first. Counts change only within transactions that end whole or not at all, so it
 /// may be stopped at any moment, and several may work at once.
@@ -41,25 +50,36 @@ pub struct Packer {
 /// A name with minutes that are not packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenName {
-    /// Of its newest minute among those that were asked for.
+    /// The day of its newest minute among those that were asked for.
     pub day: Day,
+    /// The name's id.
     pub id: EventId,
 }
 
+/// The outcome of a transaction that packs or merges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packed {
-    /// So many minutes were moved, into so many rows of `EventDay` of which so many were there already.
-    Moved { minutes: u64, days: u64, merged: u64 },
+    /// The counts were moved.
+    Moved {
+        /// Number of minutes that were moved.
+        minutes: u64,
+        /// Number of rows of `EventDay` that they are in now.
+        days: u64,
+        /// Number of those rows that were there already.
+        merged: u64,
+    },
     /// Replication or another keeper has one of the rows at the moment: nothing was changed.
     Held,
 }
 
 impl Packer {
+    /// A connection that is made when first needed, with an account that may change counts.
     #[must_use]
     pub fn new(server: Server) -> Self {
         let setup = [
-            // What is deleted is what is read, and no gap is locked that replication inserts into.
+            // What is read is what is there now and no snapshot, and no gap is locked that replication inserts into.
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+            // Nothing is waited for: see the head of this file.
             "SET innodb_lock_wait_timeout = 0, lock_wait_timeout = 0".to_owned(),
             format!("SET max_statement_time = {STATEMENT_S_MAX}"),
         ];
@@ -68,7 +88,7 @@ impl Packer {
         }
     }
 
-    /// Names of `shard` after `after` with minutes in `days`, in the order of ids; the first [`OPEN_NAMES_LISTED_MAX`].
+    /// The names of `shard` after `after` with minutes in `days`, in the order of ids; the first [`OPEN_NAMES_LISTED_MAX`].
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -87,7 +107,7 @@ impl Packer {
             .await
     }
 
-    /// Those of `ids`, names of `shard`, with minutes in `days`.
+    /// The names among `ids`, all of `shard`, that have minutes in `days`.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -112,8 +132,8 @@ impl Packer {
         Ok(names)
     }
 
-    /// Moves the minutes of one day of `ids`, names of `shard`, in one transaction; at most [`MINUTES_PER_TRANSACTION_MAX`], and there
-    /// may be more where it is so many.
+    /// Packs one day of `ids`, names of `shard`, in one transaction. It moves at most [`MINUTES_PER_TRANSACTION_MAX`] minutes; where it has
+    /// moved so many, there may be more.
     ///
     /// # Errors
     /// The server refused or did not answer, and whether the transaction was committed is not known; or `PackedDay` for a row of
@@ -134,7 +154,7 @@ impl Packer {
         }
     }
 
-    /// Why nothing was changed, where it was to come from `table`.
+    /// The reason why nothing was changed, where the counts were to come from `table`.
     fn refusal(&self, shard: Shard, day: Day, table: &str, failure: Failure) -> Result<Packed, Error> {
         let server = self.link.server().to_string();
         Err(match failure {
@@ -158,7 +178,7 @@ impl Packer {
     }
 }
 
-/// One dive into the index for each name, however many minutes it has.
+/// The question for each name's newest day: one dive into the index for each name, however many minutes it has.
 fn newest_days(shard: Shard, days: &Range<Day>, which: &str) -> String {
     format!(
         "SELECT UNIX_TIMESTAMP(MAX(createDate)), eventId FROM {shard}.EventMinute \
@@ -169,6 +189,7 @@ fn newest_days(shard: Shard, days: &Range<Day>, which: &str) -> String {
     )
 }
 
+/// Reads the answer to [`newest_days`].
 async fn open(conn: &mut Conn, sql: &str) -> Result<Vec<OpenName>, mysql_async::Error> {
     let rows: Vec<(i64, u64)> = conn.query(sql).await?;
     let open = rows.into_iter().map(|(unix_s, id)| OpenName {
@@ -178,7 +199,9 @@ async fn open(conn: &mut Conn, sql: &str) -> Result<Vec<OpenName>, mysql_async::
     Ok(open.collect())
 }
 
-/// Ends the transaction where it has not ended well, and leaves in `refused` why, unless somebody else has one of its rows.
+/// Rolls a transaction back that has not ended well, and leaves in `refused` why, unless somebody else has one of its rows. An error that
+/// is returned closes the connection, which rolls it back, too. A lock that was not to be had ends only its statement: without the rollback
+/// the next `START TRANSACTION` on this connection would commit the delete, and its counts would be lost.
 async fn settle(
     conn: &mut Conn,
     outcome: Result<Packed, Failure>,
@@ -194,7 +217,9 @@ async fn settle(
     Ok(Packed::Held)
 }
 
+/// Why a transaction did not end well.
 enum Failure {
+    /// The server refused a statement or did not answer; another transaction's lock among the reasons.
     Server(mysql_async::Error),
     /// A row of `EventDay` that cannot be read.
     PackedDay(EventId, PackedDayError),
@@ -210,6 +235,7 @@ impl From<mysql_async::Error> for Failure {
     }
 }
 
+/// Delete, then lock and write the packed days, then commit: see the head of this file.
 async fn pack(conn: &mut Conn, shard: Shard, day: Day, ids: &[EventId]) -> Result<Packed, Failure> {
     let rows = take_minutes(conn, shard, day, ids).await?;
     let days = by_name(day, &rows)?;
@@ -223,7 +249,8 @@ async fn pack(conn: &mut Conn, shard: Shard, day: Day, ids: &[EventId]) -> Resul
     })
 }
 
-/// Adds to the names' packed day. Returns how many of them had one.
+/// Adds counts to the names' packed day. Returns how many of them had one. The rows are locked when they are read, since their text is
+/// changed here and not by the server: another keeper's change in between would be overwritten.
 async fn add_days(
     conn: &mut Conn,
     shard: Shard,
@@ -246,7 +273,7 @@ async fn add_days(
 /// A row of `EventMinute`: eventId, the minute in unix seconds, count.
 type MinuteRow = (u64, i64, u64);
 
-/// Deletes the day's minutes, which are then only here.
+/// Deletes minutes of the day and returns them. Until the commit the counts are only here.
 async fn take_minutes(
     conn: &mut Conn,
     shard: Shard,
@@ -279,7 +306,7 @@ fn by_name(day: Day, rows: &[MinuteRow]) -> Result<BTreeMap<EventId, DayCounts>,
     Ok(days)
 }
 
-/// Those of the days that are there already.
+/// Locks and reads the packed days of the names in `days` that are there already: their text by id.
 async fn lock_days(
     conn: &mut Conn,
     shard: Shard,
@@ -297,7 +324,8 @@ async fn lock_days(
     Ok(rows.into_iter().map(|(id, text)| (EventId(id), text)).collect())
 }
 
-/// Nobody else can have inserted a row that was not there: its key is taken then, and the transaction fails.
+/// Writes the packed days. A row that another keeper has inserted since [`lock_days`] found none takes the key: the transaction fails as
+/// held, and loses nothing.
 async fn write_days(
     conn: &mut Conn,
     shard: Shard,
@@ -327,11 +355,12 @@ async fn write_days(
     conn.query_drop(script).await
 }
 
+/// The ids as a SQL list.
 fn listed<'a>(ids: impl Iterator<Item = &'a EventId>) -> String {
     ids.map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Another transaction has a row that this one wanted, or has just written one.
+/// Whether another transaction has a row that this one wanted, or has just written one.
 fn is_held(error: &mysql_async::Error) -> bool {
     const DUPLICATE_KEY: u16 = 1062;
     const LOCK_WAIT: u16 = 1205;

@@ -1,4 +1,4 @@
-//! Partitions of `EventDay`, and dropping the oldest of them.
+//! Retention: the partitions of `EventDay`, and dropping the oldest of them.
 
 use std::time::Duration;
 
@@ -8,42 +8,48 @@ use mysql_async::prelude::Queryable;
 use super::Centre;
 use crate::{Error, abandoned};
 
-/// Cutting a table into partitions for the first time copies it: some 50 MB/s, of tens of GB at most.
+/// Longest wait for a change of partitions. Cutting a table for the first time copies it: some 50 MB/s, of tens of GB at most.
 const COPY_LIMIT: Duration = Duration::from_secs(3_600);
 
-/// How long the end of a copy waits for readers of the table, while new ones wait behind it.
+/// Seconds that the end of a copy waits for readers of the table, while new ones wait behind it.
 const READERS_WAIT_S: u32 = 10;
 
-/// Held while partitions change: a copy that a keeper began goes on at the server when the keeper is restarted.
+/// The lock held while partitions change: a copy that a keeper began goes on at the server when the keeper is restarted.
 const LOCK: &str = "eventtracker.partitions";
 
-/// The partition without an end.
+/// The name of the partition without an end.
 const REST: &str = "rest";
 
-/// A range of days of one shard.
+/// A partition of a shard's `EventDay`: a range of days.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
+    /// Its name in MariaDB.
     pub name: String,
-    /// The first day after it; `None` of the last one, which has no end.
+    /// The first day after it; `None` for the last one, which has no end.
     pub before: Option<Day>,
 }
 
-/// How much a shard's packed days are.
+/// The extent and the size of a shard's packed days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedSize {
+    /// The oldest packed day.
     pub oldest: Day,
+    /// The newest packed day.
     pub newest: Day,
+    /// Data and indexes, as InnoDB estimates them.
     pub bytes: u64,
 }
 
-/// What was dropped with a partition.
+/// The content of a partition that was dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
+    /// The first day after it.
     pub before: Day,
-    /// Its oldest day; `None` of an empty partition.
+    /// Its oldest day, as `YYYY-MM-DD`; `None` for an empty partition.
     pub first: Option<String>,
+    /// Number of its rows, one for each name and day.
     pub rows: u64,
-    /// Sum of the counts.
+    /// Sum of its counts, in decimal: it may be greater than 2^64.
     pub total: String,
 }
 
@@ -70,7 +76,7 @@ impl Centre {
         Ok(rows.into_iter().map(partition).collect())
     }
 
-    /// `None` where no day is packed.
+    /// The size of a shard's packed days; `None` where no day is packed.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -96,11 +102,11 @@ impl Centre {
         }))
     }
 
-    /// Ends a partition before each of `bounds`, in the order of days and later than those that exist. The table is copied if it
-    /// had no partitions.
+    /// Cuts partitions that end before each of `bounds`, which are in the order of days and later than those that exist. With `is_first`
+    /// the table has no partitions yet, and is copied.
     ///
     /// # Errors
-    /// The server refused or did not answer; a reader has the table.
+    /// `Partitioning` where another keeper is at it; a reader has the table; the server refused or did not answer.
     pub async fn cut_partitions(
         &mut self,
         shard: Shard,
@@ -113,6 +119,7 @@ impl Centre {
             .map(|day| format!("PARTITION {} VALUES LESS THAN ('{day}')", name(day)));
         let cut = cut.chain([format!("PARTITION {REST} VALUES LESS THAN (MAXVALUE)")]);
         let cut = cut.collect::<Vec<_>>().join(", ");
+        // A copy of an hour is worth a short wait at its end. What has come for the last partition is little: it is cut by a later pass.
         let (how, wait_s) = if is_first {
             (
                 format!("PARTITION BY RANGE COLUMNS (day) ({cut})"),
@@ -125,10 +132,11 @@ impl Centre {
             .await
     }
 
-    /// Notes what a partition holds, and drops it.
+    /// Notes what a partition holds, and drops it. `before` is the first day after it.
     ///
     /// # Errors
-    /// The server refused or did not answer; a reader has the table.
+    /// `Partitioning` where another keeper is at it; a reader has the table; the server refused or did not answer. The note may stand
+    /// without the drop: the next attempt writes it anew.
     pub async fn drop_partition(&mut self, shard: Shard, name: &str, before: Day) -> Result<Dropped, Error> {
         let held = format!(
             "SET STATEMENT max_statement_time = {} FOR SELECT CAST(MIN(day) AS CHAR), COUNT(*), CAST(COALESCE(SUM(total), 0) AS CHAR) \
@@ -148,7 +156,8 @@ impl Centre {
             rows,
             total,
         };
-        // First, so that nobody takes what is not there for zeros.
+        // Note, then drop. The api and audits look for the note after they have read the counts: so whoever misses the dropped days finds the
+        // note, and nobody takes what is not there for zeros. A crash in between leaves days that are not shown; the next pass drops them.
         const NOTE: &str = "INSERT INTO eventtracker.DroppedDays (shard, beforeDay, firstDay, rowCount, total, droppedAt) \
                             VALUES (?, ?, ?, ?, ?, SYSDATE()) ON DUPLICATE KEY UPDATE firstDay = VALUES(firstDay), \
                             rowCount = VALUES(rowCount), total = VALUES(total), droppedAt = VALUES(droppedAt)";
@@ -167,8 +176,8 @@ impl Centre {
         Ok(dropped)
     }
 
-    /// A table that a reader has open is left alone, unless the work was long: who waits keeps new readers waiting, too. What
-    /// takes too long is ended at the server.
+    /// Changes the partitions of a shard's table, waiting `wait_s` seconds for its readers: whoever waits keeps new readers waiting, too. A
+    /// statement that takes too long is ended at the server.
     async fn alter(
         &mut self,
         shard: Shard,
@@ -191,7 +200,8 @@ impl Centre {
                 conn.query_drop(format!("DO RELEASE_LOCK('{LOCK}')")).await
             })
             .await;
-        // An error closes the connection, which gives the lock back.
+        // An error closes the connection, which gives the lock back once the statement has ended. Where the server has not answered, the
+        // statement may go on: it is ended here, or the next attempt would meet the lock for as long as the copy takes.
         if let (Err(error), Some(session)) = (&outcome, session)
             && !error.is_answer()
         {

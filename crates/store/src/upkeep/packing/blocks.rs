@@ -1,4 +1,5 @@
-//! Counts that came in blocks are put where counts of few names are at once: into rows of `EventMinute`, or of `EventDay`.
+//! Merging: counts that came in blocks are moved to where counts of few names are at once, into rows of `EventMinute` or, of closed days, of
+//! `EventDay`. As in packing, the blocks are deleted before their counts are written, in one transaction, and no lock is waited for.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +11,20 @@ use super::{CALL_LIMIT, Failure, Packed, Packer, add_days, settle};
 use crate::Error;
 use crate::script::Script;
 
-/// Blocks of one shard that are listed at once.
+/// Most blocks of one shard that are listed at once.
 pub const BLOCKS_LISTED_MAX: usize = 1_000;
 
-/// Names whose days are unpacked at once: 6 MB.
+/// Most names whose days are unpacked at once: 6 MB.
 const NAMES_UNPACKED_MAX: usize = 500;
 
-/// A row of `EventBlock`. In the order of days, and then by age.
+/// A row of `EventBlock`, without its counts. Blocks are ordered by day, and then by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredBlock {
+    /// The day of its counts.
     pub day: Day,
+    /// A version 7 UUID, as a number: later blocks have greater ones.
     pub id: u128,
-    /// The length of its text.
+    /// Length of its text in bytes.
     pub bytes: u64,
 }
 
@@ -41,7 +44,7 @@ impl Packer {
         Ok(Shard::all().filter(has).collect())
     }
 
-    /// Blocks of `shard`, the newest days first, and each day's by age; the first [`BLOCKS_LISTED_MAX`].
+    /// The blocks of `shard`, the newest days first, and each day's by age; the first [`BLOCKS_LISTED_MAX`].
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -63,7 +66,7 @@ impl Packer {
         Ok(rows.into_iter().map(block).collect())
     }
 
-    /// Moves the counts of `blocks` of one day, which were listed one after the other, in one transaction: into packed days if
+    /// Merges `blocks` of one day, which follow each other in the list of [`Packer::blocks`], in one transaction: into packed days if
     /// `is_closed`, else into minutes.
     ///
     /// # Errors
@@ -97,6 +100,8 @@ impl Packer {
     }
 }
 
+/// Delete, add up, write, commit. Blocks of several flushes are added up first: then a name's minute is one row to write, however many
+/// blocks have it.
 async fn merge(
     conn: &mut Conn,
     shard: Shard,
@@ -136,9 +141,11 @@ async fn merge(
     })
 }
 
+/// A count of a name in a minute.
 type Counted = (EventId, Minute, u64);
 
-/// In the order of names and minutes. A count that has no place has been deleted, so the transaction must not go on.
+/// The sums of all `texts` of a day, in the order of names and minutes. A count that has no place has been deleted, so the transaction must
+/// not go on.
 fn sums(day: Day, texts: &[Vec<u8>]) -> Result<Vec<Counted>, PackedDayError> {
     let mut counts = MinuteCounts::default();
     let mut outside = None;
@@ -156,8 +163,9 @@ fn sums(day: Day, texts: &[Vec<u8>]) -> Result<Vec<Counted>, PackedDayError> {
     }
 }
 
-/// Deletes the blocks, whose counts are then only here. In the order of the key, so that it is the key that they are found by: whoever
-/// reads the whole table waits for what replication is writing.
+/// Deletes the blocks and returns their texts. Until the commit the counts are only here. `ORDER BY` the key makes the server find the rows
+/// by it: a statement that reads the whole table meets the rows that replication is writing, and would have to wait. Where a block has come
+/// between the listed ones, the limit keeps the transaction as short as it was meant to be: the last one is left for the next pass.
 async fn take(
     conn: &mut Conn,
     shard: Shard,

@@ -1,4 +1,4 @@
-//! How far the keeper is with packing, as it notes it at its centre.
+//! Packing's progress, as the keeper notes it at its centre.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::Error;
 use crate::upkeep::Centre;
 
 impl Centre {
-    /// By when of each day everything was packed that had come for it.
+    /// The progress of packing by day: everything that had come for the day by then is packed.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -26,7 +26,7 @@ impl Centre {
             .collect())
     }
 
-    /// Makes `after` what is noted, where `before` was read.
+    /// Replaces the notes `before`, as they were read, by `after`, in one transaction. Only what differs is written.
     ///
     /// # Errors
     /// The server refused or did not answer.
