@@ -1,4 +1,4 @@
-//! A centre's MariaDB, as an operator's command reaches it: which regions it replicates from.
+//! A centre's MariaDB, as an operator's command reaches it: the regions that it replicates from.
 
 use std::time::Duration;
 
@@ -11,49 +11,51 @@ use crate::regional::REGION_BYTES_MAX;
 use crate::source::{Source, WILD_DO_TABLE};
 use crate::{Account, Error, Server, upkeep};
 
-/// Stopping a thread waits for the transaction that it is applying.
+/// Longest wait for one statement: stopping a thread waits for the transaction that it is applying.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
-/// The source proves that it is alive this often, so that a cut link is noticed within twice this time.
+/// Seconds between a source's proofs that it is alive: a cut link is noticed within twice this time.
 const HEARTBEAT_S: u32 = 5;
 
-/// Wait between two attempts to reach a source; with no limit on attempts (`master-retry-count=0`).
+/// Seconds between two attempts to reach a source. There is no limit on attempts (`master-retry-count=0`).
 const CONNECT_RETRY_S: u32 = 5;
 
 const NO_SUCH_CONNECTION: u16 = 1617;
 
 /// A centre's MariaDB for an operator, who may do what a keeper may, and sets up replication and takes it down.
 pub struct Centre {
-    keepers: upkeep::Centre,
+    upkeep: upkeep::Centre,
 }
 
 impl Centre {
+    /// A connection that is made when first needed, and anew after a failure.
     #[must_use]
     pub fn new(server: Server) -> Self {
         Self {
-            keepers: upkeep::Centre::new(server),
+            upkeep: upkeep::Centre::new(server),
         }
     }
 
+    /// The server and the account that it is reached by.
     #[must_use]
     pub fn server(&self) -> &Server {
-        self.keepers.server()
+        self.upkeep.server()
     }
 
-    /// What a keeper may do there, too.
+    /// The keeper's calls, over the same connection.
     pub fn upkeep(&mut self) -> &mut upkeep::Centre {
-        &mut self.keepers
+        &mut self.upkeep
     }
 
     pub(super) fn link(&mut self) -> &mut Link {
-        &mut self.keepers.link
+        &mut self.upkeep.link
     }
 
-    /// Lets the centre read `source` from its next start of replication, from where it is in each domain; the connection is
-    /// created where there is none, and stopped where there is one. It never applies more than [`WILD_DO_TABLE`].
+    /// Points replication of a region at `source`, from its next start, and from the position that the centre has in each GTID domain. The
+    /// connection is created where there is none, and stopped where there is one. It never applies more than [`WILD_DO_TABLE`].
     ///
     /// # Errors
-    /// A region, host or password that cannot be quoted; the server refused or did not answer.
+    /// `Word`, `Host` or `PasswordText` for a region, host or password that cannot be quoted; the server refused or did not answer.
     pub async fn point_at(&mut self, source: &Source, account: &Account) -> Result<(), Error> {
         source.checked_server(account)?;
         let (user, password) = account.checked()?;
@@ -82,6 +84,8 @@ impl Centre {
             .await
     }
 
+    /// Starts replication from the region. Returns when its threads are started, not when they have reached the source.
+    ///
     /// # Errors
     /// The server refused or did not answer.
     pub async fn start_replication(&mut self, region: &str) -> Result<(), Error> {
@@ -94,7 +98,7 @@ impl Centre {
             .await
     }
 
-    /// Returns when both threads have ended; at once where there is no such connection.
+    /// Stops replication from the region. Returns when both threads have ended; at once where there is no such connection.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -114,6 +118,7 @@ impl Centre {
             .await
     }
 
+    /// Runs a statement about a replication connection, which need not be there.
     async fn unless_unknown(&mut self, action: &'static str, statement: String) -> Result<(), Error> {
         self.link()
             .call(action, STATEMENT_LIMIT, async |conn: &mut Conn| {

@@ -1,4 +1,5 @@
-//! Where a region's counts are written, durably and for all of its workers.
+//! The fence: a row in a region's database that says, durably and for all of its workers, whether they count there. Every transaction of a
+//! worker reads it under a shared lock, so whoever changes it waits for the transactions in progress, and none that begins later commits.
 
 use std::time::Duration;
 
@@ -7,17 +8,18 @@ use mysql_async::prelude::Queryable;
 use super::Region;
 use crate::Error;
 
-/// Longer than a worker's transaction may take, so that none in progress makes the fence fail.
+/// Longest wait for the fence, and in it for the row's lock: longer than the 15 s that a worker's transaction may take, so that none in
+/// progress makes the fence fail.
 const FENCE_LIMIT: Duration = Duration::from_secs(40);
 const LOCK_WAIT_S: u64 = 30;
 
-/// Pruning under way ends within its own limit of 15 s.
+/// Seconds to wait for a worker that prunes, which ends within its own limit of 15 s.
 const PRUNING_WAIT_S: u64 = 20;
 
-/// A command that was killed is gone as soon as the server notices.
+/// Seconds to wait for another switch: a command that was killed is gone as soon as the server notices.
 const SWITCH_WAIT_S: u64 = 2;
 
-/// The row of `RegionMoved`.
+/// A region's fence and the origin of its ledger: the row of `RegionMoved`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fence {
     /// Host and port of the server where the region's counts are written instead.
@@ -29,6 +31,8 @@ pub struct Fence {
 }
 
 impl Region {
+    /// Reads the fence.
+    ///
     /// # Errors
     /// The server refused or did not answer.
     pub async fn fence(&mut self) -> Result<Fence, Error> {
@@ -45,8 +49,9 @@ impl Region {
         })
     }
 
-    /// Lets no worker count on this server any more, or again (`None`). Returns when no transaction that began before is
-    /// in progress, with where they count instead: elsewhere than `address` if somebody else was first.
+    /// Lets no worker count on this server any more, since the region moves to `address`; or lets them count again (`None`). Returns when
+    /// no transaction that began before is in progress, with the address where they count instead: another than `address` if somebody else
+    /// was first.
     ///
     /// # Errors
     /// The server refused or did not answer: the fence may stand or not.
@@ -78,7 +83,8 @@ impl Region {
         })
     }
 
-    /// Says whose ledger this server has, and where from; `None` for its own.
+    /// Notes the region whose ledger this server has, and the address that it came from; `None` for its own. It comes after the whole
+    /// ledger: a server without the note is not taken for one that has it.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -97,7 +103,7 @@ impl Region {
     /// Waits for a worker that prunes the ledger, and keeps all of them from it while this connection lasts.
     ///
     /// # Errors
-    /// The server refused or did not answer, or a worker is still at it.
+    /// `Pruning` where a worker is still at it; the server refused or did not answer.
     pub async fn hold_pruning(&mut self) -> Result<(), Error> {
         if self.link().lock("eventtracker.prune", PRUNING_WAIT_S).await? {
             return Ok(());

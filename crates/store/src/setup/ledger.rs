@@ -1,4 +1,8 @@
-//! The ledger's way from one server to another, in pieces, until both agree.
+//! The copy of a region's ledger to the server that the region moves to, in pieces, until both agree.
+//!
+//! Jobs that the old server has counted may be delivered again after the move, and clients may repeat requests under their keys: without
+//! the ledger the new server would count them twice. Most of it is copied while the region counts on ([`copy_ledger`]), the rest while
+//! nobody counts ([`finish_ledger`]), so that workers stand still for moments only.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,31 +14,36 @@ use super::notes::RegionTotals;
 use super::region::Region;
 use crate::Error;
 
-/// Rows of 80 bytes that are read and written at once.
+/// Most rows, of some 80 bytes, that are read and written at once.
 const ROWS_PER_PIECE: usize = 10_000;
 
-/// A transaction that counts ends within 15 s: what was counted so long ago is there as a whole. What is not, after all, is
-/// found by the comparison.
+/// The age from which a second of the ledger is taken for complete: a transaction stamps its rows when it begins, and ends within 15 s.
+/// Should one take longer after all, the comparison finds its rows missing.
 const SETTLED_AFTER_MS: i64 = 60_000;
 
 /// The last second of MariaDB's TIMESTAMP.
 const TIMESTAMP_LAST_S: i64 = 2_147_483_647;
 
+/// Longest wait for one piece.
 const PIECE_LIMIT: Duration = Duration::from_secs(30);
 
-/// A sum over a day of batches, some millions, takes seconds.
+/// Longest wait for the digest of one ledger: over a day of batches, some millions, it takes seconds.
 const COMPARE_LIMIT: Duration = Duration::from_secs(600);
 
-/// What both servers have after a copy.
+/// The ledger that both servers have after a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
+    /// Number of batches.
     pub batches: u64,
+    /// Number of flushes in the journal.
     pub flushes: u64,
+    /// The region's running total.
     pub totals: RegionTotals,
 }
 
-/// Copies what was counted long enough ago to be there as a whole, while the region counts on: most of the ledger, so that
-/// the rest takes moments. Returns until when, for [`finish_ledger`].
+/// Copies the batches that were counted long enough ago to be there as a whole, while the region counts on: most of the ledger, so that the
+/// rest takes moments. `progress` hears of the number of batches copied so far. Returns until when, by the ledger's clock, for
+/// [`finish_ledger`].
 ///
 /// # Errors
 /// A server that refused or did not answer.
@@ -49,16 +58,19 @@ pub async fn copy_ledger(
 }
 
 /// Copies the rest of the ledger, from `since` on or all of it, adding to what an earlier attempt has left, and compares
-/// both. Nothing may be counted on either server meanwhile. `progress` hears of the batches copied so far.
+/// both. The fence must stand: nothing may be counted on either server meanwhile. `progress` hears of the number of batches copied so far.
+/// Every step can be repeated, and none takes anything from the new server's ledger: a row too many does no harm, one too few counts twice.
 ///
 /// # Errors
-/// `LedgerDiffers`, or a server that refused or did not answer; a repetition without `since` sets it right.
+/// `LedgerDiffers` where the two are not the same afterwards, `Pruning` where a worker is pruning for too long, or a server that refused or
+/// did not answer; a repetition without `since` sets it right.
 pub async fn finish_ledger(
     from: &mut Region,
     to: &mut Region,
     since: Option<Instant>,
     progress: impl FnMut(u64),
 ) -> Result<Copied, Error> {
+    // First: a row that is pruned after it was copied would be missing in the comparison. The lock lasts as long as the connection.
     from.hold_pruning().await?;
     copy_batches(from, to, since.map_or(i64::MIN, unix_s), i64::MAX, progress).await?;
     let mut after = 0;
@@ -68,12 +80,15 @@ pub async fn finish_ledger(
         after = last.0;
         to.add_flushes(&piece).await?;
     }
+    // The clock goes on from where it was, or the new server would prune by one that has nothing to do with the rows' stamps.
     to.set_ledger_clock(from.ledger_clock().await?).await?;
     let (totals, mark) = (from.own_totals().await?, from.mark().await?);
     to.set_own_totals(totals).await?;
     if let Some(mark) = &mark {
         to.set_mark(mark).await?;
     }
+    // Compared as the servers have it, not as it was sent: `INSERT IGNORE` passes over rows without an error. Only from the oldest row of
+    // the old server on: the new one may hold older rows, of an earlier attempt, which were pruned since.
     let oldest = from.oldest().await?;
     let (ours, theirs) = tokio::join!(from.digest(oldest), to.digest(oldest));
     let (ours, theirs) = (ours?, theirs?);
@@ -92,7 +107,8 @@ pub async fn finish_ledger(
     })
 }
 
-/// Those that were counted in the seconds `[from_s, until_s)`, in their order.
+/// Copies the batches that were counted in the seconds `[from_s, until_s)`, in the order of time and id. Each piece begins after the last
+/// row of the one before: an index dive, where an offset would read everything before it again.
 async fn copy_batches(
     from: &mut Region,
     to: &mut Region,
@@ -117,7 +133,7 @@ fn unix_s(at: Instant) -> i64 {
     at.unix_ms().div_euclid(1000)
 }
 
-/// A row of the ledger; instants in whole seconds.
+/// A row of the ledger; instants in whole unix seconds.
 struct BatchRow {
     id: BatchId,
     accepted_s: i64,
@@ -126,17 +142,17 @@ struct BatchRow {
     content: Option<u64>,
 }
 
-/// Number, count and second of a flush.
+/// A row of the journal of flushes: number, count, unix second.
 type FlushRow = (u64, u64, i64);
 
-/// Where what has not been pruned begins: another attempt's copy may hold older rows, which do no harm.
+/// The beginning of what has not been pruned. Another attempt's copy may hold older rows, which do no harm.
 #[derive(Debug, Clone, Copy)]
 struct Oldest {
     counted: Instant,
     flush: u64,
 }
 
-/// Number of rows, and a sum of a hash of each, whatever their order.
+/// A digest of a ledger: the number of rows, and the sum of a hash of each, whatever their order.
 #[derive(Debug, PartialEq, Eq)]
 struct Digest {
     batches: (u64, String),
@@ -144,13 +160,14 @@ struct Digest {
 }
 
 impl Region {
+    /// The next piece of the ledger after a second and an id, up to the second `until_s`.
     async fn batches_after(
         &mut self,
         (counted_s, id): (i64, Option<BatchId>),
         until_s: i64,
     ) -> Result<Vec<BatchRow>, Error> {
         let id = id.map_or(0, |id| u128::from_be_bytes(*id.as_bytes()));
-        // Of the first second itself, all where no id is given: no batch has the id 0.
+        // Without an id, all of the first second: no batch has the id 0.
         let sql = format!(
             "SELECT batchId, UNIX_TIMESTAMP(acceptedAt), UNIX_TIMESTAMP(countedAt), total, content \
              FROM eventtracker.CountedBatch \
@@ -176,6 +193,7 @@ impl Region {
         Ok(rows.collect())
     }
 
+    /// Adds rows to the ledger; those that are there already stay.
     async fn add_batches(&mut self, rows: &[BatchRow]) -> Result<(), Error> {
         let mut sql =
             "INSERT IGNORE INTO eventtracker.CountedBatch (batchId, acceptedAt, countedAt, total, content) VALUES "
@@ -196,6 +214,7 @@ impl Region {
         self.unlogged("write the ledger", sql).await
     }
 
+    /// The next piece of the journal after a flush.
     async fn flushes_after(&mut self, after: u64) -> Result<Vec<FlushRow>, Error> {
         let sql = format!(
             "SELECT number, count, UNIX_TIMESTAMP(countedAt) FROM eventtracker.CountedFlush \
@@ -208,6 +227,7 @@ impl Region {
             .await
     }
 
+    /// Adds rows to the journal; those that are there already stay.
     async fn add_flushes(&mut self, rows: &[FlushRow]) -> Result<(), Error> {
         let values = rows
             .iter()
@@ -233,7 +253,7 @@ impl Region {
         Ok(RegionTotals { total, flushes })
     }
 
-    /// Lets a region's running total go on from there, if it is not further already.
+    /// Lets a region's running total go on from `totals`, if it is not further already.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -246,7 +266,7 @@ impl Region {
         self.unlogged("write the totals", sql).await
     }
 
-    /// The clock by which the ledger's rows are stamped.
+    /// The ledger's clock, by which its rows are stamped.
     async fn ledger_clock(&mut self) -> Result<Instant, Error> {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(reached) * 1000 AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
         let reached_ms: Option<i64> = self
@@ -262,7 +282,7 @@ impl Region {
             })
     }
 
-    /// Lets the ledger's clock go on from there, if it is not further already.
+    /// Lets the ledger's clock go on from `reached`, if it is not further already: it never goes back.
     async fn set_ledger_clock(&mut self, reached: Instant) -> Result<(), Error> {
         let sql = format!(
             "UPDATE eventtracker.LedgerClock SET reached = GREATEST(reached, FROM_UNIXTIME({:.3})) WHERE id = 1",
@@ -271,6 +291,7 @@ impl Region {
         self.unlogged("set the ledger's clock", sql).await
     }
 
+    /// The queue's low-water mark: process and job number.
     async fn mark(&mut self) -> Result<Option<(String, u64)>, Error> {
         const SQL: &str = "SELECT process, lowest FROM eventtracker.TubeMark WHERE id = 1";
         self.link()
@@ -289,6 +310,7 @@ impl Region {
             .await
     }
 
+    /// The oldest batch and flush of the ledger.
     async fn oldest(&mut self) -> Result<Oldest, Error> {
         const SQL: &str = "SELECT UNIX_TIMESTAMP(COALESCE((SELECT MIN(countedAt) FROM eventtracker.CountedBatch), SYSDATE())), \
                            COALESCE((SELECT MIN(number) FROM eventtracker.CountedFlush), 18446744073709551615)";
@@ -305,6 +327,7 @@ impl Region {
         })
     }
 
+    /// The digest of the ledger from `oldest` on: of each row 60 bits of an MD5, added up, so that the order of the rows does not matter.
     async fn digest(&mut self, oldest: Oldest) -> Result<Digest, Error> {
         let hash = |columns: &str| {
             format!(
@@ -341,7 +364,7 @@ impl Region {
         Ok(Digest { batches, flushes })
     }
 
-    /// What stays on this server: no centre has a use for it.
+    /// Runs a statement outside of the binlog: the ledger stays in the region, and no centre has a use for it.
     async fn unlogged(&mut self, action: &'static str, statement: String) -> Result<(), Error> {
         self.link()
             .call(action, PIECE_LIMIT, async |conn| {

@@ -1,4 +1,4 @@
-//! What a centre has noted of a region, beside its counts.
+//! A centre's notes on a region, beside its counts.
 
 use mysql_async::prelude::Queryable;
 
@@ -8,10 +8,12 @@ use crate::clock::{COMPARISON_MS_MAX, PEAK_NOT_KNOWN_MS};
 use crate::queue::{QueueState, queues};
 use crate::upkeep::Offset;
 
-/// A running total of counts, and the number of flushes that it is of.
+/// A region's running total of all counts, and the number of flushes that it is of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RegionTotals {
+    /// Sum of all counts; saturates.
     pub total: u64,
+    /// Number of flushes that counted something.
     pub flushes: u64,
 }
 
@@ -44,9 +46,10 @@ impl Centre {
         Ok(queues.into_iter().find(|queue| queue.region == region))
     }
 
-    /// Restates, while nothing of the region is applied, what was claimed by the clock of the server that the region leaves:
-    /// as if the clock of the one that it goes to had said it. `offset` is that clock's. Where the old clock was not
-    /// compared lately, its claims are worth nothing and go. The notes about the old server's binlog files go, too.
+    /// Restates the region's claims of completeness, which were made by the clock of the server that it leaves, as if the clock of the new
+    /// server had made them. `offset` is the new clock's. Nothing of the region may be applied meanwhile: a claim by the new clock would
+    /// be moved, too. Where the old clock was not compared lately, its claims are worth nothing and are deleted. The notes about the old
+    /// server's binlog files are deleted, too.
     ///
     /// # Errors
     /// The server refused or did not answer: all of it happened, or nothing.
@@ -62,6 +65,7 @@ impl Centre {
         self.link()
             .brief("restate a region's clock", async |conn| {
                 conn.query_drop("START TRANSACTION").await?;
+                // Both read the old clock's offset, so it is replaced last.
                 conn.exec_drop(UNKNOWN, (region, PEAK_NOT_KNOWN_MS, COMPARISON_MS_MAX))
                     .await?;
                 conn.exec_drop(CLAIMS, (offset.peak_ms, offset.peak_ms, region))

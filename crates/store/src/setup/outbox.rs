@@ -8,10 +8,10 @@ use super::schema::Site;
 use crate::regional::{CHECK_LIMIT, checked};
 use crate::{Error, Server};
 
-/// Refuses a server that cannot be a region's: its settings lose counts, or it lacks a table. For an account that sees all of them.
+/// Refuses a server that cannot be a region's: its settings lose counts, or it lacks a table. The account must see all tables.
 ///
 /// # Errors
-/// What is wrong with it, with the remedy; or it refused or did not answer.
+/// `Setting`, `NotAnOutbox` or `Tables` with the remedy; or the server refused or did not answer.
 pub async fn check_region(server: &Server) -> Result<(), Error> {
     const TABLES: &str = "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), ENGINE FROM information_schema.TABLES \
          WHERE TABLE_SCHEMA LIKE 'bigdata\\_%' OR TABLE_SCHEMA = 'eventtracker'";

@@ -5,28 +5,30 @@ use crate::{Server, upkeep};
 
 /// A region's MariaDB for an operator, who may do what a keeper may, and lets the region move.
 pub struct Region {
-    keepers: upkeep::Region,
+    upkeep: upkeep::Region,
 }
 
 impl Region {
+    /// A connection that is made when first needed, and anew after a failure.
     #[must_use]
     pub fn new(server: Server) -> Self {
         Self {
-            keepers: upkeep::Region::new(server),
+            upkeep: upkeep::Region::new(server),
         }
     }
 
+    /// The server and the account that it is reached by.
     #[must_use]
     pub fn server(&self) -> &Server {
-        self.keepers.server()
+        self.upkeep.server()
     }
 
-    /// What a keeper may do there, too.
+    /// The keeper's calls, over the same connection.
     pub fn upkeep(&mut self) -> &mut upkeep::Region {
-        &mut self.keepers
+        &mut self.upkeep
     }
 
     pub(super) fn link(&mut self) -> &mut Link {
-        &mut self.keepers.link
+        &mut self.upkeep.link
     }
 }

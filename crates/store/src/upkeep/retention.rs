@@ -156,8 +156,9 @@ impl Centre {
             rows,
             total,
         };
-        // Note, then drop. The api and audits look for the note after they have read the counts: so whoever misses the dropped days finds the
-        // note, and nobody takes what is not there for zeros. A crash in between leaves days that are not shown; the next pass drops them.
+        // Note, then drop. The api and audits look for the note after they have read the counts: so whoever misses the dropped days finds
+        // the note, and nobody takes what is not there for zeros. A crash in between leaves days that are not shown; the next pass drops
+        // them.
         const NOTE: &str = "INSERT INTO eventtracker.DroppedDays (shard, beforeDay, firstDay, rowCount, total, droppedAt) \
                             VALUES (?, ?, ?, ?, ?, SYSDATE()) ON DUPLICATE KEY UPDATE firstDay = VALUES(firstDay), \
                             rowCount = VALUES(rowCount), total = VALUES(total), droppedAt = VALUES(droppedAt)";
