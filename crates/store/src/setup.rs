@@ -1,4 +1,5 @@
-//! What operators do: schema, accounts and time zones of a server; replication from regions to a centre; a region's move to another server.
+//! The operator's calls: schema, accounts and time zones of a server; replication from regions to a centre; a region's move to another
+//! server.
 
 mod centre;
 mod fence;

@@ -1,4 +1,4 @@
-//! Replication from a region to a centre is begun, and refused where it would lose or double counts.
+//! The start of replication from a region to a centre, which is refused where it would lose or double counts.
 
 mod coverage;
 mod identity;
@@ -13,22 +13,23 @@ use crate::{Account, Error, Server};
 /// The two accounts that a centre has in every region.
 #[derive(Debug, Clone)]
 pub struct RegionAccounts {
-    /// Reads the binlog.
+    /// The account that replication reads the binlog with.
     pub replication: Account,
-    /// Reads everything else.
+    /// The account that the keeper and operators read everything else with.
     pub housekeeping: Account,
 }
 
 /// Makes the centre a replica of `source`. A source that is set up with the same address stays untouched and is only started.
 ///
 /// # Errors
-/// A name, host or password that cannot be quoted, a source that cannot be reached, has another server's identity or lacks
-/// what this centre has not applied yet, or a statement that failed.
+/// `Word`, `Host` or `PasswordText` for what cannot be quoted; those of [`check_identity`], [`check_coverage`] and [`check_past`];
+/// `OtherServer` where the region was replicated from another server; a server that refused or did not answer.
 pub async fn start_source(
     centre_admin: &Server,
     source: &Source,
     accounts: &RegionAccounts,
 ) -> Result<(), Error> {
+    // All checks before the first change: what was applied wrongly cannot be taken back from the counts.
     source.checked_server(&accounts.replication)?;
     let identity = check_identity(centre_admin, source, &accounts.replication, Some(&source.region)).await?;
     let mut centre = Centre::new(centre_admin.clone());

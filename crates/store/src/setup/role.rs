@@ -8,12 +8,13 @@ use mysql_async::prelude::Queryable;
 
 use crate::{Account, Error, Server};
 
+/// Longest wait for one statement.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long the server waits for others: less than [`STATEMENT_LIMIT`], so that it does not set a password after that was given up.
+/// Seconds that the server waits for others: less than [`STATEMENT_LIMIT`], so that it does not set a password after that was given up.
 const LOCK_WAIT_S: u32 = 20;
 
-/// How long an analyst's query may run, in seconds.
+/// Seconds that an analyst's query may run.
 const ANALYST_STATEMENT_S_MAX: u32 = 300;
 
 /// Sessions of an analysts' account at once: a tenth of the centre's, so that the api always finds one.
@@ -23,6 +24,7 @@ const ANALYST_SESSIONS_MAX: u32 = 20;
 /// `deploy/mariadb-central.cnf`.
 const ANALYSTS: &str = "eventtracker_analysts";
 
+/// The views that analysts may read, in database `eventtracker`.
 const ANALYSTS_VIEWS: [&str; 8] = [
     "event_minutes",
     "event_days",
@@ -34,11 +36,14 @@ const ANALYSTS_VIEWS: [&str; 8] = [
     "region_health",
 ];
 
-/// What is not kept any more, for the procedures to refuse it; what the views of health show; marks on graphs.
+/// The tables that analysts may read: days that are not kept any more, for the procedures to refuse them; what the views of health show;
+/// annotations.
 const ANALYSTS_TABLES: [&str; 4] = ["DroppedDays", "Alarm", "ClockOffset", "Annotation"];
 
+/// The action whose failure needs a remedy.
 const GRANT_ROLE: &str = "grant role eventtracker_analysts (its creator can; where that account is gone, drop the role and repeat)";
 
+/// An account's role, which decides its rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// In a region: writes counts and the ledger.
@@ -76,8 +81,8 @@ async fn join_analysts(conn: &mut Conn, user: &str) -> Result<(), mysql_async::E
     Ok(())
 }
 
-/// The keeper moves counts from one table to the next. To drop what is not kept any more takes the last three rights on a table; the
-/// keeper changes only partitions.
+/// The keeper's rights on the tables of each shard: it moves counts from one table to the next. The last three, with which the keeper only
+/// changes partitions, are what dropping a partition takes.
 const KEEPERS_SHARD_TABLES: [(&str, &str); 3] = [
     ("EventBlock", "DELETE"),
     ("EventMinute", "INSERT, UPDATE, DELETE"),
@@ -88,7 +93,8 @@ impl Role {
     /// Creates the account on `admin`'s server, or sets its password and rights anew.
     ///
     /// # Errors
-    /// A password that cannot be read or quoted, or a statement that failed.
+    /// `PasswordVariable`, `PasswordFile` or `PasswordText` for a password that cannot be read or quoted; the server refused or did not
+    /// answer.
     pub async fn ensure(self, account: &Account, admin: &Server) -> Result<(), Error> {
         let (user, password) = account.checked()?;
         let mut conn = admin.connect().await?;
@@ -114,6 +120,7 @@ impl Role {
         Ok(())
     }
 
+    /// The account's limits, as `ALTER USER` takes them.
     fn limits(self) -> String {
         match self {
             Self::Analyst => format!(
@@ -125,6 +132,7 @@ impl Role {
         }
     }
 
+    /// The statements that give the role's rights to an account.
     fn grants(self, account: &str) -> Vec<String> {
         // An operator can give the role to accounts of persons, too; and the views, which it owns, read by its rights.
         let account = if self == Self::Analyst { ANALYSTS } else { account };

@@ -15,17 +15,19 @@ pub use apply::{Patience, Waiting, apply};
 /// Longest time for a comparison, whose statements take milliseconds: there are some two hundred.
 const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
-/// What follows in a statement is repeated for each shard, with UNION ALL between, up to its end or to what comes after all shards.
+/// The marks in a statement between which the text is repeated for each shard, with UNION ALL between. The second may be missing.
 const EACH_SHARD: &str = "-- For each shard, with UNION ALL between:\n";
 const AFTER_SHARDS: &str = "-- After the last shard:\n";
 
-/// Where `check` creates what a table should look like; dropped again afterwards.
+/// The database in which [`check`] creates what a table should look like; dropped again afterwards.
 const SCRATCH: &str = "eventtracker_schema_check";
 
-/// Which half of the schema a server carries.
+/// The kind of server, which decides the half of the schema that it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Site {
+    /// A region's: the ledger and the outbox, `schema/regional`.
     Regional,
+    /// A centre's: counts, names and the keeper's notes, `schema/central`.
     Central,
 }
 
@@ -36,6 +38,7 @@ macro_rules! sql {
 }
 
 impl Site {
+    /// The statements that create databases.
     fn databases(self) -> Vec<String> {
         let (per_shard, once): (&str, &[&str]) = match self {
             Self::Regional => (
@@ -53,6 +56,7 @@ impl Site {
             .collect()
     }
 
+    /// The statements that create tables.
     fn tables(self) -> Vec<String> {
         let (per_shard, once): (&[&str], &[&str]) = match self {
             Self::Regional => (
@@ -101,7 +105,8 @@ impl Site {
         sharded.chain(once.iter().map(|&s| s.to_owned())).collect()
     }
 
-    /// What analysts read by: the role that owns it, the views, the procedures in the order in which they call each other.
+    /// The statements that create what analysts read by: the role that owns it, the views, and the procedures in the order in which they
+    /// call each other.
     fn views(self) -> Vec<String> {
         let texts: &[&str] = match self {
             Self::Regional => &[],
@@ -136,7 +141,7 @@ impl Site {
         texts.iter().map(|text| over_all_shards(text)).collect()
     }
 
-    /// Every table by its full name, with its engine.
+    /// Every table's full name and engine.
     pub(crate) fn engines(self) -> Vec<(String, String)> {
         let engine = |text: &str| {
             text.rsplit_once("ENGINE=")
@@ -150,7 +155,7 @@ impl Site {
             .collect()
     }
 
-    /// Brings tables of earlier versions up to date, and puts the rows in place that must be there.
+    /// The statements that bring tables of earlier versions up to date, and insert the rows that must be there.
     fn upgrades(self) -> Vec<String> {
         let (per_shard, once): (&[&str], &[&str]) = match self {
             Self::Regional => (
@@ -181,13 +186,15 @@ impl Site {
     }
 }
 
+/// A statement once for each shard.
 fn for_each_shard(text: &str) -> Vec<String> {
     Shard::all()
         .map(|shard| text.replace("{shard}", &shard.number().to_string()))
         .collect()
 }
 
-/// A view over the tables of every shard. Each branch says which eventIds it can have, and is dropped where a query asks for others.
+/// A view over the tables of every shard: a branch for each. A branch says which eventIds it can have, and the server leaves it out where a
+/// query asks for others.
 fn over_all_shards(text: &str) -> String {
     let Some((head, branch)) = text.split_once(EACH_SHARD) else {
         return text.to_owned();
@@ -210,11 +217,11 @@ fn over_all_shards(text: &str) -> String {
 /// A table, view or procedure that is not as `schema/` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// With its database.
+    /// Its name with its database.
     pub name: String,
-    /// The statements that create it as it is and as it should be; `None` where it is missing.
+    /// The statements that create it as it is, and as it should be; `None` where it is missing.
     pub texts: Option<(String, String)>,
-    /// Whether [`apply`] would put it right. A table that is there, it leaves as it is.
+    /// Whether [`apply`] would put it right. It leaves a table that is there as it is.
     pub is_mendable: bool,
 }
 
@@ -228,10 +235,11 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Compares every table, view and procedure with `schema/`; empty if all agree.
+/// Compares every table, view and procedure with `schema/`; empty if all agree. Each is created anew in a scratch database, and the server's
+/// own texts of the two are compared: so only differences in meaning count, not in writing.
 ///
 /// # Errors
-/// Only where the comparison itself could not be made.
+/// The server refused or did not answer: the comparison could not be made.
 pub async fn check(admin: &Server, site: Site) -> Result<Vec<Difference>, Error> {
     let mut conn = admin.connect().await?;
     let run = async {
@@ -252,6 +260,7 @@ pub async fn check(admin: &Server, site: Site) -> Result<Vec<Difference>, Error>
     admin.limited("check the schema", CHECK_LIMIT, run).await
 }
 
+/// Compares what one statement creates with what the server has.
 async fn difference(conn: &mut Conn, create: &str) -> Result<Option<Difference>, mysql_async::Error> {
     let Some(Object {
         kind,
@@ -288,18 +297,20 @@ async fn difference(conn: &mut Conn, create: &str) -> Result<Option<Difference>,
     }))
 }
 
-/// A table's default character set follows its database's, while each text column names its own. Partitions come with retention.
+/// The part of a `SHOW CREATE` that must agree: without a table's default character set, which follows its database's while each text column
+/// names its own, and without partitions, which come with retention.
 fn comparable(create: &str) -> String {
     let (table, _) = create.split_once("\n PARTITION BY").unwrap_or((create, ""));
     table.replace(" DEFAULT CHARSET=ascii COLLATE=ascii_bin", "")
 }
 
-/// What a statement creates.
+/// The object that a statement creates.
 struct Object<'a> {
+    /// `TABLE`, `VIEW`, `PROCEDURE` or `FUNCTION`.
     kind: &'static str,
-    /// With its database.
+    /// Its name with its database.
     name: &'a str,
-    /// Where in the statement the name begins.
+    /// The byte of the statement at which the name begins.
     at: usize,
 }
 
@@ -317,6 +328,7 @@ fn object(create: &str) -> Option<Object<'_>> {
     })
 }
 
+/// The server's own text of an object; `None` where there is none.
 async fn show_create(conn: &mut Conn, kind: &str, name: &str) -> Result<Option<String>, mysql_async::Error> {
     const NO_SUCH_TABLE: u16 = 1146;
     const NO_SUCH_DATABASE: u16 = 1049;

@@ -1,4 +1,4 @@
-//! MariaDB's time zones: without them `CONVERT_TZ()` is NULL for every row, and no session can live by `Europe/Berlin`.
+//! MariaDB's time zones: without them `CONVERT_TZ()` is NULL for every row, and no session can be set to `Europe/Berlin`.
 
 use std::time::Duration;
 
@@ -7,18 +7,19 @@ use tokio::process::Command;
 
 use crate::{Error, Server};
 
-/// Writes the zones of a directory as SQL; a part of Debian's `mariadb-client`.
+/// The program that writes the zones of a directory as SQL; a part of Debian's `mariadb-client`.
 const PROGRAM: &str = "mariadb-tzinfo-to-sql";
 
-/// The IANA database as Debian installs it.
+/// The directory of the IANA database as Debian installs it.
 const DIRECTORY: &str = "/usr/share/zoneinfo";
 
-/// The same zones once more, and with leap seconds, which MariaDB's clock does not have.
+/// Zones that are there twice: the same once more, and with leap seconds, which MariaDB's clock does not have.
 const TWINS: [&str; 2] = ["('posix/", "('right/"];
 
-/// What the SQL of each zone begins with.
+/// The beginning of each zone's SQL.
 const ZONE: &str = "INSERT INTO time_zone (Use_leap_seconds)";
 
+/// Longest wait for the program, and for the server.
 const LOAD_LIMIT: Duration = Duration::from_secs(60);
 
 /// Whether the server has no time zones by name.
@@ -64,7 +65,7 @@ pub async fn load_zones(admin: &Server) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// A third of it, and so of the time that it takes.
+/// The SQL without the twins: a third of it, and so of the time that it takes.
 fn without_twins(sql: &str) -> String {
     let mut kept = String::with_capacity(sql.len() / 2);
     let mut pieces = sql.split(ZONE);

@@ -1,4 +1,4 @@
-//! Whether a region's binlog still has everything that a centre has not applied yet.
+//! Coverage: a region's binlog must still have everything that a centre has not applied yet.
 
 use super::identity::Identity;
 use crate::setup::centre::Centre;
@@ -7,7 +7,7 @@ use crate::source::{Source, SourceState};
 use crate::upkeep::{self, Binlog};
 use crate::{Account, Error};
 
-/// Refuses a source that has purged what this centre lacks, or that has less than this centre has applied of it.
+/// Refuses a source that has purged what this centre lacks, or that has written less than this centre has applied of it.
 ///
 /// # Errors
 /// `BinlogGap` or `BinlogBehind` with the remedy; or a server that refused or did not answer.
@@ -53,7 +53,8 @@ pub async fn check_past(
     }
 }
 
-/// A server may get another address. Another server needs the ledger, and its clock compared.
+/// Refuses another server than the one that the region was replicated from: it needs the ledger, and its clock compared. The same server
+/// may have got another address.
 pub(super) fn check_same_server(
     state: Option<&SourceState>,
     source: &Source,
@@ -70,6 +71,7 @@ pub(super) fn check_same_server(
     }
 }
 
+/// Compares sequence numbers of the binlog's domain: the binlog's last one, and the last one that the centre has applied.
 fn compare(region: &str, binlog: &Binlog, last: u64, applied: u64) -> Result<(), Error> {
     let domain = binlog.gtid_domain;
     // Where the server does not say where its oldest file starts, its own refusal has to do.

@@ -1,4 +1,5 @@
-//! What must differ between any two servers: the centre skips what it believes to have applied already.
+//! A server's identity in replication, which must differ between any two servers: the centre skips what it believes to have applied
+//! already.
 
 use std::time::Duration;
 
@@ -7,15 +8,21 @@ use mysql_async::prelude::Queryable;
 use crate::source::{OtherCentre, Source};
 use crate::{Account, Error, Server, upkeep};
 
+/// Longest wait for a server's identity.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
+/// A server's identity in replication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
+    /// MariaDB's `server_id`: a server ignores transactions that have its own.
     pub server_id: u64,
+    /// MariaDB's `gtid_domain_id`: a replica skips transactions of a domain up to the number that it has applied.
     pub gtid_domain: u32,
 }
 
 impl Identity {
+    /// The identity of `server`.
+    ///
     /// # Errors
     /// The server refused or did not answer.
     pub async fn of(server: &Server) -> Result<Self, Error> {
@@ -32,8 +39,8 @@ impl Identity {
     }
 }
 
-/// Refuses a source that shares its identity with the centre or with another source, save the one of region `spared`. A
-/// source that cannot be reached now was compared when it was added.
+/// Refuses a source that shares its identity with the centre or with another source, save the one of region `spared`; returns its
+/// identity. A source that cannot be reached now was compared when it was added.
 ///
 /// # Errors
 /// `SameIdentity`, or a server that did not answer.

@@ -9,43 +9,43 @@ use mysql_async::prelude::Queryable;
 use super::Site;
 use crate::{Error, Server, abandoned};
 
-/// Held by the session that applies the schema: two at once would build the same index twice.
+/// The lock of the session that applies the schema: two at once would build the same index twice.
 const LOCK: &str = "eventtracker.schema";
 
-/// A command that was stopped is gone as soon as the server notices.
+/// Seconds to wait for it: a command that was stopped is gone as soon as the server notices.
 const LOCK_WAIT_S: u64 = 2;
 
 /// Longest wait for the answer about the lock.
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a statement waits for those who have its table open, while new readers and replication wait behind it: less than the
-/// 20 s that the api waits for counts. Not less, since the end of a long index waits so long, too, and is lost if it waits in vain.
+/// Seconds that a statement waits for those who have its table open, while new readers and replication wait behind it: less than the
+/// 20 s that the api waits for counts. Not much less, since the end of a long index waits so long, too, and is lost if it waits in vain.
 const IN_USE_WAIT_S: u32 = 10;
 
-/// Between two attempts those who waited behind the first have the table for as long.
+/// Pause between two attempts: those who waited behind the first have the table for as long.
 const IN_USE_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often somebody is told what is waited for.
+/// Interval at which the caller hears of what is waited for.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// How long one statement of the schema may take.
+/// The time that one statement of the schema may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Until a statement that runs is ended.
+    /// Longest run of a statement, after which it is ended at the server.
     pub running: Duration,
-    /// Until a statement that finds its table in use is not tried again.
+    /// Longest wait for a table that is in use, after which the statement is not tried again.
     pub in_use: Duration,
 }
 
 impl Patience {
-    /// For a server with history: an index over a hundred GB takes an hour or two; two queries of analysts, one after
+    /// The patience for a server with history: an index over a hundred GB takes an hour or two; two queries of analysts, one after
     /// the other, take ten minutes.
     pub const UPGRADE: Self = Self {
         running: Duration::from_secs(6 * 3_600),
         in_use: Duration::from_secs(600),
     };
 
-    /// For a server that was just set up.
+    /// The patience for a server that was just set up.
     pub const EMPTY: Self = Self {
         running: Duration::from_secs(60),
         in_use: Duration::from_secs(60),
@@ -55,8 +55,9 @@ impl Patience {
 /// A statement that has not ended yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting<'a> {
-    /// Its first words.
+    /// The line of it that says what it changes.
     pub statement: &'a str,
+    /// Time since the first attempt began.
     pub waited: Duration,
     /// Whether its table was in use, so that it is tried again.
     pub is_in_use: bool,
@@ -69,8 +70,9 @@ pub struct Waiting<'a> {
 /// a region's schema must not travel to the centre.
 ///
 /// # Errors
-/// The first statement that failed, and `Stopped` when `stop` came first; repeating the call goes on from there. The server
-/// has ended the statement by then, unless it is `StillRuns`. `Applying` where another call is at it.
+/// `Applying` where another call is at it; `InUse` where a table was in use for longer than `patience` has; `Stopped` when `stop` came
+/// first; or the first statement failed. A repetition goes on from there. The server has ended the statement by then, unless the error is
+/// `StillRuns`.
 pub async fn apply(
     admin: &Server,
     site: Site,
@@ -93,8 +95,9 @@ pub async fn apply(
     };
     match &outcome {
         Ok(()) => {}
-        // The statement failed at the server, which has ended it.
+        // The server has refused the statement, so it has ended it.
         Err(error) if error.is_answer() => {}
+        // An ALTER TABLE goes on when its client has left, and a repetition of the call would meet its lock.
         Err(_) => abandoned::end(admin, session, LOCK).await?,
     }
     outcome
@@ -120,6 +123,7 @@ async fn hold(admin: &Server, conn: &mut Conn) -> Result<(), Error> {
     }
 }
 
+/// The statements of a schema, on the session that holds the lock.
 struct Statements<'a, P> {
     admin: &'a Server,
     conn: Conn,
@@ -128,6 +132,7 @@ struct Statements<'a, P> {
 }
 
 impl<P: FnMut(Waiting<'_>)> Statements<'_, P> {
+    /// Runs all of them: databases before their tables, tables before their upgrades, and views, which need the upgraded columns, last.
     async fn run(mut self, site: Site) -> Result<(), Error> {
         let setup = format!("SET sql_log_bin = 0, lock_wait_timeout = {IN_USE_WAIT_S}");
         for statement in std::iter::once(setup)
@@ -166,6 +171,7 @@ impl<P: FnMut(Waiting<'_>)> Statements<'_, P> {
         }
     }
 
+    /// Runs a statement once, and tells of it while it runs.
     async fn attempt(&mut self, statement: &str, begun: Instant) -> Result<(), Error> {
         let call = self.admin.limited(
             "apply the schema",
@@ -186,7 +192,7 @@ impl<P: FnMut(Waiting<'_>)> Statements<'_, P> {
     }
 }
 
-/// The line that says what a statement changes: of a block, the change that it holds.
+/// The line that says what a statement changes: of a compound statement, the `ALTER TABLE` in it.
 fn title(statement: &str) -> &str {
     let lines = || statement.lines().map(str::trim);
     lines()
