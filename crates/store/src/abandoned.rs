@@ -1,5 +1,5 @@
-//! Statements that nobody waits for any more. A server goes on with a statement whose client has left, so what may take long is
-//! ended there, through a second connection.
+//! Statements that nobody waits for any more. A server goes on with a statement whose client has left, so a long one is ended there, through
+//! a second connection.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::{Error, Server};
 /// Longest wait for the end of a statement: an index that is half built is dropped in seconds.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// How often the server is asked whether it has ended.
+/// Pause between two questions whether the statement has ended.
 const ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// Ends the session that holds `lock`, if it is still `session`, and returns when its statement has ended. The lock shows that the
-/// session is the one that is meant: numbers begin anew when a server restarts.
+/// session is the one that is meant: session numbers begin anew when a server restarts.
 ///
 /// # Errors
 /// `StillRuns` where the server refused, did not answer, or has not ended it in time.
@@ -36,6 +36,7 @@ pub(crate) async fn end(server: &Server, session: u32, lock: &str) -> Result<(),
         .map_err(still_runs)
 }
 
+/// Ends the session, and waits until it has given the lock back, which it does after its last statement.
 async fn kill(conn: &mut Conn, session: u32, lock: &str) -> Result<(), mysql_async::Error> {
     const NO_SUCH_SESSION: u16 = 1094;
     if holder(conn, lock).await? != Some(session) {

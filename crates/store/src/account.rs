@@ -1,4 +1,4 @@
-//! Names and passwords, fit to stand in statements.
+//! Accounts: names and passwords that are fit to stand in statements.
 
 use serde::Deserialize;
 
@@ -8,11 +8,13 @@ use crate::{Error, Password};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
+    /// The account's name in MariaDB.
     pub user: String,
+    /// The place where its password is kept.
     pub password: Password,
 }
 
-/// MariaDB's limit for user names is 80; long ones only hide in logs.
+/// Longest user name in bytes. MariaDB's limit is 80; long ones only hide in logs.
 const USER_BYTES_MAX: usize = 32;
 
 impl Account {
@@ -31,6 +33,7 @@ impl Account {
     }
 }
 
+/// A word fit to stand in a statement: letters, digits, `_` and `-`, at most `limit` bytes of them.
 pub(crate) fn checked_word<'a>(what: &'static str, value: &'a str, limit: usize) -> Result<&'a str, Error> {
     let fine = !value.is_empty()
         && value.len() <= limit

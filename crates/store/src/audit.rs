@@ -1,4 +1,4 @@
-//! The conservation of counts: what regions counted is what arrived, and what arrived is what is stored.
+//! The audit: counts are conserved. The sums that regions counted are those that arrived, and those that arrived are those that are stored.
 
 mod sums;
 mod totals;
@@ -19,24 +19,26 @@ use crate::{Account, Error, Place, Server, upkeep};
 /// Longest wait for all sums of one snapshot: two days of a few thousand names take seconds.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(300);
 
-/// When the server itself ends a statement: one that nobody waits for any more does not go on for ever.
+/// Seconds after which the server itself ends a statement: one that nobody waits for any more does not go on for ever.
 const STATEMENT_S_MAX: u32 = 60;
 
-/// Gaps that are listed; all are counted.
+/// Most gaps that are listed; all are counted.
 const GAPS_LISTED_MAX: usize = 100;
 
-/// What is looked at when nobody says otherwise.
+/// The range of a recent audit, to either side of now.
 const DEFAULT_RANGE_MS: i64 = 2 * 86_400_000;
 
-/// `[from, until)`, widened to whole days.
+/// The period that an audit compares, `[from, until)`, widened to whole days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
+    /// The first instant.
     pub from: Instant,
+    /// The end, which is not part of it.
     pub until: Instant,
 }
 
 impl Range {
-    /// The last two days, and what lies ahead.
+    /// The last two days, and two days to come, for events from clocks that are ahead.
     #[must_use]
     pub fn recent(now: Instant) -> Self {
         Self {
@@ -49,28 +51,31 @@ impl Range {
 /// A minute whose sums differ, or a packed day whose totals are not the sums of its minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    /// First second.
+    /// First second of the minute or day.
     pub unix_s: i64,
+    /// Whether it is a packed day, else a minute.
     pub is_day: bool,
-    /// By `RegionMinute`, summed over the regions; of a day, by the totals of those names that differ.
+    /// The sum by `RegionMinute`, over all regions; of a day, by the totals of those names that differ.
     pub counted: u128,
-    /// By `EventMinute`, `EventBlock` and `EventDay`, summed over the names; of a day, by the minutes of those names.
+    /// The sum by `EventMinute`, `EventBlock` and `EventDay`, over all names; of a day, by the minutes of those names.
     pub stored: u128,
 }
 
-/// What an audit says of one region.
+/// An audit's verdict on one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
+    /// All sums agree.
     Equal,
     /// Something was lost or doubled: a sentence.
     Gap(String),
-    /// Why it cannot be said.
+    /// The sums could not be compared: the reason, a sentence.
     NotKnown(String),
 }
 
-/// One region's totals.
+/// One region's totals, and the verdict on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionAudit {
+    /// The region's name.
     pub region: String,
     /// The sum of `RegionMinute` at the centre.
     pub sum: u128,
@@ -80,11 +85,12 @@ pub struct RegionAudit {
     pub flushes: u64,
     /// Whether this centre replicates from it, and it was therefore asked itself.
     pub is_source: bool,
+    /// The verdict on this region.
     pub verdict: Verdict,
 }
 
 impl RegionAudit {
-    /// Of a region that has sent no counts yet.
+    /// The totals of a region that has sent no counts yet.
     fn silent(region: &str) -> Self {
         Self {
             region: region.to_owned(),
@@ -100,17 +106,20 @@ impl RegionAudit {
 /// The outcome of one audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// Minutes that were compared.
+    /// Number of minutes that were compared.
     pub compared: usize,
-    /// The first of the gaps.
+    /// The first gaps, days before minutes, each in the order of time.
     pub gaps: Vec<Gap>,
+    /// Number of all gaps.
     pub gaps_total: usize,
+    /// The regions' totals.
     pub regions: Vec<RegionAudit>,
-    /// Counts that have reached their limit and no longer grow: database and number of rows.
+    /// Counts that have reached their limit of 2^64 - 1 and no longer grow: database and number of counts.
     pub saturated: Vec<(String, u64)>,
 }
 
 impl Audit {
+    /// Whether anything was lost or doubled.
     #[must_use]
     pub fn has_gap(&self) -> bool {
         self.gaps_total > 0
@@ -120,6 +129,7 @@ impl Audit {
                 .any(|region| matches!(region.verdict, Verdict::Gap(_)))
     }
 
+    /// Whether every region could be compared.
     #[must_use]
     pub fn is_known(&self) -> bool {
         !self
@@ -153,7 +163,8 @@ impl fmt::Display for Gap {
 }
 
 /// Compares, on one snapshot of `centre`: per minute what regions counted with what names hold, and per region its running
-/// total with the sum of its minutes. Regions are not asked. Given up, it ends at the server, too, and keeps its `place` until then.
+/// total with the sum of its minutes. Regions are not asked. A call whose future is dropped ends at the server, too, and keeps its `place`
+/// until then.
 ///
 /// # Errors
 /// The centre refused or did not answer.
@@ -169,8 +180,8 @@ pub async fn audit_centre(centre: &Server, range: Range, place: Option<Place>) -
     Ok(audited)
 }
 
-/// As [`audit_centre`], and then asks every source of the centre for what lies between its own total and the one at the
-/// centre. A region that is no source any more is judged by its sums at the centre.
+/// Audits a centre as [`audit_centre`] does, and then asks every source of the centre, under `account`, for the flushes that lie between its
+/// own total and the one at the centre. A region that is no source any more is judged by its sums at the centre.
 ///
 /// # Errors
 /// The centre refused or did not answer. A region that does not is not known.
@@ -191,6 +202,7 @@ pub async fn audit(centre: &Server, account: &Account, range: Range) -> Result<A
         };
         let region = &mut audit.regions[at];
         region.is_source = true;
+        // After the centre: a region is always further, and what lies between is in its journal, so nothing has to stand still.
         if region.verdict == Verdict::Equal {
             region.verdict = match totals::read(&source.server(account), region.flushes).await {
                 Ok(totals) => totals::verdict(region, &totals),
@@ -201,6 +213,7 @@ pub async fn audit(centre: &Server, account: &Account, range: Range) -> Result<A
     Ok(audit)
 }
 
+/// Compares all sums in one snapshot: counts that move from minutes to days meanwhile are in exactly one place.
 async fn of_snapshot(conn: &mut Conn, range: Range) -> Result<Audit, mysql_async::Error> {
     conn.query_drop(format!("SET max_statement_time = {STATEMENT_S_MAX}"))
         .await?;
@@ -225,6 +238,7 @@ async fn of_snapshot(conn: &mut Conn, range: Range) -> Result<Audit, mysql_async
     })
 }
 
+/// Each region's running total at the centre against the sum of its minutes there.
 async fn regions(conn: &mut Conn) -> Result<Vec<RegionAudit>, mysql_async::Error> {
     const SQL: &str = "SELECT region, CAST(sum AS CHAR), total, flushes FROM \
                        (SELECT region, SUM(count) AS sum FROM bigdata_0.RegionMinute GROUP BY region \

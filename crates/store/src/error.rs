@@ -1,4 +1,4 @@
-//! What can go wrong between us and MariaDB.
+//! Errors: of the servers, of the configuration, and refusals of what would lose or double counts.
 
 use std::time::Duration;
 
@@ -9,8 +9,11 @@ use crate::server::CONNECT_LIMIT;
 /// The action of a failure to connect.
 pub(crate) const CONNECT: &str = "connect";
 
+/// A failure or a refusal of this crate. Fields such as `server`, `from` and `to` are addresses as they are shown; the sentence of a refusal
+/// says the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The server refused a statement, or the connection was lost.
     #[error("failed to {action} on {server}")]
     Query {
         action: &'static str,
@@ -18,27 +21,31 @@ pub enum Error {
         #[source]
         source: mysql_async::Error,
     },
+    /// The server did not answer within the limit.
     #[error("gave up after {}s trying to {action} on {server}", limit.as_secs())]
     TimedOut {
         action: &'static str,
         server: String,
         limit: Duration,
     },
-    /// Others of this process use all that it takes of the server.
+    /// Other calls of this process have all places at the server: backpressure, which the caller passes on.
     #[error("gave up after {}s trying to {action} to {server}: too many calls at once", limit.as_secs())]
     Busy {
         action: &'static str,
         server: String,
         limit: Duration,
     },
+    /// The file that should have a password cannot be read.
     #[error("password file {path} cannot be read")]
     PasswordFile {
         path: String,
         #[source]
         source: std::io::Error,
     },
+    /// The environment variable that should have a password is not set.
     #[error("environment variable {name} with the password of {user} is not set")]
     PasswordVariable { name: String, user: String },
+    /// A region's server has a setting with which counts would be lost.
     #[error(
         "{server} has {setting} = {is}, which loses counts: it must be {must_be} (see deploy/mariadb-region.cnf)"
     )]
@@ -48,8 +55,10 @@ pub enum Error {
         is: String,
         must_be: &'static str,
     },
+    /// A server that should be a region's keeps the rows of its outbox, as a centre does.
     #[error("{server} has bigdata tables that are not BLACKHOLE: is it a region's?")]
     NotAnOutbox { server: String },
+    /// A region's server does not have the tables of the schema.
     #[error(
         "{server} lacks {count} of a region's tables, or has them with another engine, first {table} ({engine}): apply the schema \
          with the region's file there, which lets its [housekeeping] account see them, too"
@@ -60,10 +69,12 @@ pub enum Error {
         table: String,
         engine: String,
     },
+    /// The fence stands: the region's counts are written elsewhere.
     #[error(
         "region {region}'s database has moved to {to}: set [regional] in this worker's configuration and restart it"
     )]
     Moved { region: String, to: String },
+    /// The ledgers of two servers are not the same after a copy; `batches` has the number of each.
     #[error(
         "the ledgers of {from} and {to} differ after the copy ({} batches, {} batches): is a worker counting on one of them? \
          If they differ once more, take a server that no region has ever used", batches.0, batches.1
@@ -73,10 +84,12 @@ pub enum Error {
         to: String,
         batches: (u64, u64),
     },
+    /// Another switch of a region is in progress.
     #[error(
         "{server}: a region is moving to or from it already, perhaps by another centre: wait until that has ended"
     )]
     Switching { server: String },
+    /// A region has moved to the server, and this centre has not read it there from the beginning.
     #[error(
         "region {region} came to {server} from {from}, and this centre has read nothing of it here: what was counted before is not in \
          this binlog; begin with a copy of a centre that went along"
@@ -86,6 +99,7 @@ pub enum Error {
         server: String,
         from: String,
     },
+    /// The address is of another server than the one that the region is replicated from.
     #[error(
         "region {region} is replicated from {from}, which is another server than {to}: the region must move there with its ledger"
     )]
@@ -94,12 +108,15 @@ pub enum Error {
         from: String,
         to: String,
     },
+    /// Another session applies the schema.
     #[error(
         "{server}: the schema is being applied already (session {session}): wait until that has ended, or end the session"
     )]
     Applying { server: String, session: String },
+    /// The caller stopped the call, and the server has ended the statement.
     #[error("stopped, and {server} has ended what it was at: a repetition goes on from there")]
     Stopped { server: String },
+    /// A table was in use for longer than the caller's patience.
     #[error(
         "{server}: the table of '{statement}' was in use for {}s: information_schema.INNODB_TRX has the transactions that \
          keep it; wait for their ends, or end them, and try again", waited.as_secs()
@@ -111,6 +128,7 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// A statement was given up, and may go on at the server.
     #[error("{server} may still be at a statement that was given up: 'KILL {session}' there ends it")]
     StillRuns {
         server: String,
@@ -118,19 +136,24 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// Another session changes partitions.
     #[error(
         "{server}: partitions are being changed by another keeper, or by one that was restarted meanwhile: tried again later"
     )]
     Partitioning { server: String },
+    /// A worker prunes the ledger, and did not end in time.
     #[error("{server}: a worker has been pruning the ledger for too long: try again")]
     Pruning { server: String },
+    /// The ledger has no clock to stamp its rows by.
     #[error("{server} has no row in eventtracker.LedgerClock: apply the schema there")]
     NoLedgerClock { server: String },
+    /// This machine has no time zones to load.
     #[error("this machine has no time zones for MariaDB: install tzdata and mariadb-client")]
     Zones {
         #[source]
         source: std::io::Error,
     },
+    /// The region has purged transactions that this centre has not applied. Sequence numbers of the domain.
     #[error(
         "region {region}'s binlog starts after transaction {starts_after} of domain {domain}, but this centre has applied it only \
          up to {applied}: {} of them are gone; restore a younger backup of this centre", starts_after - applied
@@ -141,6 +164,7 @@ pub enum Error {
         starts_after: u64,
         applied: u64,
     },
+    /// The region has written less than this centre has applied of it. Sequence numbers of the domain.
     #[error(
         "this centre has applied transactions of domain {domain} up to {applied}, but region {region}'s binlog ends at {last}: its \
          database went back in time or was set up anew; give it a gtid_domain_id and server_id that were never used, \
@@ -152,6 +176,7 @@ pub enum Error {
         last: u64,
         applied: u64,
     },
+    /// Two sources, or a source and the centre, have the same identity in replication.
     #[error(
         "sources {one} (at {address}) and {other} both have {setting} = {value}, which doubles or loses counts: set another in \
          each region"
@@ -163,27 +188,34 @@ pub enum Error {
         setting: &'static str,
         value: u64,
     },
+    /// Two centres have the same `server_id`.
     #[error(
         "this centre and centre {other} both have server_id = {value}, so a region cuts off one when the other comes: \
          set another in one of them (see deploy/mariadb-central.cnf)"
     )]
     SameServerId { other: String, value: u64 },
+    /// A host that cannot stand in a statement.
     #[error("host '{value}' may only have letters, digits, '.', '-' and ':'")]
     Host { value: String },
+    /// An account without a password.
     #[error("no password is configured for {user}")]
     NoPassword { user: String },
+    /// A name that cannot stand in a statement; `limit` is in bytes.
     #[error("{what} '{value}' may only have letters, digits, '_' and '-', at most {limit} of them")]
     Word {
         what: &'static str,
         value: String,
         limit: usize,
     },
+    /// A password that cannot stand in a statement.
     #[error(
         "password of {user} must have printable ASCII other than quotes and backslashes, and nothing else"
     )]
     PasswordText { user: String },
+    /// The server's answer to `what` is not what was expected.
     #[error("the server's row has not the expected shape: {what}")]
     Shape { what: &'static str },
+    /// A packed day or a block cannot be read.
     #[error(
         "{server}: a packed day cannot be read ({row}): restore it from a backup, or delete it and lose its counts"
     )]
@@ -193,8 +225,10 @@ pub enum Error {
         #[source]
         source: model::PackedDayError,
     },
+    /// A transaction would have counted only a part, and was rolled back.
     #[error("{server}: nothing was counted, since counts would vanish: {reason}")]
     WouldVanish { server: String, reason: &'static str },
+    /// A minute has no place in the day that was packed, and the transaction was rolled back.
     #[error("{server}: a minute does not lie in the day that was packed, so nothing was changed ({row})")]
     OutsideDay {
         server: String,
@@ -224,7 +258,7 @@ impl Error {
         matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == STATEMENT_TIMEOUT)
     }
 
-    /// Whether the server did not wait any longer for others who have the table open, or the row.
+    /// Whether the server gave up waiting for a lock: others have the table open, or the row.
     pub(crate) fn is_in_use(&self) -> bool {
         const LOCK_WAIT_TIMEOUT: u16 = 1205;
         matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == LOCK_WAIT_TIMEOUT)
@@ -240,7 +274,7 @@ impl Error {
     /// Whether the server could not be reached, was lost, shuts down, or did not answer what takes a moment.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        /// Shutdown in progress, and the end of a connection by it.
+        /// MariaDB's `ER_SERVER_SHUTDOWN` and `ER_CONNECTION_KILLED`.
         const GOING_AWAY: [u16; 2] = [1053, 1927];
         match self {
             Self::TimedOut { limit, .. } => *limit <= CONNECT_LIMIT,

@@ -1,9 +1,9 @@
-//! Positions in binlogs.
+//! GTID positions: places in the binlogs of all domains (MariaDB's Global Transaction IDs, `domain-server-sequence`).
 
 use std::collections::BTreeMap;
 
-/// The sequence number of each domain in a GTID position such as `1-1-100,2-2-50`; `None` for what is none, since less than all
-/// of it would mean that nothing was written or applied in a domain.
+/// The sequence number of each domain in a GTID position such as `1-1-100,2-2-50`; `None` for a text that is none. A part of it is never
+/// returned: a domain that is missing would mean that nothing was written or applied in it.
 pub(crate) fn positions(text: &str) -> Option<BTreeMap<u32, u64>> {
     let gtids = text.split(',').filter(|gtid| !gtid.trim().is_empty());
     gtids

@@ -1,4 +1,4 @@
-//! A connection that lasts as long as its calls end well.
+//! Links: connections that last as long as their calls end well.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use mysql_async::{Conn, Params};
 
 use crate::{Error, Server};
 
-/// Longest wait for the answer to what takes no time: a server that hangs must not hold up the others' turn.
+/// Longest wait for the answer to a brief call: a server that hangs must not hold up the others' turn.
 pub(crate) const BRIEF_LIMIT: Duration = Duration::from_secs(5);
 
 /// A server, and the connection to it, which is made when first needed and anew after a failure.
@@ -36,7 +36,7 @@ impl Link {
         &self.server
     }
 
-    /// The number of the session at the server, while there is one.
+    /// The session's number at the server, while there is a connection.
     pub(crate) fn session(&self) -> Option<u32> {
         self.conn.as_ref().map(Conn::id)
     }
@@ -51,7 +51,8 @@ impl Link {
         self.conn = None;
     }
 
-    /// Asks something within `limit`. The connection is kept after an answer, and dropped after anything else: what it was at is not known.
+    /// Makes one call within `limit`. The connection is kept after an answer, and dropped after anything else: nobody knows then what it was
+    /// at, and the next call would read the answer to this one.
     ///
     /// # Errors
     /// `Query` where the server refused, `TimedOut` where it did not answer in time; or there is no connection to be had.
@@ -70,7 +71,7 @@ impl Link {
         Ok(answer)
     }
 
-    /// As [`Link::call`], of what takes no time.
+    /// A [`Link::call`] that takes a moment.
     pub(crate) async fn brief<T>(
         &mut self,
         action: &'static str,
@@ -79,6 +80,7 @@ impl Link {
         self.call(action, BRIEF_LIMIT, ask).await
     }
 
+    /// Runs one statement that takes a moment, with the parameters in `row`.
     pub(crate) async fn execute(
         &mut self,
         action: &'static str,
@@ -103,7 +105,7 @@ impl Link {
             .ok_or(Error::Shape { what: SQL })
     }
 
-    /// Waits up to `wait_s` for a lock that lasts as long as this connection. Returns whether it was to be had.
+    /// Waits up to `wait_s` seconds for a lock of `GET_LOCK`, which lasts as long as this connection. Returns whether it was to be had.
     pub(crate) async fn lock(&mut self, name: &str, wait_s: u64) -> Result<bool, Error> {
         let sql = format!("SELECT GET_LOCK('{name}', {wait_s})");
         let limit = BRIEF_LIMIT + Duration::from_secs(wait_s);

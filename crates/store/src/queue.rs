@@ -1,4 +1,4 @@
-//! Regions' queues, as their workers last told.
+//! The regions' queues, as their workers last reported them.
 
 use std::time::Duration;
 
@@ -15,24 +15,29 @@ pub const SILENCE_S_MAX: u32 = 60;
 /// A region's queue, as its worker saw it at `seen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueState {
+    /// The region's name.
     pub region: String,
-    /// By the regional database's clock.
+    /// The instant of this report, by the regional database's clock.
     pub seen: Instant,
+    /// Number of jobs that wait.
     pub ready: u64,
+    /// Number of jobs that workers have.
     pub reserved: u64,
+    /// Number of jobs that wait for a delay to pass.
     pub delayed: u64,
+    /// Number of jobs that could not be counted, and wait for an operator.
     pub buried: u64,
-    /// `None` where nothing waits.
+    /// Seconds since the oldest job was put that waits; `None` where none waits.
     pub oldest_job_age_s: Option<u64>,
     /// Whether beanstalkd writes its log.
     pub is_durable: bool,
     /// The fullest of the disks that the workers watch.
     pub disk: Option<Disk>,
-    /// How long the worker holds counts before it writes them; `None` of one that does not tell.
+    /// Time that the worker holds counts before it writes them; `None` from a worker that does not report it.
     pub hold: Option<Duration>,
 }
 
-/// Each region's freshest row: rows of sources that are gone stay in the table.
+/// Each region's freshest report, by region: rows of workers that are gone stay in the table.
 pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_async::Error> {
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(seenAt) * 1000 AS SIGNED), \
                        jobsReady, jobsReserved, jobsDelayed, jobsBuried, oldestJobAgeS, \

@@ -1,4 +1,4 @@
-//! Rows handed over one by one, however many there are.
+//! Rows that are handed over one by one, however many there are.
 
 use mysql_async::prelude::{FromRow, Protocol, Queryable};
 use mysql_async::{Conn, DriverError, FromRowError, Params, QueryResult};

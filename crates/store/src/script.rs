@@ -1,4 +1,4 @@
-//! Statements of one transaction, gathered on their way to the server.
+//! Scripts: the statements of one transaction, gathered on their way to the server.
 
 use std::fmt::{self, Display, Write};
 
@@ -6,10 +6,11 @@ use model::{EventId, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-/// A statement is sent once it is this long; the server's `max_allowed_packet` is 16 MiB or more.
+/// The length at which statements are sent; the server's `max_allowed_packet` is 16 MiB or more.
 const STATEMENT_BYTES_MAX: usize = 1_000_000;
 
-/// Statements on their way to the server, sent together up to [`STATEMENT_BYTES_MAX`].
+/// Statements on their way to the server, sent together up to [`STATEMENT_BYTES_MAX`]. The server stops at the first that fails, so the
+/// `COMMIT` at the end is only reached if all before it went well.
 pub(crate) struct Script<'a> {
     conn: &'a mut Conn,
     text: Vec<u8>,
@@ -61,6 +62,7 @@ impl<'a> Script<'a> {
         self.upsert(&table, "count", values).await
     }
 
+    /// Adds a statement, and sends what there is if it is long enough.
     pub(crate) async fn push(&mut self, statement: impl AsRef<[u8]>) -> Result<(), mysql_async::Error> {
         self.text.extend_from_slice(statement.as_ref());
         self.text.push(b';');
@@ -70,13 +72,14 @@ impl<'a> Script<'a> {
         Ok(())
     }
 
+    /// Sends the rest, and commits in the same round trip.
     pub(crate) async fn finish(mut self) -> Result<(), mysql_async::Error> {
         self.text.extend_from_slice(b"COMMIT");
         self.conn.query_drop(self.text).await
     }
 }
 
-/// Writes behind a statement.
+/// Appends to a statement.
 pub(crate) fn write(statement: &mut String, text: fmt::Arguments<'_>) {
     statement
         .write_fmt(text)

@@ -1,4 +1,4 @@
-//! How to reach one MariaDB server.
+//! The address of one MariaDB server, and connections to it.
 
 use std::fmt;
 use std::future::Future;
@@ -12,42 +12,46 @@ use serde::Deserialize;
 use crate::error::CONNECT;
 use crate::{Account, Error};
 
-/// Ids in one `IN`. From a thousand on (`in_predicate_conversion_threshold`), MariaDB joins with a table of them instead of looking each up
-/// in the index, and locks rows that nobody asked for.
+/// Most ids in one `IN`. From a thousand on (`in_predicate_conversion_threshold`), MariaDB joins with a table of them instead of looking
+/// each up in the index, and locks rows that nobody asked for.
 pub(crate) const IDS_PER_STATEMENT: usize = 500;
 
 /// Longest wait for a connection: a server on the same network answers in milliseconds or not at all.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Every session: UTC, so that TIMESTAMP means unix time; strict, so that nothing is cut silently.
+/// The statements that every session begins with: UTC, so that TIMESTAMP means unix time; strict, so that nothing is cut silently.
 const SESSION_SETUP: [&str; 2] = [
     "SET time_zone = '+00:00'",
     "SET sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
 ];
 
-/// Where a password is kept; it is never in the configuration itself.
+/// The place where a password is kept; it is never in the configuration itself.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Password {
-    /// Name of an environment variable.
+    /// The environment variable of this name.
     #[serde(rename = "env")]
     Env(String),
-    /// Path of a file whose first line is the password.
+    /// The file at this path, whose first line is the password.
     #[serde(rename = "file")]
     File(PathBuf),
 }
 
-/// One account on one server: by socket, or by host and port.
+/// One account on one server, which is reached by socket, or by host and port.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Unix socket; preferred over `host` where given.
+    /// Path of the Unix socket; preferred over `host` where given.
     pub socket: Option<PathBuf>,
+    /// Host name or address; `127.0.0.1` by default.
     #[serde(default = "default_host")]
     pub host: String,
+    /// TCP port; 3306 by default.
     #[serde(default = "default_port")]
     pub port: u16,
+    /// The account's name in MariaDB.
     pub user: String,
+    /// The account's password; `None` for an account that needs none, over the socket.
     pub password: Option<Password>,
 }
 
@@ -60,7 +64,7 @@ fn default_port() -> u16 {
 }
 
 impl Server {
-    /// A server by its address.
+    /// The server at an address, under `account`.
     #[must_use]
     pub fn at(host: &str, port: u16, account: &Account) -> Self {
         Self {
@@ -93,7 +97,7 @@ impl Server {
         }
     }
 
-    /// The account, as an administrator sets it up.
+    /// The account, for an administrator to set it up.
     ///
     /// # Errors
     /// `NoPassword`: an account that anybody could use is never set up.
@@ -110,16 +114,19 @@ impl Server {
     /// A new connection in UTC and strict mode.
     ///
     /// # Errors
-    /// A password that cannot be read, a refused or missing server, or none within 5 s.
+    /// `PasswordVariable` or `PasswordFile` for a password that cannot be read; `Query` where the server refused or is not there,
+    /// `TimedOut` after 5 s.
     pub async fn connect(&self) -> Result<Conn, Error> {
         self.connect_with(&[]).await
     }
 
+    /// A new connection on which `further_setup` was run, too.
     pub(crate) async fn connect_with(&self, further_setup: &[String]) -> Result<Conn, Error> {
         let options = self.options(further_setup)?;
         self.limited(CONNECT, CONNECT_LIMIT, Conn::new(options)).await
     }
 
+    /// The driver's options of a connection. Reads the password.
     pub(crate) fn options(&self, further_setup: &[String]) -> Result<OptsBuilder, Error> {
         let setup = SESSION_SETUP
             .iter()
@@ -159,6 +166,8 @@ impl Server {
 }
 
 impl Password {
+    /// Reads the password of account `user`.
+    ///
     /// # Errors
     /// `PasswordVariable` or `PasswordFile` where there is none to read.
     pub fn read(&self, user: &str) -> Result<String, Error> {

@@ -1,4 +1,4 @@
-//! A connection whose statement ends with whoever waits for it.
+//! Sessions: connections whose statement ends with whoever waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{Error, Server};
 
-/// Longest wait until the server says that a statement has ended. It does so in milliseconds, unless it is away itself.
+/// Longest wait for the end of a statement, which the server reports in milliseconds, unless it is away itself.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// Between two questions whether it has.
+/// Pause between two questions whether it has ended.
 const END_POLL: Duration = Duration::from_millis(10);
 
-/// A part of what may be done at once, given back when nothing is done any more.
+/// A permit of a limit on concurrency: one of the calls that may run at once. It is given back when its last clone is dropped, and a session
+/// that is abandoned keeps its own until the server has ended the statement: a limit counts what the server does, not who waits.
 pub type Place = Arc<OwnedSemaphorePermit>;
 
 /// A connection for one piece of work, and the places that it takes. Dropped before it is over, because a client has left or
@@ -26,8 +27,10 @@ pub(crate) struct Session {
     work: Work,
 }
 
+/// The work that a session is for. It is apart from the connection, so that a session can be taken apart when it is over.
 struct Work {
     server: Arc<Server>,
+    /// The session's number at the server, for `KILL`.
     connection_id: u32,
     places: Vec<Place>,
     is_over: bool,
@@ -83,6 +86,7 @@ impl Drop for Work {
         let connection_id = self.connection_id;
         runtime.spawn(async move {
             metrics::counter!("store_statements_abandoned_total").increment(1);
+            // First the end at the server, then the places: the next call must not find the server busy with this one.
             if let Err(error) = end(&server, connection_id).await {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, connection_id, "an abandoned statement may go on");
@@ -110,7 +114,7 @@ async fn end(server: &Server, connection_id: u32) -> Result<(), Error> {
     server.limited("end a statement", END_LIMIT, end).await
 }
 
-/// Whether it was gone already.
+/// Whether the connection was gone already.
 fn is_unknown(error: &mysql_async::Error) -> bool {
     const NO_SUCH_THREAD: u16 = 1094;
     matches!(

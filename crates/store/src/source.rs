@@ -10,15 +10,18 @@ use crate::gtid::positions;
 use crate::regional::REGION_BYTES_MAX;
 use crate::{Account, Error, Server};
 
-/// What a centre applies of a region: the outbox, and neither ledger nor accounts. As option files and SQL have it.
+/// The tables of a region that a centre applies, as MariaDB's `replicate_wild_do_table`: the outbox, and neither ledger nor accounts.
 pub const WILD_DO_TABLE: &str = r"bigdata\_%.%";
 
-/// A region's MariaDB as the centre reaches it.
+/// A replication source: a region's MariaDB, as the centre reaches it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
+    /// The region's name, which is also the replication connection's.
     pub region: String,
+    /// Host name or address.
     pub host: String,
+    /// TCP port.
     pub port: u16,
 }
 
@@ -26,30 +29,35 @@ pub struct Source {
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtherCentre {
+    /// The name that alarms call it by.
     pub name: String,
+    /// Host name or address of its MariaDB.
     pub host: String,
+    /// TCP port.
     pub port: u16,
 }
 
-/// One connection of `SHOW ALL SLAVES STATUS`.
+/// The state of replication from one source: a row of `SHOW ALL SLAVES STATUS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceState {
+    /// The source, as replication was set up with it.
     pub source: Source,
-    /// The thread that fetches the binlog: `Yes`, `No`, `Connecting` or `Preparing`.
+    /// State of the thread that fetches the binlog: `Yes`, `No`, `Connecting` or `Preparing`.
     pub io_running: String,
-    /// The thread that applies it: `Yes` or `No`.
+    /// State of the thread that applies it: `Yes` or `No`.
     pub sql_running: String,
     /// The last error of either thread, empty if there is none.
     pub last_error: String,
-    /// What of the source is applied, as `replicate_wild_do_table` says it; empty for everything.
+    /// The tables of the source that are applied, as `replicate_wild_do_table` has it; empty for all.
     pub wild_do_table: String,
     /// The source's `server_id`; 0 before it was first reached.
     pub server_id: u64,
-    /// The last transaction of each domain that was received, applied or not.
+    /// Sequence number of the last transaction of each GTID domain that was received, applied or not.
     pub received: BTreeMap<u32, u64>,
 }
 
 impl SourceState {
+    /// Whether both threads run.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.io_running == "Yes" && self.sql_running == "Yes"
@@ -65,10 +73,10 @@ impl SourceState {
 }
 
 impl Source {
-    /// The region's server under `account`.
+    /// The region's server under `account`, where region and host can stand in statements.
     ///
     /// # Errors
-    /// A region or host that cannot be quoted.
+    /// `Word` or `Host` for a region or host that cannot be quoted.
     pub fn checked_server(&self, account: &Account) -> Result<Server, Error> {
         checked_word("region name", &self.region, REGION_BYTES_MAX)?;
         let host_is_plain = self
@@ -84,12 +92,13 @@ impl Source {
         }
     }
 
+    /// The region's server under `account`.
     #[must_use]
     pub fn server(&self, account: &Account) -> Server {
         Server::at(&self.host, self.port, account)
     }
 
-    /// Host and port.
+    /// Host and port, with a colon between them.
     #[must_use]
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -105,19 +114,20 @@ pub(crate) async fn source_states(conn: &mut Conn) -> Result<Vec<SourceState>, m
     rows.iter().map(source_state).collect()
 }
 
+/// The question for the state of every source.
 pub(crate) const SHOW_SOURCES: &str = "SHOW ALL SLAVES STATUS";
 
-/// Of a row of [`SHOW_SOURCES`].
+/// The state that a row of [`SHOW_SOURCES`] shows.
 ///
 /// # Errors
-/// A server that names its columns otherwise, or writes positions otherwise: what is not read would pass for nothing.
+/// A server that names its columns or writes its positions otherwise: a column that is not read would pass for an empty one.
 pub(crate) fn source_state(row: &Row) -> Result<SourceState, mysql_async::Error> {
     let unknown = || DriverError::FromRow { row: row.clone() };
     let text = |column: &str| match row.get_opt::<Option<String>, _>(column) {
         Some(Ok(text)) => Ok(text.unwrap_or_default()),
         _ => Err(unknown()),
     };
-    // A statement that failed is in it as it is: with the bytes of a block.
+    // The error quotes the statement that failed, perhaps with the bytes of a block.
     let error = |column: &str| match row.get_opt::<Option<Vec<u8>>, _>(column) {
         Some(Ok(text)) => Ok(printable(&text.unwrap_or_default())),
         _ => Err(unknown()),
@@ -141,7 +151,7 @@ pub(crate) fn source_state(row: &Row) -> Result<SourceState, mysql_async::Error>
     })
 }
 
-/// Up to the first byte that no sentence has.
+/// The text up to the first byte that no sentence has.
 fn printable(text: &[u8]) -> String {
     let is_other = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t');
     let end = text.iter().position(is_other).unwrap_or(text.len());

@@ -8,13 +8,16 @@ use mysql_async::{Conn, DriverError, Value};
 
 use super::{Gap, Range};
 
+/// The limit of a count, which it no longer grows beyond.
 const SATURATED: u64 = u64::MAX;
 
-/// Counted and stored.
+/// The two sums of a minute, counted and stored.
 type Pair = (u128, u128);
 
+/// The sums of a period.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
+    /// Sums by a minute's first second.
     pub(super) minutes: BTreeMap<i64, Pair>,
     /// Totals and sums of packed days, of those rows where the two differ.
     days: BTreeMap<Day, Pair>,
@@ -23,7 +26,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Of whole days, so that each packed one is read with all that belongs to it.
+    /// Reads the sums of whole days, so that each packed one is read with all that belongs to it.
     pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<Self, mysql_async::Error> {
         let mut sums = Self::default();
         let first = Day::containing(range.from.unix_ms().div_euclid(1000)).unix_s();
@@ -37,7 +40,7 @@ impl Sums {
         for (unix_s, sum) in conn.exec::<(i64, String), _, _>(counted, limits).await? {
             sums.minutes.entry(unix_s).or_default().0 = number(&sum)?;
         }
-        let mut packed = Packed::default();
+        let mut packed = PackedSums::default();
         for shard in Shard::all() {
             let saturated = sums.read_minutes(conn, shard, limits).await?
                 + packed.read(conn, shard, limits).await?
@@ -69,7 +72,8 @@ impl Sums {
         Ok(saturated)
     }
 
-    fn add(&mut self, packed: Packed) {
+    /// Adds packed days and blocks to what names hold.
+    fn add(&mut self, packed: PackedSums) {
         for (day, minutes) in packed.minutes {
             for (minute, sum) in (0i64..).zip(minutes) {
                 if sum > 0 {
@@ -80,11 +84,13 @@ impl Sums {
         self.days = packed.different;
     }
 
+    /// Leaves out what retention has dropped: days before `first`.
     pub(super) fn forget_before(&mut self, first: Day) {
         self.minutes.retain(|&at, _| at >= first.unix_s());
         self.days.retain(|&day, _| day >= first);
     }
 
+    /// The minutes and packed days whose two sums differ.
     pub(super) fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
         let gap = |unix_s, is_day, (counted, stored): Pair| Gap {
             unix_s,
@@ -104,14 +110,16 @@ impl Sums {
     }
 }
 
-/// What packed days hold.
+/// The sums of packed days and blocks.
 #[derive(Debug, Default)]
-struct Packed {
+struct PackedSums {
+    /// The sum of each minute of a day, over all names.
     minutes: BTreeMap<Day, Vec<u128>>,
+    /// Totals and sums of those rows where the two differ.
     different: BTreeMap<Day, Pair>,
 }
 
-impl Packed {
+impl PackedSums {
     async fn read(
         &mut self,
         conn: &mut Conn,
@@ -154,7 +162,7 @@ impl Packed {
         Ok(saturated)
     }
 
-    /// What cannot be read is missing, and found so. Returns how many counts are at their limit.
+    /// Adds a block's counts. What cannot be read of it is missing, and so becomes a gap. Returns how many counts are at their limit.
     fn add_block(&mut self, day: Day, counts: &[u8]) -> u64 {
         let minutes = self.minutes_of(day);
         let mut saturated = 0;
@@ -174,7 +182,7 @@ impl Packed {
             .or_insert_with(|| vec![0; MINUTES_PER_DAY])
     }
 
-    /// Returns how many counts are at their limit.
+    /// Adds a packed day's counts. Returns how many of them are at their limit.
     fn add(&mut self, day: Day, total: u64, counts: &[u8]) -> u64 {
         let minutes = self.minutes_of(day);
         let (mut sum, mut saturated) = (0u128, 0);
@@ -192,7 +200,7 @@ impl Packed {
     }
 }
 
-/// A sum of counts as the server writes it. What is no number is an error: as 0 it would be equal to another that is none.
+/// A sum of counts as the server writes it. A text that is no number is an error: as 0 it would be equal to another that is none.
 pub(super) fn number(text: &str) -> Result<u128, mysql_async::Error> {
     text.parse().map_err(|_| {
         DriverError::FromValue {
@@ -212,7 +220,7 @@ mod tests {
             minutes: BTreeMap::from([(0, (5, 0)), (60, (7, 2)), (86_400, (3, 3)), (86_460, (4, 5))]),
             ..Sums::default()
         };
-        let mut packed = Packed::default();
+        let mut packed = PackedSums::default();
         assert_eq!(packed.add(Day::containing(0), 10, b"[[0,5],[1,5]]"), 0);
         sums.add(packed);
         let gaps: Vec<String> = sums.gaps().map(|gap| gap.to_string()).collect();
@@ -228,7 +236,7 @@ mod tests {
             minutes: BTreeMap::from([(0, (5, 0)), (60, (7, 2))]),
             ..Sums::default()
         };
-        let mut packed = Packed::default();
+        let mut packed = PackedSums::default();
         let full = packed.add_block(
             Day::containing(0),
             b"[[1,0,[2,4]],[2,0,[3,0,18446744073709551615]]]",
@@ -253,7 +261,7 @@ mod tests {
 
     #[test]
     fn totals_are_the_sums_of_their_minutes() {
-        let mut packed = Packed::default();
+        let mut packed = PackedSums::default();
         let day = Day::containing(0);
         for (total, counts) in [(3, "[[0,5]]"), (5, "[[0,3]]"), (1, "[[0,1]]"), (0, "[[0")] {
             packed.add(day, total, counts.as_bytes());

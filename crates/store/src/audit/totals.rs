@@ -10,7 +10,7 @@ use crate::{Error, Server};
 /// Longest wait for a region's totals.
 const REGION_LIMIT: Duration = Duration::from_secs(10);
 
-/// A region's own figures, later than the centre's.
+/// A region's own figures, read after the centre's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Totals {
     total: u64,
@@ -20,6 +20,7 @@ pub(super) struct Totals {
     between_count: u128,
 }
 
+/// Reads a region's total, and the flushes after the last one that is at the centre.
 pub(super) async fn read(region: &Server, flushes_at_centre: u64) -> Result<Totals, Error> {
     const SQL: &str = "SELECT COALESCE(MAX(total), 0), COALESCE(MAX(flushes), 0), \
                        (SELECT COUNT(*) FROM eventtracker.CountedFlush WHERE number > ?), \
@@ -44,7 +45,7 @@ pub(super) async fn read(region: &Server, flushes_at_centre: u64) -> Result<Tota
     totals.ok_or(Error::Shape { what: SQL })
 }
 
-/// The region's total is the centre's and what lies between.
+/// The verdict on a region: its total must be the centre's and the flushes that lie between.
 pub(super) fn verdict(centre: &RegionAudit, region: &Totals) -> Verdict {
     if region.flushes < centre.flushes || region.total < centre.total {
         return Verdict::Gap(format!(
