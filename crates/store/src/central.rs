@@ -1,4 +1,4 @@
-//! What is read at the centre: series, names, and the state of regions and shards.
+//! The centre, as the api reads it: series, names, annotations, and the state of regions and shards.
 
 mod annotations;
 mod counts;
@@ -27,10 +27,10 @@ use crate::{Error, Place, Server};
 /// Longest wait for one call, from sending it to its last row.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
 
-/// When the server itself ends a statement; before [`CALL_LIMIT`], so that the connection survives.
+/// Seconds after which the server itself ends a statement; before [`CALL_LIMIT`], so that the connection survives.
 const STATEMENT_S_MAX: u32 = 15;
 
-/// What takes a moment or does not work at all: a ping, the begin and the end of a transaction.
+/// Longest wait for a call that takes a moment or does not work at all: a ping, the begin and the end of a transaction.
 const BRIEF_LIMIT: Duration = Duration::from_secs(3);
 
 /// The central database, read over a few connections, which clones share.
@@ -41,14 +41,16 @@ const BRIEF_LIMIT: Duration = Duration::from_secs(3);
 pub struct Central(Arc<Leases>);
 
 impl Central {
-    /// Connects when the first call needs it.
+    /// The database of `server`. Connections are made when a call needs one.
     ///
     /// # Errors
-    /// A password that cannot be read.
+    /// `PasswordVariable` or `PasswordFile` for a password that cannot be read.
     pub fn new(server: &Server) -> Result<Self, Error> {
         Ok(Self(Arc::new(Leases::new(server)?)))
     }
 
+    /// Asks whether the database answers.
+    ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
@@ -56,7 +58,7 @@ impl Central {
             .await
     }
 
-    /// Until when its counts are complete, as of now.
+    /// The centre's watermark as of now: until when its counts are complete. `None` where that is not known.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
@@ -66,12 +68,13 @@ impl Central {
         Ok(complete_until(&clocks))
     }
 
-    /// Begins to read: the names that any of `patterns` matches, each once, in the order of names, and their counts,
-    /// all as of this moment. [`Matched::TooMany`] for more than `limit`.
+    /// Begins a snapshot: the names that any of `patterns` matches, each once, in the order of names, and their counts, all as of this
+    /// moment. [`Matched::TooMany`] for more than `limit` names.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Matched), Error> {
+        // The turn before the connection: who waits for a turn must not keep a connection from others.
         let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
         let mut lease = self.0.lease(turn).await?;
         let known = lease
@@ -79,12 +82,12 @@ impl Central {
                 names::begin(conn, patterns).await
             })
             .await?;
-        let found = lease
+        let matched = lease
             .call("find names", CALL_LIMIT, async |conn| {
                 names::matching(conn, patterns, known, limit).await
             })
             .await?;
-        Ok((Snapshot(lease), found))
+        Ok((Snapshot(lease), matched))
     }
 
     /// The `limit` most popular names that `query` matches: all names without one, names that contain it
@@ -121,6 +124,8 @@ impl Central {
         self.call(None, "read all names", CALL_LIMIT, read).await
     }
 
+    /// The state of the regions and of the centre itself.
+    ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
     pub async fn status(&self) -> Result<Status, Error> {
@@ -128,7 +133,7 @@ impl Central {
         self.call(None, "read the status", CALL_LIMIT, read).await
     }
 
-    /// Writes an annotation, unless there is one of its id; returns what is there now, and whether it is new.
+    /// Writes an annotation, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
@@ -138,7 +143,7 @@ impl Central {
         Ok((written.unwrap_or_else(|| annotation.clone()), is_new))
     }
 
-    /// Removes an annotation; whether there was one.
+    /// Removes an annotation. Returns whether there was one.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
@@ -147,16 +152,16 @@ impl Central {
         self.call(None, "remove an annotation", BRIEF_LIMIT, delete).await
     }
 
-    /// Annotations in the order of time: the last ones, where there are more than wanted.
+    /// The annotations that `query` asks for, in the order of time: the last ones, where there are more than its limit.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn annotations(&self, wanted: &AnnotationQuery) -> Result<Vec<Annotation>, Error> {
-        let read = async |conn: &mut Conn| annotations::read(conn, wanted).await;
+    pub async fn annotations(&self, query: &AnnotationQuery) -> Result<Vec<Annotation>, Error> {
+        let read = async |conn: &mut Conn| annotations::read(conn, query).await;
         self.call(None, "read annotations", CALL_LIMIT, read).await
     }
 
-    /// One piece of work on a connection that is lent for it, with the turn to scan that it needs, if any.
+    /// Makes one call on a connection that is lent for it, with the turn to scan that it needs, if any.
     async fn call<T>(
         &self,
         turn: Option<Place>,
@@ -170,7 +175,7 @@ impl Central {
         Ok(answer)
     }
 
-    /// What is broad waits here, without a connection, while others scan.
+    /// The turn to scan that a broad search needs; it waits here, without a connection, while others scan.
     async fn turn(&self, broad: bool) -> Result<Option<Place>, Error> {
         Ok(if broad {
             Some(self.0.turn_to_scan().await?)
@@ -184,9 +189,9 @@ impl Central {
 pub struct Snapshot(Lease);
 
 impl Snapshot {
-    /// Hands the counts of `ids` in the minutes from `first` to `last`, both included, to `each`: id, the minute
-    /// in unix seconds, count; with [`Grain::Day`], which asks for whole days, the sum of a day may come with its first minute.
-    /// A minute may come in several parts. `ids` has no id twice.
+    /// Hands the counts of `ids` in `minutes`, of which both ends are included, to `each`: id, the minute in unix seconds, count. With
+    /// [`Grain::Day`], which asks for whole days, the sum of a day may come with its first minute. A minute may come in several parts,
+    /// which add up. `ids` has no id twice.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `PackedDay` for what cannot be read; `each` may have been given
@@ -209,7 +214,7 @@ impl Snapshot {
         }
     }
 
-    /// How far the counts of this snapshot are.
+    /// The position of this snapshot: the last flush of each region that its counts have.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
@@ -218,7 +223,7 @@ impl Snapshot {
         self.0.call("read the regions' flushes", BRIEF_LIMIT, read).await
     }
 
-    /// Ends the snapshot, and says from when to when its counts are known.
+    /// Ends the snapshot. Returns from when to when its counts are known: from what retention has kept to the watermark.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.

@@ -1,5 +1,5 @@
-//! What a keeper asks of regions and centres, and what it does at its own centre: notes, packing, retention. It can neither count nor change
-//! who replicates from whom.
+//! The keeper's calls: its questions to regions and centres, and its work at its own centre, which is notes, packing and retention. It can
+//! neither count nor change who replicates from whom.
 
 mod alarm;
 mod binlog_notes;

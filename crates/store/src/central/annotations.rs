@@ -1,31 +1,35 @@
-//! Marks on every graph, as a centre has them.
+//! Annotations: marks on every graph, as a centre has them.
 
 use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, Instant, SPAN_MS_MAX};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Value};
 
-/// Which annotations are asked for.
+/// A question for annotations: those that begin in `[from, until)`, or last into it.
 #[derive(Debug, Clone)]
 pub struct AnnotationQuery {
-    /// Those that begin in the half-open range, or last into it.
+    /// The first instant.
     pub from: Instant,
+    /// The end, which is not part of it.
     pub until: Instant,
+    /// The tags that an annotation must have; none for all annotations.
     pub tags: Vec<String>,
     /// Whether one of the tags is enough; else all are needed.
     pub any_tag: bool,
+    /// Most annotations to return, the last ones.
     pub limit: usize,
 }
 
 /// MariaDB's ER_DUP_ENTRY.
 const DUPLICATE_KEY: u16 = 1062;
 
-/// id, when, until (ms), what, data, tags
+/// A row of `Annotation`: id, when and until in unix milliseconds, what, data, tags with blanks between.
 type Row = (String, i64, Option<i64>, String, String, String);
 
+/// The columns of a [`Row`].
 const COLUMNS: &str = "CAST(id AS CHAR), CAST(UNIX_TIMESTAMP(happened) * 1000 AS SIGNED), \
                        CAST(UNIX_TIMESTAMP(ended) * 1000 AS SIGNED), what, data, tags";
 
-/// Writes it unless there is one of its id; and returns what is there now, with whether it is new.
+/// Writes an annotation, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
 pub(super) async fn write(
     conn: &mut Conn,
     annotation: &Annotation,
@@ -55,7 +59,7 @@ pub(super) async fn write(
     Ok((row.map(annotation_of).transpose()?, is_new))
 }
 
-/// Whether there was one.
+/// Deletes an annotation. Returns whether there was one.
 pub(super) async fn delete(conn: &mut Conn, id: AnnotationId) -> Result<bool, mysql_async::Error> {
     conn.exec_drop(
         "DELETE FROM eventtracker.Annotation WHERE id = ?",
@@ -65,15 +69,15 @@ pub(super) async fn delete(conn: &mut Conn, id: AnnotationId) -> Result<bool, my
     Ok(conn.affected_rows() > 0)
 }
 
-/// In the order of time; the last `limit` of them.
+/// The annotations that are asked for, in the order of time; the last `limit` of them.
 pub(super) async fn read(
     conn: &mut Conn,
-    wanted: &AnnotationQuery,
+    query: &AnnotationQuery,
 ) -> Result<Vec<Annotation>, mysql_async::Error> {
     // Beyond what a TIMESTAMP can hold, FROM_UNIXTIME() is NULL.
     let within = |at: Instant| at.unix_ms().clamp(0, ANNOTATION_MS_MAX);
-    let (from_ms, until_ms) = (within(wanted.from), within(wanted.until));
-    // What lasts into the range began this long before it at most.
+    let (from_ms, until_ms) = (within(query.from), within(query.until));
+    // An annotation that lasts into the range began `SPAN_MS_MAX` before it at most: so the index on `happened` bounds the search.
     let mut sql = format!(
         "SELECT {COLUMNS} FROM eventtracker.Annotation \
          WHERE happened >= FROM_UNIXTIME(? / 1000) AND happened < FROM_UNIXTIME(? / 1000) \
@@ -85,21 +89,23 @@ pub(super) async fn read(
         from_ms.into(),
         from_ms.into(),
     ];
-    if !wanted.tags.is_empty() {
+    if !query.tags.is_empty() {
         // No tag has a blank.
-        let each = vec!["LOCATE(CONCAT(' ', ?, ' '), CONCAT(' ', tags, ' ')) > 0"; wanted.tags.len()];
-        let joined = each.join(if wanted.any_tag { " OR " } else { " AND " });
+        let each = vec!["LOCATE(CONCAT(' ', ?, ' '), CONCAT(' ', tags, ' ')) > 0"; query.tags.len()];
+        let joined = each.join(if query.any_tag { " OR " } else { " AND " });
         sql += &format!(" AND ({joined})");
-        parameters.extend(wanted.tags.iter().map(Value::from));
+        parameters.extend(query.tags.iter().map(Value::from));
     }
     sql += " ORDER BY happened DESC, id DESC LIMIT ?";
-    parameters.push(wanted.limit.into());
+    parameters.push(query.limit.into());
     let rows: Vec<Row> = conn.exec(sql, parameters).await?;
     rows.into_iter().rev().map(annotation_of).collect()
 }
 
+/// The annotation of a row.
+///
 /// # Errors
-/// An id that is none, which the column does not hold.
+/// `FromValue` for an id that is none, which the column does not hold.
 fn annotation_of((id, when_ms, until_ms, what, data, tags): Row) -> Result<Annotation, mysql_async::Error> {
     let parsed = id.parse();
     Ok(Annotation {

@@ -1,4 +1,4 @@
-//! Counts of names, from all of the places that a count may be in.
+//! Counts of names, from all of the places that a count may be in: packed days, minutes and blocks.
 
 use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block, for_each_packed};
 use mysql_async::Conn;
@@ -7,18 +7,19 @@ use mysql_async::prelude::Queryable;
 use crate::rows::for_each_of;
 use crate::server::IDS_PER_STATEMENT;
 
-/// How finely counts are asked for.
+/// The resolution that counts are asked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grain {
+    /// Each minute by itself: packed days are unpacked.
     Minute,
-    /// Sums of days will do: packed days are not unpacked.
+    /// Sums of days: packed days are not unpacked.
     Day,
 }
 
-/// A row of `EventDay` or `EventBlock`, and what is wrong with it.
+/// The name of a row of `EventDay` or `EventBlock`, and what is wrong with it.
 type Unreadable = (String, PackedDayError);
 
-/// As [`super::Snapshot::counts`], one shard after the other.
+/// Reads the counts of [`super::Snapshot::counts`], one shard after the other. Returns the first row that cannot be read.
 pub(super) async fn read(
     conn: &mut Conn,
     ids: &[EventId],
@@ -79,7 +80,7 @@ pub(super) async fn read(
     Ok(unreadable)
 }
 
-/// Asks for the packed days of `ids`, all of one shard, then for the minutes that are not packed, then for the blocks that may have
+/// The question for the packed days of `ids`, all of one shard, then for the minutes that are not packed, then for the blocks that may have
 /// some of them, in one round trip.
 fn script(ids: &[EventId], (first, last): (Minute, Minute), grain: Grain) -> String {
     let shard = Shard::of(ids[0]);
@@ -90,7 +91,7 @@ fn script(ids: &[EventId], (first, last): (Minute, Minute), grain: Grain) -> Str
         Grain::Minute => "counts",
     };
     let (first_day, last_day) = (Day::from(first), Day::from(last));
-    // By the index of names: the server might think that it is cheaper to read everybody's days.
+    // FORCE INDEX: the optimizer might find it cheaper to read the days of all names.
     format!(
         "SELECT eventId, UNIX_TIMESTAMP(day), {what} FROM {shard}.EventDay FORCE INDEX (eventTotal) \
          WHERE eventId IN ({ids}) AND day BETWEEN '{first_day}' AND '{last_day}'; \

@@ -1,4 +1,4 @@
-//! Connections that are lent for one piece of work each.
+//! Leases: connections that are lent for one piece of work each.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,27 +13,29 @@ use crate::server::CONNECT_LIMIT;
 use crate::session::{Place, Session};
 use crate::{Error, Server};
 
-/// Connections at once: a few per core of the centre, which also applies every region's counts.
+/// Most connections at once: a few per core of the centre, which also applies every region's counts.
 pub(super) const CONNECTIONS_MAX: usize = 8;
 
-/// Scans of most names at once: each keeps a core of the centre busy, and the other connections are for what is quick.
+/// Most scans of most names at once: each keeps a core of the centre busy, and the other connections are for what is quick.
 const BROAD_SCANS_MAX: usize = 2;
 
 /// Longest wait for a connection while all are lent, and for a turn to scan.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// A closed connection waits no longer than a few of these for a server that went silent.
+/// TCP's keep-alive interval: a connection that is closed waits no longer than a few of these for a server that went silent.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A connection that has just answered is used again without a question: no server comes back so soon.
+/// Time for which a connection that has just answered is used again without a ping: no server restarts so soon.
 const TRUSTED_FOR: Duration = Duration::from_millis(500);
 
-/// Not `mysql_async::Pool`: that takes a connection back, as if it were clean, whose call was dropped halfway.
+/// A pool of connections. Not `mysql_async::Pool`: that takes a connection back, as if it were clean, whose call was dropped halfway.
 pub(super) struct Leases {
     server: Arc<Server>,
+    /// A place for each connection.
     slots: Arc<Semaphore>,
+    /// A place for each scan of most names.
     broad_scans: Arc<Semaphore>,
-    /// Each with when it was given back.
+    /// Connections that are not lent, each with the instant when it was given back.
     idle: Mutex<Vec<(Conn, Instant)>>,
 }
 
@@ -54,7 +56,7 @@ impl Leases {
         })
     }
 
-    /// With the turn to scan that the work needs, if any.
+    /// A connection, which keeps the turn to scan that the work needs, if any.
     pub(super) async fn lease(self: &Arc<Self>, turn: Option<Place>) -> Result<Lease, Error> {
         let slot = self.place(&self.slots, "get a free connection").await?;
         let conn = match self.take_idle().await {
@@ -113,7 +115,7 @@ impl Leases {
 }
 
 impl Lease {
-    /// As [`Session::call`].
+    /// Makes a call, as [`Session::call`] does.
     pub(super) async fn call<T>(
         &mut self,
         action: &'static str,
@@ -127,7 +129,7 @@ impl Lease {
         self.session.server()
     }
 
-    /// For the next piece of work: only after a call that ended well and outside of a transaction.
+    /// Gives the connection back for the next piece of work: only after a call that ended well, and outside of a transaction.
     pub(super) fn give_back(self) {
         self.leases
             .idle

@@ -1,4 +1,4 @@
-//! Searching `EventTags`.
+//! Names: searches in `EventTags`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,23 +10,27 @@ use mysql_async::prelude::Queryable;
 
 use crate::rows::for_each_row;
 
-/// Rows of names that one pattern may reach by its literal beginning: about a second of reading.
+/// Most rows of names that one pattern may reach by its literal beginning: about a second of reading.
 pub const NAMES_SCANNED_MAX: usize = 1_000_000;
 
-/// Bytes of a literal beginning with which a pattern is expected to reach few names; shorter ones go in turn.
+/// Fewest bytes of a literal beginning with which a pattern is expected to reach few names; one with a shorter beginning waits for a turn.
 pub(super) const NARROW_PREFIX_BYTES_MIN: usize = 3;
 
 /// A name that was counted at least once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
+    /// The name itself.
     pub name: String,
+    /// The id that its counts are kept under.
     pub id: EventId,
-    /// How often it was counted; may lag behind the counts.
+    /// Number of events that were counted; may lag behind the counts.
     pub popularity: u64,
 }
 
+/// The names that a search matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Matched {
+    /// All of them.
     Names(Vec<Name>),
     /// More names than the caller's limit, or a pattern that reaches more than [`NAMES_SCANNED_MAX`] names.
     TooMany,
@@ -105,10 +109,10 @@ pub(super) async fn search(
     Ok(Matched::Names(names.collect()))
 }
 
-/// Begins a snapshot, and finds those of `patterns` that are whole names, in one round trip.
+/// Begins a snapshot, and finds the names among `patterns` that have no wildcard, in one round trip.
 pub(super) async fn begin(conn: &mut Conn, patterns: &[Glob]) -> Result<Vec<Name>, mysql_async::Error> {
     const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-    // No character of a name needs to be escaped, and what is no name is nowhere.
+    // No character of a name needs to be escaped, and a text that cannot be a name was never counted.
     let literals = patterns.iter().filter_map(Glob::literal);
     let names: Vec<EventName<'_>> = literals.filter_map(|text| EventName::new(text).ok()).collect();
     if names.is_empty() {
@@ -182,6 +186,7 @@ pub(super) async fn with_ids(
     .await
 }
 
+/// The `limit` most popular names that contain `part`.
 async fn most_popular(conn: &mut Conn, part: &str, limit: usize) -> Result<Matched, mysql_async::Error> {
     const SQL: &str = "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags WHERE tagName LIKE ? \
                        ORDER BY popularity DESC, tagName LIMIT ?";
@@ -191,7 +196,7 @@ async fn most_popular(conn: &mut Conn, part: &str, limit: usize) -> Result<Match
     Ok(Matched::Names(names))
 }
 
-/// `_` and `%` are characters of names, and wildcards of LIKE.
+/// The text as a literal of LIKE: `_` and `%` are characters of names, and its wildcards.
 fn escaped_for_like(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! How far a centre's counts are, exactly.
+//! Positions: how far a snapshot's counts are, exactly, and comparable between centres.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use mysql_async::prelude::Queryable;
 pub struct Position(BTreeMap<String, u64>);
 
 impl Position {
-    /// Whether it has everything that `other` has.
+    /// Whether this snapshot has every count that the one at `other` has.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         let flushes = |region| self.0.get(region).copied().unwrap_or(0);
         other.0.iter().all(|(region, &theirs)| flushes(region) >= theirs)
     }
 
-    /// Becomes the least that covers both.
+    /// Makes this position the least that covers both.
     pub fn join(&mut self, other: &Self) {
         for (region, &theirs) in &other.0 {
             let flushes = self.0.entry(region.clone()).or_default();
@@ -28,7 +28,7 @@ impl Position {
     }
 }
 
-/// Read in the snapshot of `conn`.
+/// Reads the position of the snapshot of `conn`.
 pub(super) async fn read(conn: &mut Conn) -> Result<Position, mysql_async::Error> {
     const SQL: &str = "SELECT region, flushes FROM bigdata_0.RegionTotal";
     let rows: Vec<(String, u64)> = conn.query(SQL).await?;

@@ -1,4 +1,4 @@
-//! What the centre knows of its regions and of itself.
+//! Status: the state of the regions, as far as it has reached the centre, and of the centre itself.
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,42 @@ use crate::rows::for_each_row;
 use crate::source::{SourceState, source_states};
 use crate::upkeep::Alarm;
 
+/// The state of the regions and of the centre.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The last word of each region's queue that has reached the centre, by region.
+    /// The last report of each region's queue that has reached the centre, by region.
     pub queues: Vec<QueueState>,
     /// Replication from each region, by region.
     pub sources: Vec<SourceState>,
+    /// The size of each shard, by its number.
     pub shards: Vec<ShardSize>,
     /// The clock of each source, by region.
     pub clocks: BTreeMap<String, RegionClock>,
-    /// What the keeper says is wrong, with the instant since when.
+    /// The alarms that stand, each with the instant since when.
     pub alarms: Vec<(Alarm, Instant)>,
-    /// A backup of this centre that was taken later can still be attached to every region's binlog.
+    /// The age up to which backups are of use: one of this centre that was taken later can still be attached to every region's binlog.
+    /// `None` where nothing is noted yet.
     pub oldest_backup: Option<Instant>,
     /// The first day that retention has not dropped; `None` where it never dropped any.
     pub kept_since: Option<Day>,
 }
 
-/// What one shard holds, as InnoDB estimates it; bytes are pages of data and indexes.
+/// The size of one shard, as InnoDB estimates it; bytes are pages of data and indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardSize {
+    /// The shard.
     pub shard: Shard,
-    /// Minutes that are not packed.
+    /// Number of rows that are not packed: minutes and blocks.
     pub rows: u64,
+    /// Their size in bytes.
     pub bytes: u64,
+    /// Number of packed days, one for each name and day.
     pub packed_days: u64,
+    /// Their size in bytes.
     pub packed_bytes: u64,
 }
 
+/// Reads the status, one statement after the other and in no snapshot.
 pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> {
     let queues = queues(conn).await?;
     let mut sources = source_states(conn).await?;
@@ -73,7 +81,8 @@ async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Instant)>, mysql_async::E
     Ok(alarms)
 }
 
-/// The latest, over the sources, of the instants when the oldest file that is left was reached.
+/// The age of the oldest backup that is of use: over the sources, the latest instant at which the oldest binlog file that is left was
+/// reached.
 async fn oldest_backup(
     conn: &mut Conn,
     sources: &[SourceState],

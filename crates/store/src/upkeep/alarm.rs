@@ -5,18 +5,19 @@ use mysql_async::prelude::Queryable;
 use super::Centre;
 use crate::Error;
 
-/// Something that an operator should look at.
+/// A trouble that an operator should look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Alarm {
-    /// Empty for the centre itself.
+    /// The region's name; empty for the centre itself.
     pub region: String,
     /// One word, the same for the same kind of trouble.
     pub kind: String,
+    /// What is wrong, with the remedy; at most 1,000 characters are noted.
     pub sentence: String,
 }
 
 impl Centre {
-    /// Makes `alarms` what stands at this centre. One that stood already keeps the instant since when.
+    /// Notes `alarms` as those that stand at this centre, and forgets all others. One that stood already keeps the instant since when.
     ///
     /// # Errors
     /// The server refused or did not answer.

@@ -1,4 +1,4 @@
-//! When every centre had reached each of a region's binlog files, as the keeper notes it.
+//! The keeper's notes on regions' binlog files: the instant at which every centre had reached each of them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::Centre;
 use crate::Error;
 
 impl Centre {
-    /// When every centre had reached the start of each of a region's files.
+    /// The instant, by file, at which every centre had reached the start of each of a region's binlog files.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -28,6 +28,8 @@ impl Centre {
             .collect())
     }
 
+    /// Notes that every centre has reached the start of a file. An earlier note stays.
+    ///
     /// # Errors
     /// The server refused or did not answer.
     pub async fn note_reached(&mut self, region: &str, file: &str, at: Instant) -> Result<(), Error> {
@@ -38,6 +40,8 @@ impl Centre {
             .await
     }
 
+    /// Forgets a file that the region does not have any more.
+    ///
     /// # Errors
     /// The server refused or did not answer.
     pub async fn forget_file(&mut self, region: &str, file: &str) -> Result<(), Error> {

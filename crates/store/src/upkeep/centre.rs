@@ -11,13 +11,14 @@ use crate::link::Link;
 use crate::source::{SourceState, source_states};
 use crate::{Error, Server};
 
-/// A centre's MariaDB: how far it is, and the keeper's notes. Connects when first asked, and anew after a failure. Can neither set up nor stop
-/// replication.
+/// A centre's MariaDB: its positions, and the keeper's notes. It is connected to when first needed, and anew after a failure. Can neither
+/// set up nor stop replication.
 pub struct Centre {
     pub(crate) link: Link,
 }
 
 impl Centre {
+    /// A connection that is made when first needed.
     #[must_use]
     pub fn new(server: Server) -> Self {
         Self {
@@ -25,12 +26,13 @@ impl Centre {
         }
     }
 
+    /// The server and the account that it is reached by.
     #[must_use]
     pub fn server(&self) -> &Server {
         self.link.server()
     }
 
-    /// The server's clock.
+    /// The server's clock, to the millisecond.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -38,7 +40,8 @@ impl Centre {
         self.link.clock().await
     }
 
-    /// The last transaction of each domain that a centre has durably applied; `None` where it does not sync what it applies.
+    /// The sequence number of the last transaction of each GTID domain that the centre has durably applied; `None` where it does not sync
+    /// what it applies (`innodb_flush_log_at_trx_commit` other than 1), and a crash could take it back.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -53,7 +56,7 @@ impl Centre {
         Ok((flush == 1).then_some(applied))
     }
 
-    /// The sources of this centre.
+    /// The sources of this centre, with the state of replication from each.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -63,7 +66,7 @@ impl Centre {
             .await
     }
 
-    /// The last transaction of each domain that this centre has applied, durably or not.
+    /// The sequence number of the last transaction of each GTID domain that this centre has applied, durably or not.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -73,7 +76,7 @@ impl Centre {
         })
     }
 
-    /// The same as the server writes it, as `1-1-100,2-2-50`.
+    /// The centre's GTID position as the server writes it, such as `1-1-100,2-2-50`.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -87,7 +90,7 @@ impl Centre {
         Ok(position.unwrap_or_default())
     }
 
-    /// When the region's newest claim that has reached this centre was made, by the region's clock.
+    /// The instant at which the region's newest claim that has reached this centre was made, by the region's clock.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -103,7 +106,7 @@ impl Centre {
         Ok(row.flatten().map(Instant::from_unix_ms))
     }
 
-    /// What this centre knows of the clocks of the regions that it replicates from.
+    /// The watermark and the clock of every region that this centre replicates from, by region.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -113,7 +116,7 @@ impl Centre {
             .await
     }
 
-    /// Regions whose totals cannot grow any more.
+    /// The regions whose running totals have reached their limit of 2^64 - 1 and no longer grow.
     ///
     /// # Errors
     /// The server refused or did not answer.

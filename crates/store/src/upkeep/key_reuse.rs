@@ -1,27 +1,28 @@
-//! What the centre knows of keys that were used again with another body.
+//! Reused idempotency keys: clients that sent another body under a key that was used before, as far as the centre knows.
 
 use mysql_async::prelude::Queryable;
 
 use super::Centre;
 use crate::Error;
 
-/// Clients of a region that are listed, the latest first.
+/// Most clients of a region that are listed, the latest first.
 const CLIENTS_LISTED_MAX: usize = 5;
 
 /// A client that has lately sent another body under a key that was used before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyReuse {
+    /// The region that it sent them to.
     pub region: String,
     /// The name of its token, or its address.
     pub client: String,
-    /// Pieces of requests that were acknowledged and not counted, ever.
+    /// Number of pieces of requests that were acknowledged and not counted, ever.
     pub batches: u64,
-    /// Sum of their counts.
+    /// Sum of their counts; saturates.
     pub count: u64,
 }
 
 impl Centre {
-    /// Who has done so within a day, by region, the latest first: as long as most clients repeat a request under its key.
+    /// The clients that have reused a key within the last day, by region, the latest first. Most clients repeat a request for no longer.
     ///
     /// # Errors
     /// The server refused or did not answer.

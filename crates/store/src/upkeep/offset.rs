@@ -1,4 +1,4 @@
-//! How far regions' clocks were ahead of the centre's, as the keeper notes it.
+//! Clock offsets: how far regions' clocks were ahead of the centre's, as the keeper notes it.
 
 use model::Instant;
 use mysql_async::prelude::Queryable;
@@ -9,15 +9,17 @@ use crate::Error;
 /// How far a region's clock was ahead of the centre's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offset {
-    /// When last compared.
+    /// Milliseconds that it was ahead when last compared; negative where it was behind.
     pub ahead_ms: i64,
-    /// The most since `peak_at`, which is by the region's clock.
+    /// The most milliseconds that it was ahead while claims that may still be under way were made; `PEAK_NOT_KNOWN_MS` where a claim
+    /// was made by a clock that was never compared.
     pub peak_ms: i64,
+    /// The instant of that comparison, or of that claim, by the region's clock.
     pub peak_at: Instant,
 }
 
 impl Centre {
-    /// What is noted of a region's clock.
+    /// The offset that is noted of a region's clock.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -37,7 +39,8 @@ impl Centre {
         }))
     }
 
-    /// Notes an offset in place of the one that it was made from, unless somebody else has noted another meanwhile.
+    /// Notes an offset in place of `before`, from which it was made, unless somebody else has noted another meanwhile: a compare-and-set.
+    /// A keeper that has compared the clock of a server which the region has left must not overwrite the new server's.
     ///
     /// # Errors
     /// The server refused or did not answer.

@@ -10,29 +10,34 @@ use crate::gtid::positions;
 use crate::link::Link;
 use crate::{Error, Server};
 
-/// A region's MariaDB: its clock and its binlog. Connects when first asked, and anew after a failure.
+/// A region's MariaDB: its clock and its binlog. It is connected to when first needed, and anew after a failure.
 pub struct Region {
     pub(crate) link: Link,
-    /// Where its binlog files start, which does not change. Forgotten with a failure: another server may answer next.
+    /// The start of each binlog file that was asked for before, which does not change. Forgotten with a failure: another server may answer
+    /// next.
     starts: BTreeMap<String, u64>,
 }
 
 /// One of a region's binlog files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinlogFile {
+    /// Its name, without a directory.
     pub name: String,
-    /// The sequence number of the last transaction before it; 0 for none, `None` where the server does not say.
+    /// The sequence number of the last transaction before it in the region's domain; 0 for none, `None` where the server does not say.
     pub starts_after: Option<u64>,
 }
 
 /// A region's binlog, oldest file first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binlog {
+    /// The server's `gtid_domain_id`.
     pub gtid_domain: u32,
+    /// Its files, oldest first.
     pub files: Vec<BinlogFile>,
 }
 
 impl Region {
+    /// A connection that is made when first needed.
     #[must_use]
     pub fn new(server: Server) -> Self {
         Self {
@@ -41,12 +46,13 @@ impl Region {
         }
     }
 
+    /// The server and the account that it is reached by.
     #[must_use]
     pub fn server(&self) -> &Server {
         self.link.server()
     }
 
-    /// The server's clock.
+    /// The server's clock, to the millisecond.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -54,7 +60,7 @@ impl Region {
         self.link.clock().await
     }
 
-    /// A region's binlog files.
+    /// The region's binlog: its files and where each of them starts.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -86,7 +92,7 @@ impl Region {
         Ok(binlog)
     }
 
-    /// The last transaction of `domain` in the region's binlog; 0 for none.
+    /// The sequence number of the last transaction of `domain` in the region's binlog; 0 for none.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -103,10 +109,10 @@ impl Region {
         Ok(positions.get(&domain).copied().unwrap_or(0))
     }
 
-    /// Removes the region's binlog files before `file`.
+    /// Purges the region's binlog files before `file`, which cannot be undone.
     ///
     /// # Errors
-    /// The server refused or did not answer.
+    /// `Shape` for a name that is no file's; the server refused or did not answer, also where `file` is gone already.
     pub async fn purge_to(&mut self, file: &str) -> Result<(), Error> {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if !file.bytes().all(is_plain) {
@@ -123,7 +129,7 @@ impl Region {
     }
 }
 
-/// The last transaction of `domain` before a binlog file; `None` for a position that cannot be read.
+/// The sequence number of the last transaction of `domain` before a binlog file; `None` for a position that cannot be read.
 fn starts_after_of(position: &str, domain: u32) -> Option<u64> {
     Some(positions(position)?.get(&domain).copied().unwrap_or(0))
 }
