@@ -1,11 +1,11 @@
-//! Whether two independent clocks agree, which whatever cannot be undone waits for.
+//! Agreement of two independent clocks: whatever cannot be undone waits for it.
 
 use std::collections::BTreeMap;
 
 use store::RegionClock;
 
-/// How far apart two clocks may be that agree. What rests on them is about hours and months; a clock that is off by less is an
-/// alarm of its own.
+/// Most milliseconds that two clocks may be apart and still agree. Purging and retention are about hours and months; a clock that is off by
+/// less is an alarm of its own.
 const APART_MS_MAX: i64 = 600_000;
 
 /// Whether a region's clock, `ahead_ms` ahead of the centre's when just compared, agrees with it.
@@ -13,7 +13,8 @@ pub(crate) fn agrees(ahead_ms: i64) -> bool {
     ahead_ms.saturating_abs() <= APART_MS_MAX
 }
 
-/// Why the centre's clock cannot be relied on: one of the regions' says something else, or there is none to compare it with.
+/// The reason why the centre's clock cannot be relied on: a region's clock says something else, or there is none to compare it with. `None`
+/// where it can.
 pub(crate) fn objection(clocks: &BTreeMap<String, RegionClock>) -> Option<String> {
     let apart = clocks
         .iter()

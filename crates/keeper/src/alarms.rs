@@ -1,4 +1,4 @@
-//! What an operator should look at, in plain sentences.
+//! Alarms: troubles that an operator should look at, in plain sentences.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,14 @@ use store::central::Status;
 use store::upkeep::{Alarm, KeyReuse};
 use store::{QueueState, SILENCE_S_MAX, SourceState};
 
-/// A clock that is off by more than any network's delay.
+/// Most milliseconds that a region's clock may be off: more than any network's delay.
 const CLOCK_AHEAD_MS_MAX: i64 = 2_000;
-/// A disk with less room is nearly full.
+
+/// Least room of a disk, in per cent: one with less is nearly full.
 const FREE_PER_CENT_MIN: u64 = 10;
 
-/// Everything that is wrong by what has reached the centre. `unreachable` has the reason for each region whose database does
-/// not answer the keeper.
+/// The alarms that follow from what has reached the centre. `unreachable` has the reason for each region whose database does
+/// not answer the keeper; `now` is the centre's clock.
 pub(crate) fn standing(status: &Status, unreachable: &BTreeMap<String, String>, now: Instant) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     for state in &status.sources {
@@ -44,6 +45,7 @@ pub(crate) fn standing(status: &Status, unreachable: &BTreeMap<String, String>, 
     alarms
 }
 
+/// The alarm about replication that does not run.
 fn of_source(state: &SourceState) -> Option<Alarm> {
     (!state.is_running()).then(|| {
         let error = match state.last_error.as_str() {
@@ -61,6 +63,7 @@ fn of_source(state: &SourceState) -> Option<Alarm> {
     })
 }
 
+/// The alarms about a region's queue, as its worker last reported it.
 fn of_queue(queue: &QueueState, ahead_ms: i64, now: Instant) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     let mut add = |kind, sentence| alarms.push(alarm(&queue.region, kind, sentence));
@@ -107,7 +110,7 @@ fn of_queue(queue: &QueueState, ahead_ms: i64, now: Instant) -> Vec<Alarm> {
     alarms
 }
 
-/// One for each region, whose clients come one after another.
+/// The alarms about keys that were used again: one for each region, whose clients follow each other in `reused`.
 pub(crate) fn of_keys(reused: &[KeyReuse]) -> Vec<Alarm> {
     let of_client = |reuse: &KeyReuse| {
         let KeyReuse {

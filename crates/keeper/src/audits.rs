@@ -1,4 +1,4 @@
-//! The audit at regular times, and what it says.
+//! The audit at regular intervals, its metrics and its alarms.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::alarms::alarm;
 use crate::findings::Findings;
 
-/// Audits the last two days and every region's total, again and again until `shutdown`.
+/// Audits the last two days and every region's total at regular intervals, until `shutdown`. An audit that could not be made leaves the
+/// alarms of the one before.
 pub(crate) async fn run(
     centre: &Server,
     account: &Account,
@@ -37,6 +38,7 @@ pub(crate) async fn run(
     }
 }
 
+/// Sets the metrics and writes the log of an audit.
 fn tell(audit: &Audit) {
     let gauge = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let regions =

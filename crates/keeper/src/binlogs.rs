@@ -1,4 +1,4 @@
-//! Which of a region's binlog files every centre has applied, and which of those are old enough to go.
+//! The purge of applied binlogs: the files of a region that every centre has applied, and that are old enough to go.
 //!
 //! Each centre has a keeper that does this, with notes of its own at its own centre. They need not agree: each purges only what
 //! all centres had applied when it asked, a position never falls while its centre runs, and a file that the other keeper has
@@ -16,7 +16,7 @@ use store::upkeep::{self, Binlog, BinlogFile};
 /// afterwards.
 ///
 /// # Errors
-/// The region or this centre did not answer.
+/// The region or this centre refused or did not answer.
 pub(crate) async fn keep(
     centre: &mut upkeep::Centre,
     region: &mut upkeep::Region,
@@ -27,6 +27,8 @@ pub(crate) async fn keep(
 ) -> Result<(), Error> {
     let binlog = region.binlog().await?;
     let reached_by_all = reached_by_all(&binlog, applied);
+    // Note before purge: the time to keep a file runs from its first note, whichever pass made it, so a crash or a restart does not make a
+    // file seem old. A note that was renewed would never become old.
     let noted = centre.reached(name).await?;
     for file in reached_by_all.iter().filter(|file| !noted.contains_key(**file)) {
         centre.note_reached(name, file, now).await?;
@@ -38,6 +40,7 @@ pub(crate) async fn keep(
     {
         centre.forget_file(name, gone).await?;
     }
+    // Last, since it cannot be undone. Where the purge fails, the next pass finds the same file again.
     if let Some(file) = purge_to(&reached_by_all, &reached, now, keep_ms) {
         region.purge_to(file).await?;
         metrics::counter!("keeper_binlog_purges_total", "region" => name.to_owned()).increment(1);
@@ -58,7 +61,8 @@ fn reached_by_all<'a>(binlog: &'a Binlog, applied: &[BTreeMap<u32, u64>]) -> Vec
     reached.map(|file| file.name.as_str()).collect()
 }
 
-/// The newest file that was reached long enough ago, unless it is the oldest one anyway.
+/// The newest file that was reached long enough ago, unless it is the oldest one anyway: what lies before it can go. It must be reached by
+/// all now, too: a centre that was restored from a backup needs files again that it had reached before.
 fn purge_to<'a>(
     reached_by_all: &[&'a str],
     reached: &BTreeMap<String, Instant>,

@@ -1,9 +1,10 @@
-//! What a part of the keeper last found to be wrong.
+//! Findings: the alarms that a part of the keeper has last raised.
 
 use std::sync::{Mutex, PoisonError};
 
 use store::upkeep::Alarm;
 
+/// The alarms of one part of the keeper, from its last pass, for the loop that notes those of all parts.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Mutex<Vec<Alarm>>);
 

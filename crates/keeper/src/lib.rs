@@ -27,47 +27,54 @@ use packing::merging::Merger;
 /// The parts of a keeper's readiness.
 pub const READINESS: [&str; 1] = ["central database"];
 
-/// What the keeper looks after, beside the regions: these are the sources that its own centre has at the moment.
+/// The servers that the keeper looks after, beside the regions: those are the sources that its own centre has at the moment.
 #[derive(Debug, Clone)]
 pub struct Duties {
     /// Its own centre, under the housekeeping account.
     pub centre: Server,
     /// The other centres that the regions feed: binlogs are kept until these have applied them, too.
     pub others: Vec<OtherCentre>,
-    /// The account that the keeper uses in every region and at other centres.
+    /// The housekeeping account in every region and at other centres.
     pub account: Account,
 }
 
-/// From the end of one pass to the next.
+/// Pause between two passes.
 const PASS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long something must be wrong before it is an alarm: servers restart, and links break for a moment.
+/// Time for which something must be wrong before it is an alarm: servers restart, and links break for a moment.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The keeper's loop over regions: clocks, binlogs and alarms.
 struct Keeper {
-    /// Of its own, so that a region's pass waits for nobody else's.
     centre: upkeep::Centre,
+    /// The same centre, as the api reads it.
     status: Central,
+    /// The other centres, by name.
     others: Vec<(String, upkeep::Centre)>,
     regions: Vec<Region>,
+    /// The centre's server, for the connections of new regions.
     server: Server,
     account: Account,
+    /// Milliseconds that binlogs are kept after every centre has applied them.
     keep_ms: i64,
+    /// The instant since when each alarm's reason is there, by region and kind.
     since: BTreeMap<(String, String), Instant>,
     health: Health,
+    /// Whether the last pass failed, so that a failure is logged once.
     failing: bool,
 }
 
+/// A region, with connections of its own: regions are passed at once, and none waits for another's connection.
 struct Region {
     source: Source,
     server: upkeep::Region,
     centre: upkeep::Centre,
 }
 
-/// Works until `shutdown`. What cannot be reached is an alarm, not an end.
+/// Keeps the centre and its regions until `shutdown`. A server that cannot be reached is an alarm, not an end.
 ///
 /// # Errors
-/// A password that cannot be read.
+/// `PasswordVariable` or `PasswordFile` for a password that cannot be read.
 pub async fn run(
     config: &Config,
     duties: Duties,
@@ -131,9 +138,12 @@ impl Keeper {
         }
     }
 
+    /// Makes one pass over all regions, and notes the alarms that stand.
     async fn pass(&mut self, findings: &[&Findings]) -> Result<(), store::Error> {
         self.follow_sources().await?;
         let mut alarms = Vec::new();
+        // Once for all regions: a position does not fall while its centre runs, and one that rises meanwhile lets a file stay for a pass
+        // longer.
         let applied = self.applied(&mut alarms).await?;
         let passes = self
             .regions
@@ -173,7 +183,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Regions come, go and move to other servers while the keeper runs.
+    /// Follows the centre's sources: regions come, go and move to other servers while the keeper runs. A region that has not changed keeps
+    /// its connections.
     async fn follow_sources(&mut self) -> Result<(), store::Error> {
         let sources = self.centre.sources().await?;
         let mut known = std::mem::take(&mut self.regions);
@@ -191,7 +202,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// How far every configured centre is; `None`, with an alarm, if one cannot be asked or does not sync what it applies.
+    /// The positions that every configured centre has durably applied; `None`, with an alarm, if one cannot be asked or does not sync what
+    /// it applies.
     async fn applied(
         &mut self,
         alarms: &mut Vec<Alarm>,
@@ -222,7 +234,7 @@ impl Keeper {
         })
     }
 
-    /// Those that have stood for [`GRACE`].
+    /// The alarms whose reason has been there for [`GRACE`].
     fn lasting(&mut self, alarms: Vec<Alarm>) -> Vec<Alarm> {
         let now = Instant::now();
         let key = |alarm: &Alarm| (alarm.region.clone(), alarm.kind.clone());
@@ -256,7 +268,7 @@ impl Keeper {
 }
 
 impl Region {
-    /// Compares its clock and keeps its binlog. Returns its name, and why its binlog is not purged where clocks do not agree.
+    /// Compares the region's clock and keeps its binlog. Returns its name, and why its binlog is not purged where clocks do not agree.
     async fn pass(
         &mut self,
         applied: Option<&[BTreeMap<u32, u64>]>,
@@ -271,7 +283,7 @@ impl Region {
         applied: Option<&[BTreeMap<u32, u64>]>,
         keep_ms: i64,
     ) -> Result<Option<String>, store::Error> {
-        // Before the comparison: if the clock is set in between, that shows it.
+        // The clock before the comparison: if it is set in between, the comparison shows it, and nothing is purged by it.
         let now = self.centre.clock().await?;
         // A comparison that failed for the network's slowness says nothing, and nothing is purged in this pass.
         let (Some(ahead_ms), Some(applied)) = (self.compare_clocks().await?, applied) else {
@@ -285,6 +297,8 @@ impl Region {
         Ok(None)
     }
 
+    /// Compares the region's clock with the centre's, and notes the offset. Returns how many milliseconds it is ahead; `None` where the
+    /// network was too slow for a comparison.
     async fn compare_clocks(&mut self) -> Result<Option<i64>, store::Error> {
         let Some((ahead_ms, there)) = offset::compare(&mut self.centre, &mut self.server).await? else {
             return Ok(None);
@@ -300,7 +314,8 @@ impl Region {
     }
 }
 
-/// Until when each region, and the whole, is complete, in unix seconds; what is not known keeps its last figure.
+/// Sets the metrics of watermarks: until when each region, and the whole, is complete, in unix seconds. One that is not known keeps its last
+/// figure.
 fn tell_clocks(status: &store::central::Status) {
     for (region, clock) in &status.clocks {
         if let Some(until) = clock.complete_until {

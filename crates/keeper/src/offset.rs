@@ -1,25 +1,31 @@
-//! How far a region's clock is ahead of the centre's: the keeper's rule, and that of whoever lets a region move.
+//! Clock offsets: how far a region's clock is ahead of the centre's. The keeper notes it at every pass, and `region switch` once for the new
+//! server.
 
 use model::Instant;
 use store::Error;
 use store::upkeep::{self, Offset, PEAK_NOT_KNOWN_MS};
 
-/// Comparisons of one pass: the one that took the least time counts.
+/// Number of comparisons in one pass: the one that took the least time counts.
 const SAMPLES: usize = 3;
 
-/// How long after the region's clock fell back its older claims may still be under way within the region.
+/// Milliseconds after the region's clock fell back for which its older claims may still be under way within the region.
 const SETTLED_AFTER_MS: i64 = 60_000;
 
-/// A claim that lies further ahead of the region's own clock was made by a clock that has been set back since.
+/// Most milliseconds that a claim may lie ahead of the region's own clock. One that lies further ahead was made by a clock that has been set
+/// back since.
 const CLAIM_AHEAD_MS_MAX: i64 = 1_000;
 
-/// A comparison that took longer says too little: it would hold the region's completeness back by as much.
+/// Longest comparison that is used, in milliseconds: one that took longer would hold the region's watermark back by as much.
 const ROUND_TRIP_MS_MAX: i64 = 1_000;
 
-/// Compares two clocks: by how much the region's may be ahead at most, and the region's reading.
+/// Compares two clocks. Returns the most milliseconds that the region's may be ahead, and the region's reading; `None` where every
+/// comparison took too long, or the centre's clock was set back meanwhile.
+///
+/// The region is asked after the centre, so the time that its answer took is counted as if its clock were ahead: an estimate that is wrong
+/// holds the watermark back, and never lets it promise too much.
 ///
 /// # Errors
-/// One of the two did not answer.
+/// One of the two refused or did not answer.
 pub async fn compare(
     centre: &mut upkeep::Centre,
     region: &mut upkeep::Region,
@@ -39,8 +45,9 @@ pub async fn compare(
         .map(|(_, ahead_ms, there)| (ahead_ms, there)))
 }
 
-/// What to note after a comparison. The peak stays until every claim made under it has been followed by younger ones. A claim that
-/// no noted peak explains was made by a clock that nobody compared: until it has been followed, nothing is known.
+/// The offset to note after a comparison: `noted` is the last one, `newest_claim` the region's newest claim at the centre, `ahead_ms` and
+/// `there` are the comparison. The peak stays until every claim made under it has been followed by younger ones. A claim that no noted peak
+/// explains was made by a clock that nobody compared: until it has been followed, nothing is known.
 #[must_use]
 pub fn next(noted: Option<Offset>, newest_claim: Option<Instant>, ahead_ms: i64, there: Instant) -> Offset {
     let known_ms = noted.map_or(ahead_ms, |noted| noted.peak_ms.max(ahead_ms));

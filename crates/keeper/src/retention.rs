@@ -1,4 +1,4 @@
-//! Months that are not kept any more are dropped, as whole partitions.
+//! Retention: months that are not kept any more are dropped, as whole partitions.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::agreement;
 use crate::alarms::alarm;
 use crate::findings::Findings;
 
-/// A partition should hold so much: its file takes 5 MB at least.
+/// Fewest bytes that a partition should hold: its file takes 5 MB at least.
 const PARTITION_BYTES_MIN: u64 = 32_000_000;
 
-/// What a partition may cover, in months. The narrowest that holds enough is taken.
+/// The numbers of months that a partition may cover. The narrowest that holds enough is taken.
 const WIDTHS: [i32; 3] = [1, 3, 12];
 
-/// From the end of one pass to the next.
+/// Pause between two passes.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// After a pass that failed: the first cut of a large table copies it, and a reader at its end undoes that.
+/// Pause after a pass that failed: the first cut of a large table copies it, and a reader at its end undoes that.
 const RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// Makes a pass at regular times until `shutdown`.
@@ -50,9 +50,10 @@ pub(crate) async fn run(
     }
 }
 
-/// Drops what ended more than `keep_months` before this month, and cuts partitions for what is to come. Returns why it did
-/// not, where the centre's clock stands alone: it is read before what it is compared with, so one that was set between counts, too.
+/// Drops partitions that ended more than `keep_months` before this month, and cuts partitions for the months to come. Returns why it did
+/// not, where the centre's clock does not agree with the regions' or cannot be compared.
 async fn pass(centre: &mut upkeep::Centre, keep_months: u32) -> Result<Option<String>, Error> {
+    // The clock before the comparison: if it is set in between, the comparison shows it, and nothing is dropped by it.
     let today = Day::containing(centre.clock().await?.unix_ms().div_euclid(1000));
     if let Some(why) = agreement::objection(&centre.clocks().await?) {
         return Ok(Some(why));
@@ -65,6 +66,7 @@ async fn pass(centre: &mut upkeep::Centre, keep_months: u32) -> Result<Option<St
             .iter()
             .filter_map(|partition| Some(partition.before?.month()))
             .collect();
+        // What is cut now is dropped by the next pass: `partitions` is from before the cut.
         if ends.last().is_none_or(|&end| end <= today.month()) {
             let size = centre.packed_size(shard).await?;
             let oldest = size
@@ -95,7 +97,7 @@ async fn pass(centre: &mut upkeep::Centre, keep_months: u32) -> Result<Option<St
     Ok(None)
 }
 
-/// Ends of the partitions that cover everything up to the month `now`, after those that exist.
+/// The ends of the partitions that cover everything up to the month `now`, after those that exist. Months are counted from year 0.
 fn bounds(last_end: Option<i32>, oldest: i32, now: i32, width: i32) -> Vec<Day> {
     // The first one has no beginning: what is older than anything that is kept goes into it, too.
     let first = last_end.unwrap_or(oldest.div_euclid(width) * width);
@@ -111,6 +113,7 @@ fn bounds(last_end: Option<i32>, oldest: i32, now: i32, width: i32) -> Vec<Day> 
     ends.into_iter().map(Day::first_of_month).collect()
 }
 
+/// The number of months that a shard's partitions cover.
 fn width(size: Option<PackedSize>) -> i32 {
     let bytes_per_month = size.map_or(0, |size| {
         let months = u64::try_from(size.newest.month() - size.oldest.month() + 1).unwrap_or(1);
