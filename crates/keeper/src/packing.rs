@@ -1,4 +1,4 @@
-//! Closed days are packed. The recent ones come first and have most of the time; of the others each has its turn.
+//! Packing closed days. The recent ones come first and have most of the time; of the others each has its turn.
 
 mod lane;
 pub(crate) mod merging;
@@ -20,16 +20,18 @@ use self::progress::{Overdue, Progress};
 use crate::alarms::alarm;
 use crate::findings::Findings;
 
-/// A day is packed so long after its end: most of what comes late has come, and each row is written once. By then, and with this to
-/// spare, it is packed within the three hours that are promised.
+/// Seconds from a day's end until it is closed: most late events have come by then, so each row is written once. Two hours are left of the
+/// three within which a day is packed, as is promised.
 const SETTLES_AFTER_S: i64 = 3_600;
 
+/// The loop that packs.
 struct Packing<'a> {
     packer: Packer,
     merger: &'a Merger,
     centre: upkeep::Centre,
     /// The recent days, then the others.
     lanes: [Lane; 2],
+    /// Pause from the end of a walk to the next one.
     interval: Duration,
     shutdown: CancellationToken,
 }
@@ -67,14 +69,16 @@ pub(crate) async fn run(
 }
 
 impl Packing<'_> {
-    /// Lets each lane work for its share of the time, then looks for what has waited for too long.
+    /// Lets each lane work for its share of the time. Returns the days that have waited for too long.
     async fn turn(&mut self) -> Result<Vec<Overdue>, Error> {
+        // The clock before the walks: a walk that begins now packs all that had come by then, and this is what is noted at its end.
         let now = self.centre.clock().await?;
         let before = first_open(now);
         let mut progress = self.progress(before, now).await?;
-        // What had come when a walk begins is packed at its end, also what came in blocks.
+        // Merge before a walk lists its names: counts in blocks had come, too, and become minutes that the walk finds. If not all of them
+        // could be merged, the walk packs what it finds, and its end is not noted.
         let begin = self.lanes.each_ref().map(|lane| lane.begins(before));
-        let is_blind = begin.contains(&true)
+        let is_incomplete = begin.contains(&true)
             && !self
                 .merger
                 .pass(&self.shutdown)
@@ -85,20 +89,22 @@ impl Packing<'_> {
             let share = lane.share(
                 &mut self.packer,
                 (before, now),
-                begin.then_some(is_blind),
+                begin.then_some(is_incomplete),
                 self.interval,
                 &self.shutdown,
             );
             match share.await {
                 Ok(None) => {}
                 Ok(Some(walk)) => {
-                    if !walk.left.is_blind {
+                    // Only at the end of a walk: a note ahead of the work would hide, after a crash, how long minutes have waited.
+                    if !walk.left.is_incomplete {
                         let next = progress.after(&walk.days, walk.begun, &walk.left.days);
                         self.centre.note_packed_until(&progress.0, &next.0).await?;
                         progress = next;
                     }
                     lane.ended(walk.left);
                 }
+                // The other lane has its share all the same.
                 Err(error) => {
                     failed.get_or_insert(error);
                 }
@@ -110,6 +116,7 @@ impl Packing<'_> {
         }
     }
 
+    /// The noted progress; on a centre that has none, it is begun.
     async fn progress(&mut self, before: Day, now: model::Instant) -> Result<Progress, Error> {
         let noted = Progress(self.centre.packed_until().await?);
         if !noted.0.is_empty() {
@@ -120,10 +127,12 @@ impl Packing<'_> {
         Ok(begun)
     }
 
+    /// The closed days of which it is known that they have unpacked minutes.
     fn open_days(&self) -> BTreeSet<Day> {
         self.lanes.iter().flat_map(Lane::open_days).collect()
     }
 
+    /// The alarm about a turn, if there is anything wrong. Sets the metrics.
     fn alarms(&self, outcome: Result<Vec<Overdue>, Error>) -> Vec<Alarm> {
         let first_open = self.open_days().first().map_or(0, |day| day.unix_s());
         metrics::gauge!("keeper_packing_left_day_seconds").set(i32::try_from(first_open).unwrap_or(i32::MAX));
@@ -148,7 +157,7 @@ fn first_open(now: model::Instant) -> Day {
     Day::containing(now.unix_ms().div_euclid(1000) - SETTLES_AFTER_S)
 }
 
-/// What is overdue, and why.
+/// The sentence about what is overdue, and why; `None` where nothing is wrong.
 fn trouble(overdue: &[Overdue], reason: Option<String>) -> Option<String> {
     let (Some(oldest), Some(newest)) = (overdue.first(), overdue.last()) else {
         return reason;

@@ -1,4 +1,5 @@
-//! A range of days, and one walk through it after the other.
+//! Lanes: a lane is a range of days, and one walk through it after the other. There are two, so that neither recent nor old days keep the
+//! other ones waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,44 +12,49 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::progress;
-use super::walk::{Left, Task, Walk};
+use super::walk::{Leftover, Task, Walk};
 
-/// How long the recent days are at work before the others have their share: with three quarters of the time, a day of 500,000 names
-/// of every minute is packed within the two hours that are left to it.
+/// Longest share of the recent days, before the others have theirs: with three quarters of the time, a day of 500,000 names of every minute
+/// is packed within the two hours that are left to it.
 const RECENT_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How long the other days are at work before it is looked whether a recent one has something again.
+/// Longest share of the other days, before a recent one may have something again.
 const OLD_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a walk stays with one of the other days: who floods one does not keep all of them waiting.
+/// Longest stay of a walk with one of the other days: whoever floods one does not keep all of them waiting.
 const OLD_DAY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Names are listed again after so many times what listing them took: for both lanes together that is a tenth of the time.
+/// Rest from listing, as a multiple of the time that listing took: for both lanes together, a tenth of the time is spent on it.
 const LISTING_REST: u32 = 19;
 
-/// Walks in a row in which somebody held a name's rows, after which that is a reason for an alarm.
+/// Number of walks in a row in which somebody held a name's rows, after which that is a reason for an alarm.
 const WALKS_HELD_MAX: u32 = 4;
 
+/// A lane and the walk that it is at.
 pub(super) struct Lane {
     /// Its days, where the given one is the first that is not closed.
     days: fn(Day) -> Range<Day>,
+    /// Its longest share of the time.
     time_max: Duration,
+    /// The longest stay of a walk with one day, if there is a limit.
     day_time_max: Option<Duration>,
-    /// Whether a walk is given up when another day closes, which then comes first. Of a walk that takes days, the last ones would
-    /// never have their turn.
+    /// Whether a walk is given up when another day closes, which then comes first. Not for the old days: a walk through them may take
+    /// longer than a day, and its last days would never have their turn.
     begins_anew: bool,
+    /// The walk in progress.
     walk: Option<Walk>,
-    /// When the next walk may begin.
+    /// The instant from which the next walk may begin.
     due: Instant,
-    /// How long the names of this walk took to be listed.
+    /// The time that listing the names of this walk has taken.
     listing: Duration,
-    /// What the last walk has left that came to its end.
-    left: Left,
-    /// The names whose rows were held in that one, and in how many walks in a row.
+    /// The leftover of the last walk that came to its end.
+    left: Leftover,
+    /// The names whose rows were held in that walk, each with the number of walks in a row.
     held: BTreeMap<(Shard, EventId), u32>,
 }
 
 impl Lane {
+    /// The lane of the recent days.
     pub(super) fn recent(due: Instant) -> Self {
         Self {
             days: progress::recent,
@@ -58,11 +64,12 @@ impl Lane {
             walk: None,
             due,
             listing: Duration::ZERO,
-            left: Left::default(),
+            left: Leftover::default(),
             held: BTreeMap::new(),
         }
     }
 
+    /// The lane of all other days.
     pub(super) fn old(due: Instant) -> Self {
         Self {
             days: progress::old,
@@ -73,7 +80,7 @@ impl Lane {
         }
     }
 
-    /// When it has something to do: in the middle of a walk, now.
+    /// The instant at which it has something to do: in the middle of a walk, now.
     pub(super) fn due(&self) -> Instant {
         self.walk.as_ref().map_or(self.due, |_| Instant::now())
     }
@@ -86,11 +93,12 @@ impl Lane {
         }
     }
 
-    /// Goes on for its share of the time, and returns a walk that came to its end. `before` is the first day that is not closed. With
-    /// `begin`, it begins a walk, which does not see everything where that is true.
+    /// Works for the lane's share of the time, and returns a walk that came to its end. `before` is the first day that is not closed, `now`
+    /// the centre's clock. With `begin`, a walk is begun, and its value says whether there are counts that it cannot find.
     ///
     /// # Errors
-    /// The server did not answer, and the walk is given up: it is not known what became of its last slice.
+    /// The server did not answer, and the walk is given up: whether its last slice was committed is not known. The next walk lists what is
+    /// there.
     pub(super) async fn share(
         &mut self,
         packer: &mut Packer,
@@ -99,9 +107,10 @@ impl Lane {
         interval: Duration,
         shutdown: &CancellationToken,
     ) -> Result<Option<Walk>, Error> {
-        if let Some(is_blind) = begin {
+        // A walk in progress may be replaced: each of its slices was a transaction of its own, so nothing is half done.
+        if let Some(is_incomplete) = begin {
             let mut walk = Walk::new((self.days)(before), now, self.day_time_max);
-            walk.left.is_blind = is_blind;
+            walk.left.is_incomplete = is_incomplete;
             self.walk = Some(walk);
             self.listing = Duration::ZERO;
         }
@@ -126,8 +135,8 @@ impl Lane {
         Ok(None)
     }
 
-    /// Remembers what a walk has left.
-    pub(super) fn ended(&mut self, left: Left) {
+    /// Remembers the leftover of a walk that came to its end.
+    pub(super) fn ended(&mut self, left: Leftover) {
         let walks = |name| self.held.get(name).map_or(1, |walks| walks + 1);
         self.held = left.held.iter().map(|name| (*name, walks(name))).collect();
         self.left = left;
@@ -139,7 +148,7 @@ impl Lane {
         left.chain(self.walk.iter().flat_map(Walk::open_days)).collect()
     }
 
-    /// Why days are left, unless there is only much to do.
+    /// The reason why days are left; `None` where there is only much to do.
     pub(super) fn reason(&self) -> Option<String> {
         let lefts = self.walk.iter().map(|walk| &walk.left).chain([&self.left]);
         if let Some(error) = lefts.filter_map(|left| left.error.as_ref()).next() {
@@ -159,7 +168,7 @@ impl Lane {
     }
 }
 
-/// What the server refuses is left for the next walk: other names and days do not wait for it.
+/// Does one task. What the server refuses is left for the next walk: other names and days do not wait for it.
 async fn work(packer: &mut Packer, walk: &mut Walk, task: Task) -> Result<(), Error> {
     match task {
         Task::Pack { shard, day, ids } => return pack(packer, walk, shard, day, ids).await,
@@ -178,7 +187,8 @@ async fn work(packer: &mut Packer, walk: &mut Walk, task: Task) -> Result<(), Er
     Ok(())
 }
 
-/// Packs a slice, by halves where somebody holds one of its rows, or one cannot be read: only that name is left.
+/// Packs a slice, by halves where somebody holds one of its rows, or one cannot be read: only that name is left. A transaction that met such
+/// a row has changed nothing, so its halves may be tried at once; waiting for the row would keep replication waiting for the other ones.
 async fn pack(
     packer: &mut Packer,
     walk: &mut Walk,
@@ -202,7 +212,7 @@ async fn pack(
                 metrics::counter!("keeper_packed_days_merged_total").increment(merged);
                 metrics::histogram!("keeper_packing_seconds").record(elapsed.as_secs_f64());
                 walk.resize(ids.len(), elapsed);
-                // There may be more of it.
+                // It may have left minutes of the same names: one name's day always fits.
                 minutes >= MINUTES_PER_TRANSACTION_MAX
             }
             Ok(Packed::Held) | Err(Error::PackedDay { .. } | Error::OutsideDay { .. }) if ids.len() > 1 => {
@@ -222,7 +232,7 @@ async fn pack(
             slices.push(ids.split_off(ids.len() / 2));
             slices.push(ids);
         }
-        // Replication has the centre for at least half of the time.
+        // Outside of the transaction, so that no row is held: replication has the centre for at least half of the time.
         tokio::time::sleep(elapsed).await;
         walk.spend(begun.elapsed());
     }
@@ -239,14 +249,14 @@ mod tests {
         let mut lane = Lane::old(Instant::now());
         for walk in 1..=WALKS_HELD_MAX {
             assert_eq!(lane.reason(), None, "after {} walks", walk - 1);
-            let mut left = Left::default();
+            let mut left = Leftover::default();
             left.hold(Shard::of(id), Day::containing(86_400), &[id]);
             lane.ended(left);
         }
         let reason = lane.reason().unwrap();
         assert!(reason.starts_with("rows of 1 names were held"), "{reason}");
         assert_eq!(lane.open_days(), BTreeSet::from([Day::containing(86_400)]));
-        lane.ended(Left::default());
+        lane.ended(Leftover::default());
         assert_eq!((lane.reason(), lane.open_days().len()), (None, 0));
     }
 }

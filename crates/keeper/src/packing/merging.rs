@@ -1,4 +1,5 @@
-//! Counts that came in blocks are put into rows: in passes, of which each takes up what is there when it comes to it.
+//! Merging: counts that came in blocks are moved into rows, in passes, of which each takes up the blocks that are there when it comes to
+//! their shard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,59 +15,61 @@ use super::first_open;
 use crate::alarms::alarm;
 use crate::findings::Findings;
 
-/// Text that one transaction takes up: some 30,000 counts, a quarter of a second. Of a closed day some 1,000 names, which may be a
-/// millisecond each.
+/// Most bytes of text that one transaction takes up: some 30,000 counts, a quarter of a second. Of a closed day some 1,000 names, which may
+/// take a millisecond each.
 const BYTES_PER_TRANSACTION_MAX: u64 = 1 << 20;
 const BYTES_OF_CLOSED_DAY_MAX: u64 = 32 << 10;
 
 /// Longest pause behind a transaction.
 const REST_MAX: Duration = Duration::from_secs(5);
 
-/// When a pass ends, whatever is left: the next one begins with another shard.
+/// Time after which a pass ends, whatever is left: the next one begins with the shard that this one was at.
 const PASS_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// From the end of a pass to the next one, which then takes up what several flushes have counted; as long as the pass has taken, if
+/// Pause from the end of a pass to the next one, which then takes up what several flushes have counted; as long as the pass has taken, if
 /// that is longer.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Replication comes first: while so many of a region's transactions have come and are not applied, there is no pass, unless the last
-/// one was so long ago that reading would become slow.
+/// Fewest transactions of a region that have come and are not applied, with which replication is busy and comes first: there is no pass
+/// then, unless the last one was so long ago that reading would become slow.
 const WAITING_MIN: u64 = 2;
 const DEFERRED_MAX: Duration = Duration::from_secs(30);
 
-/// Passes in a row in which somebody held a block's rows, after which that is an alarm.
+/// Number of passes in a row in which somebody held a block's rows, after which that is an alarm.
 const PASSES_HELD_MAX: u32 = 30;
 
-/// What a pass has left.
+/// The leftover of a pass.
 #[derive(Debug, Default)]
-pub(crate) struct Left {
+pub(crate) struct Leftover {
     /// Blocks with rows that somebody held.
     held: BTreeSet<(Shard, StoredBlock)>,
     /// The first reason why one cannot be merged.
     error: Option<Error>,
-    /// Whether it had no time for all.
+    /// Whether there may be more blocks, which it had no time for or did not list.
     is_more: bool,
 }
 
-impl Left {
+impl Leftover {
     pub(crate) fn is_none(&self) -> bool {
         self.held.is_empty() && self.error.is_none() && !self.is_more
     }
 }
 
-/// Makes one pass at a time, whoever asks for it.
-pub(crate) struct Merger(Mutex<Bench>);
+/// The merger of blocks. It makes one pass at a time, whether its own loop asks for it or packing does: two would only be in each other's
+/// way.
+pub(crate) struct Merger(Mutex<State>);
 
-struct Bench {
+/// The connections of a pass, and where it begins.
+struct State {
     packer: Packer,
     centre: upkeep::Centre,
-    /// With which shard the next pass begins.
+    /// The number of the shard that the next pass begins with.
     first: usize,
 }
 
 impl Merger {
     pub(crate) fn new(centre: &Server) -> Self {
-        Self(Mutex::new(Bench {
+        Self(Mutex::new(State {
             packer: Packer::new(centre.clone()),
             centre: upkeep::Centre::new(centre.clone()),
             first: 0,
@@ -108,21 +111,24 @@ impl Merger {
         }
     }
 
-    /// Takes up the blocks that are there, the newest days first, until its time is over or `shutdown`.
+    /// Makes one pass: merges the blocks that are there, shard by shard and in each the newest days first, until all are merged, its time is
+    /// over or `shutdown`.
     ///
     /// # Errors
-    /// The server did not answer, or refused to tell what there is.
-    pub(crate) async fn pass(&self, shutdown: &CancellationToken) -> Result<Left, Error> {
-        let mut bench = self.0.lock().await;
-        let Bench {
+    /// The server did not answer, or refused to list the blocks. Each merge was a transaction of its own: the next pass finds what is left.
+    pub(crate) async fn pass(&self, shutdown: &CancellationToken) -> Result<Leftover, Error> {
+        let mut state = self.0.lock().await;
+        let State {
             packer,
             centre,
             first,
-        } = &mut *bench;
+        } = &mut *state;
         let begun = Instant::now();
+        // Once for the pass. A block of a day that closes meanwhile is merged into minutes, and packing finds it there.
         let before = first_open(centre.clock().await?);
-        let mut left = Left::default();
+        let mut left = Leftover::default();
         let mut shards = packer.shards_with_blocks().await?;
+        // From where the last pass ended, in rotation: a pass that has too little time must not always end before the same shards.
         let number = |shard: &Shard| usize::from(shard.number());
         shards.sort_by_key(|shard| (number(shard) < *first, number(shard)));
         for shard in shards {
@@ -159,15 +165,15 @@ async fn is_busy(centre: &mut upkeep::Centre) -> Result<bool, Error> {
         .any(|waiting| waiting >= WAITING_MIN))
 }
 
-/// `held` blocks were so for very long.
-fn trouble(outcome: Result<Left, Error>, held: usize) -> Option<Alarm> {
+/// The alarm about a pass, if anything is wrong; the rows of `held` blocks were held for very long.
+fn trouble(outcome: Result<Leftover, Error>, held: usize) -> Option<Alarm> {
     let reason = match outcome {
-        Ok(Left { error: None, .. }) if held > 0 => format!(
+        Ok(Leftover { error: None, .. }) if held > 0 => format!(
             "rows of {held} blocks were held by other transactions each of the last {PASSES_HELD_MAX} times or more; look at \
              information_schema.INNODB_TRX"
         ),
-        Ok(Left { error: None, .. }) => return None,
-        Ok(Left {
+        Ok(Leftover { error: None, .. }) => return None,
+        Ok(Leftover {
             error: Some(error), ..
         })
         | Err(error) => {
@@ -182,7 +188,7 @@ fn trouble(outcome: Result<Left, Error>, held: usize) -> Option<Alarm> {
     Some(alarm("", "merging", sentence))
 }
 
-/// Blocks of one day each, as many as one transaction takes, the newest day first: it is the one that is asked for.
+/// The blocks of each transaction: those of one day, as many as it takes. The newest day comes first, since it is the one that is asked for.
 fn transactions(blocks: Vec<StoredBlock>, before: Day) -> Vec<Vec<StoredBlock>> {
     let mut of_days: BTreeMap<Day, Vec<StoredBlock>> = BTreeMap::new();
     for block in blocks {
@@ -209,13 +215,15 @@ fn transactions(blocks: Vec<StoredBlock>, before: Day) -> Vec<Vec<StoredBlock>> 
     transactions
 }
 
-/// By halves where somebody holds a row, a block cannot be read, or it takes too long: only that one is left.
+/// Merges blocks, by halves where somebody holds a row, one cannot be read, or it takes too long: only that one is left. The halves may be
+/// tried at once, even where nobody knows whether a transaction was committed that took too long: the blocks are deleted in it, so the next
+/// one finds them, and counts nothing twice, or finds none.
 async fn merge(
     packer: &mut Packer,
     shard: Shard,
     before: Day,
     blocks: Vec<StoredBlock>,
-    left: &mut Left,
+    left: &mut Leftover,
 ) -> Result<(), Error> {
     let mut slices = vec![blocks];
     while let Some(mut blocks) = slices.pop() {
@@ -231,6 +239,7 @@ async fn merge(
                 None
             }
             Ok(Packed::Held) => Some(None),
+            // The halves would fail, too.
             Err(error) if error.is_unreachable() => return Err(error),
             Err(error) => Some(Some(error)),
         };
@@ -245,7 +254,7 @@ async fn merge(
                 left.error.get_or_insert(error);
             }
         }
-        // Replication has the centre for at least half of the time.
+        // Outside of the transaction, so that no row is held: replication has the centre for at least half of the time.
         tokio::time::sleep(elapsed.min(REST_MAX)).await;
     }
     Ok(())

@@ -1,14 +1,14 @@
-//! How far packing is: by when of each day everything was packed that had come for it.
+//! Packing's progress: the instant by which everything was packed that had come for a day, by day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use model::{Day, Instant, Minute};
 
-/// A closed day is packed so long after its end, and what comes late for it so long after it has come: this is promised.
+/// Longest time, in milliseconds, from a day's end until it is packed, and from the arrival of late events until they are: this is promised.
 const PROMISED_MS: i64 = 3 * 3_600_000;
 
-/// Closed days that come before all others: one that is not done when the next one closes is among them for two more.
+/// Number of closed days that come before all others: one that is not done when the next one closes is among them for two more.
 const RECENT_DAYS: u16 = 3;
 
 /// The closed days that come first, where `before` is the first that is not closed.
@@ -21,10 +21,10 @@ pub(super) fn old(before: Day) -> Range<Day> {
     Day::from(Minute::FIRST)..before.earlier(RECENT_DAYS)
 }
 
-/// What is noted at the centre, so that a keeper that begins anew knows since when something waits.
+/// The notes at the centre, from which a keeper that was restarted knows since when minutes wait.
 ///
-/// Of a day that it has, everything is packed that had come by then. One after the newest of them has never been packed to its
-/// end. All others share one note, [`Progress::rest`].
+/// A day with a note has everything packed that had come by the instant noted. A day after the newest note has never been packed to its
+/// end. All other days share one note, [`Progress::rest`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Progress(pub(super) BTreeMap<Day, Instant>);
 
@@ -32,24 +32,24 @@ pub(super) struct Progress(pub(super) BTreeMap<Day, Instant>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Overdue {
     pub(super) day: Day,
-    /// Since its end, or since it was last known to have none.
+    /// The instant since when they may wait: the day's end, or the last at which it was known to have no unpacked minutes.
     pub(super) since: Instant,
 }
 
 impl Progress {
-    /// Of a centre that has no notes yet: what it holds counts as come now.
+    /// The first notes of a centre: its minutes are taken to have come now.
     pub(super) fn begun(before: Day, now: Instant) -> Self {
         let none = BTreeSet::new();
         let progress = Self::default().after(&old(before), now, &none);
         progress.after(&recent(before), now, &none)
     }
 
-    /// The day of the note on all days that have none of their own: before the first one that is counted.
+    /// The key of the note on all days that have none of their own: the day before the first one that is counted.
     fn rest() -> Day {
         Day::from(Minute::FIRST).earlier(1)
     }
 
-    /// Since when unpacked minutes of `day` may have been there.
+    /// The instant since when unpacked minutes of `day` may have been there.
     fn since(&self, day: Day) -> Instant {
         let end = Instant::from_unix_ms(day.end_unix_s().saturating_mul(1000));
         let newest = self.0.keys().next_back();
@@ -58,7 +58,7 @@ impl Progress {
         noted.filter(|_| is_known).map_or(end, |noted| end.max(*noted))
     }
 
-    /// Those of `open` that are overdue, in the order of days.
+    /// The days of `open` that are overdue, in their order.
     pub(super) fn overdue(&self, open: &BTreeSet<Day>, now: Instant) -> Vec<Overdue> {
         let all = open.iter().map(|&day| Overdue {
             day,
@@ -68,7 +68,7 @@ impl Progress {
             .collect()
     }
 
-    /// After a walk through `days` that began at `begun` and has left some of them.
+    /// The notes after a walk through `days` that began at `begun` and has left some of them: those keep the instant since when they wait.
     pub(super) fn after(&self, days: &Range<Day>, begun: Instant, left: &BTreeSet<Day>) -> Self {
         let mut next = self.0.clone();
         next.retain(|day, _| !days.contains(day));

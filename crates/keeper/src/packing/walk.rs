@@ -1,5 +1,5 @@
-//! The way of one walk through a range of days: every open day of every name once, the newest day first, a day's names in the
-//! order of their ids, which is the order that `EventDay` is written in.
+//! Walks: a walk through a range of days packs every open day of every name once. The newest day comes first, and a day's names come in the
+//! order of their ids, which is the order that `EventDay` is stored in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -9,17 +9,18 @@ use model::{Day, EventId, Instant, Shard};
 use store::Error;
 use store::upkeep::{OPEN_NAMES_LISTED_MAX, OpenName};
 
-/// What one transaction should take: replication waits no longer for a row that it holds.
+/// Time that one transaction should take: replication waits no longer for a row that it holds.
 const SLICE_TARGET: Duration = Duration::from_millis(20);
 
-/// Names of rare events in one transaction: some 60 kB of SQL.
+/// Most names in one transaction, which rare events reach: some 60 kB of SQL.
 const NAMES_PER_SLICE_MAX: usize = 500;
 
-/// What is to be done next.
+/// The next thing to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Task {
     /// List the shard's names after one of them.
     List { shard: Shard, after: Option<EventId> },
+    /// Pack a slice: a day of some names, in one transaction.
     Pack {
         shard: Shard,
         day: Day,
@@ -33,53 +34,58 @@ pub(super) enum Task {
     },
 }
 
-/// A walk through `days`. What arrives meanwhile for what it has passed waits for the next one, or it would not end while late
-/// events come.
+/// A walk through `days`. Minutes that arrive meanwhile for days that it has passed wait for the next walk, or this one would not end while
+/// late events come.
 pub(super) struct Walk {
     pub(super) days: Range<Day>,
-    /// By the centre's clock: what had come by then is packed when it ends, but for what it left.
+    /// Its begin by the centre's clock: what had come by then is packed when it ends, but for the leftover.
     pub(super) begun: Instant,
-    pub(super) left: Left,
+    pub(super) left: Leftover,
+    /// The longest turn of a day, if there is a limit.
     day_time_max: Option<Duration>,
-    /// Where each shard's next page of names begins, unless all of them are listed.
+    /// The last name of each shard's page, after which its next one begins; without the shards that are listed to their end.
     next_pages: BTreeMap<Shard, Option<EventId>>,
-    /// What is still to be listed of this page.
+    /// The shards of which this page is still to be listed, each with the name after which it begins.
     unlisted: BTreeMap<Shard, Option<EventId>>,
     /// The newest open day of each name of this page that has one, by day.
     open: BTreeMap<Day, BTreeMap<Shard, Vec<EventId>>>,
     turn: Option<Turn>,
-    /// Names by shard whose day was before the given one, which may have an older one.
+    /// The names, by shard, whose turn in the given day is over, and which may have an older day.
     passed: Option<(Day, BTreeMap<Shard, Vec<EventId>>)>,
 }
 
-/// A day's turn, of which each shard has a slice after the other: no region's replication has it in its way for long.
+/// A day's turn. The shards have slices in rotation: no table is in replication's way for long.
 struct Turn {
     day: Day,
+    /// Names that are still to be packed.
     waiting: VecDeque<(Shard, VecDeque<EventId>)>,
+    /// Names that had their slice.
     done: BTreeMap<Shard, Vec<EventId>>,
     names_per_slice: usize,
+    /// The time that the turn has had.
     spent: Duration,
 }
 
-/// What a walk could not pack.
+/// The leftover of a walk: what it could not pack.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub(super) struct Leftover {
+    /// Days that still have minutes.
     pub(super) days: BTreeSet<Day>,
-    /// Those with rows that somebody held.
+    /// Names with rows that somebody held.
     pub(super) held: BTreeSet<(Shard, EventId)>,
-    /// The first of what was refused or unreadable.
+    /// The first refusal of the server, or row that cannot be read.
     pub(super) error: Option<Error>,
-    /// Whether some names could not even be listed.
-    pub(super) is_blind: bool,
+    /// Whether there may be minutes that the walk could not find: names that could not be listed, or counts still in blocks.
+    pub(super) is_incomplete: bool,
 }
 
 impl Walk {
-    /// With `day_time_max`, a day that has had so much time waits for the next walk.
+    /// A walk at its begin. With `day_time_max`, a day that has had so much time waits for the next walk.
     pub(super) fn new(days: Range<Day>, begun: Instant, day_time_max: Option<Duration>) -> Self {
         Self {
             days,
             begun,
-            left: Left::default(),
+            left: Leftover::default(),
             day_time_max,
             next_pages: BTreeMap::new(),
             unlisted: Shard::all().map(|shard| (shard, None)).collect(),
@@ -89,12 +95,15 @@ impl Walk {
         }
     }
 
-    /// `None` at the end.
+    /// The next task; `None` at the end.
     pub(super) fn next(&mut self) -> Option<Task> {
         loop {
+            // All shards are listed before the first turn: only then is the newest day known.
             if let Some((&shard, &after)) = self.unlisted.first_key_value() {
                 return Some(Task::List { shard, after });
             }
+            // Names whose turn is over find their next older day before another day's turn begins: that day may be theirs, and each day
+            // has one turn in a page. Only they are asked for: to list the whole shard again for each day would cost as much each time.
             if let Some((before, names)) = &mut self.passed {
                 if let Some((shard, ids)) = names.pop_first() {
                     let before = *before;
@@ -112,6 +121,7 @@ impl Walk {
             } else if self.next_pages.is_empty() {
                 return None;
             } else {
+                // The next page only when this one has nothing left: a walk holds the names of one page in memory.
                 self.unlisted = std::mem::take(&mut self.next_pages);
             }
         }
@@ -134,7 +144,8 @@ impl Walk {
         }
     }
 
-    /// Fits the next slices to what one of so many names took.
+    /// Fits the size of the next slices to the time that one of so many names took. The last slice of a shard, or a half, has fewer names,
+    /// and says nothing.
     pub(super) fn resize(&mut self, names: usize, elapsed: Duration) {
         if let Some(turn) = &mut self.turn
             && turn.names_per_slice == names
@@ -143,7 +154,7 @@ impl Walk {
         }
     }
 
-    /// Takes it from the time of the day whose turn it is.
+    /// Adds to the time of the day whose turn it is, and ends the turn if it has had too much.
     pub(super) fn spend(&mut self, elapsed: Duration) {
         let Some(turn) = &mut self.turn else { return };
         turn.spent += elapsed;
@@ -155,6 +166,7 @@ impl Walk {
         }
     }
 
+    /// Ends a day's turn: its names may have an older day, unless this was the first one.
     fn end_turn(&mut self) {
         if let Some(turn) = self.turn.take().filter(|turn| turn.day > self.days.start) {
             self.passed = Some((turn.day, turn.end()));
@@ -173,7 +185,7 @@ impl Walk {
 impl Turn {
     fn new(day: Day, names: BTreeMap<Shard, Vec<EventId>>) -> Self {
         let waiting = names.into_iter().map(|(shard, mut ids)| {
-            // Those that came along from a later day are behind those that begin here.
+            // Names that have come along from a later day are behind those that begin here.
             ids.sort_unstable();
             (shard, ids.into())
         });
@@ -181,7 +193,7 @@ impl Turn {
             day,
             waiting: waiting.collect(),
             done: BTreeMap::new(),
-            // The next day's names may have a thousand times as many minutes.
+            // Small at first: this day's names may have a thousand times as many minutes as the last one's.
             names_per_slice: 1,
             spent: Duration::ZERO,
         }
@@ -212,23 +224,28 @@ impl Turn {
     }
 }
 
-impl Left {
+impl Leftover {
+    /// Leaves names with rows that somebody holds.
     pub(super) fn hold(&mut self, shard: Shard, day: Day, ids: &[EventId]) {
         self.held.extend(ids.iter().map(|id| (shard, *id)));
         self.days.insert(day);
     }
 
+    /// Leaves a day with a row that was refused.
+    ///
     /// # Errors
-    /// What is no answer of the server's.
+    /// `error` itself, where it is no answer of the server's.
     pub(super) fn refuse(&mut self, day: Day, error: Error) -> Result<(), Error> {
         self.days.insert(day);
         self.note(error)
     }
 
+    /// Leaves names that could not be listed.
+    ///
     /// # Errors
-    /// What is no answer of the server's.
+    /// `error` itself, where it is no answer of the server's.
     pub(super) fn overlook(&mut self, error: Error) -> Result<(), Error> {
-        self.is_blind = true;
+        self.is_incomplete = true;
         self.note(error)
     }
 
@@ -242,7 +259,7 @@ impl Left {
     }
 }
 
-/// As many names as fit into [`SLICE_TARGET`] by the last slice, at most twice as many as it had.
+/// The size of the next slice: as many names as fit into [`SLICE_TARGET`] by the last one, at most twice as many as that had.
 fn next_size(names: usize, elapsed: Duration) -> usize {
     let elapsed_us = elapsed.as_micros().max(1);
     let fitting = names as u128 * SLICE_TARGET.as_micros() / elapsed_us;
