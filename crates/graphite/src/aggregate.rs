@@ -1,18 +1,20 @@
-//! What several values make together, as graphite-web's `aggfuncs.py`.
+//! Aggregates: functions of several values, as in graphite-web's `aggfuncs.py`.
 
 use crate::number::{Number, Point};
 
+/// A function of several values, of which some may not be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aggregate {
     Average,
-    /// What is not known counts as 0.
+    /// The average, with 0 for values that are not known.
     AverageZero,
     Median,
     Sum,
     Min,
     Max,
-    /// The first, less all others.
+    /// The first value less all others.
     Diff,
+    /// The standard deviation of the values themselves, not of a sample.
     Stddev,
     Count,
     Range,
@@ -21,18 +23,18 @@ pub(crate) enum Aggregate {
     Last,
 }
 
-/// Words of functions' parameters; `first` is one of `consolidateBy` only.
+/// The words for aggregates in functions' parameters; `first` is one of `consolidateBy` only.
 pub(crate) const AGGREGATES: &[&str] = &[
     "average", "avg", "avg_zero", "count", "current", "diff", "last", "max", "median", "min", "multiply",
     "range", "rangeOf", "stddev", "sum", "total",
 ];
 
-/// Words of `consolidateBy`.
+/// The words of `consolidateBy`.
 pub(crate) const CONSOLIDATIONS: &[&str] =
     &["sum", "average", "avg", "avg_zero", "min", "max", "first", "last"];
 
 impl Aggregate {
-    /// By one of [`AGGREGATES`], with or without `Series` after it.
+    /// The aggregate of one of [`AGGREGATES`], with or without `Series` after it.
     pub(crate) fn named(word: &str) -> Option<Self> {
         Some(match word.strip_suffix("Series").unwrap_or(word) {
             "average" | "avg" => Self::Average,
@@ -51,7 +53,7 @@ impl Aggregate {
         })
     }
 
-    /// By one of [`CONSOLIDATIONS`].
+    /// The aggregate of one of [`CONSOLIDATIONS`].
     pub(crate) fn of_consolidation(word: &str) -> Option<Self> {
         match word {
             "first" => Some(Self::First),
@@ -60,7 +62,7 @@ impl Aggregate {
         }
     }
 
-    /// Nothing where no value is known; how many there are is always known.
+    /// The aggregate of `values`; `None` where no value is known, except for their number.
     pub(crate) fn of(self, values: &[Point]) -> Point {
         let mut known = values.iter().copied().flatten();
         match self {
@@ -105,7 +107,7 @@ pub(crate) fn median_of_sorted(sorted: &[Number]) -> Point {
         .over(Number::Exact(2))
 }
 
-/// The mean of the squares of the distances from the mean.
+/// The variance: the mean of the squares of the distances from the mean.
 pub(crate) fn deviation(values: &[Point]) -> Option<f64> {
     let mean = average(values)?.real();
     let squares = values.iter().flatten().map(|value| (value.real() - mean).powi(2));

@@ -1,4 +1,4 @@
-//! A call's arguments, put where the function's parameters are.
+//! Arguments of a call, bound to the function's parameters.
 
 use crate::aggregate::Aggregate;
 use crate::error::Error;
@@ -8,19 +8,19 @@ use crate::series::Series;
 use crate::time;
 use crate::value::Value;
 
-/// Values by the place of their parameter, of the right kind, defaults filled in.
+/// The arguments by the place of their parameter, of the right kind and with defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Arguments {
     values: Vec<Value>,
-    /// How many of the values are of the last parameter, where it takes many; they come last.
+    /// The number of values of the last parameter, where it takes many; they come last.
     many: usize,
 }
 
 impl Arguments {
-    /// The arguments, and the place of each that was given: of those without a name, then of `keywords`.
+    /// Binds arguments to parameters. Returns them, and the place of each that was given: first of those without a name, then of `keywords`.
     ///
     /// # Errors
-    /// What is wrong with them, with the function's and the parameter's name.
+    /// `TooManyParameters`, `MissingParameter`, `InvalidValue` or `UnknownKeyword`, with the function's and the parameter's name.
     pub(crate) fn bind(
         name: &str,
         parameters: &'static [Parameter],
@@ -68,7 +68,7 @@ impl Arguments {
         }
     }
 
-    /// Puts series where series are an argument, which is empty until they are known.
+    /// Puts series at an argument that is series, and was empty until they were known.
     pub(crate) fn put(&mut self, at: usize, list: Vec<Series>) {
         if let Some(value) = self.values.get_mut(at) {
             *value = Value::Series(list);
@@ -105,7 +105,7 @@ impl Arguments {
         lists.flatten().collect()
     }
 
-    /// What the last parameter was given, where it takes many.
+    /// The values of the last parameter, where it takes many.
     pub(crate) fn many(&self) -> &[Value] {
         self.values.get(self.single()..).unwrap_or_default()
     }
@@ -118,7 +118,7 @@ impl Arguments {
         self.value(at).number()
     }
 
-    /// 0 where there is none, which a required parameter excludes.
+    /// The number of a required parameter. Without one it is 0, which [`Arguments::bind`] excludes.
     pub(crate) fn required_number(&self, at: usize) -> Number {
         self.number(at).unwrap_or(Number::ZERO)
     }

@@ -1,4 +1,4 @@
-//! More values than can be shown become fewer: each a bucket's.
+//! Consolidation: where there are more values than can be shown, they are aggregated into buckets.
 //!
 //! A bucket begins at a multiple of its size since 1970, and its size is one that people and clocks use, so that it does not change from
 //! refresh to refresh, hours and days are made of whole ones, and sums of packed days can be used as they are. At the edges of the range a
@@ -12,7 +12,7 @@ const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
 
-/// Each up to a day divides the day; all are multiples of those up to an hour.
+/// The sizes of buckets in seconds. Each up to a day divides the day; the larger ones are multiples of a day.
 const SIZES_S: [i64; 18] = [
     MINUTE_S,
     2 * MINUTE_S,
@@ -34,11 +34,11 @@ const SIZES_S: [i64; 18] = [
     14 * DAY_S,
 ];
 
-/// Sizes that are looked at one by one: ten years of fortnights are 260.
+/// Most sizes that are tried one by one: ten years of fortnights are 260.
 const FACTORS_TRIED_MAX: i64 = 1_000;
 
-/// The smallest size of buckets for values every `step` seconds of `[start, end)` of which there are at most `values_max`; `step` where there are no more
-/// values than that. For a single one, the whole range.
+/// The smallest size, in seconds, of buckets of which `[start, end)` has at most `values_max`, for values every `step` seconds; `step` where
+/// there are no more values than that. For a single one, the whole range.
 pub(crate) fn size_s((start, end): (i64, i64), step: i64, values_max: usize) -> i64 {
     let values_max = i64::try_from(values_max).unwrap_or(i64::MAX);
     if (end - start) / step <= values_max {
@@ -70,8 +70,8 @@ fn further_size_s(length: i64, step: i64, values_max: i64, fits: impl Fn(&i64) -
     tried.find(fits).unwrap_or(surely)
 }
 
-/// What the minutes of `range` may be summed to as they are read, if at most `values_max` values are wanted: a part of a day, and of each bucket.
-/// A single value is of the range as it is, not of buckets.
+/// The seconds that counts of `range` may be summed to as they are read, if at most `values_max` values are wanted: a divisor of a day, and
+/// of each bucket. A single value is of the range as it is, not of buckets.
 pub(crate) fn to_read_s(range: (i64, i64), values_max: usize) -> i64 {
     match size_s(range, MINUTE_S, values_max) {
         _ if values_max == 1 => MINUTE_S,

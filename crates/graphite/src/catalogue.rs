@@ -1,4 +1,4 @@
-//! Which functions there are, as Graphite describes them to query editors: out of the table that the planner looks them up in.
+//! The catalogue of functions, as Graphite describes them to query editors: made of the table that the planner looks them up in.
 
 use serde_json::{Value as Document, json};
 
@@ -7,7 +7,8 @@ use crate::functions::{find, names};
 use crate::parameter::{DefaultValue, Parameter};
 use crate::parse::SERIES_BY_TAG;
 
-/// All functions by name, or by group and name; of one group, if it is named.
+/// The descriptions of all functions by name, or by group and name; only of `group`, if one is given. The shape is that of graphite-web's
+/// `GET /functions`.
 pub fn catalogue(group: Option<&str>, is_grouped: bool) -> Document {
     let mut answer = serde_json::Map::new();
     for name in names().chain([SERIES_BY_TAG]) {
@@ -27,7 +28,7 @@ pub fn catalogue(group: Option<&str>, is_grouped: bool) -> Document {
     Document::Object(answer)
 }
 
-/// A function by one of its names, as [`catalogue`] has it.
+/// The description of a function by one of its names, as [`catalogue`] has it; `None` for a name that is no function's.
 pub fn described(name: &str) -> Option<Document> {
     if name == SERIES_BY_TAG {
         return Some(json!({
@@ -50,7 +51,7 @@ pub fn described(name: &str) -> Option<Document> {
     }))
 }
 
-/// Where Graphite's own functions say that they live; Grafana tells others apart by it.
+/// The module that Graphite's own functions name; Grafana tells others apart by it.
 const MODULE: &str = "graphite.render.functions";
 
 fn parameter(parameter: &Parameter) -> Document {
@@ -73,7 +74,7 @@ fn parameter(parameter: &Parameter) -> Document {
     described
 }
 
-/// Infinity is a word: JSON has no number for it.
+/// A default as JSON. Infinity is a word: JSON has no number for it.
 fn default_as_json(default: DefaultValue) -> Document {
     match default {
         DefaultValue::Number(number) => json!(number),
@@ -85,7 +86,7 @@ fn default_as_json(default: DefaultValue) -> Document {
     }
 }
 
-/// `scale(seriesList, factor)`, as Python would write it.
+/// The signature of a function as Python would write it, such as `scale(seriesList, factor)`.
 fn signature(name: &str, function: &Function) -> String {
     let parameter = |parameter: &Parameter| match parameter.default {
         _ if parameter.is_multiple => format!("*{}", parameter.name),

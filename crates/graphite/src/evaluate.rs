@@ -1,4 +1,4 @@
-//! A plan becomes series: arguments first, then the function.
+//! Evaluation: a plan becomes series, of each call its arguments first, then the function.
 
 use std::time::Instant;
 
@@ -13,10 +13,11 @@ use crate::request::Format;
 use crate::series::Series;
 
 impl Plan {
-    /// What the request is answered with, made of the counts that the plan's reading wanted.
+    /// Evaluates the plan on the counts that its reading asked for, and consolidates the series to the number of values that can be shown.
     ///
     /// # Errors
-    /// What a function cannot do; `UnevenRaw` for a format that cannot show it; `TooMuchWork` beyond the limit.
+    /// The refusal of a function, such as `Function`, `Steps` or `UnevenDays`; `UnevenRaw` for a format that cannot show the values;
+    /// `TooMuchWork` beyond the limit of time.
     pub fn evaluate(&self, counts: &Counts) -> Result<Output, Error> {
         let mut list = self.series(counts)?;
         let options = &self.options;
@@ -47,7 +48,7 @@ impl Plan {
 struct Evaluation<'a> {
     plan: &'a Plan,
     counts: &'a Counts,
-    /// Of the request; `setXFilesFactor` changes it for what comes after, as in Graphite.
+    /// The request's factor; `setXFilesFactor` changes it for all that is evaluated after it, as in Graphite.
     x_files_factor: Option<f64>,
     begun: Instant,
 }
@@ -72,8 +73,8 @@ impl Evaluation<'_> {
     }
 
     fn call(&mut self, call: &Resolved) -> Result<Vec<Series>, Error> {
-        let elsewhere = call.elsewhere.iter().map(|node| self.node(node));
-        let elsewhere = elsewhere.collect::<Result<_, _>>()?;
+        let in_own_windows = call.in_own_windows.iter().map(|node| self.node(node));
+        let in_own_windows = in_own_windows.collect::<Result<_, _>>()?;
         let mut arguments = call.arguments.clone();
         for (place, node) in &call.series {
             arguments.put(*place, self.node(node)?);
@@ -85,7 +86,7 @@ impl Evaluation<'_> {
             window: call.window,
             context: self.plan.options.context,
             x_files_factor: self.x_files_factor,
-            elsewhere,
+            in_own_windows,
         };
         let mut outcome = (call.function.run)(&mut frame, arguments)?;
         outcome.iter_mut().for_each(Series::shorten);

@@ -1,4 +1,4 @@
-//! What a function is: everything that planning and evaluating ask about it stands in its description.
+//! Descriptions of functions: everything that planning and evaluating ask about a function stands in its description, never in its name.
 
 use crate::arguments::Arguments;
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::parameter::Parameter;
 use crate::series::Series;
 use crate::window::{Context, Window};
 
-/// One function under all its names: planner, evaluator and catalogue live on these.
+/// One function under all its names, for the planner, the evaluator and the catalogue.
 pub(crate) struct Function {
     pub(crate) names: &'static [&'static str],
     pub(crate) group: &'static str,
@@ -32,7 +32,7 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// A function that nothing special is to be known of; what describes one goes on from here.
+    /// A function without any peculiarity, on which descriptions are based.
     pub(crate) const PLAIN: Self = Self {
         names: &[],
         group: "",
@@ -50,13 +50,15 @@ impl Function {
     };
 }
 
+/// A function's own windows, which the planner asks for before anything is read.
 pub(crate) struct Windows {
     pub(crate) of: fn(&Arguments, Window, WindowContext) -> Result<Vec<Window>, Error>,
     /// Whether the first argument is wanted in the request's window, too.
     pub(crate) and_as_is: bool,
 }
 
-/// Where a bucket's sum of a function's values is the function's value of the buckets' sums.
+/// When a function commutes with summing into buckets: the sum of its values is then its value of the sums, so counts may be summed as they
+/// are read.
 #[derive(Clone, Copy)]
 pub(crate) enum Commutes {
     Never,
@@ -66,7 +68,7 @@ pub(crate) enum Commutes {
     If(fn(&Arguments) -> bool),
 }
 
-/// What the windows of a function depend on besides its arguments.
+/// The context that the windows of a function depend on, besides its arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WindowContext {
     pub(crate) context: Context,
@@ -74,12 +76,12 @@ pub(crate) struct WindowContext {
     pub(crate) step: i64,
 }
 
-/// What a function finds besides its arguments.
+/// The frame of a call: what a function finds besides its arguments.
 pub(crate) struct Frame {
     pub(crate) window: Window,
     pub(crate) context: Context,
-    /// Of the request, or as `setXFilesFactor` left it.
+    /// The request's factor, or the one that `setXFilesFactor` has set.
     pub(crate) x_files_factor: Option<f64>,
     /// The first argument in each of the function's windows.
-    pub(crate) elsewhere: Vec<Vec<Series>>,
+    pub(crate) in_own_windows: Vec<Vec<Series>>,
 }

@@ -1,4 +1,4 @@
-//! The functions, by family, and by their names.
+//! The functions, by family and by name.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -26,6 +26,7 @@ mod transform;
 #[cfg(test)]
 mod tests;
 
+/// The descriptions of all functions, by family.
 pub(crate) const TABLES: &[&[Function]] = &[
     alias::TABLE,
     combine::TABLE,
@@ -45,7 +46,7 @@ pub(crate) const TABLES: &[&[Function]] = &[
     transform::TABLE,
 ];
 
-/// How much of an unknown name its refusal repeats.
+/// Most characters of an unknown name that its refusal repeats.
 const NAME_SHOWN_CHARS_MAX: usize = 40;
 
 /// Each function by each of its names.
@@ -55,8 +56,10 @@ static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::
     named.collect()
 });
 
+/// The function of a name.
+///
 /// # Errors
-/// `UnknownFunction`.
+/// `UnknownFunction` for a name that is no function's.
 pub(crate) fn find(name: &str) -> Result<&'static Function, Error> {
     let function = BY_NAME.get(name).copied();
     function.ok_or_else(|| Error::UnknownFunction(name.chars().take(NAME_SHOWN_CHARS_MAX).collect()))

@@ -1,16 +1,16 @@
-//! Values of series: integers stay exact as long as they can.
+//! Numbers, the values of series: integers stay exact as long as they can.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Counts and what is made of them by adding, multiplying and comparing are exact; what was divided, or grew beyond 128 bits, is a float.
+/// A number. Counts, and their sums and products, are exact; a quotient that is not whole, or a number beyond 128 bits, is a float.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Number {
     Exact(i128),
     Real(f64),
 }
 
-/// A value, or nothing where it is not known.
+/// A value; `None` where it is not known.
 pub(crate) type Point = Option<Number>;
 
 use self::Number::{Exact, Real};
@@ -52,7 +52,7 @@ impl Number {
         self.either(other, i128::checked_mul, |a, b| a * b)
     }
 
-    /// Nothing where `other` is 0, as Graphite has it.
+    /// The quotient; `None` where `other` is 0, as Graphite has it.
     pub(crate) fn over(self, other: Self) -> Point {
         if other.real() == 0.0 {
             return None;
@@ -70,7 +70,7 @@ impl Number {
         }
     }
 
-    /// Nothing where the power is not a finite number or not a number at all.
+    /// The power; `None` where it is infinite or not a number at all.
     pub(crate) fn power(self, exponent: Self) -> Point {
         if let (Exact(base), Exact(exponent)) = (self, exponent)
             && let Some(power) = u32::try_from(exponent).ok().and_then(|e| base.checked_pow(e))
@@ -81,7 +81,7 @@ impl Number {
         power.is_finite().then_some(Real(power))
     }
 
-    /// Rounded half to even at so many decimal places, as Python does.
+    /// The number rounded half to even at so many decimal places, as Python does.
     pub(crate) fn rounded(self, places: i32) -> Self {
         match self {
             Exact(integer) if places >= 0 => Exact(integer),
@@ -93,7 +93,7 @@ impl Number {
         }
     }
 
-    /// By size, exactly; a total order, as sorting needs one.
+    /// The order by size, exactly; a total one, as sorting needs.
     pub(crate) fn order(self, other: Self) -> Ordering {
         if let (Exact(a), Exact(b)) = (self, other) {
             return a.cmp(&b);
@@ -103,7 +103,7 @@ impl Number {
         floats.then_with(|| self.whole().cmp(&other.whole()))
     }
 
-    /// Without its fraction.
+    /// The number without its fraction.
     fn whole(self) -> i128 {
         match self {
             Exact(integer) => integer,
@@ -123,7 +123,7 @@ impl Number {
         self.order(other).is_lt()
     }
 
-    /// As JSON; what JSON has no number for is null.
+    /// Writes the number as JSON, or null where JSON has no number for it.
     pub(crate) fn write_json(self, text: &mut String) {
         match self {
             Exact(integer) => text.push_str(itoa::Buffer::new().format(integer)),
@@ -132,12 +132,12 @@ impl Number {
     }
 }
 
-/// As Python's `str` of it as a float, which Graphite takes some parameters for.
+/// The number as Python's `str` writes a float, which Graphite takes some parameters for.
 pub(crate) fn float_text(number: Number) -> String {
     Real(number.real()).to_string()
 }
 
-/// As Python's `str`.
+/// The number as Python's `str` writes it.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,7 +147,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// As C's `%g`, which Graphite writes numbers in names with: six digits, without trailing zeros.
+/// The number as C's `%g` writes it, with which Graphite writes numbers in names: six digits, without trailing zeros.
 pub(crate) fn general(number: Number) -> String {
     let value = number.real();
     if value == 0.0 || !value.is_finite() {

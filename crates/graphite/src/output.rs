@@ -1,4 +1,4 @@
-//! Series as JSON, CSV or Graphite's raw text, written piece by piece while they are sent.
+//! Output: series as JSON, CSV or Graphite's raw text, written piece by piece while they are sent.
 
 use chrono::DateTime;
 
@@ -7,10 +7,10 @@ use crate::request::{Format, Options};
 use crate::series::Series;
 use crate::zone::Zone;
 
-/// Values per piece of text: about 80 kB.
+/// Most values of a piece of text, which is about 80 kB then.
 const VALUES_PER_PIECE: usize = 4_000;
 
-/// `[1234,1763787600],`, and some room.
+/// Bytes of a value such as `[1234,1763787600],`, and some room.
 const BYTES_PER_VALUE: usize = 20;
 
 /// The answer to a request.
@@ -20,7 +20,7 @@ pub struct Output {
     format: Format,
     /// Whether values that are not known are left out, and series without any other.
     drops_nulls: bool,
-    /// By whose clock CSV writes times.
+    /// The zone by whose clock CSV writes times.
     zone: Zone,
 }
 
@@ -44,7 +44,7 @@ impl Output {
         }
     }
 
-    /// The media type of its text.
+    /// The media type of its text, for the header `Content-Type`.
     pub fn content_type(&self) -> &'static str {
         match self.format {
             Format::Json => "application/json",
@@ -98,7 +98,7 @@ impl Output {
             ));
         }
         let mut digits = itoa::Buffer::new();
-        // The first value of all is known by what was written of its series before.
+        // A comma stands before each value but the series' first, which may have been written with an earlier piece.
         let mut is_first = piece.from == 0 || self.has_none_before(piece, series);
         for (instant, value) in values(piece, series) {
             if self.drops_nulls && value.is_none() {

@@ -1,11 +1,11 @@
-//! A function's parameters: which arguments they take, and what they are without one.
+//! Parameters of functions: the arguments that they take, and their defaults.
 
 use crate::aggregate::{AGGREGATES, Aggregate};
 use crate::number::Number;
 use crate::time;
 use crate::value::Value;
 
-/// The arguments that a parameter takes, as Graphite calls them.
+/// The kind of arguments that a parameter takes, as Graphite names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Aggregate,
@@ -72,7 +72,7 @@ impl Kind {
     }
 }
 
-/// What a parameter is where no argument is given for it.
+/// The value of a parameter for which no argument is given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DefaultValue {
     Number(i64),
@@ -97,12 +97,13 @@ impl DefaultValue {
     }
 }
 
+/// A parameter of a function.
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) is_required: bool,
     pub(crate) default: Option<DefaultValue>,
-    /// Takes all further arguments; only the last one can.
+    /// Whether it takes all further arguments; only the last one can.
     pub(crate) is_multiple: bool,
     pub(crate) options: &'static [&'static str],
     pub(crate) suggestions: &'static [&'static str],

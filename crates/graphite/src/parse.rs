@@ -1,7 +1,7 @@
-//! Targets as text: calls, pipes, keyword arguments, literals and path expressions.
+//! Parsing targets: calls, pipes, keyword arguments, literals and path expressions.
 //!
-//! As graphite-web's `grammar.py`, without `template()`. A path may hold every character of a name; what a target itself is
-//! written with (`( ) { } , ' " \ |`) is taken with a backslash before it. Two names cannot be written without one:
+//! The grammar is that of graphite-web's `grammar.py`, without `template()`. A path may hold every character of a name; the characters that
+//! a target itself is written with (`( ) { } , ' " \ |`) are taken with a backslash before them. Two names cannot be written without one:
 //! as an argument, a name such as `a=b`, whose first `=` follows letters, digits and `_` only, is a keyword: write `a\=b`;
 //! and a name that reads as a number, `true`, `false`, `none` or `inf` is that value. Trailing text is refused, where Graphite ignores it.
 
@@ -17,13 +17,14 @@ pub(crate) const SERIES_BY_TAG: &str = "seriesByTag";
 /// Stands for `inf` in limits.
 const INFINITY: f64 = f64::INFINITY;
 
+/// A parsed target, or an argument of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expression {
     Path(String),
     Tags(Tags),
     Call(Call),
     Number(Number),
-    /// What stands between the quotes, escapes included: patterns of regular expressions are written so.
+    /// The text between the quotes, with its escapes: regular expressions have their own.
     Text(String),
     Boolean(bool),
     None,
@@ -46,7 +47,7 @@ pub(crate) struct Tags {
 
 impl Expression {
     /// Puts an argument before those of a call.
-    fn is_piped(&mut self, argument: Self) {
+    fn pipe_in(&mut self, argument: Self) {
         match self {
             Self::Call(call) => call.arguments.insert(0, argument),
             Self::Tags(tags) => tags.conditions.insert(0, argument),
@@ -55,10 +56,10 @@ impl Expression {
     }
 }
 
-/// What [`parse`] makes of a name, a call or a literal takes so much memory beside its text, counted from above.
+/// Most bytes of memory that the expression of a name, a call or a literal takes, beside its text.
 pub(crate) const EXPRESSION_BYTES: usize = 256;
 
-/// `left` is how many names, calls and literals there may be, which becomes less.
+/// Parses a target. `left` is the number of names, calls and literals that there may be yet, and becomes less.
 ///
 /// # Errors
 /// `Syntax` where `target` is no expression, `TargetTooLong`, `TooDeep` and `TooManyVisits` beyond the limits.
@@ -79,7 +80,7 @@ pub(crate) fn parse_within(target: &str, left: &mut usize) -> Result<Expression,
     Ok(expression)
 }
 
-/// As [`parse_within`] the limit of one request.
+/// Parses a target within the limit of one request, as [`parse_within`] does.
 pub(crate) fn parse(target: &str) -> Result<Expression, Error> {
     let mut left = VISITS_MAX;
     parse_within(target, &mut left)
@@ -134,7 +135,7 @@ impl<'a> Parser<'a> {
         comes
     }
 
-    /// A call or path with all that it is piped into, and how deep its calls are. `above` is how deep it lies itself.
+    /// A call or path with all calls that it is piped into, and their depth. `above` is the number of calls around it.
     fn expression(&mut self, above: usize) -> Result<(Expression, usize), Error> {
         self.skip_space();
         let (mut expression, mut depth) = match self.word_before('(') {
@@ -150,7 +151,7 @@ impl<'a> Parser<'a> {
                 .word_before('(')
                 .ok_or_else(|| self.wanted("a function after '|'"))?;
             let (mut call, inner) = self.call(word, above)?;
-            call.is_piped(expression);
+            call.pipe_in(expression);
             depth = inner.max(depth + 1);
             if above + depth > DEPTH_MAX {
                 return Err(Error::TooDeep);
@@ -297,7 +298,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// `-?\d+`, with a fraction, an exponent or both.
+/// A number: digits, perhaps with a sign, a fraction, an exponent.
 fn number(word: &str) -> Option<Number> {
     let digits = word.strip_prefix('-').unwrap_or(word);
     let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

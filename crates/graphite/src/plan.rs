@@ -1,5 +1,5 @@
-//! A request, resolved: its functions found, its arguments in their places, and of which windows it wants which names. All of that is known
-//! before anything is read, so that everything comes out of one snapshot and what it costs can be refused.
+//! Plans: a plan is a request whose functions are found, whose arguments are in their places, and of which it is known which names it wants
+//! in which windows. All of that is known before anything is read, so that everything comes out of one snapshot and its cost can be refused.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,26 +18,26 @@ use crate::time;
 use crate::value::Value;
 use crate::window::{Context, MINUTE_S, Window};
 
-/// What a request asks for, and how it is made of counts.
+/// A planned request: the names that it asks for, and how its series are made of their counts.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) options: Options,
     pub(crate) targets: Vec<Node>,
     pub(crate) queries: Vec<Query>,
-    /// What the counts are summed to as they are read: to minutes, unless it makes no difference to sum them to more at once.
+    /// Seconds of the buckets that counts are summed to as they are read: a minute, unless larger ones make no difference to the answer.
     pub(crate) bucket_s: i64,
     visits: usize,
     is_heavy: bool,
 }
 
-/// The names that a text asks for, and when.
+/// A query: the names that a path or a call of `seriesByTag` asks for, and the windows in which it asks for them.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) text: String,
     pub(crate) selector: Selector,
-    /// How often each window is wanted, series by series.
+    /// The number of times that each window is wanted, series by series.
     pub(crate) windows: BTreeMap<Window, usize>,
-    /// How often the sum of all series is wanted, and none of them by itself.
+    /// The number of times that the sum of all series is wanted in each window, and none of them by itself.
     pub(crate) summed: BTreeMap<Window, usize>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Node {
         query: usize,
         window: Window,
     },
-    /// Their sum, as one series.
+    /// The sum of all series of the query, as one series.
     Sum {
         query: usize,
         window: Window,
@@ -61,12 +61,12 @@ pub(crate) enum Node {
 pub(crate) struct Resolved {
     pub(crate) function: &'static Function,
     pub(crate) window: Window,
-    /// With an empty list wherever series are an argument.
+    /// The arguments, with an empty list wherever series are one.
     pub(crate) arguments: Arguments,
-    /// Those series, by their places among the arguments, in the order in which they were written.
+    /// The series to fill in, by their places among the arguments, in the order in which they were written.
     pub(crate) series: Vec<(usize, Node)>,
     /// The first argument in each of the function's own windows.
-    pub(crate) elsewhere: Vec<Node>,
+    pub(crate) in_own_windows: Vec<Node>,
 }
 
 impl std::fmt::Debug for Resolved {
@@ -76,18 +76,20 @@ impl std::fmt::Debug for Resolved {
             .field("window", &self.window)
             .field("arguments", &self.arguments)
             .field("series", &self.series)
-            .field("elsewhere", &self.elsewhere)
+            .field("in_own_windows", &self.in_own_windows)
             .finish()
     }
 }
 
 impl Plan {
+    /// Plans a request: nothing is read for it.
+    ///
     /// # Errors
-    /// What is wrong with a function's name or arguments, or with a pattern; `TooManyVisits` and `TooManyPatterns` beyond the limits.
+    /// `UnknownFunction`, an error of a function's arguments or of a pattern; `TooManyVisits` and `TooManyPatterns` beyond the limits.
     pub fn of(request: Request) -> Result<Self, Error> {
         let Request { targets, options } = request;
         let mut planner = Planner {
-            // How many of a row's values are known matters then.
+            // With a factor it matters how many of a row's values are known, which a sum does not say.
             adds: options.x_files_factor.is_none() && !targets.iter().any(sets_factor),
             context: options.context,
             queries: Vec::new(),
@@ -115,13 +117,13 @@ impl Plan {
         })
     }
 
-    /// Matches all names that are wanted, and perhaps others. Empty if none are.
+    /// The patterns that match all names that are wanted, and perhaps others; none where no names are.
     pub fn globs(&self) -> Vec<Glob> {
         let globs = self.queries.iter().map(|query| query.selector.glob().clone());
         globs.collect()
     }
 
-    /// How many names, calls and literals are evaluated, each as often as its windows ask for.
+    /// The number of visits that the evaluation takes: the names, calls and literals, each as often as its windows ask for.
     pub fn visits(&self) -> usize {
         self.visits
     }
@@ -133,7 +135,7 @@ impl Plan {
 }
 
 impl Node {
-    /// Whether every function lets values be summed into buckets before it.
+    /// Whether every function in it commutes with summing into buckets.
     pub(crate) fn commutes(&self) -> bool {
         let Self::Call(call) = self else {
             return true;
@@ -144,7 +146,7 @@ impl Node {
             Commutes::If(condition) => condition(&call.arguments),
         };
         let mut series = call.series.iter().map(|(_, node)| node);
-        // Beside a line, whose step is another, rows are of values summed to a step that is no part of a bucket.
+        // A line has another step than counts: beside one, values are combined at a common step, which is no part of a bucket.
         let has_line = call.function.combines && self.has_line();
         itself && !has_line && series.all(Self::commutes)
     }
@@ -157,12 +159,13 @@ impl Node {
     }
 }
 
+/// The planner of one request.
 struct Planner {
     /// Whether series may be added up as they are read.
     adds: bool,
     context: Context,
     queries: Vec<Query>,
-    /// The queries' numbers by their texts.
+    /// The queries' numbers by their texts: names that are asked for twice are read once.
     numbers: HashMap<String, usize>,
     patterns: usize,
     visits: usize,
@@ -193,7 +196,7 @@ impl Planner {
         Ok(())
     }
 
-    /// The number of the query that `names`, a path or a call of `seriesByTag`, is.
+    /// The number of the query of `names`, a path or a call of `seriesByTag`; a new one if it was not asked for before.
     fn query(&mut self, names: &Expression) -> Result<usize, Error> {
         let (text, tags) = match names {
             Expression::Path(path) => (path, None),
@@ -236,7 +239,7 @@ impl Planner {
             window,
             arguments,
             series: Vec::new(),
-            elsewhere: Vec::new(),
+            in_own_windows: Vec::new(),
         };
         if let Some(names) = only_summed(function, call).filter(|_| self.adds) {
             self.charge(1)?;
@@ -252,10 +255,10 @@ impl Planner {
                 context: self.context,
                 step: step(first),
             };
-            let elsewhere = (windows.of)(&resolved.arguments, window, context)?;
-            as_it_is = windows.and_as_is || elsewhere.is_empty();
-            for window in elsewhere {
-                resolved.elsewhere.push(self.node(first, window)?);
+            let own_windows = (windows.of)(&resolved.arguments, window, context)?;
+            as_it_is = windows.and_as_is || own_windows.is_empty();
+            for window in own_windows {
+                resolved.in_own_windows.push(self.node(first, window)?);
             }
         }
         for (expression, place) in expressions(call).zip(places) {
@@ -272,7 +275,7 @@ impl Planner {
     }
 }
 
-/// The names whose series a call does nothing with but to add them up.
+/// The names whose series a call only adds up, if it does.
 fn only_summed<'a>(function: &Function, call: &'a Call) -> Option<&'a Expression> {
     match (function.commutes, &call.arguments[..]) {
         (Commutes::AsSum, [names @ (Expression::Path(_) | Expression::Tags(_))])
@@ -284,7 +287,7 @@ fn only_summed<'a>(function: &Function, call: &'a Call) -> Option<&'a Expression
     }
 }
 
-/// Whether a call in it changes how many of a row's values must be known.
+/// Whether an expression has a call that changes how many of a row's values must be known.
 fn sets_factor(expression: &Expression) -> bool {
     let Expression::Call(call) = expression else {
         return false;
@@ -293,13 +296,13 @@ fn sets_factor(expression: &Expression) -> bool {
         || expressions(call).any(sets_factor)
 }
 
-/// All arguments of a call, those with a name last.
+/// All arguments of a call, keywords last.
 fn expressions(call: &Call) -> impl Iterator<Item = &Expression> {
     let keywords = call.keywords.iter().map(|(_, value)| value);
     call.arguments.iter().chain(keywords)
 }
 
-/// A call's arguments before anything was read: its series are empty.
+/// A call's arguments before anything was read, with empty series, and the place of each.
 fn bound(function: &Function, call: &Call) -> Result<(Arguments, Vec<usize>), Error> {
     let value = |expression: &Expression| literal(expression).unwrap_or(Value::Series(Vec::new()));
     let keywords = call

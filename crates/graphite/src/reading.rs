@@ -1,4 +1,4 @@
-//! What is read for a plan, and the counts that come of it.
+//! Reading: the counts that are to be read for a plan, and those that were.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,28 +11,31 @@ use crate::series::Series;
 use crate::span::Span;
 use crate::window::Window;
 
-/// A series' name and tags take the room of so many values.
+/// The memory of a series' name and tags, in values.
 const VALUES_PER_SERIES: usize = 32;
 
 /// A name that counts are kept of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
+    /// The id that its counts are kept under.
     pub id: EventId,
+    /// The name itself.
     pub name: String,
 }
 
-/// Counts to be summed: of each name by itself, or of all together.
+/// A read: counts of one span to be summed, of each name by itself or of all together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
+    /// The minutes, and the buckets that they are summed to.
     pub span: Span,
-    /// None comes twice.
+    /// The ids of the names, none twice.
     pub ids: Vec<EventId>,
     /// The query whose names' sum it is.
     summed_for: Option<usize>,
 }
 
 impl Read {
-    /// How many rows of [`Span::bucket_count`] sums are wanted.
+    /// The number of rows that are wanted, each of [`Span::bucket_count`] sums.
     pub fn rows(&self) -> usize {
         match self.summed_for {
             Some(_) => 1,
@@ -40,7 +43,7 @@ impl Read {
         }
     }
 
-    /// The row that the counts of the name at this place of `ids` belong to.
+    /// The index of the row that the counts of the name at this place of `ids` belong to.
     pub fn row_of(&self, at: usize) -> usize {
         match self.summed_for {
             Some(_) => 0,
@@ -49,7 +52,7 @@ impl Read {
     }
 }
 
-/// What a plan wants of the names that there are.
+/// The reads of a plan, once the names that there are are known.
 #[derive(Debug)]
 pub struct Reading {
     bucket_s: i64,
@@ -60,7 +63,7 @@ pub struct Reading {
 }
 
 impl Plan {
-    /// What is to be read, given all names that [`Plan::globs`] match, in their order.
+    /// The counts that are to be read, given all names that [`Plan::globs`] match, in the order of names.
     ///
     /// # Errors
     /// `TooManyPointsPerSeries` beyond the limit.
@@ -92,7 +95,7 @@ impl Plan {
 }
 
 impl Reading {
-    /// The ids to read of each span: what overlaps of one name is read once.
+    /// Adds the reads of series. Spans of one name that overlap are read once.
     fn want_series(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut spans = HashMap::<EventId, BTreeSet<Span>>::new();
         for (query, names) in plan.queries.iter().zip(&self.matched) {
@@ -130,6 +133,7 @@ impl Reading {
         Ok(())
     }
 
+    /// Adds the reads of sums, one for each query and window: what is summed cannot be shared between windows.
     fn want_sums(&mut self, plan: &Plan) -> Result<(), Error> {
         for (number, query) in plan.queries.iter().enumerate() {
             for (window, visits) in &query.summed {
@@ -146,16 +150,17 @@ impl Reading {
         Ok(())
     }
 
+    /// The reads, in the order in which [`Reading::with`] takes their sums.
     pub fn reads(&self) -> &[Read] {
         &self.reads
     }
 
-    /// How many values the functions begin with.
+    /// The number of values that the functions begin with: the measure of a request's memory.
     pub fn values(&self) -> usize {
         self.values
     }
 
-    /// The counts that were read: for each of [`Reading::reads`] its rows, and what was known of that time.
+    /// The counts that were read: `sums` has the rows of each of [`Reading::reads`], in its order, and `extent` the time that is known.
     pub fn with(self, sums: Vec<Vec<Vec<u128>>>, extent: Extent) -> Counts {
         let mut counts = Counts {
             bucket_s: self.bucket_s,
@@ -181,19 +186,19 @@ impl Reading {
     }
 }
 
-/// Everything that was read for a plan.
+/// The counts that were read for a plan.
 #[derive(Debug)]
 pub struct Counts {
     bucket_s: i64,
     extent: Extent,
     matched: Vec<Vec<Name>>,
     series: HashMap<EventId, Vec<(Span, Vec<u128>)>>,
-    /// By query, where no function looks at each of its names.
+    /// The sums over all names of a query, where no function looks at each of them.
     summed: HashMap<(usize, Span), Vec<u128>>,
 }
 
 impl Counts {
-    /// The series of a query, whose text they are known by, in a window that was planned.
+    /// The series of a query in a window that was planned. Their path is its `text`.
     pub(crate) fn series(&self, query: usize, text: &str, window: Window) -> Vec<Series> {
         let span = Span::of(window, self.bucket_s);
         let series = self.matched[query].iter().map(|name| {
@@ -209,7 +214,7 @@ impl Counts {
         series.collect()
     }
 
-    /// The sum of all series of a query, as one series, or `None` of none; of a window that was planned so.
+    /// The sum of all series of a query, as one series, in a window that was planned so; `None` where the query has no names.
     pub(crate) fn sum(&self, query: usize, text: &str, window: Window) -> Option<Series> {
         let span = Span::of(window, self.bucket_s);
         let names = &self.matched[query];
@@ -224,7 +229,7 @@ impl Counts {
         let grid = (span.start(), span.stop(), self.bucket_s);
         let mut series = Series::new(first.name.clone(), grid, values.collect());
         if names.len() > 1 {
-            // Only what all of them have in common.
+            // A sum has only the tags that all of them have in common.
             series.tags.clear();
         }
         text.clone_into(&mut series.path);

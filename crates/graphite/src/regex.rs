@@ -1,14 +1,14 @@
-//! Regular expressions as Python writes them, over names.
+//! Regular expressions over names, written as in Python.
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::error::Error;
 use crate::series::shortened;
 
-/// Bytes of a compiled expression: a hundred times those of a long one. Matching takes time in proportion to it and to the name.
+/// Most bytes of a compiled expression: a hundred times those of a long one. Matching takes time in proportion to it and to the name.
 const COMPILED_BYTES_MAX: usize = 200_000;
 
-/// Over bytes: names are ASCII, and the letters of all languages would make every `\w` a thousand times as large.
+/// A compiled expression over bytes: names are ASCII, and the letters of all languages would make every `\w` a thousand times as large.
 #[derive(Debug)]
 pub(crate) struct Pattern(Regex);
 
@@ -40,10 +40,11 @@ impl Pattern {
     }
 }
 
-/// How much of a refused expression the refusal repeats.
+/// Most characters of a refused expression that the refusal repeats.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Python's `\1`, `\g<name>` and `\\` as `${1}`, `${name}` and `\`; a dollar is itself.
+/// A replacement in Python's notation as one of the crate `regex`: `\1`, `\g<name>` and `\\` become `${1}`, `${name}` and `\`; a dollar is
+/// itself.
 fn as_template(replacement: &str) -> String {
     let mut template = String::with_capacity(replacement.len() + 8);
     let mut rest = replacement;

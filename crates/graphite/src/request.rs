@@ -1,4 +1,4 @@
-//! The form of `/render`.
+//! Requests: the parameters of `/render`, from a query string or a form.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::zone::Zone;
 
 const DAY_S: i64 = 86_400;
 
-/// How series are written.
+/// The format that series are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -19,19 +19,19 @@ pub(crate) enum Format {
     Raw,
 }
 
-/// A request for `/render`, read and not planned.
+/// A request for `/render` that was parsed and is not planned yet.
 #[derive(Debug, PartialEq)]
 pub struct Request {
     pub(crate) targets: Vec<Expression>,
     pub(crate) options: Options,
 }
 
-/// What a request says besides its targets.
+/// The options of a request: everything besides its targets.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
     pub(crate) window: Window,
     pub(crate) context: Context,
-    /// Values of a series that the asker can show; only JSON heeds it, as in Graphite.
+    /// Most values of a series that the client can show (`maxDataPoints`); only for JSON, as in Graphite.
     pub(crate) values_max: Option<usize>,
     pub(crate) x_files_factor: Option<f64>,
     pub(crate) drops_nulls: bool,
@@ -39,25 +39,27 @@ pub(crate) struct Options {
 }
 
 impl Request {
-    /// The bytes of a form before which an expression or a parameter may end.
+    /// The bytes of a form before which an expression or a parameter may end: their number bounds the number of expressions.
     pub const SYMBOLS: &[u8] = b"(,|&=";
 
-    /// Bytes of memory that [`Request::parse`] needs beside a form's text that has so many of [`Request::SYMBOLS`], from above.
+    /// An upper bound of the bytes of memory that [`Request::parse`] needs, beside the text, for a form with so many of
+    /// [`Request::SYMBOLS`].
     pub fn bytes_at_most(symbols: usize) -> usize {
         EXPRESSION_BYTES * symbols.min(VISITS_MAX)
     }
 
-    /// The request that a form's keys and values make at `now`, in unix seconds. Unknown keys are ignored, as Graphite does. Of a key that is
-    /// given twice, save `target`, the last counts.
+    /// Parses a form's keys and values at `now`, in unix seconds. Unknown keys are ignored, as Graphite does. The last value counts of a key
+    /// that is given twice, except for `target`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// `Zone`, `Time`, `EmptyRange`, `MaxDataPoints`, `XFilesFactor` or `Format` for a parameter; `Syntax` and others for a target;
+    /// `TooManyTargets` and `TooManyVisits` beyond the limits.
     pub fn parse<'a, P>(pairs: P, now: i64, limits: Limits) -> Result<Self, Error>
     where
         P: Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + Clone,
     {
         let mut targets = Vec::new();
-        // Times are by its clock wherever it stands.
+        // The zone first: times are by its clock, wherever it stands in the form.
         let zone = pairs.clone().filter(|(key, _)| key == "tz").last();
         let zone = Zone::named(&zone.unwrap_or_default().1).ok_or(Error::Zone)?;
         let (mut from, mut until) = (now - DAY_S, now);
@@ -114,7 +116,7 @@ fn parsed(targets: &[Cow<'_, str>]) -> Result<Vec<Expression>, Error> {
     Ok(parsed)
 }
 
-/// A time; with a fraction of a second, which is dropped, as Grafana writes some.
+/// A time in unix seconds. A fraction of a second, as Grafana writes some, is dropped.
 fn instant(key: &'static str, text: &str, now: i64, zone: Zone) -> Result<i64, Error> {
     let whole = match text.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => whole,

@@ -1,5 +1,5 @@
-//! Which names an expression asks for: by a path with or without wildcards, or by `seriesByTag`'s conditions on the tag `name`, the only one
-//! that counts have.
+//! Selectors: the names that an expression asks for, by a path with or without wildcards, or by `seriesByTag`'s conditions on the tag
+//! `name`, the only one that counts have.
 
 use model::Glob;
 
@@ -8,18 +8,20 @@ use crate::limits::CONDITIONS_MAX;
 use crate::parse::Expression;
 use crate::regex::Pattern;
 
-/// Which of all names are wanted.
+/// The choice of names that an expression makes.
 #[derive(Debug)]
 pub(crate) struct Selector {
-    /// Matches all that are wanted, and perhaps others.
+    /// A pattern that matches all names that are wanted, and perhaps others: it bounds what is read.
     glob: Glob,
-    /// Each with whether it must match.
+    /// Conditions on the matches, each with whether it must match.
     conditions: Vec<(Pattern, bool)>,
 }
 
 impl Selector {
+    /// The names that a path matches.
+    ///
     /// # Errors
-    /// What is wrong with the pattern.
+    /// `Pattern` for what is no pattern.
     pub(crate) fn by_path(path: &str) -> Result<Self, Error> {
         Ok(Self {
             glob: Glob::new(path)?,
@@ -27,6 +29,8 @@ impl Selector {
         })
     }
 
+    /// The names that all conditions of `seriesByTag` allow.
+    ///
     /// # Errors
     /// `TooManyConditions`; `Tag` for conditions on other tags, and where none says what a name is or begins with.
     pub(crate) fn by_tags(given: &[Expression]) -> Result<Self, Error> {
@@ -72,12 +76,12 @@ impl Selector {
         &self.glob
     }
 
-    /// How many patterns of the request it is.
+    /// The number of the request's patterns that it counts for.
     pub(crate) fn pattern_count(&self) -> usize {
         self.conditions.len().max(1)
     }
 
-    /// Which of `all` are wanted, by their names.
+    /// The elements of `all` that are wanted by their names.
     pub(crate) fn kept<'a, T>(&self, all: &'a [T], name: impl Fn(&T) -> &str) -> Vec<&'a T> {
         let mut matcher = self.glob.matcher();
         let is_wanted = |name: &str| {
@@ -91,7 +95,7 @@ impl Selector {
     }
 }
 
-/// What every match begins with.
+/// The literal text that every match of a regular expression begins with; empty where there is none, or it is not plain to see.
 fn literal_beginning(pattern: &str) -> String {
     if pattern.contains('|') {
         return String::new();

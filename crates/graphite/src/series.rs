@@ -1,4 +1,4 @@
-//! A series on its way through the functions, and several on one grid.
+//! Series on their way through the functions, and several of them on one grid.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,25 +8,26 @@ use crate::error::Error;
 use crate::number::Point;
 use crate::zone::Zone;
 
+/// Values at equal distances of time, with the name that a graph shows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Series {
-    /// What a graph's legend shows.
+    /// The name that a graph's legend shows.
     pub(crate) name: String,
-    /// The expression that it came of, for the names of what is made of it.
+    /// The expression that it came of, for the names of series that are made of it.
     pub(crate) path: String,
     pub(crate) tags: BTreeMap<String, String>,
-    /// Unix seconds of the first value, or what the clock of `zone` showed.
+    /// Unix seconds of the first value, or the reading of the clock of `zone` then.
     pub(crate) start: i64,
-    /// Where the value after the last would be.
+    /// The instant of the value that would follow the last.
     pub(crate) end: i64,
     /// Seconds from one value to the next, at least 1.
     pub(crate) step: i64,
-    /// Of days, or several, of a zone whose clock was changed between them, so that not all are as long: by whose clock `start`, `end` and
-    /// `step` are.
+    /// The zone by whose clock `start`, `end` and `step` are. Only for values of one day or several where the zone's clock was changed
+    /// between them, so that not all are equally long.
     pub(crate) zone: Option<Zone>,
-    /// How several values become one where there are more than were asked for.
+    /// The way in which several values become one where there are more than can be shown.
     pub(crate) consolidation: Aggregate,
-    /// How much of the values must be known for what is made of them to be known, from 0 to 1.
+    /// The share of values, from 0 to 1, that must be known for their aggregate to be known.
     pub(crate) x_files_factor: f64,
     pub(crate) values: Vec<Point>,
 }
@@ -53,14 +54,14 @@ impl Series {
         }
     }
 
-    /// Keeps its name and path from growing with every function around it.
+    /// Cuts name and path, which would grow with every function around the series.
     pub(crate) fn shorten(&mut self) {
         for name in [&mut self.name, &mut self.path] {
             *name = shortened(std::mem::take(name));
         }
     }
 
-    /// Renames, and lets what is made of it be named after the new name.
+    /// Renames the series; series that are made of it are named after the new name.
     pub(crate) fn renamed(&mut self, name: String) {
         self.path.clone_from(&name);
         self.name = name;
@@ -79,7 +80,7 @@ impl Series {
         }
     }
 
-    /// Other values, elsewhere.
+    /// Replaces the values and the instants that they are at.
     pub(crate) fn moved_to(&mut self, grid: Grid, values: Vec<Point>) {
         (self.start, self.end, self.step) = (grid.start, grid.end, grid.step);
         (self.zone, self.values) = (grid.zone, values);
@@ -91,10 +92,10 @@ impl Series {
         self.zone.map_or(at, |zone| zone.unix_s(at))
     }
 
-    /// Seconds that each value is of.
+    /// Seconds of time that each value covers.
     ///
     /// # Errors
-    /// `UnevenDays` where they are not all as long.
+    /// `UnevenDays` where not all are equally long.
     pub(crate) fn seconds(&self) -> Result<i64, Error> {
         match self.zone {
             None => Ok(self.step),
@@ -110,7 +111,7 @@ impl Series {
     }
 }
 
-/// Where a series' values are, as its fields of the same names say.
+/// The instants of a series' values, as its fields of the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub(crate) start: i64,

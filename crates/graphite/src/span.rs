@@ -1,4 +1,4 @@
-//! The minutes that are read of a name, and the buckets that they are summed to.
+//! Spans: the minutes that are read of a name, and the buckets that they are summed to.
 
 use model::{Day, Extent};
 
@@ -12,6 +12,7 @@ pub struct Span {
     pub first: i64,
     /// Unix seconds of the minute after the last.
     pub end: i64,
+    /// Seconds of a bucket: whole minutes, and a divisor of a day.
     pub bucket_s: i64,
 }
 
@@ -21,22 +22,22 @@ impl Span {
         Self { first, end, bucket_s }
     }
 
-    /// First second of the first bucket.
+    /// Unix seconds of the first bucket, which may begin before the first minute.
     pub fn start(self) -> i64 {
         self.first - self.first.rem_euclid(self.bucket_s)
     }
 
-    /// End of the last bucket.
+    /// Unix seconds of the end of the last bucket, which may lie behind the last minute.
     pub fn stop(self) -> i64 {
         self.start() + self.bucket_s * ((self.end - self.start() + self.bucket_s - 1) / self.bucket_s)
     }
 
-    /// How many buckets there are.
+    /// The number of buckets.
     pub fn bucket_count(self) -> usize {
         usize::try_from((self.stop() - self.start()) / self.bucket_s).unwrap_or(usize::MAX)
     }
 
-    /// The number of the bucket that `unix_s` lies in; `None` outside of the minutes.
+    /// The index of the bucket that `unix_s` lies in; `None` outside of the minutes.
     pub fn index_of(self, unix_s: i64) -> Option<usize> {
         if !(self.first..self.end).contains(&unix_s) {
             return None;
@@ -48,13 +49,14 @@ impl Span {
         self.first <= other.first && other.end <= self.end
     }
 
-    /// What bucket `index` shows of its `sum`: of each of its minutes what a series of minutes shows, summed.
+    /// The value of bucket `index`, whose counts are `sum`: the sum of the values that a series of minutes has there; `None` where none of
+    /// those is known.
     pub(crate) fn shown(self, index: usize, sum: u128, extent: &Extent) -> Point {
         let start = self.start() + self.bucket_s * i64::try_from(index).ok()?;
         let kept = extent.kept_since.map_or(i64::MIN, Day::unix_s);
         let first = start.max(self.first).max(kept);
         let is_there = first < (start + self.bucket_s).min(self.end);
-        // A minute is shown, or the first of those that are left is.
+        // Events are shown as soon as there are any. Without events the first minute that is kept decides: it is the first to be complete.
         let is_shown = is_there && extent.shown(sum, (first, first + MINUTE_S)).is_some();
         let value = i128::try_from(sum).map_or(Number::Real(f64::INFINITY), Number::Exact);
         is_shown.then_some(value)

@@ -8,10 +8,10 @@ const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
 
-/// Furthest from now that a time or an interval may be: three centuries, so that sums of a few never overflow.
+/// Most seconds of a time since 1970, before or after it, and of an interval: three centuries, so that sums of a few never overflow.
 pub(crate) const SECONDS_MAX: i64 = 10_000_000_000;
 
-/// Bytes of an interval: every unit once, with room to spare. Names and tags of series repeat it.
+/// Most bytes of an interval: every unit once, with room to spare. Names and tags of series repeat it.
 const INTERVAL_BYTES_MAX: usize = 100;
 
 const MONTHS: [&str; 12] = [
@@ -32,7 +32,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// By what it begins with: `mon` is a month, `min` a minute, and `m` alone is neither.
+    /// The unit that a word begins with: `mon` is a month, `min` a minute, and `m` alone is neither.
     pub(crate) fn of(text: &str) -> Option<Self> {
         const UNITS: [(&str, Unit); 7] = [
             ("s", Unit::Second),
@@ -49,7 +49,7 @@ impl Unit {
             .map(|(_, unit)| unit)
     }
 
-    /// A month is 30 days here, a year 365.
+    /// Seconds of a unit; a month is 30 days here, a year 365.
     fn seconds(self) -> i64 {
         match self {
             Self::Second => 1,
@@ -64,8 +64,8 @@ impl Unit {
 }
 
 /// The unix second that `text` means at `now`: unix seconds, or a reference (`now`, `midnight`, `noon_yesterday`, `20251122`, `11/22/25`,
-/// `nov22`, `monday`, `6pm_today`, `04:30_20251122`), by the clock of `zone`, and offsets from it (`-1h`, `now-1d`, `today+6h30min`). `None` for
-/// anything else.
+/// `nov22`, `monday`, `6pm_today`, `04:30_20251122`), by the clock of `zone`, and offsets from it (`-1h`, `now-1d`, `today+6h30min`). `None`
+/// for anything else.
 pub fn parse(text: &str, now: i64, zone: Zone) -> Option<i64> {
     let text: String = text
         .trim()
@@ -106,12 +106,12 @@ fn reference(text: &str, now: i64, zone: Zone) -> Option<i64> {
         .map(|time| zone.unix_s(time.and_utc().timestamp()))
 }
 
-/// The day that it is by the zone's clock.
+/// The date by the zone's clock.
 fn date_in(zone: Zone, unix_s: i64) -> Option<NaiveDate> {
     DateTime::from_timestamp(zone.local_s(unix_s), 0).map(|shown| shown.date_naive())
 }
 
-/// Hour and minute that `text` begins with, midnight without any, and the rest.
+/// The hour and minute that `text` begins with, midnight without any, and the rest.
 fn time_of_day(text: &str) -> Option<(u32, u32, &str)> {
     for (word, hour) in [("noon", 12), ("midnight", 0), ("teatime", 16)] {
         if let Some(rest) = text.strip_prefix(word) {
@@ -169,7 +169,7 @@ fn day(text: &str, today: NaiveDate) -> Option<NaiveDate> {
     today.checked_sub_days(Days::new(back))
 }
 
-/// Seconds of `1h`, `-30min`, `+1d6h`: numbers with units after one sign. `None` for anything else.
+/// Seconds of an interval such as `1h`, `-30min` or `+1d6h`: numbers with units after one sign. `None` for anything else.
 pub(crate) fn interval(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -194,7 +194,7 @@ pub(crate) fn interval(text: &str) -> Option<i64> {
     Some(sign * seconds)
 }
 
-/// The start of the `unit` that `unix_s` lies in, by the zone's clock; of a week that begins on `weekday`, 1 for Monday to 7.
+/// The start of the `unit` that `unix_s` lies in, in unix seconds and by the zone's clock. A week begins on `weekday`, 1 for Monday to 7.
 pub(crate) fn start_of(unit: Unit, weekday: u32, unix_s: i64, zone: Zone) -> Option<i64> {
     let date = date_in(zone, unix_s)?;
     let midnight = |date: NaiveDate| Some(zone.unix_s(date.and_time(NaiveTime::MIN).and_utc().timestamp()));

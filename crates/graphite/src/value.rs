@@ -1,9 +1,9 @@
-//! The values of the language.
+//! Values of the language.
 
 use crate::number::Number;
 use crate::series::Series;
 
-/// What an expression is once it is evaluated.
+/// The value of an expression that was evaluated.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Series(Vec<Series>),
@@ -43,7 +43,7 @@ impl Value {
         }
     }
 
-    /// As a sentence shows it.
+    /// The value as a sentence shows it.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Series(_) => "series".to_owned(),

@@ -1,12 +1,12 @@
-//! The range of time that an expression is evaluated in, and what holds for a whole request.
+//! Windows: the range of time that an expression is evaluated in. The context: what holds for a whole request.
 
 use crate::limits::Limits;
 use crate::zone::Zone;
 
-/// Seconds from one value as it is counted to the next.
+/// Seconds between the values of a series of counts.
 pub(crate) const MINUTE_S: i64 = 60;
 
-/// Unix seconds; as in Graphite, values after `from` and up to `until` are meant.
+/// A range of time in unix seconds. As in Graphite, its values are those after `from` and up to `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Window {
     pub(crate) from: i64,
@@ -25,7 +25,8 @@ impl Window {
         Self { from, ..self }
     }
 
-    /// First second of its minutes, and of the minute after them: as Whisper counts them, after `from` and up to `until`, at least one.
+    /// The first second of its minutes, and of the minute after them: those after `from` and up to `until`, as Whisper counts them, at least
+    /// one.
     pub(crate) fn minutes(self) -> (i64, i64) {
         let next = |unix_s: i64| unix_s - unix_s.rem_euclid(MINUTE_S) + MINUTE_S;
         let first = next(self.from);
@@ -33,10 +34,10 @@ impl Window {
     }
 }
 
-/// What holds for a whole request: when it is, by which zone's clock, and what it may ask for.
+/// The context of a whole request: the present, the zone by whose clock it is, and the limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Context {
-    /// Unix seconds.
+    /// The present, in unix seconds.
     pub(crate) now: i64,
     pub(crate) zone: Zone,
     pub(crate) limits: Limits,

@@ -1,13 +1,13 @@
-//! The time zone that a request's days are of.
+//! Time zones: the clock that a request's days are of.
 
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-/// A zone's clock that is put forward skips an hour, or a day where the date line was moved.
+/// The steps in which the end of a gap is looked for: a clock that is put forward skips an hour, or a day where the date line was moved.
 const GAP_STEP: TimeDelta = TimeDelta::minutes(15);
 const GAP_STEPS_MAX: i32 = 4 * 25;
 
-/// How closely a range is looked through for changes of the offset, which are weeks apart.
+/// Seconds between two looks for a change of the offset: changes are weeks apart.
 const LOOK_S: usize = 6 * 3_600;
 
 /// A zone of the IANA database, as of the version of `chrono-tz`.
@@ -15,9 +15,10 @@ const LOOK_S: usize = 6 * 3_600;
 pub struct Zone(Tz);
 
 impl Zone {
+    /// Coordinated Universal Time.
     pub const UTC: Self = Self(Tz::UTC);
 
-    /// By its name, such as `Europe/Berlin`, in any case. Nothing is UTC.
+    /// The zone of a name such as `Europe/Berlin`, in any case; UTC for an empty name. `None` for a name that is no zone's.
     pub fn named(name: &str) -> Option<Self> {
         if name.is_empty() {
             return Some(Self::UTC);
@@ -34,12 +35,12 @@ impl Zone {
         i64::from(self.0.offset_from_utc_datetime(&at).fix().local_minus_utc())
     }
 
-    /// What the zone's clock shows, as seconds since it showed 1970: a day of them is a day of the calendar, however long it lasted.
+    /// The reading of the zone's clock, as seconds since it showed 1970: a day of them is a day of the calendar, however long it lasted.
     pub(crate) fn local_s(self, unix_s: i64) -> i64 {
         unix_s + self.offset_s(unix_s)
     }
 
-    /// The first instant when the zone's clock showed that, or more where it was put forward.
+    /// The first instant, in unix seconds, at which the zone's clock showed `local_s`, or more where it was put forward.
     pub(crate) fn unix_s(self, local_s: i64) -> i64 {
         let shown = DateTime::from_timestamp(local_s, 0)
             .unwrap_or_default()

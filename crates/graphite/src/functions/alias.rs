@@ -1,4 +1,4 @@
-//! Series of other names.
+//! Functions that rename series.
 
 use super::groups::key;
 use crate::aggregate::Aggregate;
@@ -122,7 +122,7 @@ fn by_node(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Error> {
     Ok(list)
 }
 
-/// Some parts of the name within the innermost call, as a slice in Python has them; 0 for `stop` is the end.
+/// The parts from `start` to `stop` of the name within the innermost call, as a Python slice has them; 0 for `stop` is the end.
 fn part(name: &str, start: i64, stop: i64) -> String {
     let left = name.rfind('(').map_or(0, |at| at + 1);
     let right = name.find(')').unwrap_or(name.len());

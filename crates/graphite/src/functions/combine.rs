@@ -1,4 +1,4 @@
-//! Several series become one, row by row.
+//! Functions that combine several series into one, row by row.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,7 @@ fn one(frame: &mut Frame, args: Arguments, word: &str) -> Result<Vec<Series>, Er
         .collect())
 }
 
-/// One series of all of `list`; none of none. `word` is one of the aggregates', with or without `Series`.
+/// The series that aggregates all of `list`, row by row; none where the list is empty. `word` names the aggregate, with or without `Series`.
 pub(crate) fn combined(
     list: &[Series],
     word: &str,
@@ -239,7 +239,7 @@ fn percentile_of_series(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series
     Ok(vec![Series::new(name, aligned.grid, values)])
 }
 
-/// Series by a key of theirs, in the order in which the keys appear.
+/// The series grouped by a key of theirs, in the order in which the keys first appear.
 pub(crate) fn by_key(list: Vec<Series>, key: impl Fn(&Series) -> String) -> Vec<(String, Vec<Series>)> {
     let mut places = BTreeMap::<String, usize>::new();
     let mut groups = Vec::<(String, Vec<Series>)>::new();

@@ -1,4 +1,4 @@
-//! Values are made of those before them.
+//! Functions that make each value of those before it.
 
 use super::transform::{of_shares, of_values};
 use crate::aggregate::Aggregate;
@@ -121,7 +121,7 @@ fn each(mut args: Arguments, word: &str, change: fn(&mut Series, &Arguments)) ->
     list
 }
 
-/// How much each value rose; a value beyond the bounds counts as not known.
+/// Replaces each value by its rise; a value beyond the bounds counts as not known.
 fn rises(series: &mut Series, args: &Arguments) {
     let (most, least) = (args.number(1), args.number(2));
     let mut before = None;

@@ -1,4 +1,4 @@
-//! Some of the series are kept, whole.
+//! Functions that keep some of the series, whole.
 
 use super::nulls::is_known;
 use crate::aggregate::{Aggregate, average, deviation, percentile};
@@ -262,7 +262,7 @@ fn compared(mut args: Arguments, aggregate: Aggregate, operator: &str) -> Vec<Se
     list
 }
 
-/// What is not known is below everything.
+/// Whether a comparison holds. A value that is not known is below all others.
 fn holds(value: Point, operator: &str, threshold: Number) -> bool {
     let order = value.map(|value| value.order(threshold));
     match operator {
@@ -289,7 +289,7 @@ fn matching(mut args: Arguments, wanted: bool) -> Result<Vec<Series>, Error> {
     Ok(list)
 }
 
-/// The percentage from above, however it was given.
+/// The upper percentile of a pair such as 5 and 95, whichever of the two was given.
 fn outer(n: Number) -> f64 {
     if n.real() < 50.0 {
         100.0 - n.real()

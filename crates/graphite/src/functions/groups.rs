@@ -1,4 +1,4 @@
-//! Series are put together by parts of their names.
+//! Functions that group series by parts of their names.
 
 use super::combine::{by_key, combined};
 use crate::aggregate::Aggregate;
@@ -152,13 +152,13 @@ fn grouped(frame: &Frame, list: Vec<Series>, word: &str, nodes: &[Value]) -> Res
     )
 }
 
-/// Paths show the name of the function that `avg` stands for, which is no function's own.
+/// The word as paths show it: `avg` is no function's name, and stands for `average`.
 fn as_callback(word: &str) -> &str {
     if word == "avg" { "average" } else { word }
 }
 
-/// The parts of a series' name at `nodes`, joined by dots; of a name that is a call, those of the first name in it. Where there is no such
-/// part, the tag of that name.
+/// The parts of a series' name at `nodes`, joined by dots. A name that is a call counts as the first name in it. A node without such a part
+/// stands for the tag of its name.
 pub(crate) fn key(series: &Series, nodes: &[Value]) -> String {
     let inner = if series.name.ends_with(')') {
         first_path(&series.name)

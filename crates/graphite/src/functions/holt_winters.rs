@@ -1,4 +1,4 @@
-//! What a series is expected to be, from its trend and its seasons (Holt and Winters, triple exponential smoothing).
+//! Forecasts of a series from its trend and its seasons: triple exponential smoothing after Holt and Winters, as in graphite-web.
 
 use crate::arguments::Arguments;
 use crate::error::Error;
@@ -8,7 +8,7 @@ use crate::parameter::{DefaultValue, Kind, Parameter, SERIES, optional};
 use crate::series::{Grid, Series};
 use crate::window::Window;
 
-/// How much the last value weighs against what was expected: Graphite's constants for the level, the trend and the season.
+/// The smoothing factors of the level, the trend and the season: the weight of the last value against its forecast. Graphite's constants.
 const ALPHA: f64 = 0.1;
 const BETA: f64 = 0.0035;
 const GAMMA: f64 = 0.1;
@@ -63,7 +63,7 @@ pub(crate) const TABLE: &[Function] = &[
                         expected(&series, args.length(2)?)?.predictions,
                     ))
                 };
-                frame.elsewhere.drain(..).flatten().map(forecast).collect()
+                frame.in_own_windows.drain(..).flatten().map(forecast).collect()
             },
             false,
         )
@@ -106,7 +106,7 @@ fn begun_before(args: &Arguments, window: Window, bootstrap_at: usize) -> Result
     Ok(super::shift::preview(window, args.length(bootstrap_at)?))
 }
 
-/// The part of `values`, which are of all of `series`, after the bootstrap.
+/// The series of those `values` that come after the bootstrap; `values` are as many as those of `series`.
 fn within(series: &Series, name: String, bootstrap: i64, mut values: Vec<Point>) -> Series {
     let skipped = usize::try_from(bootstrap / series.step).unwrap_or(usize::MAX);
     values.drain(..skipped.min(values.len()));
@@ -124,7 +124,7 @@ fn within(series: &Series, name: String, bootstrap: i64, mut values: Vec<Point>)
 fn bands(frame: &mut Frame, args: &Arguments) -> Result<Vec<(Series, Series)>, Error> {
     let (delta, bootstrap, season) = (args.required_number(1).real(), args.length(2)?, args.length(3)?);
     let mut made = Vec::new();
-    for series in frame.elsewhere.drain(..).flatten() {
+    for series in frame.in_own_windows.drain(..).flatten() {
         let expected = expected(&series, season)?;
         let band = |word: &str, sign: f64| {
             let values = expected.predictions.iter().zip(&expected.deviations);

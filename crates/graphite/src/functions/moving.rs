@@ -1,4 +1,4 @@
-//! Values are made of the window before each; the window of the first lies before the range, and is read, too.
+//! Moving functions: each value is made of the window before it. The window of the first value lies before the range, and is read, too.
 
 use std::collections::VecDeque;
 
@@ -11,14 +11,15 @@ use crate::number::{Number, Point};
 use crate::parameter::{DefaultValue, Kind, Parameter, SERIES, optional, required};
 use crate::series::{Series, is_enough};
 
-/// Values of all series of a call times those of their windows times what one costs, where each window is looked at anew: about a second.
+/// Most work of a call, where each window is looked at anew: values of all series, times those of their windows, times the cost of one.
+/// About a second.
 const WORK_MAX: usize = 500_000_000;
 
-/// What a value of a window costs, each about two nanoseconds; a sorted window only moves its values.
+/// The cost of a value of a window, in units of about two nanoseconds; a sorted window only moves its values.
 const fn cost(aggregate: Aggregate) -> usize {
     match aggregate {
         Aggregate::Median => 1,
-        // Each goes through the window several times.
+        // These go through the window several times.
         Aggregate::Stddev | Aggregate::Range => 8,
         _ => 4,
     }
@@ -108,7 +109,7 @@ pub(crate) const TABLE: &[Function] = &[
     },
 ];
 
-/// Of a window as it was written: how many values it holds, and how names show it.
+/// The number of values in the window that a call asks for, and the window as names show it.
 fn window(args: &Arguments, step: i64) -> (usize, String) {
     match args.number(1) {
         Some(Number::Exact(count)) => (usize::try_from(count).unwrap_or(usize::MAX), count.to_string()),
@@ -132,7 +133,7 @@ fn windows(frame: &mut Frame, args: &Arguments, word: &str, factor_at: usize) ->
     );
     let (mut made, mut work) = (Vec::new(), 0);
     let limits = frame.context.limits;
-    for mut series in frame.elsewhere.drain(..).flatten() {
+    for mut series in frame.in_own_windows.drain(..).flatten() {
         let (count, shown) = window(args, series.step);
         series.tag(&tag, args.text(1));
         series.renamed(format!("{tag}({},{shown})", series.name));
@@ -140,7 +141,7 @@ fn windows(frame: &mut Frame, args: &Arguments, word: &str, factor_at: usize) ->
         series.values = slid(&series.values, count, factor, aggregate, &mut work)?;
         series.start += window_length(args, series.step, limits)?;
         if aggregate == Aggregate::Sum {
-            // Each count is in as many of its values as the window is long.
+            // A count is in as many values as the window holds, so their sum would count it so often.
             series.consolidation = Aggregate::Average;
         }
         made.push(series);
@@ -148,7 +149,7 @@ fn windows(frame: &mut Frame, args: &Arguments, word: &str, factor_at: usize) ->
     Ok(made)
 }
 
-/// A value for each of `values` that has a full window before it; adds to `work` what it takes.
+/// The aggregate of the window before each of `values` that has a full one. Adds the work that it takes to `work`.
 fn slid(
     values: &[Point],
     count: usize,
@@ -269,9 +270,9 @@ fn running_medians(values: &[Point], count: usize, factor: f64) -> Vec<Point> {
 fn exponential(frame: &mut Frame, args: Arguments) -> Result<Vec<Series>, Error> {
     let mut made = Vec::new();
     let limits = frame.context.limits;
-    for mut series in frame.elsewhere.drain(..).flatten() {
+    for mut series in frame.in_own_windows.drain(..).flatten() {
         let (count, shown) = window(&args, series.step);
-        // An interval counts in seconds here, as in Graphite.
+        // The weight of an interval is its seconds, not its values, as in Graphite.
         let weight = match args.number(1) {
             Some(count) => 2.0 / (count.real() + 1.0),
             None => 2.0 / (Number::Exact(i128::from(args.length(1)?)).real() + 1.0),

@@ -1,4 +1,4 @@
-//! What is not known is filled in, or known values are forgotten.
+//! Functions that fill in values that are not known, or make known ones unknown.
 
 use crate::aggregate::{Aggregate, percentile};
 use crate::arguments::Arguments;
@@ -141,8 +141,9 @@ fn transform_null(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Err
     Ok(list)
 }
 
-/// Fills runs of at most the second argument's length with what `fill` makes of the value before the run and the one after it, the place in
-/// the run from 1, and its length. A run at the end has no value after it: it is filled only where `even_at_end` says so, then with the value before it for both.
+/// Fills runs of unknown values, of at most the second argument's length. `fill` gets the value before the run and the one after it, the
+/// place in the run from 1, and its length. A run at the end has no value after it: it is filled only with `even_at_end`, and `fill` then
+/// gets the value before it for both.
 fn filled(
     mut args: Arguments,
     word: &str,
@@ -210,7 +211,7 @@ fn cut(
     list
 }
 
-/// Series with a value that is known, and as large a share of known ones as asked for.
+/// Whether a series has a value that is known, and as large a share of known ones as asked for.
 pub(crate) fn is_known(series: &Series, share: f64) -> bool {
     let known = Aggregate::Count.of(&series.values).map_or(0.0, Number::real);
     known > 0.0 && known / Number::of(series.values.len()).real() >= share

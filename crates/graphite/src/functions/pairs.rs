@@ -1,4 +1,4 @@
-//! Two series, or each of a list with its partner, become one.
+//! Functions of two series, or of each of a list with its partner.
 
 use super::combine::{by_key, combined};
 use super::groups::key;
@@ -150,7 +150,7 @@ fn each_combined(
     Ok(made)
 }
 
-/// Two series row by row, of the name that the result has.
+/// The series `name` that joins two others, row by row.
 pub(crate) fn joined(
     name: String,
     first: &Series,

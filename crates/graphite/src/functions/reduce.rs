@@ -1,4 +1,4 @@
-//! Series that are told apart by one part of their names meet in a function.
+//! `mapSeries` and `reduceSeries`: series whose names differ in one part become the arguments of a function.
 
 use super::combine::by_key;
 use super::groups::key;

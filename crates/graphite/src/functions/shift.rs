@@ -1,4 +1,4 @@
-//! Series of another time, or of a part of the time.
+//! Functions that move series in time, or cut them to a part of it.
 
 use crate::arguments::Arguments;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::time;
 use crate::window::{Context, Window};
 use crate::zone::Zone;
 
-/// Times that one `timeStack` repeats its series: more curves than anybody can tell apart.
+/// Most times that one `timeStack` repeats its series: more curves than anybody can tell apart.
 const STACKED_MAX: i64 = 100;
 
 pub(crate) const TABLE: &[Function] = &[
@@ -94,8 +94,8 @@ fn shift(args: &Arguments) -> Result<i64, Error> {
     })
 }
 
-/// The window so long before; with `alignDst` it begins and ends at the same time of the day by the zone's clock, if that was not changed
-/// within either.
+/// The window moved by the call's shift. With `alignDst` it begins and ends at the same time of the day by the zone's clock, if that was not
+/// changed within either.
 fn shifted(args: &Arguments, window: Window, zone: Zone) -> Result<Window, Error> {
     let before = window.moved(shift(args)?);
     let offset = |window: Window| {
@@ -123,7 +123,7 @@ fn time_shift(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Err
     let Some(present) = args.series().into_iter().next() else {
         return Ok(Vec::new());
     };
-    let mut list: Vec<Series> = frame.elsewhere.drain(..).flatten().collect();
+    let mut list: Vec<Series> = frame.in_own_windows.drain(..).flatten().collect();
     for series in &mut list {
         series.tag("timeShift", &shown);
         series.name = format!("timeShift({}, \"{shown}\")", series.name);
@@ -156,7 +156,7 @@ fn time_stack(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Err
         return Ok(Vec::new());
     };
     let mut made = Vec::new();
-    for (times, list) in shifts.zip(frame.elsewhere.drain(..)) {
+    for (times, list) in shifts.zip(frame.in_own_windows.drain(..)) {
         for mut series in list {
             series.tag("timeShiftUnit", &shown);
             series.tag("timeShift", times);
@@ -209,7 +209,7 @@ fn source(args: &Arguments, window: Window, context: Context) -> Result<Window, 
 
 fn linear_regression(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Error> {
     let Window { from, until } = source(&args, frame.window, frame.context)?;
-    let sources = frame.elsewhere.drain(..).flatten();
+    let sources = frame.in_own_windows.drain(..).flatten();
     let mut made = Vec::new();
     for (source, mut series) in sources.zip(args.series()) {
         if source.zone != series.zone {
@@ -220,7 +220,7 @@ fn linear_regression(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Serie
         };
         series.tag("linearRegressions", format!("{from}, {until}"));
         series.renamed(format!("linearRegression({}, {from}, {until})", series.name));
-        // By whichever clock the source is, too.
+        // The instants are by whichever clock the source's are.
         let instants = (0i64..).map(|index| real(series.start + index * series.step));
         let line: Vec<Point> = instants
             .take(series.values.len())
@@ -236,7 +236,7 @@ fn real(integer: i64) -> f64 {
     Number::Exact(i128::from(integer)).real()
 }
 
-/// Slope per second and value at 1970 of the line with the least squares; `None` for fewer than two values.
+/// The line of least squares through a series: its slope per second and its value at 1970; `None` for fewer than two values.
 fn fit(series: &Series) -> Option<(f64, f64)> {
     let known = series
         .values
@@ -260,7 +260,7 @@ fn fit(series: &Series) -> Option<(f64, f64)> {
     Some((slope, intercept))
 }
 
-/// The window begun earlier by so many seconds.
+/// The window that begins earlier by so many seconds.
 pub(crate) fn preview(window: Window, seconds: i64) -> Vec<Window> {
     vec![window.begun_at(window.from.saturating_sub(seconds))]
 }
@@ -277,7 +277,7 @@ pub(crate) fn window_length(args: &Arguments, step: i64, limits: Limits) -> Resu
             let count = Some(count).filter(|count| *count <= longest);
             count
                 .and_then(|count| i64::try_from(count).ok()?.checked_mul(step))
-                // As an interval: then no sum of instants and lengths overflows.
+                // No longer than an interval may be, so that no sum of instants and lengths overflows.
                 .filter(|seconds| *seconds <= time::SECONDS_MAX)
                 .ok_or(Error::TooLongWindow(values_max))
         }

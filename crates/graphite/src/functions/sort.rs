@@ -1,4 +1,4 @@
-//! Series in another order.
+//! Functions that sort series.
 
 use crate::aggregate::Aggregate;
 use crate::arguments::Arguments;
@@ -92,7 +92,7 @@ pub(crate) const TABLE: &[Function] = &[
     ),
 ];
 
-/// By the aggregate of each, equal ones as they were; what is not known is the smallest.
+/// The series sorted by the aggregate of each; equal ones stay in their order, and one that is not known is the smallest.
 pub(crate) fn sorted(list: Vec<Series>, aggregate: Aggregate, from_highest: bool) -> Vec<Series> {
     let least = Number::Real(f64::NEG_INFINITY);
     let keyed = list
@@ -103,7 +103,7 @@ pub(crate) fn sorted(list: Vec<Series>, aggregate: Aggregate, from_highest: bool
     keyed.into_iter().map(|(_, series)| series).collect()
 }
 
-/// Each run of digits as ten of them.
+/// The name as a key for a natural order: each run of digits is padded to ten.
 fn natural_key(name: &str) -> String {
     let mut key = String::with_capacity(name.len());
     let mut rest = name;

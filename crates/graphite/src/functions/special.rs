@@ -1,4 +1,4 @@
-//! Lines of one value, how series are consolidated, and what only changes how Graphite itself would draw.
+//! Lines of one value, functions that set how series are consolidated, and functions that only change how Graphite itself would draw.
 
 use super::transform::of_shares;
 use crate::aggregate::{Aggregate, CONSOLIDATIONS, percentile};
@@ -161,7 +161,7 @@ pub(crate) const TABLE: &[Function] = &[
     }),
 ];
 
-/// What old dashboards have, and Grafana draws by settings of its own.
+/// A function of old dashboards that passes its series on: Grafana draws by settings of its own.
 const fn passed_on(
     names: &'static [&'static str],
     parameters: &'static [Parameter],
@@ -198,7 +198,7 @@ fn consolidated(mut args: Arguments, word: &str) -> Vec<Series> {
     list
 }
 
-/// A line over the whole window, of its begin, middle and end.
+/// A line of one value over the whole window: three values, at its begin, middle and end.
 pub(crate) fn constant(frame: &Frame, value: Number) -> Series {
     let shown = float_text(value);
     let mut series = line(frame, shown.clone(), Some(value));

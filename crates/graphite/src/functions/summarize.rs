@@ -1,4 +1,4 @@
-//! Values are put together by interval.
+//! Functions that aggregate values by interval: downsampling.
 
 use crate::aggregate::Aggregate;
 use crate::arguments::Arguments;
@@ -79,12 +79,12 @@ fn interval(args: &Arguments, series: &Series) -> Result<i64, Error> {
 /// Intervals of equal length, one after the other.
 struct Intervals {
     grid: Grid,
-    /// Where each begins and the last ends, by the series' own clock.
+    /// The begin of each and the end of the last, by the series' own clock.
     edges: Vec<i64>,
 }
 
 impl Intervals {
-    /// From the series' own start; days are of the zone.
+    /// Intervals from the series' own start; days are those of the zone.
     fn from_start(series: &Series, length: i64, zone: Zone) -> Self {
         let is_of_days = length % DAY_S == 0 && series.zone.is_none();
         if is_of_days && zone.shifts_within((series.start, series.end), length) {
@@ -95,7 +95,8 @@ impl Intervals {
         }
     }
 
-    /// From multiples of their length since 1970, by the zone's clock.
+    /// Intervals that begin at multiples of their length since 1970, by the zone's clock; `None` where a change of the clock is within the
+    /// range, and they are no whole days.
     fn by_the_clock(series: &Series, length: i64, zone: Zone) -> Option<Self> {
         let range = (series.start, series.end);
         let whole = |(start, end): (i64, i64), shown_s: i64| {
@@ -131,7 +132,7 @@ impl Intervals {
         }
     }
 
-    /// What `aggregate` makes of the values of each.
+    /// The aggregate of the values in each interval.
     fn put_together(&self, series: &Series, aggregate: Aggregate) -> Vec<Point> {
         let mut rest = series
             .values
@@ -212,7 +213,7 @@ fn smart_summarize(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>
 }
 
 fn aligned_or_as_is(frame: &mut Frame, args: &mut Arguments) -> Vec<Series> {
-    match frame.elsewhere.pop() {
+    match frame.in_own_windows.pop() {
         Some(list) => list,
         None => args.series(),
     }
@@ -260,7 +261,7 @@ fn hitcount(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Error
         for (value, index) in series.values.iter().zip(0i64..) {
             let Some(value) = value else { continue };
             let begin = series.start + index * series.step - start;
-            // A value's seconds may fall into two intervals; those after the last are its own.
+            // A value's seconds may fall into two intervals. Those beyond the last interval count for it.
             let end = begin + series.step;
             let cut = ((begin / interval + 1) * interval).min(end);
             for (from, until) in [(begin, cut), (cut, end)] {

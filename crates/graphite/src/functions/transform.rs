@@ -1,4 +1,4 @@
-//! Every value by itself becomes another.
+//! Functions that change every value by itself.
 
 use crate::aggregate::Aggregate;
 use crate::arguments::Arguments;
@@ -8,7 +8,7 @@ use crate::number::{Number, Point, float_text, general};
 use crate::parameter::{DefaultValue, Kind, Parameter, SERIES, optional, required};
 use crate::series::Series;
 
-/// One that makes each series anew from its own values.
+/// A function of one list of series that makes each anew from its own values.
 pub(crate) const fn of_values(
     names: &'static [&'static str],
     description: &'static str,
@@ -182,7 +182,7 @@ fn named_only(mut args: Arguments, word: &str, change: fn(Number) -> Point) -> V
     list
 }
 
-/// As Graphite tags them.
+/// The tag's value that Graphite gives to a function's series.
 fn tag_of(word: &str) -> &str {
     match word {
         "exp" => "e",
@@ -191,7 +191,7 @@ fn tag_of(word: &str) -> &str {
     }
 }
 
-/// What no longer adds up is averaged where it is consolidated.
+/// The series with averages as their consolidation: shares no longer add up.
 pub(crate) fn of_shares(mut list: Vec<Series>) -> Vec<Series> {
     list.iter_mut()
         .for_each(|series| series.consolidation = Aggregate::Average);
