@@ -25,7 +25,7 @@ pub(crate) struct Function {
     pub(crate) sets_x_files_factor: bool,
     /// Whether it takes long over a few values already.
     pub(crate) is_heavy: bool,
-    /// Which argument is the interval between the values that it makes.
+    /// The place of the argument that is the interval between the values that it makes.
     pub(crate) interval_at: Option<usize>,
     /// Whether it applies another function, which must not be of the same kind.
     pub(crate) applies_function: bool,

@@ -138,13 +138,14 @@ impl PartialEq<(i64, i64, i64)> for Grid {
     }
 }
 
-/// Bytes of a series' name or path: ten names of events. Names of what is made of several series hold all of theirs, again and again.
+/// Most bytes of a series' name or path: ten names of events. A series that is made of several has all of their names in its own, again and
+/// again.
 pub(crate) const NAME_BYTES_MAX: usize = 2_000;
 
-/// How much of a name that is too long is its end, which tells whose query it is.
+/// Bytes of the end that is kept of a name that is too long; it tells whose query it is.
 const NAME_END_BYTES: usize = 100;
 
-/// `name`, or its beginning and its end.
+/// The name, or its beginning and its end where it is too long.
 pub(crate) fn shortened(name: String) -> String {
     if name.len() <= NAME_BYTES_MAX {
         return name;
@@ -178,7 +179,7 @@ pub(crate) struct Aligned<'a> {
 }
 
 impl<'a> Aligned<'a> {
-    /// `None` without series.
+    /// The series on their common step; `None` without series.
     ///
     /// # Errors
     /// `Steps` where no step is a multiple of all, `UnevenDays` where only some are of days of a zone.
@@ -209,7 +210,7 @@ impl<'a> Aligned<'a> {
         }))
     }
 
-    /// Makes a value of each row; what a shorter series lacks is not known.
+    /// Makes a value of each row; values that a shorter series lacks are not known.
     pub(crate) fn rows(&self, mut make: impl FnMut(&[Point]) -> Point) -> Vec<Point> {
         let length = self.columns.iter().map(|column| column.len()).max().unwrap_or(0);
         let mut row = vec![None; self.columns.len()];
@@ -239,7 +240,7 @@ fn consolidated(series: &Series, values_per_point: i64) -> Cow<'_, [Point]> {
     }
 }
 
-/// What `aggregate` makes of `values`, which are `of` at most, if any is known and as many as `x_files_factor` asks for.
+/// The aggregate of `values`, of which there could be `of`, if any is known and as many as `x_files_factor` asks for.
 pub(crate) fn enough(values: &[Point], of: usize, x_files_factor: f64, aggregate: Aggregate) -> Point {
     let known = values.iter().flatten().count();
     if is_enough(known, of, x_files_factor) {

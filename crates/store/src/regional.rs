@@ -28,7 +28,7 @@ use crate::{Error, Server};
 /// Longest wait for one transaction: half of a job's time to run, so that the jobs are still ours when it ends.
 const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 
-/// How often a transaction that lost against another worker's is repeated.
+/// Most attempts at a transaction that lost against another worker's.
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Longest name of a region and of a worker, in bytes: the widths of the columns.
@@ -87,7 +87,7 @@ pub struct Reading {
     pub mark: Option<Mark>,
 }
 
-/// How an attempt at a transaction ended.
+/// The outcome of an attempt at a transaction.
 enum Attempt {
     Committed(Committed),
     /// Nothing was written: the region's counts are written at this address now.
@@ -104,7 +104,8 @@ pub struct Regional {
     region: String,
     /// The worker's name, unique within the region.
     source: String,
-    /// When this worker last advanced the ledger's clock. `None` where that is not known: the next flush then advances it by nothing.
+    /// The instant at which this worker last advanced the ledger's clock. `None` where that is not known: the next flush then advances it by
+    /// nothing.
     ledger_advanced: Option<Monotonic>,
     named: NamedClients,
 }

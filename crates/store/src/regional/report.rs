@@ -17,7 +17,7 @@ pub struct Report {
     pub is_queue_durable: bool,
     /// The fullest disk that the worker watches.
     pub disk: Option<Disk>,
-    /// How long the worker holds counts before it writes them: longer the more names count.
+    /// Time that the worker holds counts before it writes them: longer the more names count.
     pub hold: Duration,
     /// The region's watermark, by its database's clock: every job put before is in the batches of this flush, or was counted before.
     /// `None` where that is not known.

@@ -27,7 +27,7 @@ use crate::{Error, Server};
 /// Longest wait for one answer: a list of the names of a large shard takes seconds.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// When the server itself ends a statement; before [`CALL_LIMIT`], so that the connection survives.
+/// Seconds after which the server itself ends a statement; before [`CALL_LIMIT`], so that the connection survives.
 const STATEMENT_S_MAX: u32 = 20;
 
 /// Most names of one shard that are listed at once: half a megabyte.
