@@ -199,8 +199,8 @@ impl Regional {
                 transaction.run(conn).await
             })
             .await;
-        // From before the transaction: the time that it took itself is counted by the next one. After an unknown outcome nobody can say
-        // from when on to count, and a ledger whose clock is behind only keeps its rows for longer.
+        // From before the transaction: the server's time counts from within it, and the lesser of the two is what passes. After an unknown
+        // outcome nobody can say from when on to count, and a ledger whose clock is behind only keeps its rows for longer.
         self.ledger_advanced = matches!(outcome, Ok(Attempt::Committed(_))).then_some(begun);
         let attempt = outcome?;
         if !matches!(attempt, Attempt::Committed(_)) {

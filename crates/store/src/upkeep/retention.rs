@@ -119,7 +119,7 @@ impl Centre {
             .map(|day| format!("PARTITION {} VALUES LESS THAN ('{day}')", name(day)));
         let cut = cut.chain([format!("PARTITION {REST} VALUES LESS THAN (MAXVALUE)")]);
         let cut = cut.collect::<Vec<_>>().join(", ");
-        // A copy of an hour is worth a short wait at its end. What has come for the last partition is little: it is cut by a later pass.
+        // A copy of an hour is worth a short wait at its end. The last partition holds little, so its cut is cheap to try again.
         let (how, wait_s) = if is_first {
             (
                 format!("PARTITION BY RANGE COLUMNS (day) ({cut})"),
