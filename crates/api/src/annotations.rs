@@ -42,20 +42,25 @@ struct Sent {
     tags: Vec<String>,
 }
 
+/// A time as a body has it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum When {
+    /// Unix seconds, with or without a fraction.
     UnixS(f64),
+    /// RFC 3339.
     Text(String),
 }
 
+/// The annotations of a range, in order of time; of more than [`ANNOTATIONS_MAX`] the newest.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct Page {
     annotations: Vec<Listed>,
     /// Whether there are older ones in the range.
     more: bool,
 }
 
+/// An annotation as an answer has it; `when` and `until` are unix seconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listed {
     id: String,
@@ -80,6 +85,7 @@ impl From<Annotation> for Listed {
 }
 
 impl When {
+    /// The instant that is meant; `None` for a number or a text that is no time.
     pub(crate) fn instant(&self) -> Option<Instant> {
         match self {
             Self::UnixS(unix_s) => Instant::from_unix_s(*unix_s).ok(),
@@ -89,6 +95,10 @@ impl When {
 }
 
 impl Sent {
+    /// The annotation, which happened `now` if nothing else is said.
+    ///
+    /// # Errors
+    /// `Annotation` for a field that an annotation cannot have, `JsonTime` for what is no time.
     fn annotation(self, now: Instant) -> Result<Annotation, Error> {
         let instant = |when: Option<When>, key| {
             when.map(|when| when.instant().ok_or(Error::JsonTime(key)))
@@ -107,7 +117,7 @@ impl Sent {
     }
 }
 
-/// 201 for a new one, 200 where there is one of this id already; both with what is there.
+/// `POST /v1/annotations`: 201 for a new one, 200 where there is one of this id already; both with what is there.
 pub(crate) async fn post(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -127,7 +137,11 @@ pub(crate) async fn post(
 /// The body of a request that writes, if its sender may.
 ///
 /// Its type has to be JSON: a page of a foreign site can make a browser inside the network post a form or plain text here without
-/// asking, but for JSON the browser asks first, and nobody here says yes.
+/// asking, but for JSON the browser asks first (a CORS preflight), and nobody here says yes.
+///
+/// # Errors
+/// `Writer` where the sender may not write; `ContentType`, `Body` or `NoAnnotation` for another type, a body that is not read, or one
+/// that is no `T`.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     api: &Api,
     headers: &HeaderMap,
@@ -143,14 +157,19 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     Ok(serde_json::from_slice(utf8::without_mark(&body)).map_err(Error::NoAnnotation)?)
 }
 
-/// At the centre in charge; then under the same id at every other one that answers. One that does not will lack it.
+/// Writes an annotation at the centre in charge; then under the same id at every other one that answers. One that does not will lack
+/// it. Returns what the first has under this id, and whether it is new.
+///
+/// # Errors
+/// `Centre` where no centre takes it. That another one misses it is no error: it is counted and logged.
 pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotation, bool), Refusal> {
     let (at, (written, is_new)) = api
         .centres
-        .ask(async |visit| {
-            Ok::<_, centres::Error>((visit.number(), visit.central().annotate(annotation).await?))
+        .ask(async |attempt| {
+            Ok::<_, centres::Error>((attempt.number(), attempt.central().annotate(annotation).await?))
         })
         .await?;
+    // What the first centre has, not what was sent: under an id that was there already, the centres would differ for ever.
     for (name, central) in api.centres.others(at) {
         match central {
             Some(central) => note_missed(name, central.annotate(&written).await.err()),
@@ -160,7 +179,7 @@ pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotat
     Ok((written, is_new))
 }
 
-/// What is missing at another centre shows only when that one is in charge.
+/// Counts and logs a change that another centre lacks. Nobody sees that it does before that centre is in charge.
 fn note_missed(centre: &str, error: Option<store::Error>) {
     if let Some(error) = error {
         count_missed(centre);
@@ -173,7 +192,7 @@ fn note_missed(centre: &str, error: Option<store::Error>) {
     }
 }
 
-/// As [`note_missed`], of one that is not asked, so that nobody waits for it.
+/// Counts and logs a change that a centre lacks because it was not asked, so that nobody waits for it.
 fn note_away(centre: &str) {
     count_missed(centre);
     tracing::warn!(centre, "a change of annotations misses a centre that is away");
@@ -183,6 +202,7 @@ fn count_missed(centre: &str) {
     metrics::counter!("api_annotations_missed_total", "centre" => centre.to_owned()).increment(1);
 }
 
+/// `DELETE /v1/annotations/ID`, at all centres as [`write`]; 204, or 404 where the centre in charge has none of this id.
 pub(crate) async fn delete(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
@@ -193,8 +213,8 @@ pub(crate) async fn delete(
     let id: AnnotationId = id.parse().map_err(|_| Error::NoSuchAnnotation)?;
     let (at, was_there) = api
         .centres
-        .ask(async |visit| {
-            Ok::<_, centres::Error>((visit.number(), visit.central().remove_annotation(id).await?))
+        .ask(async |attempt| {
+            Ok::<_, centres::Error>((attempt.number(), attempt.central().remove_annotation(id).await?))
         })
         .await?;
     for (name, central) in api.centres.others(at) {
@@ -210,6 +230,7 @@ pub(crate) async fn delete(
     }
 }
 
+/// `GET /v1/annotations`.
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
     let now = Instant::from(SystemTime::now());
@@ -225,17 +246,21 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Re
     }
     let (found, more) = read(&api, &wanted).await?;
     let annotations = found.into_iter().map(Listed::from).collect();
-    Ok(room::json(&api.points, &Answer { annotations, more })?)
+    Ok(room::json(&api.points, &Page { annotations, more })?)
 }
 
-/// Those that are wanted, and whether there are older ones that there was no room for.
+/// The annotations that are wanted, at most [`ANNOTATIONS_MAX`], and whether there are older ones. `wanted.limit` has to be one more
+/// than that, to tell.
+///
+/// # Errors
+/// `TooManyTags`; `Centre` where no centre answers.
 pub(crate) async fn read(api: &Api, wanted: &AnnotationQuery) -> Result<(Vec<Annotation>, bool), Refusal> {
     if wanted.tags.len() > TAGS_MAX {
         return Err(Error::TooManyTags.into());
     }
     let mut found = api
         .centres
-        .ask(async |visit| Ok::<_, centres::Error>(visit.central().annotations(wanted).await?))
+        .ask(async |attempt| Ok::<_, centres::Error>(attempt.central().annotations(wanted).await?))
         .await?;
     let over = found.len().saturating_sub(ANNOTATIONS_MAX);
     found.drain(..over);

@@ -16,24 +16,28 @@ use crate::buckets::Buckets;
 /// Points per piece of text: about 80 kB.
 const POINTS_PER_PIECE: usize = 4_000;
 
-/// `,[1763787600,1234]`, and some room.
+/// Bytes of a point's text: `,[1763787600,1234]`, with some to spare.
 const BYTES_PER_POINT: usize = 20;
 
+/// The answer to `GET /v1/series`, before it is text.
 pub(crate) struct Answer {
     pub(crate) buckets: Buckets,
+    /// The time of which the sums are known.
     pub(crate) extent: Extent,
-    /// By name.
+    /// The series, ordered by name.
     pub(crate) series: Vec<Series>,
-    /// For the points held here, until the last is sent.
+    /// Room for the points held here, until the last is sent.
     pub(crate) _room: OwnedSemaphorePermit,
 }
 
+/// A name and its sums.
 pub(crate) struct Series {
     pub(crate) name: Name,
-    /// One for each bucket. A sum of 0 means no events: counts begin at 1.
+    /// One sum for each bucket. A sum of 0 means no events: counts begin at 1.
     pub(crate) sums: Vec<u128>,
 }
 
+/// The format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -41,7 +45,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What `parameter` says, else the first of the two types that the Accept header lists, else JSON.
+    /// The format that `parameter` names, else the first of the two types that the Accept header lists, else JSON.
     /// `None` for a parameter with another word.
     pub(crate) fn wanted(parameter: Option<&str>, accept: Option<&str>) -> Option<Self> {
         match parameter {
@@ -65,15 +69,19 @@ impl Format {
     }
 }
 
+/// A piece of an answer that is sent at once, so that no answer's text is ever held as a whole.
 enum Piece {
     Head,
+    /// The beginning of the series of this index.
     SeriesHead(usize),
+    /// The points of these buckets of the series of this index.
     Points(usize, Range<usize>),
     SeriesTail,
     Tail,
 }
 
 impl Answer {
+    /// The response, whose text is made while it is sent.
     pub(crate) fn into_response(self, format: Format) -> Response {
         let content_type = match format {
             Format::Json => "application/json",
@@ -157,11 +165,13 @@ impl Answer {
         }
     }
 
+    /// The sum of a series' bucket, where that is known.
     fn shown(&self, at: usize, index: usize) -> Option<u128> {
         let edges = self.buckets.edges(index);
         self.extent.shown(self.series[at].sums[index], edges)
     }
 
+    /// Index, first unix second and sum of each bucket of a range.
     fn points(
         &self,
         at: usize,

@@ -1,4 +1,4 @@
-//! `GET /v1/audit`: whether what regions counted is what names hold, as of this moment.
+//! `GET /v1/audit`: whether the regions' sums are equal to the names' sums, on one snapshot of this moment.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use model::Instant;
 use serde::Serialize;
 use store::{Range, Verdict};
 
-use crate::centres::{self, Visit};
+use crate::centres::{self, Attempt};
 use crate::parameters::Parameters;
 use crate::range;
 use crate::refusal::Refusal;
@@ -18,36 +18,43 @@ use crate::room::Busy;
 use crate::state::Api;
 use crate::time_expression;
 
-/// An audit reads every count of its range; the command line takes any.
+/// Longest range of an audit, in milliseconds: it reads every count of that. The command line takes any range.
 const RANGE_MS_MAX: i64 = 8 * 86_400_000;
 
+/// The outcome of an audit.
 #[derive(Debug, Serialize)]
-pub(crate) struct Answer {
-    /// The one that was audited.
+pub(crate) struct Report {
+    /// Name of the centre that was audited.
     centre: String,
+    /// Unix seconds.
     from: f64,
+    /// Unix seconds.
     until: f64,
+    /// Whether everything was compared, and found equal.
     equal: bool,
-    /// Minutes and packed days compared.
+    /// How many minutes and packed days were compared.
     compared: usize,
-    /// The first hundred.
+    /// The first hundred differences, a sentence each.
     gaps: Vec<String>,
     gaps_total: usize,
     regions: Vec<Region>,
 }
 
+/// A region's own total against the sum of its minutes.
 #[derive(Debug, Serialize)]
 struct Region {
     region: String,
     /// Sum of its minutes at the centre.
     sum: u128,
-    /// Its own total as of its last flush at the centre.
+    /// The region's own total as of its last flush at the centre.
     total: u64,
+    /// `equal`, `gap` or `not known`.
     verdict: &'static str,
+    /// A sentence on why it is not equal.
     reason: Option<String>,
 }
 
-pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>, Refusal> {
+pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Report>, Refusal> {
     let parameters = Parameters::parse(uri.query(), &["from", "until"])?;
     let now = Instant::from(SystemTime::now());
     let recent = Range::recent(now);
@@ -65,15 +72,16 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>
     if range.until.ms_since(range.from) > RANGE_MS_MAX {
         return Err(range::Error::TooLongToAudit.into());
     }
-    // One at a time: it keeps a core of the centre busy.
+    // One at a time: it keeps a core of the centre busy. The turn goes with the statement and not with this request, which a client may
+    // drop while the centre still works on it.
     let turn = Arc::clone(&api.audits).try_acquire_owned().map_err(|_| Busy)?;
     let turn = Arc::new(turn);
-    let audit = async |visit: Visit| {
-        let audit = store::audit_centre(visit.server(), range, Some(Arc::clone(&turn))).await?;
-        Ok::<_, centres::Error>((visit.name().to_owned(), audit))
+    let audit = async |attempt: Attempt| {
+        let audit = store::audit_centre(attempt.server(), range, Some(Arc::clone(&turn))).await?;
+        Ok::<_, centres::Error>((attempt.name().to_owned(), audit))
     };
     let (centre, audit) = api.centres.ask(audit).await?;
-    Ok(Json(Answer {
+    Ok(Json(Report {
         centre,
         from: range.from.unix_s(),
         until: range.until.unix_s(),

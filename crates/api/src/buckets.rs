@@ -1,14 +1,15 @@
-//! How the minutes of a series fall into the buckets of its step.
+//! Buckets: how the minutes of a series are downsampled to its step.
 
 use model::{Instant, Minute, Step};
 use store::central::Grain;
 
-/// The buckets of a range that was widened to the step's edges, in UTC.
+/// The buckets of a range that was widened to the step's edges, in UTC. Each is half open, and begins where the one before it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Buckets {
     pub(crate) step: Step,
-    /// First seconds of the buckets, in order.
+    /// First unix seconds of the buckets, in order.
     starts: Vec<i64>,
+    /// End of the last bucket.
     until_unix_s: i64,
 }
 
@@ -22,7 +23,7 @@ impl Buckets {
         let until_unix_s = step.ceil(within(until.unix_ms().saturating_add(999).div_euclid(1000)));
         let starts: Vec<i64> = std::iter::successors(Some(from_unix_s), |&start| match step {
             Step::Month => Some(step.next(start)),
-            // As the start is a bucket's: a year has half a million of them.
+            // Adding is enough where all buckets are equally long, and quicker: a year has half a million minutes.
             step => Some(start + step.seconds()),
         })
         .take_while(|&start| start < until_unix_s)
@@ -35,14 +36,17 @@ impl Buckets {
         })
     }
 
+    /// How many buckets there are.
     pub(crate) fn len(&self) -> usize {
         self.starts.len()
     }
 
+    /// Start of the first bucket, in unix seconds; without buckets their end.
     pub(crate) fn first_unix_s(&self) -> i64 {
         self.starts.first().copied().unwrap_or(self.until_unix_s)
     }
 
+    /// End of the last bucket, in unix seconds; it belongs to none.
     pub(crate) fn end_unix_s(&self) -> i64 {
         self.until_unix_s
     }
@@ -59,7 +63,7 @@ impl Buckets {
         }
     }
 
-    /// The number of the bucket that `unix_s` lies in.
+    /// Index of the bucket that `unix_s` lies in; `None` outside of all.
     pub(crate) fn index_of(&self, unix_s: i64) -> Option<usize> {
         let first = *self.starts.first()?;
         if !(first..self.until_unix_s).contains(&unix_s) {
@@ -75,7 +79,7 @@ impl Buckets {
         }
     }
 
-    /// What the sums can be made of.
+    /// The coarsest counts that the buckets can be summed up from: those of days where no bucket begins within one.
     pub(crate) fn grain(&self) -> Grain {
         if self.step.seconds() >= Step::Day.seconds() {
             Grain::Day
@@ -84,7 +88,7 @@ impl Buckets {
         }
     }
 
-    /// How many counts are read of a name at most.
+    /// How many counts are read for a name at most.
     pub(crate) fn counts(&self) -> usize {
         let step_s = match self.grain() {
             Grain::Minute => Step::Minute.seconds(),

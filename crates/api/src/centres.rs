@@ -1,4 +1,7 @@
-//! The centres: which of them is in charge, and where a request goes that it fails.
+//! The centres: which of them is in charge, and where a request goes that it cannot answer.
+//!
+//! The promise is one of monotonic reads: an answer never lacks counts that an earlier one had, whichever centre gave either,
+//! as long as a centre is left that has them. What an answer has is a [`Position`]: the number of each region's last flush.
 
 mod error;
 mod known;
@@ -10,7 +13,6 @@ use std::time::Duration;
 use model::Glob;
 use store::Server;
 use store::central::{Central, Matched, Position, Snapshot};
-use tokio::time::Instant as Clock;
 
 pub(crate) use self::error::{AtCentre, Error};
 pub use self::known::BEHIND_MS_MAX;
@@ -18,21 +20,25 @@ pub(crate) use self::known::Known;
 use self::known::order;
 use crate::error::Error as StartError;
 
-/// Longest wait for a centre to have what another one has answered before: both apply the same binlogs at the same time.
+/// Longest wait for a centre to have what another one has answered before. Both apply the same binlogs at the same time, so one that
+/// needs longer does not catch up soon.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
 
+/// Pause between two rounds of all centres while one of them catches up.
 const CATCH_UP_POLL: Duration = Duration::from_millis(50);
 
 /// Snapshots of one request that may be lost to changes of partitions, which the keeper makes once a month and shard.
 const CHANGES_MAX: u32 = 10;
 
-/// No centre is in charge.
+/// The value of [`Inner::in_charge`] while no centre is in charge.
 const NONE: usize = usize::MAX;
 
 /// A centre as the configuration has it.
 #[derive(Debug, Clone)]
 pub struct Centre {
+    /// The name in answers, logs and metrics; no two centres share one.
     pub name: String,
+    /// Address and account of its central database.
     pub server: Server,
 }
 
@@ -42,29 +48,34 @@ pub(crate) struct Centres(Arc<Inner>);
 
 struct Inner {
     all: Vec<Site>,
-    /// Covers every answer with counts that was given: a later one, wherever it comes from, must not lack any of them.
+    /// The least position that covers all answers with counts: a later answer, wherever it comes from, must not lack any of them.
     answered: Mutex<Position>,
+    /// Index into `all`, or [`NONE`]; only for telling that it changed.
     in_charge: AtomicUsize,
 }
 
+/// A centre, how it is reached, and what is known of it.
 struct Site {
     name: String,
     central: Central,
-    /// For audits, whose statements take longer than those of `central` may.
+    /// Address and account for audits, whose statements take longer than those of `central` may.
     server: Server,
     state: Mutex<Known>,
 }
 
 /// One try of a request, at one centre.
-pub(crate) struct Visit {
+pub(crate) struct Attempt {
     centres: Centres,
     at: usize,
-    /// What its counts must not lack, unless they may.
+    /// The position that its snapshot has to cover, unless it `may_go_back`.
     must_have: Position,
+    /// Whether every centre had its time to catch up, so that a snapshot with fewer counts is better than no answer.
     may_go_back: bool,
 }
 
 impl Centres {
+    /// The centres in the order of preference. Connects when the first request needs it.
+    ///
     /// # Errors
     /// `SameName` for two centres of one name, `Store` where the password cannot be read.
     pub(crate) fn new(centres: impl Iterator<Item = Centre>) -> Result<Self, StartError> {
@@ -88,37 +99,48 @@ impl Centres {
     }
 
     /// Does `work` at the centre in charge. Where that cannot be reached, or lacks what was answered before, does it at the next.
+    /// `work` may be done several times, also to its end at a centre whose answer was lost: what it writes has to be idempotent.
     ///
     /// # Errors
-    /// What `work` is refused for; the last centre's error where none did its part.
-    pub(crate) async fn ask<T, E, W>(&self, work: impl Fn(Visit) -> W) -> Result<T, E>
+    /// The error of `work` as it is, where no other centre can help; the last centre's where none did its part.
+    pub(crate) async fn ask<T, E, W>(&self, work: impl Fn(Attempt) -> W) -> Result<T, E>
     where
         E: AtCentre,
         W: Future<Output = Result<T, E>>,
     {
         let (mut lacking_since, mut changes) = (None, 0);
+        // Once, at the beginning: answers that others get while this request runs are not before it, so it may lack their counts.
+        // A position that moved on with each round might never be reached.
         let answered = self.answered().clone();
         loop {
-            let may_go_back = lacking_since.is_some_and(|since| Clock::now() - since >= CATCH_UP_LIMIT);
+            let may_go_back =
+                lacking_since.is_some_and(|since| tokio::time::Instant::now() - since >= CATCH_UP_LIMIT);
             let failure = match self.ask_in_turn(&work, &answered, may_go_back).await {
                 Ok(done) => return Ok(done),
                 Err(error) => error.of_centre()?,
             };
             match failure {
                 Error::GoesBack => {
-                    lacking_since.get_or_insert_with(Clock::now);
+                    // Not from the request's beginning: a centre that hung may have used up the whole limit, and the one that
+                    // stands in for it would get no time to catch up.
+                    lacking_since.get_or_insert_with(tokio::time::Instant::now);
                     tokio::time::sleep(CATCH_UP_POLL).await;
                 }
+                // The partitions changed under the snapshot, which is lost; the centre is well, and a new snapshot finds the new ones.
                 Error::Database(error) if error.is_table_changed() && changes < CHANGES_MAX => changes += 1,
                 Error::Database(error) => return Err(Error::Database(error).into()),
             }
         }
     }
 
-    /// [`Error::GoesBack`] where it is worth another try.
+    /// Does `work` at one centre after the other, until one has done its part.
+    ///
+    /// # Errors
+    /// The error of `work` as it is, where no other centre can help; [`Error::GoesBack`] where another round is worth it; else the
+    /// last centre's.
     async fn ask_in_turn<T, E, W>(
         &self,
-        work: &impl Fn(Visit) -> W,
+        work: &impl Fn(Attempt) -> W,
         must_have: &Position,
         may_go_back: bool,
     ) -> Result<T, E>
@@ -127,21 +149,24 @@ impl Centres {
         W: Future<Output = Result<T, E>>,
     {
         let (mut goes_back, mut failure) = (false, None);
+        // The order is taken anew each round, since a centre that failed in the last one is passed over.
         for (tries, at) in order(&self.states()).into_iter().enumerate() {
             if tries > 0 {
                 metrics::counter!("api_fallbacks_total").increment(1);
             }
-            let visit = Visit {
+            let attempt = Attempt {
                 centres: self.clone(),
                 at,
                 must_have: must_have.clone(),
                 may_go_back,
             };
-            let error = match work(visit).await {
+            let error = match work(attempt).await {
                 Ok(done) => return Ok(done),
                 Err(error) => error.of_centre()?,
             };
             match error {
+                // Only failures of the server itself: a statement that it refused, or ended as too long, would fare no better elsewhere,
+                // and would keep one centre after the other busy.
                 Error::Database(error) if self.is_several() && error.may_succeed_elsewhere() => {
                     self.failed(at, &error);
                     failure = Some(error);
@@ -150,6 +175,7 @@ impl Centres {
                 error @ Error::Database(_) => return Err(error.into()),
             }
         }
+        // A centre that only lacks counts goes before one that failed: waiting helps it, and it can answer.
         let error = match failure {
             Some(error) if !goes_back => Error::Database(error),
             _ => Error::GoesBack,
@@ -157,21 +183,24 @@ impl Centres {
         Err(error.into())
     }
 
-    /// The centres other than `done`; those that are believed not to answer without their database.
+    /// Names of the centres other than `done`, each with its database, or `None` where that is believed not to answer.
     pub(crate) fn others(&self, done: usize) -> impl Iterator<Item = (&str, Option<&Central>)> {
         let others = self.0.all.iter().enumerate().filter(move |&(at, _)| at != done);
         let asked = |site: &Site| site.state().answers != Some(false);
         others.map(move |(_, site)| (site.name.as_str(), asked(site).then_some(&site.central)))
     }
 
+    /// How many centres there are, whether they answer or not.
     pub(crate) fn count(&self) -> usize {
         self.0.all.len()
     }
 
+    /// Name of the centre at a place in the order of preference; panics for a place that is not below [`Self::count`].
     pub(crate) fn name(&self, at: usize) -> &str {
         &self.0.all[at].name
     }
 
+    /// Whether a centre was seen to answer, and has not failed since.
     pub(crate) fn any_answers(&self) -> bool {
         self.states().iter().any(|state| state.answers == Some(true))
     }
@@ -189,12 +218,13 @@ impl Centres {
         self.0.all.iter().map(Site::state).collect()
     }
 
-    /// Asks a centre whether it answers and, where there are several, how far it is.
+    /// Asks a centre whether it answers and, where there are several, until when it is complete.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The database's error where it does not answer.
     pub(crate) async fn look(&self, at: usize) -> Result<(), store::Error> {
         let site = &self.0.all[at];
+        // A single centre cannot be behind another, so it is not asked for its clocks.
         let seen = if self.is_several() {
             site.central.complete_until().await
         } else {
@@ -203,6 +233,7 @@ impl Centres {
         let before = site.state();
         let (state, outcome) = match seen {
             Ok(complete_until) => {
+                // Only centres that answer count: against what a dead one last said, the only one left would be behind for ever.
                 let others = self.states().into_iter().enumerate();
                 let newest = others
                     .filter(|&(other, state)| other != at && state.answers == Some(true))
@@ -217,6 +248,8 @@ impl Centres {
         outcome
     }
 
+    /// Notes that a centre did not do its part of a request. Where it cannot be reached, requests pass over it until a look finds it
+    /// well again: waiting for its connect limit costs one request, not each. A centre that was only slow stays where it is.
     fn failed(&self, at: usize, error: &store::Error) {
         let site = &self.0.all[at];
         tracing::warn!(
@@ -230,6 +263,7 @@ impl Centres {
         }
     }
 
+    /// Sets the metric of the centre in charge, and logs when that is another one than before. No request depends on it.
     fn tell_who_is_in_charge(&self) {
         if !self.is_several() {
             return;
@@ -269,20 +303,23 @@ impl Site {
     }
 }
 
-impl Visit {
+impl Attempt {
+    /// Name of the centre.
     pub(crate) fn name(&self) -> &str {
         &self.site().name
     }
 
-    /// Its place in the order in which centres are preferred.
+    /// The centre's place in the order in which centres are preferred, from 0.
     pub(crate) fn number(&self) -> usize {
         self.at
     }
 
+    /// The centre's database.
     pub(crate) fn central(&self) -> &Central {
         &self.site().central
     }
 
+    /// Address and account of the centre's database, for connections of one's own.
     pub(crate) fn server(&self) -> &Server {
         &self.site().server
     }
@@ -291,18 +328,26 @@ impl Visit {
         &self.centres.0.all[self.at]
     }
 
-    /// As [`Central::snapshot`], of what does not lack any count that was answered before.
+    /// A snapshot as of [`Central::snapshot`], which lacks no count that was answered before this request began.
+    ///
+    /// # Errors
+    /// `Database` where the centre does not answer, `GoesBack` where it lacks such counts.
     pub(crate) async fn snapshot(
         &self,
         patterns: &[Glob],
         limit: usize,
     ) -> Result<(Snapshot, Matched), Error> {
         let (mut snapshot, found) = self.central().snapshot(patterns, limit).await?;
+        // A server's later snapshot has whatever an earlier one had.
         if !self.centres.is_several() {
             return Ok((snapshot, found));
         }
+        // Read in the snapshot itself. Outside of it a flush could come in between, and the position would promise counts that
+        // the snapshot has not.
         let position = snapshot.position().await?;
         if position.covers(&self.must_have) {
+            // Joined before any count is read or sent: a request that begins once this answer is out has to find it here. Joined and
+            // not set, since the answers of two centres at once may each have flushes of one region that the other lacks.
             self.centres.answered().join(&position);
         } else if self.may_go_back {
             metrics::counter!("api_answers_gone_back_total").increment(1);
@@ -310,8 +355,10 @@ impl Visit {
                 centre = self.name(),
                 "answers lack counts that were answered before"
             );
+            // Set and not joined: counts that no centre has any more would keep every later request waiting for them.
             *self.centres.answered() = position;
         } else {
+            // Finished rather than dropped, which would cost its connection with each round.
             snapshot.finish().await?;
             return Err(Error::GoesBack);
         }
@@ -360,10 +407,10 @@ mod tests {
     async fn a_request_goes_on_where_its_centre_cannot_be_reached() {
         let centres = centres(&["central", "standby"]).unwrap();
         let asked = Mutex::new(Vec::new());
-        let work = |visit: Visit| {
-            asked.lock().unwrap().push(visit.name().to_owned());
+        let work = |attempt: Attempt| {
+            asked.lock().unwrap().push(attempt.name().to_owned());
             async move {
-                match visit.name() {
+                match attempt.name() {
                     "central" => Err(timed_out(3)),
                     _ => Ok(()),
                 }
@@ -395,13 +442,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_centre_gets_its_time_to_catch_up_however_long_the_other_took() {
         const HUNG: Duration = Duration::from_secs(20);
-        let begun = Clock::now();
-        let work = async |visit: Visit| match visit.name() {
+        let begun = tokio::time::Instant::now();
+        let work = async |attempt: Attempt| match attempt.name() {
             "central" if begun.elapsed() < HUNG => {
                 tokio::time::sleep(HUNG).await;
                 Err(timed_out(20))
             }
-            _ if visit.may_go_back => Ok(()),
+            _ if attempt.may_go_back => Ok(()),
             _ => Err(reading::Error::Centre(Error::GoesBack)),
         };
         centres(&["central", "standby"]).unwrap().ask(work).await.unwrap();

@@ -12,8 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rust_embed::{Embed, EmbeddedFile};
 
-/// Everything comes from here, nothing is written into the markup, and no other page shows this one in a frame.
-/// Files for download are made in the page, but not loaded by it.
+/// The Content-Security-Policy: everything comes from here, nothing is written into the markup, and no other page shows this one in a
+/// frame. Files for download are made in the page, but not loaded by it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -27,12 +27,13 @@ const PAGE: &str = "index.html";
 #[exclude = "vendor/*.LICENSE"]
 struct Files;
 
-/// A file as it is sent.
+/// A file and its headers.
 struct Asset {
     content_type: String,
     content: Bytes,
-    /// `None` where it would not be shorter.
+    /// The content in gzip; `None` where it would not be shorter.
     compressed: Option<Bytes>,
+    /// The ETag, with its quotes: a hash of the content.
     tag: String,
 }
 
@@ -66,6 +67,7 @@ impl Asset {
         }
     }
 
+    /// The file, compressed where the client takes that; 304 where it has it already.
     fn answer(&self, request: &HeaderMap) -> Response {
         let listed = |name: HeaderName, fits: &dyn Fn(&str) -> bool| {
             let values = request.get_all(name).into_iter();
@@ -80,7 +82,7 @@ impl Asset {
         let takes_gzip = |listed: &str| {
             listed == "gzip" || listed.starts_with("gzip;q=0.") || listed.starts_with("gzip;q=1")
         };
-        // A newer program has other files: each is asked for, and seldom sent again.
+        // `no-cache` lets the browser keep files, but ask for each whether it has changed: a newer program has other ones.
         let common = [
             (header::ETAG, self.tag.as_str()),
             (header::CACHE_CONTROL, "no-cache"),
@@ -108,6 +110,7 @@ fn compressed(content: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
+/// The routes of all files.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     ASSETS.iter().fold(Router::new(), |routes, (path, asset)| {
         routes.route(path, get(async move |headers: HeaderMap| asset.answer(&headers)))

@@ -1,27 +1,40 @@
-//! Why the api does not start.
+//! Errors with which the api does not start.
 
 use std::net::SocketAddr;
 
 use listener::TokenError;
 
+/// Reasons for which [`crate::run`] ends before it serves anything.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// `listen` is not loopback, and `allow_anonymous_on_any_address` is not set.
     #[error(
         "api.listen = {address} can be reached from other machines, and whoever reaches it reads every count \
          (api.tokens_file is for annotations only): listen on loopback, behind a proxy that checks who asks, \
          or set api.allow_anonymous_on_any_address = true if the network itself keeps strangers out"
     )]
-    Open { address: SocketAddr },
+    Open {
+        /// The address that `listen` names.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
     #[error("the API cannot start")]
     Listen(#[from] listener::Error),
+    /// Two centres have this name.
     #[error(
         "two centres are called '{0}': give each [[other_centre]] a name of its own; api.centre is that of [central]"
     )]
     SameName(String),
+    /// A limit with which nothing could be served.
     #[error("api.{key} must be at least 1")]
-    Zero { key: &'static str },
+    Zero {
+        /// The limit's key in the configuration, without its table.
+        key: &'static str,
+    },
+    /// The tokens file cannot be read, or is malformed.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// A centre's password cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
 }

@@ -1,4 +1,4 @@
-//! `/events/get_data` and `POST /events/`: annotations as Graphite has them.
+//! `/events/get_data` and `POST /events/`: annotations in Graphite's format (its `webapp/graphite/events/views.py`).
 
 use std::time::SystemTime;
 
@@ -19,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::room;
 use crate::state::Api;
 
+/// An event as Graphite's answers have it; `until` has no place there.
 #[derive(Debug, Serialize)]
 struct Listed {
     id: String,
@@ -29,7 +30,7 @@ struct Listed {
     tags: Vec<String>,
 }
 
-/// What Graphite's own clients send: other fields are ignored there, too.
+/// An event as Graphite's clients send it. Other fields are ignored, as Graphite does.
 #[derive(Debug, Deserialize)]
 struct Sent {
     what: String,
@@ -38,15 +39,17 @@ struct Sent {
     tags: Option<Tags>,
 }
 
+/// Tags in either of the two forms that senders use.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Tags {
     List(Vec<String>),
-    /// Separated by blanks, or commas, as Grafana's and other senders do.
+    /// Tags separated by blanks or commas.
     Text(String),
 }
 
-/// `until` is included. Without `set` an annotation needs all tags; with `set=union` one of them is enough.
+/// `GET` and `POST /events/get_data`. `until` is included. Without `set` an annotation needs all tags; with `set=union` one of them is
+/// enough.
 pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let now = Instant::from(SystemTime::now());
     let now_s = now.unix_ms().div_euclid(1000);
@@ -59,7 +62,7 @@ pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Respo
     };
     let wanted = AnnotationQuery {
         from: time("from", Instant::from_unix_ms(0))?,
-        // Of a second, whatever of it.
+        // The whole second that `until` names: the range is half open, and annotations are stored to the millisecond.
         until: time("until", now)?.plus_ms(1_000),
         tags: words(&form.one("tags").unwrap_or_default()),
         any_tag: form.one("set").as_deref() == Some("union"),
@@ -82,7 +85,7 @@ impl From<Annotation> for Listed {
     }
 }
 
-/// An empty 200, as Graphite answers.
+/// `POST /events/`: an empty 200, as Graphite answers.
 pub(crate) async fn post(
     State(api): State<Api>,
     headers: HeaderMap,

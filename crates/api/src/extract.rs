@@ -1,4 +1,4 @@
-//! How handlers are given what they ask for.
+//! Extractors: how axum makes a handler's arguments out of its request.
 
 use axum::extract::{FromRequest, Request};
 

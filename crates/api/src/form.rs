@@ -1,4 +1,4 @@
-//! Parameters of a request as Graphite takes them: from the query string, a posted form, or both.
+//! The parameters of a request to one of Graphite's paths: in the query string, a posted form, or both.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::limits::FORM_BYTES_MAX;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Why a form is not read.
+/// Reasons for which a form is not read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -42,12 +42,12 @@ pub(crate) struct WrongType {
     pub(crate) given: String,
 }
 
-/// How much of a content type a refusal repeats.
+/// Characters of a content type that a refusal repeats at most.
 const TYPE_CHARS_SHOWN: usize = 60;
 
-/// Those of the query string, then those of the form. Unlike [`crate::parameters::Parameters`], unknown ones are no error, as
-/// Graphite's clients send some that mean nothing here, and a `+` is a blank. They are held as they came, and decoded as they are asked for:
-/// a form may have hundreds of thousands.
+/// Parameters, first those of the query string, then those of the form. Unlike [`crate::parameters::Parameters`], unknown ones are no
+/// error, as Graphite's clients send some that mean nothing here, and a `+` is a blank. They are held as they came, and decoded as they
+/// are asked for: a form may have hundreds of thousands.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
     uri: Uri,
@@ -57,6 +57,10 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// Reads the parameters of a request; a body only of a `POST`.
+    ///
+    /// # Errors
+    /// `ContentType` for a body that is no form, `TooLong` and `Crowded` as of [`Intake::read`].
     pub(crate) async fn read(request: Request, intake: &Intake) -> Result<Self, Error> {
         let uri = request.uri().clone();
         if request.method() != Method::POST {
@@ -78,7 +82,7 @@ impl Form {
         })
     }
 
-    /// How often any of `symbols`, as it stands there or encoded, may be in it; counted from above.
+    /// An upper bound of how often any of `symbols` is in the form, literally or percent-encoded: every `%` counts as one.
     pub(crate) fn count_at_most(&self, symbols: &[u8]) -> usize {
         let query = self.uri.query().unwrap_or_default().as_bytes();
         let counts = |b: &&u8| **b == b'%' || symbols.contains(b);
@@ -92,7 +96,7 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
     Some(value.split(';').next().unwrap_or(value).trim())
 }
 
-/// As a refusal repeats it.
+/// The content type as a refusal repeats it.
 pub(crate) fn shown_type(headers: &HeaderMap) -> String {
     match content_type(headers) {
         None | Some("") => "missing".to_owned(),
@@ -101,17 +105,19 @@ pub(crate) fn shown_type(headers: &HeaderMap) -> String {
 }
 
 impl Form {
+    /// All keys and values, decoded, in their order.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> + Clone {
         let query = self.uri.query().unwrap_or_default().as_bytes();
         form_urlencoded::parse(query).chain(form_urlencoded::parse(&self.body))
     }
 
+    /// All values of a key, in their order.
     pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = Cow<'_, str>> {
         self.pairs()
             .filter_map(move |(k, value)| (k == key).then_some(value))
     }
 
-    /// The last value, as Graphite has it.
+    /// The last value of a key, which is the one that Graphite takes.
     pub(crate) fn one(&self, key: &str) -> Option<Cow<'_, str>> {
         self.all(key).last()
     }

@@ -1,4 +1,5 @@
-//! Graphite's paths: what Grafana's built-in data source asks, handed to the crate `graphite` and answered from the same counts.
+//! Graphite's paths, as Grafana's built-in data source asks for them: requests are handed to the crate `graphite`, and answered from the
+//! same counts as all others.
 
 mod functions;
 mod reading;
@@ -9,9 +10,11 @@ use axum::routing::get;
 
 use crate::state::Api;
 
-/// What Grafana asks to know which functions there are; its newest question is of 1.1.
+/// Version of Graphite that is answered for. Grafana asks for it to know which functions there are; the newest that it tells apart is
+/// 1.1.
 const VERSION: &str = "1.1.10";
 
+/// The routes of rendering and of the functions; those of names and events stand with them.
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route("/render", get(render::render).post(render::render))

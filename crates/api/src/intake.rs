@@ -1,4 +1,4 @@
-//! Memory of what requests say, of all of them together.
+//! Memory for the bodies and forms of all requests together: backpressure before anything is parsed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,23 +7,24 @@ use axum::body::{Body, Bytes};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Why a body is not read.
+/// Reasons for which a body is not read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
+    /// Other requests held the memory for longer than the wait.
     #[error("too many large requests are being read: try again, or ask for less in one request")]
     Crowded,
     #[error("body is longer than {bytes_max} bytes, or was cut off")]
     TooLong { bytes_max: usize },
 }
 
-/// Bytes of all forms and bodies that are held, and of what is made of them before anything is read: hundreds of large
-/// dashboards at once.
+/// Bytes of all forms and bodies that are held, and of what is parsed from them before a count is read: hundreds of large dashboards
+/// at once.
 const BYTES_MAX: usize = 64 << 20;
 
 /// Longest wait for memory that others have.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// A permit for each byte.
+/// The memory for what requests send: a permit for each byte. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Intake(Arc<Semaphore>);
 
@@ -32,7 +33,7 @@ impl Intake {
         Self(Arc::new(Semaphore::new(BYTES_MAX)))
     }
 
-    /// Memory for so many bytes, until it is dropped.
+    /// Waits for memory for `bytes`, which are taken until the permit is dropped. More than there are is taken as all of them.
     ///
     /// # Errors
     /// `Crowded` where others have it for too long.
@@ -45,7 +46,8 @@ impl Intake {
         }
     }
 
-    /// A body and its place, which is taken as it comes: a client that sends slowly holds no more than it has sent.
+    /// Reads a body of at most `bytes_max` bytes, and returns it with its memory. That is taken piece by piece: a client that sends
+    /// slowly holds no more than it has sent.
     ///
     /// # Errors
     /// `Crowded`; `TooLong` for a body that is longer than `bytes_max`, or was cut off.
@@ -59,6 +61,7 @@ impl Intake {
         let mut pieces = body.into_data_stream();
         while let Some(piece) = pieces.next().await {
             let data = piece.map_err(|_| Error::TooLong { bytes_max })?;
+            // Before its memory is waited for: what is refused anyway must not take any from others.
             if read.len() + data.len() > bytes_max {
                 return Err(Error::TooLong { bytes_max });
             }

@@ -48,24 +48,27 @@ use crate::names::Loader;
 use crate::state::Api;
 use crate::writers::Writers;
 
+/// The table `[api]` of the configuration file. Unknown keys are refused; keys that are missing have their defaults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Address and port to listen on; `127.0.0.1:7070` by default.
     pub listen: SocketAddr,
-    /// What the preferred centre, that of `[central]`, is called among others.
+    /// Name of the preferred centre, that of `[central]`, in answers, logs and metrics; each other centre brings its own.
     pub centre: String,
+    /// Connections of all peers at once; at least 1.
     pub connections_max: usize,
     /// Connections of one peer address; a proxy in front is one peer, and wants as many as `connections_max`.
     pub connections_per_peer_max: usize,
-    /// A connection's next headers must be here after this time, else it is closed.
+    /// Longest wait for a connection's next headers, in milliseconds; then it is closed.
     pub header_timeout_ms: u64,
-    /// A client must have taken in an answer this long after its beginning, else it is cut off.
+    /// Longest time from an answer's beginning until its client has taken all of it, in milliseconds; then it is cut off.
     pub answer_timeout_ms: u64,
     /// A file with a line `name secret` for each client that may write annotations; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
-    /// Lets the api listen on an address that is not loopback.
+    /// Whether the api may listen on an address that is not loopback: whoever reaches that reads every count.
     pub allow_anonymous_on_any_address: bool,
-    /// The hosts that it goes by besides loopback ones.
+    /// Hosts, besides loopback ones, under which requests may address the api; other values of the header `Host` are refused.
     pub allowed_hosts: Vec<Host>,
 }
 
@@ -86,6 +89,10 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The listener's limits.
+    ///
+    /// # Errors
+    /// `Zero` for a limit with which nothing could be served.
     fn limits(&self) -> Result<Limits, Error> {
         let limits = Limits {
             connections_max: self.connections_max,
@@ -100,10 +107,13 @@ impl Config {
     }
 }
 
-/// Serves until `shutdown`, then lets requests in progress finish. `others` are asked where `central` cannot answer, the first before the next.
+/// Serves until `shutdown`, then lets requests in progress finish. `others` are asked where `central` cannot answer, in their order.
+/// `metrics` renders what `/metrics` shows.
 ///
 /// # Errors
-/// `Zero` for a limit with which nothing could be served, `Open` for an address that strangers could read from, `Listen` where the address is taken, `SameName` for two centres of one name, `Tokens` and `Store` where tokens or the password cannot be read. A database that is away is no error: requests are refused until it is back.
+/// `Zero` for a limit with which nothing could be served, `Open` for an address that strangers could read from, `Listen` where the
+/// address is taken, `SameName` for two centres of one name, `Tokens` and `Store` where tokens or the password cannot be read. A
+/// database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
     central: Server,

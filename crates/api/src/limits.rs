@@ -1,5 +1,5 @@
-//! What one request may ask for, and what all requests may hold at once. Every limit of this crate that more than one file needs, or that a
-//! refusal names.
+//! The limits of what one request may ask for, and of what all requests may hold at once: those that more than one file needs, or that
+//! a refusal names.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ pub(crate) const SERIES_MAX: usize = 10_000;
 /// long as an answer may.
 pub(crate) const COUNTS_READ_MAX: usize = 120_000_000;
 
-/// A series' name takes the room of so many points.
+/// Points whose room a series' name takes.
 pub(crate) const POINTS_PER_NAME: usize = 16;
 
-/// A year of minutes with room to spare.
+/// Points of one series: a year of minutes, with room to spare.
 pub(crate) const POINTS_PER_SERIES_MAX: usize = 600_000;
 
 /// Points of one answer: 32 MB of sums, about 50 MB of JSON.
 pub(crate) const POINTS_MAX: usize = 2_000_000;
 
-/// What Graphite's language shares with the other answers.
+/// The limits that Graphite's language shares with the other answers.
 pub(crate) const GRAPHITE: graphite::Limits = graphite::Limits {
     patterns_max: PATTERNS_MAX,
     points_per_series_max: POINTS_PER_SERIES_MAX,
@@ -40,7 +40,7 @@ pub(crate) const FORM_BYTES_MAX: usize = 1_048_576;
 /// Bytes of one annotation as it is sent: its fields at their limits, every character escaped, with room to spare.
 pub(crate) const ANNOTATION_BYTES_MAX: usize = 32 * 1024;
 
-/// Annotations of one answer: more would cover a graph. Of more, the newest.
+/// Annotations of one answer: more would cover a graph. Of more than these, the newest are given.
 pub(crate) const ANNOTATIONS_MAX: usize = 1_000;
 
 /// Names of one answer: a search shows the best, it is no listing.
@@ -55,5 +55,5 @@ pub(crate) const NODES_MAX: usize = 10_000;
 /// Queries of one request for nodes.
 pub(crate) const QUERIES_MAX: usize = 100;
 
-/// From the request's headers to the answer's first byte: one slow database call and its wait for a connection fit in.
+/// Longest time from a request's headers to its answer's first byte: one slow database call and its wait for a connection fit in.
 pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(30);

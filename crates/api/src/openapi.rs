@@ -1,4 +1,5 @@
-//! `GET /openapi.json`: what this server serves, for programs. `tests/pipeline/openapi.rs` holds it against real answers.
+//! `GET /openapi.json`: a description, in OpenAPI, of all that this server serves. `tests/pipeline/openapi.rs` compares it with real
+//! answers.
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -35,7 +36,7 @@ mod tests {
         }
     }
 
-    /// The keys that the request's reader matches.
+    /// The keys are those that `graphite::Request` reads.
     #[test]
     fn every_parameter_of_render_is_documented_for_both_methods() {
         let read = include_str!("../../graphite/src/request.rs");

@@ -1,8 +1,8 @@
-//! The parameters of a query string.
+//! The parameters of a query string, as the paths of `/v1` take them.
 
 use std::borrow::Cow;
 
-/// Why a query string is not taken.
+/// Reasons for which a query string is not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("unknown query parameter: this path takes {}", listed(known))]
@@ -19,10 +19,15 @@ fn listed(known: &[&str]) -> String {
     }
 }
 
+/// Keys and values, decoded, in their order.
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// A `+` stays a `+`: names and times have it, and neither has a space.
+    /// The parameters of a query string, whose keys have to be among `known`. A `+` stays a `+`: names and times have it, and neither has
+    /// a space.
+    ///
+    /// # Errors
+    /// `Unknown` for another key, so that a misspelt one is not silently without effect.
     pub(crate) fn parse(query: Option<&str>, known: &'static [&'static str]) -> Result<Self, Error> {
         let query = query.unwrap_or_default().replace('+', "%2B");
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes())
@@ -35,6 +40,7 @@ impl Parameters {
         }
     }
 
+    /// All values of a key, in their order.
     pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
         self.0
             .iter()
@@ -42,7 +48,10 @@ impl Parameters {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The value of a parameter that may be given once.
+    /// The value of a parameter that may be given once, if it is.
+    ///
+    /// # Errors
+    /// `Repeated` where it is given more than once.
     pub(crate) fn one(&self, key: &'static str) -> Result<Option<&str>, Error> {
         let mut values = self.all(key);
         let first = values.next();

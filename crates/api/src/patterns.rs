@@ -5,7 +5,7 @@ use model::{Glob, GlobError};
 use crate::limits::{PATTERN_TOKENS_MAX, PATTERNS_MAX};
 use crate::parameters::Parameters;
 
-/// Why names and patterns are not taken.
+/// Reasons for which names and patterns are not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("name is missing: give at least one name or pattern, such as name=shop.item.sold")]
@@ -22,6 +22,9 @@ pub(crate) enum Error {
 }
 
 /// The patterns of all `name` parameters, each once.
+///
+/// # Errors
+/// Each of [`Error`]'s.
 pub(crate) fn parse(parameters: &Parameters) -> Result<Vec<Glob>, Error> {
     let mut texts: Vec<&str> = parameters.all("name").collect();
     texts.sort_unstable();
@@ -33,6 +36,7 @@ pub(crate) fn parse(parameters: &Parameters) -> Result<Vec<Glob>, Error> {
         return Err(Error::TooMany);
     }
     let mut patterns = Vec::with_capacity(texts.len());
+    // Checked after each: what alternatives multiply out to takes memory as soon as a pattern is parsed.
     for text in texts {
         patterns.push(Glob::new(text)?);
         check_tokens(&patterns)?;
@@ -40,8 +44,10 @@ pub(crate) fn parse(parameters: &Parameters) -> Result<Vec<Glob>, Error> {
     Ok(patterns)
 }
 
+/// Checks what the patterns of one request cost to hold and to match.
+///
 /// # Errors
-/// `TooManyTokens` where the patterns cost more than those of one request may.
+/// `TooManyTokens` where that is more than one request may.
 pub(crate) fn check_tokens(patterns: &[Glob]) -> Result<(), Error> {
     if patterns.iter().map(Glob::token_count).sum::<usize>() > PATTERN_TOKENS_MAX {
         return Err(Error::TooManyTokens);

@@ -1,4 +1,4 @@
-//! What time a request is about, and how it is to be answered.
+//! The time that a request is about, and the format of its answer.
 
 use axum::http::{HeaderMap, header};
 use model::{Instant, Step, StepError};
@@ -9,7 +9,7 @@ use crate::limits::POINTS_PER_SERIES_MAX;
 use crate::parameters::{self, Parameters};
 use crate::time_expression;
 
-/// Why a range of time is not taken.
+/// Reasons for which a range of time is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub(crate) enum Error {
     TooManyPointsPerSeries,
 }
 
-/// The buckets of a request's time, and the form of its answer.
+/// The buckets of a request's time, and the format of its answer.
 #[derive(Debug)]
 pub(crate) struct Range {
     pub(crate) buckets: Buckets,
@@ -39,7 +39,11 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// From `from`, `until`, `step` and `format`.
+    /// The range that the parameters `from`, `until` and `step` name, by default the last hour by the minute; `format` or the header
+    /// `Accept`.
+    ///
+    /// # Errors
+    /// Those of a single parameter; `Empty`, `TooManyPointsPerSeries` for what they mean together.
     pub(crate) fn parse(parameters: &Parameters, headers: &HeaderMap, now: Instant) -> Result<Self, Error> {
         let step = parameters.one("step")?.unwrap_or("1m").parse::<Step>()?;
         let (from, until) = (
@@ -61,6 +65,9 @@ impl Range {
 }
 
 /// The instant that the parameter `key`, or `default` without it, means at `now`.
+///
+/// # Errors
+/// `Time` for what is none, `Parameters` where it is given twice.
 pub(crate) fn time(
     parameters: &Parameters,
     key: &'static str,

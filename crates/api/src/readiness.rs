@@ -1,4 +1,4 @@
-//! Whether the central databases answer.
+//! Readiness: whether the central databases answer.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::centres::Centres;
 
+/// Name of the condition that `/readyz` reports.
 pub(crate) const CENTRAL_DATABASE: &str = "central database";
 
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -18,7 +19,7 @@ pub(crate) async fn watch(centres: Centres, health: Health, shutdown: Cancellati
     shutdown.run_until_cancelled(join_all(watches)).await;
 }
 
-/// Logs when the answer changes.
+/// Looks at one centre again and again, and logs when it begins or ceases to answer.
 async fn watch_one(centres: &Centres, at: usize, health: &Health) {
     let mut answered = None;
     loop {

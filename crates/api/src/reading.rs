@@ -11,7 +11,7 @@ use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
 use crate::room::Busy;
 
-/// Why counts are not read.
+/// Reasons for which counts are not read. All limits are checked before a count is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -53,21 +53,23 @@ impl AtCentre for Error {
     }
 }
 
-/// Minutes to be read, from the first to the last, and whether sums of whole days will do.
+/// A range of minutes to be read, both ends included, and whether sums of whole days will do.
 pub(crate) type Part = ((Minute, Minute), Grain);
 
-/// A count that no sum has a place for: without it the sums are less than what was counted.
+/// The error for a count that no sum has a place for: without it the sums would be less than what was counted.
 const NOT_ASKED_FOR: store::Error = store::Error::Shape {
     what: "a count of another name or time than those asked for",
 };
 
-/// Where counts are added: `rows` of `length` sums.
+/// The sums that counts are added to: `rows` of `length` each.
 pub(crate) struct Sums<R, I> {
+    /// How many rows there are: one for each name, or one for all.
     pub(crate) rows: usize,
+    /// How many sums a row has: one for each bucket.
     pub(crate) length: usize,
-    /// The row of the name at a place of the ids.
+    /// The row of a name, from its index in the ids.
     pub(crate) row_of: R,
-    /// The sum of a unix second, if there is one.
+    /// The index in its row of the sum that a unix second belongs to, if there is one.
     pub(crate) index_of: I,
 }
 
@@ -76,10 +78,11 @@ where
     R: Fn(usize) -> usize,
     I: Fn(i64) -> Option<usize> + Sync,
 {
-    /// Adds up the counts of `ids`, of which none comes twice, as their rows come. For as many points the caller holds room.
+    /// Adds up the counts of `ids`, of which none comes twice, while their rows arrive: only the sums are held, never the counts. The
+    /// caller has to hold room for as many points as there are sums.
     ///
     /// # Errors
-    /// What the database fails with; `Shape` where it gives what was not asked for.
+    /// `Query`, `TimedOut` or `PackedDay` as of [`Snapshot::counts`]; `Shape` where the database gives what was not asked for.
     pub(crate) async fn read(
         self,
         snapshot: &mut Snapshot,
@@ -90,8 +93,9 @@ where
         let rows: HashMap<EventId, usize> = rows.collect();
         let index_of = &self.index_of;
         let mut sums = vec![vec![0_u128; self.length]; self.rows];
-        // Counts of one name come together.
+        // The counts of one name come together: its row is looked up once.
         let mut current = None;
+        // Remembered until the end: what is handed a count cannot end the reading.
         let mut is_asked = true;
         for (minutes, grain) in parts {
             let add = |id, unix_s, count| {
@@ -109,7 +113,10 @@ where
     }
 }
 
-/// For each of `ids`, of which none comes twice, the sum of each bucket. For as many points the caller holds room.
+/// The sum of each bucket, for each of `ids`, of which none comes twice. The caller has to hold room for as many points.
+///
+/// # Errors
+/// The database's, as of [`Sums::read`].
 pub(crate) async fn sums_by_bucket(
     snapshot: &mut Snapshot,
     ids: &[EventId],

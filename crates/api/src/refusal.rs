@@ -1,4 +1,4 @@
-//! The boundary: what a request is refused for becomes a status and the sentence that the client gets.
+//! The boundary: errors of all modules become a status and the sentence that the client gets.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 
 use crate::annotations::error as annotations;
 use crate::names::error as names;
-use crate::relation::sides::NoSide;
+use crate::relation::terms::NoTerm;
 use crate::room::Busy;
 use crate::{centres, form, intake, parameters, patterns, range, reading, room, turns, writers};
 
-/// Whatever a handler refuses a request for. Causes go to the log; the client gets the variant's sentence.
+/// Reasons for which a handler refuses a request. Causes go to the log; the client gets the variant's sentence.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("no such path")]
@@ -24,7 +24,7 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Patterns(#[from] patterns::Error),
     #[error(transparent)]
-    Side(#[from] NoSide),
+    Term(#[from] NoTerm),
     #[error(transparent)]
     Graphite(#[from] graphite::Error),
     #[error(transparent)]
@@ -66,6 +66,7 @@ impl From<Busy> for Refusal {
 }
 
 impl Refusal {
+    /// The status: 503 where the same request may succeed later, another 4xx or 5xx where it will not.
     fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchPath | Self::Annotation(annotations::Error::NoSuchAnnotation) => {
@@ -93,7 +94,7 @@ impl Refusal {
         }
     }
 
-    /// The cause, once, where an operator may want to know it.
+    /// Logs the cause, once, where an operator may want to know it.
     fn log(&self) {
         let error: &dyn std::error::Error = self;
         match self {
@@ -113,6 +114,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         self.log();
         let sentence = match &self {
+            // The database answered, only too late: the client can do something about that.
             Self::Centre(centres::Error::Database(error)) if error.is_statement_timeout() => {
                 turns::Error::TookTooLong.to_string()
             }

@@ -1,7 +1,7 @@
-//! `GET /v1/relation`: how one thing depends on another, bucket by bucket.
+//! `GET /v1/relation`: how a term y depends on a term x, bucket by bucket.
 
 mod line;
-pub(crate) mod sides;
+pub(crate) mod terms;
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -16,10 +16,10 @@ use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::line::{Line, Sums};
-use self::sides::{Asked, NoSide, Side};
+use self::terms::{NoTerm, Readings, Term};
 use crate::answer::Format;
 use crate::buckets::Buckets;
-use crate::centres::Visit;
+use crate::centres::Attempt;
 use crate::limits::POINTS_MAX;
 use crate::parameters::Parameters;
 use crate::patterns;
@@ -31,16 +31,19 @@ use crate::state::Api;
 
 const PARAMETERS: &[&str] = &["x", "y", "from", "until", "step", "format"];
 
-/// What a pair takes while an answer is made, in points: its two values and its time.
+/// Room that a pair takes while an answer is made, in points: its two values and its time.
 const POINTS_PER_PAIR: usize = size_of::<(Value, Value, i64)>().div_ceil(size_of::<u128>());
 
+/// The answer. `from`, `until` and `step` are in unix seconds and seconds, as the buckets have them.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct Relation {
     from: i64,
     until: i64,
     step: i64,
     complete_until: Option<f64>,
+    /// How many pairs there are.
     n: usize,
+    /// Pearson's; `None` where it is not defined.
     correlation: Option<f64>,
     fit: Option<Fit>,
     /// x, y, and the start of the bucket that both are of.
@@ -65,57 +68,61 @@ enum Value {
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
     let range = Range::parse(&parameters, &headers, Instant::from(SystemTime::now()))?;
-    let side = |key| -> Result<Asked, Refusal> {
+    let term = |key| -> Result<Readings, Refusal> {
         let text = parameters.one(key)?.unwrap_or_default();
-        Ok(Asked::parse(text).ok_or(NoSide(key))?)
+        Ok(Readings::parse(text).ok_or(NoTerm(key))?)
     };
-    let asked = [side("x")?, side("y")?];
+    let readings = [term("x")?, term("y")?];
     let read = api
         .centres
-        .ask(|visit| read(&api.points, &asked, &range.buckets, visit))
+        .ask(|attempt| read(&api.points, &readings, &range.buckets, attempt))
         .await?;
-    let answer = read.answer(&range.buckets);
+    let relation = read.relation(&range.buckets);
     match range.format {
-        Format::Json => Ok(room::json(&api.points, &answer)?),
+        Format::Json => Ok(room::json(&api.points, &relation)?),
         Format::Csv => {
-            let text = answer.csv().into_bytes();
+            let text = relation.csv().into_bytes();
             Ok(room::held(&api.points, text, "text/csv; charset=utf-8")?)
         }
     }
 }
 
-/// What one centre has of an answer.
+/// The counts of one snapshot that an answer is made of.
 struct Read {
     extent: Extent,
-    /// `None` where a side has no name: no pair exists.
-    sides: Option<[Side<EventId>; 2]>,
-    /// Of each name, by bucket.
+    /// `[x, y]`; `None` where a term has no name: no pair exists.
+    terms: Option<[Term<EventId>; 2]>,
+    /// The sums of each name, by bucket.
     sums: HashMap<EventId, Vec<u128>>,
     _room: OwnedSemaphorePermit,
 }
 
-/// All names of both sides out of one snapshot.
+/// Reads the names of all readings, and the counts of the two that apply, out of one snapshot.
+///
+/// # Errors
+/// `TooManyPoints` and `Busy` before any count is read, `Centre` where the centre is of no use.
 async fn read(
     room: &Room,
-    asked: &[Asked; 2],
+    readings: &[Readings; 2],
     buckets: &Buckets,
-    visit: Visit,
+    attempt: Attempt,
 ) -> Result<Read, reading::Error> {
-    let mut texts: Vec<&str> = asked.iter().flat_map(Asked::names).collect();
+    let mut texts: Vec<&str> = readings.iter().flat_map(Readings::names).collect();
     texts.sort_unstable();
     texts.dedup();
     let patterns = texts.into_iter().map(Glob::new).collect::<Result<Vec<_>, _>>();
     let patterns = patterns.map_err(patterns::Error::from)?;
-    let (mut snapshot, found) = visit.snapshot(&patterns, patterns.len()).await?;
+    let (mut snapshot, found) = attempt.snapshot(&patterns, patterns.len()).await?;
     let Matched::Names(names) = found else {
         return Err(reading::Error::TooManySeries);
     };
     let known = |text: &str| names.iter().find(|name| name.name == text).map(|name| name.id);
-    let [x, y] = asked.each_ref().map(|asked| asked.resolve(known));
-    let sides = x.zip(y).map(|(x, y)| [x, y]);
-    let mut ids: Vec<EventId> = sides.iter().flatten().flat_map(Side::parts).collect();
+    let [x, y] = readings.each_ref().map(|readings| readings.resolve(known));
+    let terms = x.zip(y).map(|(x, y)| [x, y]);
+    let mut ids: Vec<EventId> = terms.iter().flatten().flat_map(Term::parts).collect();
     ids.sort_unstable();
     ids.dedup();
+    // Refused, and its room taken, before a count is read: afterwards the memory would be in use already.
     if ids.len() * buckets.len() > POINTS_MAX {
         return Err(reading::Error::TooManyPoints);
     }
@@ -124,20 +131,20 @@ async fn read(
     let extent = snapshot.finish().await?;
     Ok(Read {
         extent,
-        sides,
+        terms,
         sums: ids.into_iter().zip(sums).collect(),
         _room: room,
     })
 }
 
 impl Read {
-    fn answer(&self, buckets: &Buckets) -> Answer {
+    fn relation(&self, buckets: &Buckets) -> Relation {
         let mut pairs = Vec::new();
         let mut line = Line::default();
-        if let Some([x, y]) = &self.sides {
+        if let Some([x, y]) = &self.terms {
             for index in 0..buckets.len() {
                 let edges = buckets.edges(index);
-                // A bucket that may still grow on one side would bend the line.
+                // A bucket that may still grow in one term would bend the line.
                 if self.extent.shown(0, edges).is_none() {
                     continue;
                 }
@@ -148,7 +155,7 @@ impl Read {
             }
         }
         let Sums { correlation, fit } = line.sums();
-        Answer {
+        Relation {
             from: buckets.first_unix_s(),
             until: buckets.end_unix_s(),
             step: buckets.step.seconds(),
@@ -160,17 +167,17 @@ impl Read {
         }
     }
 
-    /// `None` for a ratio to nothing.
-    fn value(&self, side: &Side<EventId>, index: usize) -> Option<Value> {
-        match side.map(|name| self.sums[&name][index]) {
-            Side::Name(sum) => Some(Value::Sum(sum)),
-            Side::Ratio(_, 0) => None,
-            Side::Ratio(above, below) => Some(Value::Ratio(line::float(above) / line::float(below))),
+    /// The term's value in a bucket; `None` for a ratio whose denominator is 0.
+    fn value(&self, term: &Term<EventId>, index: usize) -> Option<Value> {
+        match term.map(|name| self.sums[&name][index]) {
+            Term::Name(sum) => Some(Value::Sum(sum)),
+            Term::Ratio(_, 0) => None,
+            Term::Ratio(above, below) => Some(Value::Ratio(line::float(above) / line::float(below))),
         }
     }
 }
 
-impl Answer {
+impl Relation {
     fn csv(&self) -> String {
         let mut text = "time,x,y\n".to_owned();
         for (x, y, unix_s) in &self.pairs {

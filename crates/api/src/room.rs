@@ -1,4 +1,4 @@
-//! Room for answers: what is held for all of them at once is bounded.
+//! Room for answers: the memory that all of them take at once is bounded.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::{POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
 
-/// All room is taken.
+/// A refusal, because all room is taken.
 #[derive(Debug, thiserror::Error)]
 #[error("too many large answers are being sent: try again, or use a larger step")]
 pub(crate) struct Busy;
 
-/// Why an answer is not sent.
+/// Reasons for which an answer is not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -25,7 +25,7 @@ pub(crate) enum Error {
     Unwritable(#[source] serde_json::Error),
 }
 
-/// A permit of the room is for the sum of one point.
+/// Bytes that a permit stands for: the sum of one point.
 const BYTES_PER_PERMIT: usize = size_of::<u128>();
 
 /// Points of all long answers being made or sent, four of the longest: 138 MB of sums.
@@ -34,14 +34,14 @@ const LONG_POINTS_HELD_MAX: usize = 4 * (POINTS_MAX + SERIES_MAX * POINTS_PER_NA
 /// Points of a short answer: a month of a name by the minute, or a day of a dozen names with what functions make of them.
 const SHORT_POINTS_MAX: usize = 60_000;
 
-/// Points of all short answers that found room apart from the long ones: 48 MB of sums.
+/// Points of all short answers in the room that long ones do not take: 48 MB of sums.
 const SHORT_POINTS_HELD_MAX: usize = 50 * SHORT_POINTS_MAX;
 
-/// What is handed to the connection at once.
+/// Bytes that are handed to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// A permit for each point of an answer that is held in memory, until it is sent. Long answers, whose clients may be slow, leave the
-/// room of short ones alone.
+/// The room for answers: a permit for each point that is held in memory, until it is sent. Long answers, whose clients may be slow,
+/// leave the room of short ones alone. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
     long: Arc<Semaphore>,
@@ -56,7 +56,11 @@ impl Room {
         }
     }
 
-    /// Room for the sums of so many points, until it is dropped.
+    /// Room for the sums of so many points, until the permit is dropped. It is there or it is not: nobody waits for it, since a slow
+    /// client may hold it for a minute.
+    ///
+    /// # Errors
+    /// `Busy` where other answers have it.
     pub(crate) fn of_points(&self, points: usize) -> Result<OwnedSemaphorePermit, Busy> {
         let permits = u32::try_from(points).map_err(|_| Busy)?;
         let short = (points <= SHORT_POINTS_MAX).then_some(&self.short);
@@ -68,12 +72,19 @@ impl Room {
     }
 }
 
-/// An answer in JSON, which takes its bytes of `room` until it is sent.
+/// An answer in JSON, which takes room for its text until it is sent.
+///
+/// # Errors
+/// `Unwritable` for what is no JSON, `Busy` where there is no room.
 pub(crate) fn json(room: &Room, answer: &impl Serialize) -> Result<Response, Error> {
     let text = serde_json::to_vec(answer).map_err(Error::Unwritable)?;
     held(room, text, "application/json")
 }
 
+/// An answer of a text that is made already, which takes room until it is sent.
+///
+/// # Errors
+/// `Busy` where there is no room.
 pub(crate) fn held(room: &Room, text: Vec<u8>, content_type: &'static str) -> Result<Response, Error> {
     let permit = room.of_points(text.len().div_ceil(BYTES_PER_PERMIT))?;
     // In pieces, so that the permit is held until the client has taken nearly all.

@@ -1,4 +1,4 @@
-//! Which path is answered by what, and what holds for every request.
+//! The routes, and what holds for every request.
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
@@ -13,6 +13,7 @@ use crate::{
     annotations, audit, dashboard, events, graphite, names, openapi, relation, series, status, turns,
 };
 
+/// All routes of the api. Each has to be in `openapi.json`, which a test checks.
 pub(crate) fn all(api: Api) -> Router {
     Router::new()
         .route("/v1/series", get(series::get))
@@ -45,7 +46,7 @@ pub(crate) fn all(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Answers other paths and methods, and measures and limits every request.
+/// Adds answers for other paths and methods, and measures and limits every request.
 pub(crate) fn refusing_the_rest(routes: Router) -> Router {
     routes
         .fallback(async || Refusal::NoSuchPath)
@@ -54,7 +55,7 @@ pub(crate) fn refusing_the_rest(routes: Router) -> Router {
 }
 
 async fn measured_and_limited(request: Request, next: Next) -> Response {
-    // Unknown paths share a label: a client must not be able to make metrics.
+    // Unknown paths share a label: else a client could create as many metrics as it likes.
     let route = match request.extensions().get::<MatchedPath>() {
         Some(path) => path.as_str().to_owned(),
         None => "other".to_owned(),

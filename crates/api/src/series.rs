@@ -1,4 +1,4 @@
-//! `GET /v1/series`.
+//! `GET /v1/series`: the sums of names and patterns, bucket by bucket.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, Series};
-use crate::centres::Visit;
+use crate::centres::Attempt;
 use crate::limits::{COUNTS_READ_MAX, POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
 use crate::parameters::Parameters;
 use crate::patterns;
@@ -22,6 +22,7 @@ use crate::state::Api;
 
 const PARAMETERS: &[&str] = &["name", "from", "until", "step", "format"];
 
+/// The request, parsed and within its limits.
 #[derive(Debug)]
 struct Query {
     patterns: Vec<Glob>,
@@ -40,7 +41,10 @@ impl Query {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let query = Query::parse(uri.query(), &headers, Instant::from(SystemTime::now()))?;
-    let read = api.centres.ask(|visit| read(&api.points, &query, visit)).await?;
+    let read = api
+        .centres
+        .ask(|attempt| read(&api.points, &query, attempt))
+        .await?;
     let answer = Answer {
         buckets: query.range.buckets,
         extent: read.extent,
@@ -50,20 +54,25 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     Ok(answer.into_response(query.range.format))
 }
 
-/// What one centre has of an answer.
+/// The counts of one snapshot that an answer is made of.
 struct Read {
     extent: Extent,
-    /// By name.
+    /// The series, ordered by name.
     series: Vec<Series>,
+    /// Room for their points, until the answer is sent.
     room: OwnedSemaphorePermit,
 }
 
-/// Names and counts out of one snapshot; the sums are made as the rows come.
-async fn read(room: &Room, query: &Query, visit: Visit) -> Result<Read, reading::Error> {
-    let (mut snapshot, found) = visit.snapshot(&query.patterns, SERIES_MAX).await?;
+/// Reads names and counts out of one snapshot; counts are summed up as the rows come.
+///
+/// # Errors
+/// `TooManySeries`, `TooManyPoints`, `TooManyCounts` and `Busy` before any count is read; `Centre` where the centre is of no use.
+async fn read(room: &Room, query: &Query, attempt: Attempt) -> Result<Read, reading::Error> {
+    let (mut snapshot, found) = attempt.snapshot(&query.patterns, SERIES_MAX).await?;
     let Matched::Names(names) = found else {
         return Err(reading::Error::TooManySeries);
     };
+    // Every refusal comes before the first count: by then nothing was spent on the answer but finding its names.
     let buckets = &query.range.buckets;
     let points = names.len() * buckets.len();
     if points > POINTS_MAX {
@@ -75,6 +84,7 @@ async fn read(room: &Room, query: &Query, visit: Visit) -> Result<Read, reading:
     let room = room.of_points(points + names.len() * POINTS_PER_NAME)?;
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
     let sums = sums_by_bucket(&mut snapshot, &ids, buckets).await?;
+    // Last, but in the same snapshot: the clocks say until when these counts, and no later ones, are complete.
     let extent = snapshot.finish().await?;
     let series = names.into_iter().zip(sums);
     Ok(Read {

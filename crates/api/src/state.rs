@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
@@ -20,14 +20,19 @@ const EVALUATIONS_MAX: usize = 2;
 /// Audits at once: each keeps a core of the centre busy.
 const AUDITS_MAX: usize = 1;
 
+/// The state of the api; clones share it.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) centres: Centres,
+    /// Memory for answers that are made and sent.
     pub(crate) points: Room,
+    /// Memory for what requests send.
     pub(crate) intake: Intake,
+    /// The index of all names, as the loader keeps it up to date.
     pub(crate) names: Names,
+    /// Turns for searches through names.
     pub(crate) searches: Turns,
-    /// For evaluations that take more than a moment.
+    /// Turns for evaluations that take more than a moment.
     pub(crate) evaluations: Turns,
     /// A permit for each audit in progress, which goes with its statement.
     pub(crate) audits: Arc<Semaphore>,

@@ -13,7 +13,7 @@ use store::central::{self, ShardSize};
 use store::{QueueState, RegionClock, SourceState};
 
 pub use self::document::{Alarm, Centre, Queue, Region, Replication, Shard, Status};
-use crate::centres::{self, Centres, Known, Visit};
+use crate::centres::{self, Attempt, Centres, Known};
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::state::Api;
@@ -23,9 +23,9 @@ const CLOCK_LAG_S_MAX: f64 = 10.0;
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Status>, Refusal> {
     Parameters::parse(uri.query(), &[])?;
-    let read = async |visit: Visit| {
-        let status = visit.central().status().await?;
-        Ok::<_, centres::Error>((visit.name().to_owned(), status))
+    let read = async |attempt: Attempt| {
+        let status = attempt.central().status().await?;
+        Ok::<_, centres::Error>((attempt.name().to_owned(), status))
     };
     let (name, status) = api.centres.ask(read).await?;
     let centres = centres(&name, store::complete_until(&status.clocks), &api.centres);

@@ -1,4 +1,4 @@
-//! Times as a query writes them.
+//! Time expressions: times as the parameters of `/v1` have them.
 
 use chrono::{NaiveDate, NaiveTime};
 use model::Instant;
@@ -23,6 +23,7 @@ pub(crate) fn parse(text: &str, now: Instant) -> Option<Instant> {
     Instant::from_rfc3339(text).ok()
 }
 
+/// The milliseconds before now that `text` means; `None` where it is no number of units behind a `-`.
 fn ms_before_now(text: &str) -> Option<i64> {
     let text = text.strip_prefix('-')?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -1,4 +1,4 @@
-//! Turns: work that keeps a core busy is done by a few at a time, where it holds nobody else up.
+//! Turns: work that keeps a core busy is done by a few at a time, on threads of its own, where it holds up no other task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Longest wait for a turn.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why work was not done.
+/// Reasons for which work was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the answer took too long: try again, use a shorter range or fewer names")]
@@ -17,7 +17,7 @@ pub(crate) enum Error {
     Died(#[source] tokio::task::JoinError),
 }
 
-/// A permit for each piece of work in progress.
+/// A permit for each piece of work in progress; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns(Arc<Semaphore>);
 
@@ -25,12 +25,15 @@ pub(crate) struct Turns(Arc<Semaphore>);
 pub(crate) struct Turn(OwnedSemaphorePermit);
 
 impl Turns {
+    /// Turns for so many pieces of work at once.
     pub(crate) fn new(at_once: usize) -> Self {
         Self(Arc::new(Semaphore::new(at_once)))
     }
 
+    /// Waits for a turn.
+    ///
     /// # Errors
-    /// `TookTooLong`.
+    /// `TookTooLong` where none comes in time.
     pub(crate) async fn wait(&self) -> Result<Turn, Error> {
         let turn = Arc::clone(&self.0).acquire_owned();
         match tokio::time::timeout(WAIT_LIMIT, turn).await {
@@ -42,7 +45,7 @@ impl Turns {
     /// Waits for a turn, and does `work` in it.
     ///
     /// # Errors
-    /// `TookTooLong`, `Died`.
+    /// `TookTooLong` where none comes in time, `Died` where `work` panics.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -55,7 +58,7 @@ impl Turn {
     /// Does `work`. The turn is given back when it ends, even if nobody waits for it any more.
     ///
     /// # Errors
-    /// `Died`.
+    /// `Died` where `work` panics.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -1,9 +1,9 @@
-//! Who may write annotations.
+//! Writers: the clients that may write annotations.
 
 use axum::http::HeaderMap;
 use listener::{Hosts, Sender, Tokens};
 
-/// Why a client may not write.
+/// Reasons for which a client may not write.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
@@ -16,7 +16,7 @@ pub(crate) enum Error {
     ForeignPage,
 }
 
-/// Clients with a token; without tokens everybody, but no page of another site.
+/// The clients that may write: those with a token; where there are no tokens everybody, but no page of another site.
 pub(crate) struct Writers {
     tokens: Tokens,
     hosts: Hosts,
@@ -27,6 +27,10 @@ impl Writers {
         Self { tokens, hosts }
     }
 
+    /// Checks the headers of a request that writes.
+    ///
+    /// # Errors
+    /// `Unauthorized` where there are tokens and it has none of them; `ForeignPage` where there are none and another site's page sends it.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         match self.tokens.sender(headers) {
             None => Err(Error::Unauthorized),

@@ -1,4 +1,4 @@
-//! What an operator types.
+//! The commands that an operator types.
 
 pub(crate) mod audit;
 pub(crate) mod causes;

@@ -1,4 +1,4 @@
-//! The configuration file: one section per role or server, each owned by its crate.
+//! The configuration file, in TOML: one section per role or server, each owned by its crate.
 
 use std::path::{Path, PathBuf};
 
@@ -6,13 +6,14 @@ use anyhow::{Context, anyhow};
 use serde::Deserialize;
 use store::setup::{RegionAccounts, Site};
 
+/// The section `[region]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Region {
     pub(crate) name: String,
 }
 
-/// A region's file has `region`, `queue`, `regional`, `replication`, `collector`, `worker`;
+/// A configuration file. A region's file has `region`, `queue`, `regional`, `replication`, `collector`, `worker`;
 /// the centre's `central`, `replication`, `analyst`, `source`, `api`, `keeper`, `other_centre`. Both have `replication` and
 /// `housekeeping`.
 #[derive(Debug, Deserialize)]
@@ -33,21 +34,25 @@ pub(crate) struct Config {
     pub(crate) other_centre: Vec<store::OtherCentre>,
     /// The keeper's account: in every region, at its own centre and at others.
     pub(crate) housekeeping: Option<store::Account>,
-    /// In a region: the account under which the centre reads the binlog. At the centre: the account it uses.
+    /// The account for replication. In a region: the one under which the centre reads the binlog. At the centre: the one it uses.
     pub(crate) replication: Option<store::Account>,
     #[serde(skip)]
     pub(crate) file: File,
 }
 
-/// Where a configuration comes from, for sentences about what it lacks.
+/// The file that a configuration comes from, for sentences about what it lacks.
 #[derive(Debug, Default)]
 pub(crate) struct File {
     path: PathBuf,
-    /// The only side that its sections are about.
-    side: Option<Site>,
+    /// The site that its sections are about; `None` where they are about both, or only about what both have.
+    site: Option<Site>,
 }
 
 impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or has unknown keys or values that are not allowed; each names the file.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("configuration {} cannot be read", path.display()))?;
@@ -55,12 +60,15 @@ impl Config {
             Self::parse(&text).with_context(|| format!("configuration {} is wrong", path.display()))?;
         config.file = File {
             path: path.to_owned(),
-            side: config.side(),
+            site: config.site(),
         };
         Ok(config)
     }
 
     /// The accounts that the centre has in its regions.
+    ///
+    /// # Errors
+    /// A section that is missing.
     pub(crate) fn region_accounts(&self) -> anyhow::Result<RegionAccounts> {
         let account = |section: &Option<store::Account>, name| self.file.section(section.clone(), name);
         Ok(RegionAccounts {
@@ -69,7 +77,8 @@ impl Config {
         })
     }
 
-    fn side(&self) -> Option<Site> {
+    /// The site that the sections are about, if it is one.
+    fn site(&self) -> Option<Site> {
         let of_region = self.region.is_some()
             || self.queue.is_some()
             || self.regional.is_some()
@@ -96,14 +105,14 @@ impl File {
     /// The section that a command cannot do without.
     ///
     /// # Errors
-    /// It is missing: with the file's name, and whether it is the other side's file.
+    /// A sentence, where it is missing, with the file's name, and whether it is the other site's file.
     pub(crate) fn section<T>(&self, section: Option<T>, name: &str) -> anyhow::Result<T> {
-        section.ok_or_else(|| self.lacks(&format!("no [{name}] section"), side_of(name)))
+        section.ok_or_else(|| self.lacks(&format!("no [{name}] section"), site_of(name)))
     }
 
-    /// What to say when the configuration has `nothing` of what a command needs from `wanted`'s file.
+    /// The error for a configuration that has `nothing` of what a command needs from `wanted`'s file.
     pub(crate) fn lacks(&self, nothing: &str, wanted: Option<Site>) -> anyhow::Error {
-        let hint = match (self.side, wanted) {
+        let hint = match (self.site, wanted) {
             (Some(Site::Central), Some(Site::Regional)) => {
                 ": this is a centre's file, and the command needs a region's"
             }
@@ -116,8 +125,8 @@ impl File {
     }
 }
 
-/// Both sides have `[replication]` and `[housekeeping]`.
-fn side_of(section: &str) -> Option<Site> {
+/// The site whose file has a section; `None` for `[replication]` and `[housekeeping]`, which both have.
+fn site_of(section: &str) -> Option<Site> {
     match section {
         "region" | "queue" | "regional" | "collector" | "worker" => Some(Site::Regional),
         "central" | "analyst" | "source" | "api" | "keeper" => Some(Site::Central),
@@ -145,7 +154,7 @@ mod tests {
         assert_eq!(Config::parse(&with_another).unwrap().other_centre.len(), 1);
     }
 
-    /// What is commented out is a setting that exists, with its default; but for those that have none.
+    /// Each line that is commented out is a setting that exists, with its default; but for those that have none.
     #[test]
     fn the_sample_shows_the_defaults() {
         const WITHOUT_DEFAULT: [&str; 2] = ["#tokens_file", "#keep_months"];

@@ -11,10 +11,10 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// From here on neither signal ends the process by itself.
+    /// Begins to listen: from here on neither signal ends the process by itself.
     ///
     /// # Errors
-    /// The system does not let the process handle them.
+    /// The system's, where it does not let the process handle them.
     pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -22,6 +22,7 @@ impl Interrupts {
         })
     }
 
+    /// Waits for the next of either.
     pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -30,7 +31,10 @@ impl Interrupts {
     }
 }
 
-/// Cancelled by the first interrupt.
+/// A token that the first interrupt cancels; further ones are ignored.
+///
+/// # Errors
+/// The system's, where it does not let the process handle interrupts.
 pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut interrupts = Interrupts::new()?;

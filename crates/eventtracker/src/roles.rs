@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::interrupts::stop_signal;
 
-/// Buckets of all `*_seconds` histograms.
+/// Upper bounds, in seconds, of the buckets of all `*_seconds` histograms.
 const SECONDS_BUCKETS: [f64; 12] = [
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 ];
@@ -77,10 +77,10 @@ impl Worker {
 
         let health = Health::waiting_for(&worker::READINESS);
         let books = Router::new().route("/books", get(async || Json(queue::BOOKS.figures())));
-        let side = serve_health(worker.listen, &worker.allowed_hosts, &health, books).await?;
+        let health_server = serve_health(worker.listen, &worker.allowed_hosts, &health, books).await?;
         tracing::info!(region = region.name, worker = worker.name, "working");
         let outcome = worker::run(&worker, &region.name, &queue, regional, health, stop_signal()?).await;
-        side.end().await?;
+        health_server.end().await?;
         Ok(outcome?)
     }
 }
@@ -97,9 +97,10 @@ impl Keeper {
             account,
         };
         let health = Health::waiting_for(&keeper::READINESS);
-        let side = serve_health(keeper.listen, &keeper.allowed_hosts, &health, Router::new()).await?;
+        let health_server =
+            serve_health(keeper.listen, &keeper.allowed_hosts, &health, Router::new()).await?;
         let outcome = keeper::run(&keeper, duties, health, stop_signal()?).await;
-        side.end().await?;
+        health_server.end().await?;
         Ok(outcome?)
     }
 }
@@ -124,18 +125,20 @@ impl Api {
     }
 }
 
-/// Health and metrics beside the work of a role that serves nothing else.
-struct Side {
+/// The server of health and metrics, beside the work of a role that serves nothing else.
+struct HealthServer {
     serving: tokio::task::JoinHandle<()>,
+    /// Cancelled once the role has finished its work.
     worked: CancellationToken,
 }
 
+/// Serves health and metrics at `listen`, and the role's other routes, until [`HealthServer::end`].
 async fn serve_health(
     listen: SocketAddr,
     allowed: &[Host],
     health: &Health,
     others: Router,
-) -> anyhow::Result<Side> {
+) -> anyhow::Result<HealthServer> {
     let routes = health.clone().routes(metrics_recorder()?).merge(others);
     let listener = listener::bind(listen).await?;
     let worked = CancellationToken::new();
@@ -146,16 +149,19 @@ async fn serve_health(
         listener::Limits::default(),
         worked.clone(),
     ));
-    Ok(Side { serving, worked })
+    Ok(HealthServer { serving, worked })
 }
 
-impl Side {
+impl HealthServer {
+    /// Stops serving. To be called after the role has stopped working, so that its last metrics can be read and it does not look dead
+    /// while it finishes what it accepted.
     async fn end(self) -> anyhow::Result<()> {
         self.worked.cancel();
         Ok(self.serving.await?)
     }
 }
 
+/// Installs the recorder of all metrics of this process, once, and returns what renders them in Prometheus' text format.
 fn metrics_recorder() -> anyhow::Result<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?;

@@ -1,4 +1,4 @@
-//! The roles' accounts, with passwords that are made once and kept in files.
+//! The roles' accounts in the databases, with passwords that are made once and kept in files.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -13,9 +13,10 @@ use store::{Account, Password};
 
 use crate::claim::create_private_dir;
 
-/// About 190 bits.
+/// Characters of a password: about 190 bits.
 const PASSWORD_LENGTH: usize = 32;
 
+/// The accounts, one for each role.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     pub worker: Account,
@@ -26,6 +27,7 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
+    /// The accounts of a data directory; passwords that are missing are made.
     pub(crate) fn in_dir(data_dir: &Path) -> Result<Self> {
         let dir = data_dir.join("passwords");
         create_private_dir(&dir)?;
@@ -47,6 +49,7 @@ impl Accounts {
 }
 
 impl Accounts {
+    /// The accounts that a centre has in its regions.
     pub(crate) fn of_regions(&self) -> RegionAccounts {
         RegionAccounts {
             replication: self.replication.clone(),
@@ -55,6 +58,7 @@ impl Accounts {
     }
 }
 
+/// Makes a password if there is none, readable for nobody else, and in one step, so that it is never half of one.
 fn password_file(path: &Path) -> Result<PathBuf> {
     if !path.exists() {
         let password: String = rand::rng()

@@ -1,4 +1,4 @@
-//! Which files and ports belong to a centre.
+//! The files and ports that belong to a centre.
 
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,11 @@ pub(crate) const STANDBY: &str = "standby";
 /// A central MariaDB with its keeper.
 #[derive(Debug, Clone)]
 pub(crate) struct Centre {
-    /// As the other centre's file, the processes and the directory call it.
+    /// The name by which the other centre's file, the processes and the directory call it.
     pub name: &'static str,
     pub dir: PathBuf,
     pub config: PathBuf,
-    /// A source ends the connection of a replica when another one comes with the same id.
+    /// MariaDB's `server_id`, which no two centres share: a source ends the connection of a replica when another one comes with its id.
     pub server_id: u32,
     pub mariadb_port: u16,
     pub keeper_port: u16,
@@ -44,7 +44,7 @@ impl Centre {
         }
     }
 
-    /// A keeper that is not told of the second centre would purge what that one has not applied yet.
+    /// Checks that a second centre, once there, is started again: a keeper that is not told of it would purge what it has not applied yet.
     ///
     /// # Errors
     /// The data directory holds a second centre, and `standby` is none.

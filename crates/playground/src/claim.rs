@@ -1,4 +1,4 @@
-//! Whether a data directory and its ports are free to be used.
+//! The claim on a data directory and its ports, so that no server is started where another may still run.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -12,25 +12,29 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::layout::REGIONS_FILE;
 
-/// How long servers of a playground that was killed get to end: the kernel told them to when it died.
+/// Longest wait for the servers of a playground that was killed: the kernel told them to end when it died.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(15);
 
+/// Pause between two looks for them.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Holds the process id of whoever uses the directory, or used it last.
+/// The file that is locked; it holds the process id of whoever uses the directory, or used it last.
 const LOCK_FILE: &str = "lock";
 
 /// The roles, as the first argument of our own program.
 const ROLES: [&str; 4] = ["collector", "worker", "api", "keeper"];
 
-/// How long a lock of this very process is waited for: a program that was being started when an earlier claim was given up has
-/// the lock, too, until it has begun to run.
+/// Longest wait for a lock of this very process: a program that was being started when an earlier claim was given up has the lock, too,
+/// until it has begun to run.
 const OWN_LIMIT: Duration = Duration::from_secs(2);
+
+/// Pause between two tries for it.
 const OWN_PAUSE: Duration = Duration::from_millis(5);
 
 /// A data directory that is ours as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Claim {
+    /// The directory's path, absolute and without links.
     pub dir: PathBuf,
     _lock: File,
 }
@@ -115,6 +119,8 @@ impl Claim {
     }
 }
 
+/// Checks that all ports can be listened on.
+///
 /// # Errors
 /// One of `ports` cannot be used, mostly because another program listens there.
 pub(crate) fn check_ports(ports: &[(String, u16)]) -> Result<()> {
@@ -135,7 +141,7 @@ fn port_refusal(part: &str, port: u16, error: io::Error) -> anyhow::Error {
     ))
 }
 
-/// A playground would scatter its files among others', so it takes only an empty directory or a playground's.
+/// Checks that a directory is empty or a playground's: among other files, a playground would scatter its own.
 fn check_is_ours(dir: &Path) -> Result<()> {
     let lock = dir.join(LOCK_FILE);
     let names_a_process = lock.is_file()
@@ -185,6 +191,7 @@ fn leftover(dir: &Path, program: Option<&Path>) -> Result<Option<(u32, String)>>
     Ok(None)
 }
 
+/// Name of the server or role that has these arguments, if it is one that was started with a path in `dir`.
 fn server_in(dir: &Path, program: Option<&Path>, arguments: &[&[u8]]) -> Option<String> {
     use std::os::unix::ffi::OsStrExt;
     let (&first, rest) = arguments.split_first()?;

@@ -1,7 +1,7 @@
 //! Demo traffic: the events of a shop, sent to each region's first collector as a web server would.
 //!
-//! A request keeps its key and body until it is acknowledged, so that the shop's figures stay exact
-//! however often somebody kills the collector it talks to.
+//! A request keeps its idempotency key and body until it is acknowledged, so that the shop's figures stay exact however often somebody
+//! kills the collector it talks to.
 
 mod shop;
 
@@ -17,21 +17,26 @@ use crate::layout::{Layout, Region};
 use crate::roles;
 use shop::Shop;
 
-/// How much of the past the first start fills in.
+/// Seconds of the past that the first start fills in.
 const PAST_S: i64 = 24 * 3600;
 
-/// Minutes in one request about the past: with 15 names, under a fifth of the collector's 10,000 events.
+/// Seconds in one request about the past, whose events are of a minute: with 15 names, under a fifth of the collector's 10,000 events.
 const PAST_REQUEST_S: i64 = 2 * 3600;
 
 /// Seconds in one request about the present, after an outage: with 15 names, under 10,000 events.
 const PRESENT_REQUEST_S_MAX: i64 = 600;
 
-/// An interrupted filling-in goes on only while the region's ledger, of one day, surely knows what it has counted.
+/// Seconds after the first start within which an interrupted filling-in goes on: the region's ledger, of one day, surely still knows
+/// what it has counted.
 const PAST_RETRY_S_MAX: i64 = 12 * 3600;
 
+/// Pause between two requests, and before another try of one.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest wait for an answer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
+/// The traffic to all regions, until it is stopped.
 #[derive(Debug)]
 pub(crate) struct Demo {
     stop: CancellationToken,
@@ -46,6 +51,7 @@ struct Event {
 }
 
 impl Demo {
+    /// Begins to send to every region.
     pub(crate) fn start(layout: &Layout) -> Result<Self> {
         let stop = CancellationToken::new();
         let mut regions = Vec::new();
@@ -54,13 +60,14 @@ impl Demo {
             let past = Past::of(region, now_unix_s())?;
             let stop = stop.clone();
             regions.push(tokio::spawn(async move {
-                // Between two requests or in the middle of one: what was not acknowledged is not counted on.
+                // It may end in the middle of a request, too: nobody relies on what was not acknowledged.
                 stop.run_until_cancelled(sender.send_all(past)).await;
             }));
         }
         Ok(Self { stop, regions })
     }
 
+    /// Stops sending, and returns once nothing is sent any more.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         for region in self.regions.drain(..) {
@@ -71,6 +78,7 @@ impl Demo {
     }
 }
 
+/// The sender of one region's events.
 struct Sender {
     region: String,
     shop: Shop,
@@ -92,6 +100,7 @@ impl Sender {
         })
     }
 
+    /// Fills in the past, if that is still to be done, and goes on with the present for ever.
     async fn send_all(&self, past: Past) {
         let mut next = now_unix_s();
         if let Some(until) = past.until {
@@ -113,7 +122,7 @@ impl Sender {
         }
     }
 
-    /// A day in steps of a minute.
+    /// Sends a day, up to `until`, in steps of a minute.
     async fn send_past(&self, until: i64) {
         let mut begin = until - PAST_S;
         while begin < until {
@@ -127,6 +136,7 @@ impl Sender {
         tracing::info!("demo: filled in a day of region {}", self.region);
     }
 
+    /// The events of so many seconds, summed up, at `begin`.
     fn events(&self, begin: i64, seconds: i64) -> impl Iterator<Item = Event> {
         let counts = self.shop.sum(begin..begin + seconds);
         counts.into_iter().map(move |(name, count)| Event {
@@ -136,7 +146,7 @@ impl Sender {
         })
     }
 
-    /// Tries until the collector has acknowledged the request.
+    /// Sends a request again and again, until the collector has acknowledged it.
     async fn send(&self, key: &str, events: &[Event]) {
         let mut failed = false;
         while let Err(error) = self.try_send(key, events).await {
@@ -168,7 +178,7 @@ impl Sender {
     }
 }
 
-/// What is still to be filled in of the time before the demo's first start.
+/// The time before the demo's first start that is still to be filled in.
 #[derive(Debug)]
 struct Past {
     /// The first start's minute, unless all is done.
@@ -177,7 +187,7 @@ struct Past {
 }
 
 impl Past {
-    /// A retry sends the same events under the same keys, hence the first start's minute is kept in a file.
+    /// The past of a region. A retry sends the same events under the same keys, hence the first start's minute is kept in a file.
     fn of(region: &Region, now: i64) -> Result<Self> {
         let done_file = region.dir.join("demo-past-done");
         if done_file.exists() {
@@ -193,6 +203,7 @@ impl Past {
         })
     }
 
+    /// Notes that all is done.
     fn finish(&self) {
         if let Err(error) = std::fs::write(&self.done_file, "") {
             tracing::warn!(%error, "failed to write {}", self.done_file.display());
@@ -200,6 +211,7 @@ impl Past {
     }
 }
 
+/// The minute of the first start, in unix seconds, which `file` keeps.
 fn first_start(file: &Path, now: i64) -> Result<i64> {
     if let Ok(text) = std::fs::read_to_string(file) {
         return text

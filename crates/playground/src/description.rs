@@ -6,30 +6,41 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+/// Name of the file in the data directory that holds the [`Description`] as JSON.
 pub const DESCRIPTION_FILE: &str = "playground.json";
 
-/// What runs where. Written when everything is ready and again after each restart.
+/// A description of what runs where. It is written when everything is ready and again after each restart, and removed when the
+/// playground stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Base address of the api, as `http://127.0.0.1:7070`.
     pub api: String,
+    /// The preferred centre's MariaDB.
     pub central: Database,
     /// The second centre, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<Standby>,
+    /// The regions by name.
     pub regions: BTreeMap<String, Region>,
+    /// Process ids of the preferred centre's roles.
     pub pids: CentrePids,
 }
 
+/// A MariaDB server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
+    /// Path of its Unix socket.
     pub socket: PathBuf,
+    /// Its port on loopback.
     pub port: u16,
+    /// Its process id; 0 where it is not known.
     pub pid: u32,
 }
 
+/// The second centre.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standby {
+    /// Its MariaDB.
     #[serde(flatten)]
     pub database: Database,
     /// Process id of its keeper; missing where only the servers were started.
@@ -37,23 +48,30 @@ pub struct Standby {
     pub keeper: Option<u32>,
 }
 
+/// A region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// Base address of the first collector.
+    /// Base address of the first collector, as `http://127.0.0.1:7080`.
     pub collector: String,
     /// Base addresses of all collectors, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collectors: Vec<String>,
-    /// Host and port.
+    /// Host and port of its beanstalkd.
     pub beanstalkd: String,
+    /// Its MariaDB.
     pub mariadb: Database,
+    /// Process ids of its roles and of its beanstalkd.
     pub pids: RegionPids,
 }
 
+/// Process ids of a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionPids {
+    /// Its collectors.
     pub collector: Pids,
+    /// Its workers.
     pub worker: Pids,
+    /// Its beanstalkd.
     pub beanstalkd: u32,
 }
 
@@ -61,22 +79,28 @@ pub struct RegionPids {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Pids {
+    /// The only process.
     One(u32),
+    /// None, or more than one.
     Several(Vec<u32>),
 }
 
+/// Process ids of the preferred centre's roles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CentrePids {
-    /// Missing where only the servers were started.
+    /// The api; missing where only the servers were started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<u32>,
+    /// The keeper; missing where only the servers were started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeper: Option<u32>,
 }
 
 impl Description {
+    /// Reads the description of the playground that runs in `data_dir`.
+    ///
     /// # Errors
-    /// No playground is ready in `data_dir`.
+    /// No playground is ready in `data_dir`, or its file cannot be understood.
     pub fn read(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join(DESCRIPTION_FILE);
         let text = std::fs::read(&path)
@@ -100,6 +124,7 @@ impl Description {
             .with_context(|| format!("failed to write {}", path.display()))
     }
 
+    /// Removes the file, if it is there.
     pub(crate) fn remove(data_dir: &Path) -> Result<()> {
         let path = data_dir.join(DESCRIPTION_FILE);
         match std::fs::remove_file(&path) {
@@ -138,6 +163,7 @@ impl Region {
 }
 
 impl Pids {
+    /// All of them, in the order of the processes' numbers.
     #[must_use]
     pub fn all(&self) -> &[u32] {
         match self {

@@ -1,22 +1,25 @@
-//! A directory for one test or trial.
+//! The temporary directory of a test or a trial.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-/// Removed when dropped, unless the thread panics: a failed test keeps its data and logs, and says where.
+/// A temporary directory, which is removed when dropped, unless the thread panics: a failed test keeps its data and logs, and says where.
 #[derive(Debug)]
 pub struct Directory(Option<TempDir>);
 
 impl Directory {
+    /// Creates an empty directory, in `TMPDIR` or where else the system keeps temporary files.
+    ///
     /// # Errors
-    /// No directory could be made.
+    /// The system's, where no directory could be made.
     pub fn new() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("eventtracker-").tempdir();
         Ok(Self(Some(dir.context("failed to make a temporary directory")?)))
     }
 
+    /// Path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.as_ref().map_or(Path::new(""), TempDir::path)

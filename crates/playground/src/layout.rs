@@ -1,4 +1,4 @@
-//! Which files and ports belong to whom.
+//! The layout: the files and ports of every server and role.
 
 use std::path::{Path, PathBuf};
 
@@ -11,16 +11,16 @@ use crate::shifted_clock::CLOCKS_DIR;
 /// Collectors, or workers, of one region: as many as its ten ports have room for.
 pub const ROLES_PER_REGION_MAX: usize = 4;
 
-/// From one region's ports to the next one's, and from the api's port to the first region's.
+/// Distance from one region's ports to the next one's, and from the api's port to the first region's.
 const REGION_STEP: u16 = 10;
 
-/// From a region's first port to its MariaDB's.
+/// Distance from a region's first port to its MariaDB's.
 const MARIADB_OFFSET: u16 = 2;
 
-/// As `store` allows it for a replication source.
+/// Bytes of a region's name, as `store` allows them for a replication source.
 const REGION_NAME_MAX: usize = 32;
 
-/// What the data directory calls its own files; a region gets a directory there, too.
+/// Names of the playground's own files in the data directory, where a region gets a directory, too.
 const RESERVED_NAMES: [&str; 7] = [
     CENTRAL,
     CLOCKS_DIR,
@@ -31,30 +31,37 @@ const RESERVED_NAMES: [&str; 7] = [
     STANDBY,
 ];
 
-/// `sun_path` holds 108 bytes, one of them the closing zero.
+/// Bytes of a Unix socket's path: `sun_path` holds 108 (unix(7)), one of them the closing zero.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// The regions that a data directory has data of, in the order in which they came.
+/// The file that lists the regions of which a data directory has data, in the order in which they came.
 pub(crate) const REGIONS_FILE: &str = "regions";
 
+/// The files and ports of a playground.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
+    /// The data directory.
     pub dir: PathBuf,
+    /// The api's port.
     pub port: u16,
     pub regions: Vec<Region>,
     pub central: Centre,
     pub standby: Option<Centre>,
 }
 
+/// The files and ports of a region.
 #[derive(Debug, Clone)]
 pub(crate) struct Region {
     pub name: String,
-    /// 1 for the directory's first region. It is `server_id` and `gtid_domain_id`, hence never another once events were written.
+    /// Its number, 1 for the directory's first region. It is `server_id` and `gtid_domain_id`, hence never another once events were
+    /// written.
     pub number: u32,
     pub dir: PathBuf,
+    /// Whether the centres replicate from it.
     pub is_attached: bool,
-    /// Where the centre reaches its MariaDB.
+    /// The port at which the centres reach its MariaDB.
     pub link_port: u16,
+    /// The first of its ports.
     port: u16,
 }
 
@@ -117,8 +124,7 @@ impl Layout {
         self.regions.iter().filter(|region| region.is_attached)
     }
 
-    /// Remembers the order of the regions for the next start. In one step: a list that was cut off would give regions
-    /// other numbers.
+    /// Writes down the order of the regions for the next start. In one step: a list that was cut off would give regions other numbers.
     pub(crate) fn save_regions(&self) -> Result<()> {
         let names: String = self
             .regions
@@ -160,8 +166,8 @@ impl Layout {
         self.dir.join(format!("{}.toml", region.name))
     }
 
-    /// MariaDB's option files take a path as it stands, its installer passes it on unquoted, `tmpdir` takes a list with
-    /// colons, and a socket's path is short.
+    /// Checks the data directory's path: MariaDB's option files take it as it stands, its installer passes it on unquoted, `tmpdir` takes
+    /// a list with colons, and a socket's path is short.
     fn check_paths(&self) -> Result<()> {
         let dir = self
             .dir
@@ -214,7 +220,8 @@ impl Region {
         }
     }
 
-    /// The second collector listens on the fifth port, the second worker on the sixth, and so on by turns.
+    /// Port of collector `n` above 0; the next is that of worker `n`. The second collector listens on the fifth of the region's ports, the
+    /// second worker on the sixth, and so on by turns.
     fn further_port(&self, n: usize) -> u16 {
         self.port + 2 + 2 * u16::try_from(n).unwrap_or(u16::MAX)
     }
@@ -249,8 +256,11 @@ fn check_region_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The known regions first, in their old order: a region that changed its place would change its GTID domain,
-/// and the centre would skip its events.
+/// The wanted regions, the known ones first and in their old order: a region that changed its place would change its GTID domain, and
+/// the centre would skip its events.
+///
+/// # Errors
+/// A known region that is not wanted, or one that is named twice.
 fn in_order<'a>(known: impl Iterator<Item = &'a str>, wanted: &[String]) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     for name in known {

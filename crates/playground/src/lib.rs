@@ -43,25 +43,27 @@ pub use crate::shifted_clock::{CLOCK_IS_SEEN, set_clock};
 use crate::spawner::Spawner;
 pub use crate::start::free_port;
 
-/// How often the supervisor looks after its processes.
+/// Pause between two looks of the supervisor at its processes.
 const SUPERVISION_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The shape of a playground. By default it has the servers of two regions and one centre, and no roles.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The `eventtracker` binary that runs the roles; without it, only the servers are started.
     pub program: Option<PathBuf>,
-    /// Where everything is kept for the next start.
+    /// The directory in which everything is kept for the next start. It is created where it is missing.
     pub data_dir: PathBuf,
     /// The api's port; all others follow from it.
     pub port: u16,
+    /// Names of the regions: lower-case letters, digits and `-`, at most 32.
     pub regions: Vec<String>,
-    /// Those of them that run but that no centre is told of.
+    /// The regions that run but that no centre is told of.
     pub unattached: Vec<String>,
-    /// Those of them that have no roles: a beanstalkd and a MariaDB that nobody uses yet.
+    /// The regions that have no roles: a beanstalkd and a MariaDB that nobody uses yet.
     pub servers_only: Vec<String>,
-    /// The port at which the centres reach a region's MariaDB, where it is not its own: a [`Relay`]'s.
+    /// Ports, by region, at which the centres reach its MariaDB, where that is not its own: a [`Relay`]'s.
     pub links: BTreeMap<String, u16>,
-    /// By how many seconds the clocks of a region's or a centre's processes are ahead when they start, with Debian's libfaketime;
+    /// Seconds, by region or centre, that the clocks of its processes are ahead when they start, with Debian's libfaketime;
     /// [`set_clock`] sets each of them while it runs.
     pub clocks_ahead_s: BTreeMap<String, i32>,
     /// Collectors in each region, at most [`ROLES_PER_REGION_MAX`].
@@ -75,9 +77,9 @@ pub struct Options {
     /// Whether people look at it: then the databases take memory in proportion to the machine, and a centre knows time zones. Tests start
     /// many, and do without.
     pub is_for_people: bool,
-    /// Merged into every region's configuration, table by table.
+    /// Settings to be merged into every region's configuration, table by table.
     pub region_overrides: toml::Table,
-    /// Merged into every centre's configuration, table by table.
+    /// Settings to be merged into every centre's configuration, table by table.
     pub central_overrides: toml::Table,
 }
 
@@ -103,7 +105,7 @@ impl Default for Options {
     }
 }
 
-/// Everything that runs. Dropped without [`Playground::stop`], its processes are told to end but not waited for.
+/// A playground that runs. Dropped without [`Playground::stop`], its processes are told to end but not waited for.
 #[derive(Debug)]
 pub struct Playground {
     options: Options,
@@ -115,10 +117,11 @@ pub struct Playground {
     demo: Option<Demo>,
 }
 
-/// Starts a playground, keeps it running until `stop`, then stops it in order; `kill` ends it at once, at any time.
+/// Starts a playground, hands its description to `on_ready`, keeps it running until `stop`, then stops it in order; `kill` ends it at once,
+/// at any time.
 ///
 /// # Errors
-/// What kept it from starting, in a sentence that says what to do.
+/// The reason that kept it from starting, in a sentence that says what to do.
 pub async fn run(
     options: Options,
     stop: CancellationToken,
@@ -150,6 +153,7 @@ impl Playground {
     /// # Errors
     /// A missing program, a data directory or port in use, options that do not fit, a process that does not start.
     pub async fn start(options: Options, stop: &CancellationToken) -> Result<Self> {
+        // The directory is claimed before anything in it is read or written: it may be another playground's.
         let programs = Programs::find()?;
         let claim = Claim::of(&options.data_dir)?;
         let layout = Layout::new(&options, &claim.dir)?;
@@ -174,7 +178,7 @@ impl Playground {
         Ok(playground)
     }
 
-    /// What `playground.json` holds.
+    /// The description of what runs now, as `playground.json` holds it.
     #[must_use]
     pub fn description(&self) -> Description {
         let regions = self.layout.regions.iter().map(|region| {
@@ -216,7 +220,7 @@ impl Playground {
         MariaDb::of_centre(&self.layout, centre).database(self.pid_of(Kind::CentralMariaDb, centre.name))
     }
 
-    /// Restarts what dies until `stop`.
+    /// Restarts processes that die, until `stop`, and keeps `playground.json` up to date. Failures are logged and tried again.
     pub async fn supervise(&mut self, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -253,7 +257,7 @@ impl Playground {
         }
     }
 
-    /// Kills everything at once, which costs no acknowledged event.
+    /// Kills everything at once, which loses no acknowledged event.
     pub async fn kill(&mut self) {
         self.forget_description();
         futures_util::future::join_all(self.processes.iter_mut().map(Process::kill)).await;
@@ -281,7 +285,7 @@ impl Playground {
     }
 }
 
-/// Whether the process was started again.
+/// Starts a process again if it is due; whether it was.
 async fn restart_if_due(process: &mut Process, programs: &Programs, spawner: &Spawner) -> Result<bool> {
     let due = process.is_due()?;
     if due {

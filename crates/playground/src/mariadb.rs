@@ -21,32 +21,35 @@ use crate::programs::Programs;
 const REGION_OPTIONS: &str = include_str!("../../../deploy/mariadb-region.cnf");
 const CENTRAL_OPTIONS: &str = include_str!("../../../deploy/mariadb-central.cnf");
 
-/// Stands in the region's file where the operator puts the region's number. MariaDB refuses to start with it.
+/// The text in the region's file that an operator replaces by the region's number. MariaDB refuses to start with it.
 const NUMBER_PLACEHOLDER: &str = "<number>";
 
-/// What follows in an option file belongs to the server, whatever the file from `deploy/` ends with.
+/// The lines before the playground's own values: whatever section the file from `deploy/` ends with, these belong to the server.
 const OWN_VALUES: &str = "\n# The playground's own values.\n[mariadbd]\n";
 
-/// Writing the system tables takes half a second; this is for a machine with a very slow disk.
+/// Longest wait for the system tables: writing them takes half a second, except on a machine with a very slow disk.
 const INSTALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Several servers share a developer's machine.
+/// Caches that are small, since several servers share a developer's machine.
 const SMALL: &str = "aria_pagecache_buffer_size = 8M
 key_buffer_size = 1M
 table_open_cache = 400
 ";
 
-/// Only root over the socket is left of the accounts that an installation comes with;
-/// `mariadb.sys` is locked and owns the views of `sys`.
+/// The statement that leaves only root over the socket of the accounts that an installation comes with; `mariadb.sys` is locked and owns
+/// the views of `sys`.
 const SECURE: &str = "DELETE FROM mysql.global_priv
 WHERE User <> 'mariadb.sys' AND NOT (User = 'root' AND Host = 'localhost');
 ";
 
+/// A MariaDB server of a region or a centre.
 #[derive(Debug)]
 pub(crate) struct MariaDb {
     pub side: Site,
+    /// The directory of its data and option file.
     dir: PathBuf,
     port: u16,
+    /// The option file from `deploy/`, with values of its own.
     options: String,
     memory: Memory,
     is_for_people: bool,
@@ -83,7 +86,7 @@ impl MariaDb {
         }
     }
 
-    /// With memory in proportion to the machine and time zones, if people use it.
+    /// The same server with memory in proportion to the machine and time zones, if people use it.
     pub(crate) fn for_people(self, is_for_people: bool) -> Self {
         if !is_for_people {
             return self;
@@ -99,6 +102,7 @@ impl MariaDb {
         }
     }
 
+    /// How it is reached, as a description has it.
     pub(crate) fn database(&self, pid: u32) -> Database {
         Database {
             socket: self.dir.join("mariadb.sock"),
@@ -107,7 +111,8 @@ impl MariaDb {
         }
     }
 
-    /// Writes the option file and, at the first start, the system tables.
+    /// Writes the option file and, at the first start, the system tables. These are made under another name, which is changed at the end:
+    /// a data directory that is there is complete.
     ///
     /// # Errors
     /// `mariadb-install-db` failed; what it wrote is thrown away at the next try.
@@ -154,6 +159,7 @@ impl MariaDb {
         std::fs::rename(&unfinished, &data).with_context(|| format!("failed to name {}", data.display()))
     }
 
+    /// Arguments of `mariadbd`.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         vec![
             option("--defaults-file=", &self.option_file()),
@@ -189,7 +195,7 @@ impl MariaDb {
             && self.side == Site::Central
             && let Err(error) = store::setup::load_zones(&root).await
         {
-            // All that is in UTC does without.
+            // Whatever is in UTC does without time zones.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "MariaDB has no time zones"
@@ -227,7 +233,7 @@ impl MariaDb {
         self.dir.join("my.cnf")
     }
 
-    /// Each server has its own: at its start it deletes every temporary table there, whoever uses it.
+    /// The directory for temporary tables. Each server has its own: at its start it deletes every such table there, whoever uses it.
     fn temporary(&self) -> PathBuf {
         self.dir.join("tmp")
     }
@@ -243,7 +249,7 @@ fn option(name: &str, path: &Path) -> OsString {
     text
 }
 
-/// `mariadbd` runs as root only when it is told so.
+/// Whether this runs as root: then `mariadbd` has to be told to, too.
 fn is_root() -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
     Ok(std::fs::metadata("/proc/self")

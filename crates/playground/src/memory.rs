@@ -1,8 +1,8 @@
-//! How much memory the databases take.
+//! The memory that the databases take.
 
 use std::path::Path;
 
-/// Bytes of the memory of a machine of which nothing can be learned.
+/// Bytes of memory that are assumed of a machine that does not tell.
 const UNKNOWN_BYTES: u64 = 2 << 30;
 
 const MIB: u64 = 1 << 20;
@@ -15,18 +15,18 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// For tests, of which several run on one machine.
+    /// Little, for tests, of which several run on one machine.
     pub(crate) const SMALL: Self = Self {
         buffer_pool: 64 * MIB,
         log: 32 * MIB,
     };
 
-    /// A centre's: an eighth of the machine, which has other things to do, too.
+    /// A centre's memory: an eighth of the machine, which has other things to do, too.
     pub(crate) fn of_centre() -> Self {
         Self::of_pool(machine_bytes() / 8, 8 << 30)
     }
 
-    /// A region's, which holds a ledger and nothing else.
+    /// A region's memory, which need not hold more than a ledger.
     pub(crate) fn of_region() -> Self {
         Self::of_pool(machine_bytes() / 64, 512 * MIB)
     }
@@ -41,7 +41,7 @@ impl Memory {
     }
 }
 
-/// Of the machine, or of the container.
+/// Bytes of memory of the machine, or of the container if that has less.
 fn machine_bytes() -> u64 {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
     let installed = read("/proc/meminfo").and_then(|text| installed_bytes(&text));
@@ -50,6 +50,7 @@ fn machine_bytes() -> u64 {
     known.min().unwrap_or(UNKNOWN_BYTES)
 }
 
+/// Bytes of memory by the text of `/proc/meminfo` (proc_meminfo(5)).
 fn installed_bytes(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,4 +1,4 @@
-//! What the playground consists of: each process with its command line and the sign that it is ready.
+//! The parts of a playground: each process with its command line, and how it is asked whether it is ready.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,9 +14,10 @@ use crate::process::Process;
 use crate::programs::Programs;
 use crate::{Options, roles};
 
-/// A server of an empty directory answers within a second; one that was killed may first recover.
+/// Longest wait for a server to be ready: one of an empty directory answers within a second, but one that was killed may first recover.
 const SERVER_LIMIT: Duration = Duration::from_secs(60);
 
+/// Longest wait for a role to be ready.
 const ROLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest wait for one answer of a role to the question whether it is ready.
@@ -35,6 +36,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in the order in which they are stopped.
     pub(crate) const ALL: [Self; 7] = [
         Self::Collector,
         Self::Worker,
@@ -45,7 +47,7 @@ impl Kind {
         Self::CentralMariaDb,
     ];
 
-    /// A program of others, in which the roles keep what they have.
+    /// Whether it is a program of others, which the roles keep their data in.
     pub(crate) fn is_server(self) -> bool {
         matches!(
             self,
@@ -53,6 +55,7 @@ impl Kind {
         )
     }
 
+    /// Longest wait from its start until it is ready.
     pub(crate) fn ready_limit(self) -> Duration {
         if self.is_server() {
             SERVER_LIMIT
@@ -62,15 +65,24 @@ impl Kind {
     }
 }
 
-/// How a process is asked whether it is ready.
+/// A part of the playground, by how it is asked whether it is ready.
 #[derive(Debug)]
 pub(crate) enum Part {
     MariaDb(MariaDb),
-    Beanstalkd { port: u16 },
-    Role { readyz: String },
+    Beanstalkd {
+        port: u16,
+    },
+    Role {
+        /// URL of the role's readiness.
+        readyz: String,
+    },
 }
 
 impl Part {
+    /// Asks it whether it is ready.
+    ///
+    /// # Errors
+    /// The state in which it is not ready yet.
     pub(crate) async fn is_ready(&self) -> Result<()> {
         match self {
             Self::MariaDb(server) => server.answers().await,

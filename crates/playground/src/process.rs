@@ -15,42 +15,53 @@ use tokio::process::{Child, Command};
 use crate::part::{Kind, Part};
 use crate::spawner::Spawner;
 
-/// How often a starting process is asked whether it is ready.
+/// Pause between two questions to a starting process whether it is ready.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Pause before a restart. It doubles with every failure, since a process that cannot start only fills its log.
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause before a restart.
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// A process that lived this long did start; its end is no failure to start.
+/// Time after which a process did start: its end is no failure to start then.
 const STARTED_AFTER: Duration = Duration::from_secs(5);
 
-/// How much of a log a message shows.
+/// Lines at the end of a log that a message shows.
 const LOG_TAIL_LINES: usize = 12;
+
+/// Bytes at the end of a log among which these lines are looked for.
 const LOG_TAIL_BYTES: u64 = 8 * 1024;
 
-/// How long one may take to stop by itself: a role lets 30 s for requests in progress, MariaDB writes its pages.
+/// Longest wait for a process to stop by itself: a role lets 30 s for requests in progress, MariaDB writes its pages.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
+/// A process, which runs or is to be started.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub kind: Kind,
     pub part: Part,
     /// The region or the centre that it belongs to.
     pub place: String,
+    /// Its name in logs and messages, such as `eu/worker-1`.
     pub name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(&'static str, String)>,
     log: PathBuf,
+    /// Id of the process that runs, or ran last; 0 before the first start.
     pid: u32,
+    /// The process that was started and whose exit status was not collected yet.
     child: Option<Child>,
     started: Instant,
+    /// Starts in a row that failed.
     failures: u32,
+    /// When it is started again; `None` while it runs or is not to.
     restart_at: Option<Instant>,
 }
 
 impl Process {
+    /// A process that is not started yet; its log is in the directory `logs`.
     pub(crate) fn new(
         kind: Kind,
         part: Part,
@@ -77,7 +88,7 @@ impl Process {
         }
     }
 
-    /// Variables beside those of this process.
+    /// Sets variables that it has beside those of the playground.
     pub(crate) fn set_environment(&mut self, environment: Vec<(&'static str, String)>) {
         self.environment = environment;
     }
@@ -158,11 +169,12 @@ impl Process {
         Ok(self.child.is_none() && self.restart_at.is_some_and(|at| at <= Instant::now()))
     }
 
-    /// Another try after a restart that could not even be made.
+    /// Puts off a restart that could not even be made.
     pub(crate) fn postpone(&mut self) {
         self.restart_at = Some(Instant::now() + RESTART_PAUSE_MAX);
     }
 
+    /// Pause before the restart of a process that ended with this status.
     fn pause_after(&mut self, status: ExitStatus) -> Duration {
         // Somebody killed it, which says nothing about the next start.
         let was_killed = status
@@ -177,6 +189,7 @@ impl Process {
         RESTART_PAUSE.saturating_mul(doubled).min(RESTART_PAUSE_MAX)
     }
 
+    /// The exit status, if it has ended.
     fn ended(&mut self) -> Result<Option<ExitStatus>> {
         let Some(child) = &mut self.child else {
             return Ok(None);
@@ -208,6 +221,7 @@ impl Process {
         }
     }
 
+    /// Kills it and waits until it is gone.
     pub(crate) async fn kill(&mut self) {
         self.restart_at = None;
         let Some(mut child) = self.child.take() else {
@@ -220,7 +234,7 @@ impl Process {
         }
     }
 
-    /// A signal reaches the right process: the id cannot be anybody else's before our `wait`.
+    /// Asks it to end. The signal reaches the right process: the id cannot be anybody else's before our `wait`.
     fn terminate(&mut self) {
         let Some(id) = self.child.as_ref().and_then(Child::id) else {
             return;

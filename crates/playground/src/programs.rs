@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-/// Where Debian keeps servers; often not on the `PATH` of an ordinary account.
+/// Directories where Debian keeps servers, which are often not on the `PATH` of an ordinary account.
 const FURTHER_DIRECTORIES: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
+/// Paths of the programs.
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub mariadbd: PathBuf,
@@ -16,6 +17,8 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// Looks for the programs on the `PATH` and in [`FURTHER_DIRECTORIES`].
+    ///
     /// # Errors
     /// One sentence that names every package to install.
     pub(crate) fn find() -> Result<Self> {

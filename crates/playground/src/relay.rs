@@ -9,7 +9,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Bytes passed on at once.
+/// Bytes that are passed on at once.
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Pieces that a slowed link passes in a second.
@@ -18,21 +18,23 @@ const PIECES_PER_S: u32 = 20;
 /// Pause after a connection could not be taken: the process is out of descriptors for a moment.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a link does with what is sent over it.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
+    /// Everything is passed on.
     Open,
-    /// Ends every connection, and every new one.
+    /// Every connection ends, and every new one at once.
     Cut,
-    /// Keeps every connection and passes nothing on, as a network that drops packets.
+    /// Connections stay, and nothing is passed on, as in a network that drops packets.
     Silent,
-    /// In each direction of each connection.
+    /// A limit holds for each direction of each connection.
     Slow {
+        /// Bytes per second that are passed on at most.
         bytes_per_s: u32,
     },
 }
 
-/// Passes connections on to one server, until it is dropped.
+/// A TCP relay that passes connections on to one server, until it is dropped.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
@@ -40,7 +42,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Listens on a free port of loopback.
+    /// Listens on a free port of loopback, for connections to `server`; the link is open.
     ///
     /// # Errors
     /// No port is free.
@@ -54,11 +56,13 @@ impl Relay {
         Ok(Self { address, link })
     }
 
+    /// The address that clients connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// Changes the link's state, also for connections that are there.
     pub fn set(&self, link: Link) {
         self.link.send_replace(link);
     }
@@ -83,7 +87,7 @@ async fn serve(listener: TcpListener, server: SocketAddr, mut link: watch::Recei
     }
 }
 
-/// Until either side ends, or the link is cut.
+/// Passes one connection on, until either end closes it, or the link is cut.
 async fn pass_on(client: TcpStream, server: SocketAddr, mut link: watch::Receiver<Link>) {
     if *link.borrow() == Link::Cut {
         return;
@@ -100,6 +104,7 @@ async fn pass_on(client: TcpStream, server: SocketAddr, mut link: watch::Receive
     }
 }
 
+/// Passes bytes on in one direction, as the link's state has it.
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watch::Receiver<Link>) {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {

@@ -25,7 +25,7 @@ pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, options: &Opti
         let mut config = central_config(layout, centre, accounts)?;
         merge(&mut config, &options.central_overrides);
         if centre.name != CENTRAL {
-            // The api has the other centre's file, and reaches this one by that.
+            // The one api has the preferred centre's file, and reaches this centre by its `[[other_centre]]`.
             config.remove("api");
         }
         write(&centre.config, &config)?;
@@ -61,6 +61,7 @@ pub(crate) fn base_url(port: u16) -> String {
     format!("http://{}", address(port))
 }
 
+/// Host and port of a server or role that listens on `port`.
 pub(crate) fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }

@@ -1,18 +1,20 @@
-//! Processes whose clock is wrong, by Debian's libfaketime, and can be set while they run.
+//! Shifted clocks: processes see another time, by Debian's libfaketime, and it can be set while they run.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// One directory for each of Debian's architectures.
+/// The directory that has one for each of Debian's architectures.
 const LIBRARIES: &str = "/usr/lib";
+
+/// The library's path in such a directory.
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
-/// What the data directory calls the directory with a file for each process whose clock can be set.
+/// Name, in the data directory, of the directory with a file for each process whose clock can be set.
 pub(crate) const CLOCKS_DIR: &str = "clocks";
 
-/// How long a process takes to notice at most that its clock was set: libfaketime reads the file again once a second.
+/// Longest time until a process notices that its clock was set: libfaketime reads the file again once a second.
 pub const CLOCK_IS_SEEN: Duration = Duration::from_secs(2);
 
 /// Sets the clock of a process that runs, such as `eu/beanstalkd`, so many seconds ahead of this machine's. Its place must be

@@ -11,9 +11,11 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+/// The way to the thread; it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Spawner(mpsc::Sender<Request>);
 
+/// A process to be started.
 #[derive(Debug)]
 struct Request {
     command: Command,
@@ -26,6 +28,7 @@ struct Request {
 struct Unclaimed(Option<Child>);
 
 impl Unclaimed {
+    /// The child, which is not killed from now on.
     fn claim(mut self) -> Option<Child> {
         self.0.take()
     }
@@ -40,6 +43,7 @@ impl Drop for Unclaimed {
 }
 
 impl Spawner {
+    /// Starts the thread.
     pub(crate) fn new() -> Result<Self> {
         let (requests, receiver) = mpsc::channel(1);
         let runtime = Handle::current();
@@ -50,6 +54,7 @@ impl Spawner {
         Ok(Self(requests))
     }
 
+    /// Starts a process. It is killed if this is dropped before it returns.
     pub(crate) async fn spawn(&self, command: Command) -> Result<Child> {
         let (answer, child) = oneshot::channel();
         let sent = self.0.send(Request { command, answer }).await;

@@ -1,4 +1,4 @@
-//! The order in which everything starts.
+//! The start of everything, in order: servers, replication, roles, demo traffic.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -21,17 +21,20 @@ use crate::shifted_clock::CLOCKS_DIR;
 use crate::spawner::Spawner;
 use crate::{Playground, roles, shifted_clock};
 
-/// Both threads of a source run a moment after they were started.
+/// Longest wait for replication to run: both threads of a source do a moment after they were started.
 const REPLICATION_LIMIT: Duration = Duration::from_secs(30);
 
+/// Pause between two looks at replication.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Where tests look for ports: above those of well-known services, below those that the kernel gives to clients.
+/// Ports among which tests look: above those of well-known services, below those that the kernel gives to clients.
 const FREE_PORTS: std::ops::Range<u16> = 10_000..30_000;
 
+/// Random ports that are tried.
 const FREE_PORT_TRIES_MAX: usize = 100;
 
-/// A `port` from which a playground with so many regions finds all its ports free at the moment.
+/// A value for [`Options::port`](crate::Options::port) with which a playground of so many regions finds all its ports free at the moment.
+/// Nothing keeps them free until it starts.
 ///
 /// # Errors
 /// No such port after many tries.
@@ -103,8 +106,8 @@ impl Playground {
         Ok(())
     }
 
-    /// A region may stand where another one was, if the ports moved: the centre knows no two sources at one
-    /// address. So those that met another one there get a second try, in the other order.
+    /// Lets a centre replicate from every attached region. If the ports moved, a region may be where another one was, and the centre
+    /// knows no two sources at one address: those that met another one there get a second try, in the other order.
     async fn start_replication(&self, centre: &Centre, accounts: &Accounts) -> Result<()> {
         let centre = MariaDb::of_centre(&self.layout, centre).database(0).root();
         let accounts = accounts.of_regions();
@@ -131,6 +134,7 @@ impl Playground {
     }
 }
 
+/// Installs a server where it is missing, starts it and sets it up.
 async fn start_server(
     process: &mut Process,
     programs: &Programs,
@@ -158,11 +162,13 @@ async fn start_server(
     Ok(())
 }
 
+/// Starts a role and waits until it is ready.
 async fn start_role(process: &mut Process, programs: &Programs, spawner: &Spawner) -> Result<()> {
     process.spawn(&programs.setpriv, spawner, &[]).await?;
     process.ready().await
 }
 
+/// Waits until replication from every source runs.
 async fn wait_for_sources(centre: &Server) -> Result<()> {
     let begun = Instant::now();
     let mut server = store::upkeep::Centre::new(centre.clone());
@@ -181,7 +187,7 @@ async fn wait_for_sources(centre: &Server) -> Result<()> {
     }
 }
 
-/// Each start writes new logs; those of the start before are kept beside them.
+/// Renames the logs of the start before, which are kept beside the new ones.
 fn keep_old_logs(logs: &Path) -> Result<()> {
     create_private_dir(logs)?;
     let context = || format!("failed to put away the old logs in {}", logs.display());

@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use playground::{Database, Description, Directory, Options, Playground, free_port};
 use tokio_util::sync::CancellationToken;
 
-/// A killed server is back in about two seconds, and the centre tries a lost source again every five.
+/// Longest wait for a state: a killed server is back in about two seconds, and the centre tries a lost source again every five.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn options(data_dir: &Path, port: u16) -> Options {
@@ -217,7 +217,7 @@ async fn a_role_that_cannot_start_is_shown_with_its_log() {
     assert!(Description::read(&data_dir).is_err());
 }
 
-/// Given up while servers are installed. The next start may be for other regions.
+/// A start that is given up while servers are installed binds nothing: the next one may be for other regions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_can_be_given_up() {
     let dir = Directory::new().unwrap();

@@ -1,10 +1,11 @@
-//! Why annotations are not taken or given.
+//! Errors of writing and reading annotations.
 
 use model::{AnnotationError, TAGS_MAX};
 
 use crate::form::WrongType;
 use crate::intake;
 
+/// Reasons for which an annotation is not written, or annotations are not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]

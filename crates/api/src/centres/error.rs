@@ -1,10 +1,12 @@
-//! Why a centre is of no use to a request.
+//! Errors of a centre that is of no use to a request.
 
-/// A centre did not do its part; another one may, or the same one later.
+/// Reasons for which a centre did not do its part; another one may, or the same one later.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// Its database failed, or did not answer in time.
     #[error("the central database did not answer")]
     Database(#[from] store::Error),
+    /// Its snapshot lacks a flush that an earlier answer had.
     #[error("the central database lacks counts that were answered before")]
     GoesBack,
 }

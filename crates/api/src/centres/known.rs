@@ -1,40 +1,46 @@
-//! What is known of each centre, and which of them is asked first.
+//! The state of each centre, as far as it is known, and the order in which they are asked.
 
 use model::Instant;
 
-/// A centre that is further behind another has been cut off or restored: it is not in charge while another one answers.
+/// Milliseconds that a centre may be behind another one. A centre that is further behind has been cut off or restored: it is not in
+/// charge while another one answers.
 pub const BEHIND_MS_MAX: i64 = 30_000;
 
-/// How close a centre that was behind, or away, has to come before it is in charge again.
+/// Milliseconds behind another within which a centre that was behind, or away, has caught up. Less than [`BEHIND_MS_MAX`], so that
+/// one whose lag is near the limit does not change places at each look.
 const CAUGHT_UP_MS_MAX: i64 = 5_000;
 
-/// What is known of a centre.
+/// The state of a centre, as far as it is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// `None` before the first look.
+    /// Whether it answered when it was last asked; `None` before the first look.
     pub(crate) answers: Option<bool>,
-    /// As last seen; looked at only where there are several centres.
+    /// Its `complete_until` as last seen; looked at only where there are several centres.
     pub(crate) complete_until: Option<Instant>,
-    /// Too far behind another one to be preferred to it.
+    /// Whether it is too far behind another one to be preferred to it.
     is_behind: bool,
 }
 
-/// The centres to ask, one after the other: those that are believed to answer, the ones behind last; all where none is.
+/// Indices of the centres to ask, one after the other: those that are believed to answer, in the order of preference, the ones behind
+/// last; all where none is.
 pub(super) fn order(states: &[Known]) -> Vec<usize> {
     let all = 0..states.len();
+    // A centre that nobody has looked at yet is among them: the first requests need not wait for the first look.
     let mut answering: Vec<usize> = all
         .clone()
         .filter(|&at| states[at].answers != Some(false))
         .collect();
+    // A centre may be back sooner than the next look sees it.
     if answering.is_empty() {
         return all.collect();
     }
+    // Behind is last, not left out: its counts are better than none. The sort is stable, so the order of preference stays.
     answering.sort_by_key(|&at| states[at].is_behind);
     answering
 }
 
 impl Known {
-    /// After it answered. `newest` is the most that another one, which answers, has.
+    /// The state after it answered. `newest` is the latest `complete_until` of the others that answer.
     pub(super) fn seen(self, complete_until: Option<Instant>, newest: Option<Instant>) -> Self {
         let limit_ms = if self.is_behind || self.answers == Some(false) {
             CAUGHT_UP_MS_MAX
@@ -51,6 +57,7 @@ impl Known {
         }
     }
 
+    /// The state after it did not answer. What was seen before is kept, for the status.
     pub(super) fn silent(self) -> Self {
         Self {
             answers: Some(false),

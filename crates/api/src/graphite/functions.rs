@@ -1,4 +1,4 @@
-//! `GET /functions`.
+//! `GET /functions`: descriptions of the functions, for Grafana's editor.
 
 use axum::Json;
 use axum::extract::Path;
@@ -7,7 +7,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// All by name, or by group and name.
+/// `GET /functions`: all by name, or by group and name.
 pub(super) async fn all(uri: Uri) -> Json<Value> {
     let (mut is_grouped, mut group) = (false, None);
     for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
@@ -20,7 +20,7 @@ pub(super) async fn all(uri: Uri) -> Json<Value> {
     Json(graphite::catalogue(group.as_deref(), is_grouped))
 }
 
-/// `GET /functions/NAME`. What is no text is no function either.
+/// `GET /functions/NAME`; 404 for a name that is no function's, or no text.
 pub(super) async fn one(name: Result<Path<String>, PathRejection>) -> Response {
     match name.ok().and_then(|Path(name)| graphite::described(&name)) {
         Some(description) => Json(description).into_response(),

@@ -1,11 +1,11 @@
-//! The counts that a plan wants, out of one snapshot.
+//! The counts that a plan needs, read out of one snapshot.
 
 use graphite::{Counts, Name, Plan, Span};
 use model::{Extent, Minute};
 use store::central::{Grain, Matched};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::centres::Visit;
+use crate::centres::Attempt;
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
 use crate::reading::{Error, Part, Sums};
@@ -15,20 +15,23 @@ const MINUTE_S: i64 = 60;
 
 const DAY_S: i64 = 86_400;
 
-/// A value on its way through the functions takes the room of two sums.
+/// Points whose room a value takes on its way through the functions.
 const ROOM_PER_VALUE: usize = 2;
 
-/// What was read for all targets of a request.
+/// The counts that were read for all targets of a request.
 pub(super) struct Fetched {
     pub(super) counts: Counts,
     /// How many values the functions begin with.
     pub(super) values: usize,
-    /// For the values held here and made of these, until the answer is sent.
+    /// Room for the values held here, and for those made of them, until the answer is sent; `None` where no count was read.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Fetched {
-    /// For targets that name no series.
+    /// The counts for targets that name no series: none, of no centre.
+    ///
+    /// # Errors
+    /// `Graphite` where the plan itself is beyond a limit.
     pub(super) fn nothing(plan: &Plan) -> Result<Self, Error> {
         Ok(Self {
             counts: plan.reading(&[])?.with(Vec::new(), Extent::default()),
@@ -38,15 +41,24 @@ impl Fetched {
     }
 }
 
+/// Reads what `plan` needs, out of one snapshot: all targets of a request are as of the same moment.
+///
+/// Everything is refused before the first count is read. Names are few and cheap to find, and they say exactly how many counts,
+/// sums and values will follow: a request that is too large costs the centre no more than its names, and one that is not can be given
+/// room for all that it will hold, so that no request that has begun to read is out of memory halfway.
+///
 /// # Errors
-/// As a series' are refused: too many names, patterns or values, or a database that does not answer.
-pub(super) async fn fetch(room: &Room, plan: &Plan, visit: Visit) -> Result<Fetched, Error> {
+/// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManyCounts`, `Graphite` and `Busy` before any count is read;
+/// `Centre` where the centre is of no use.
+pub(super) async fn fetch(room: &Room, plan: &Plan, attempt: Attempt) -> Result<Fetched, Error> {
+    // First what needs no database, so that it costs no connection.
     let globs = plan.globs();
     patterns::check_tokens(&globs)?;
-    let (mut snapshot, found) = visit.snapshot(&globs, SERIES_MAX).await?;
+    let (mut snapshot, found) = attempt.snapshot(&globs, SERIES_MAX).await?;
     let Matched::Names(names) = found else {
         return Err(Error::TooManySeries);
     };
+    // The plan matches every name against every pattern, right here where requests are served.
     if globs.len().saturating_mul(names.len()) > MATCHES_MAX {
         return Err(Error::TooManyMatches);
     }
@@ -55,6 +67,7 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, visit: Visit) -> Result<Fetc
         name: name.name,
     });
     let reading = plan.reading(&names.collect::<Vec<_>>())?;
+    // What is held and what is read differ: sums of many names may be one row, which is cheap to hold and dear to read.
     let (mut held, mut counts) = (0_usize, 0_usize);
     for read in reading.reads() {
         held = held.saturating_add(read.span.bucket_count().saturating_mul(read.rows()));
@@ -67,6 +80,8 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, visit: Visit) -> Result<Fetc
     if counts > COUNTS_READ_MAX {
         return Err(Error::TooManyCounts);
     }
+    // Room is taken last among the checks, so that no request has it only to be refused, and for the values too: they are made of the
+    // sums while these are still held.
     let room = room.of_points(held + ROOM_PER_VALUE * values)?;
     let mut sums = Vec::with_capacity(reading.reads().len());
     for read in reading.reads() {
@@ -78,6 +93,8 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, visit: Visit) -> Result<Fetc
         };
         sums.push(rows.read(&mut snapshot, &read.ids, parts(read.span)).await?);
     }
+    // The snapshot ends before anything is evaluated: functions take time, which would keep its connection and hold up the server's
+    // purge of old row versions.
     let extent = snapshot.finish().await?;
     Ok(Fetched {
         counts: reading.with(sums, extent),
@@ -86,7 +103,8 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, visit: Visit) -> Result<Fetc
     })
 }
 
-/// What to ask for: whole days may come as sums where the buckets are days.
+/// The parts of a span that are read one after the other. Whole days may come as sums where the buckets are days, but not the parts of
+/// days at both ends.
 fn parts(span: Span) -> Vec<Part> {
     let clamp = |unix_s: i64| unix_s.clamp(Minute::FIRST.unix_s(), Minute::LAST.unix_s() + MINUTE_S);
     let (first, end) = (clamp(span.first), clamp(span.end));
@@ -110,7 +128,7 @@ fn parts(span: Span) -> Vec<Part> {
     parts
 }
 
-/// How many counts are read of a name at most.
+/// How many counts are read for a name at most.
 fn counts_of(span: Span) -> usize {
     let counts = parts(span).into_iter().map(|((first, last), grain)| {
         let step_s = match grain {

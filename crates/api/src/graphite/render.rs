@@ -1,4 +1,4 @@
-//! `GET` and `POST /render`.
+//! `GET` and `POST /render`: the series that targets evaluate to.
 
 use std::convert::Infallible;
 use std::time::SystemTime;
@@ -23,19 +23,25 @@ const VALUES_IN_PLACE_MAX: usize = 20_000;
 /// Names, calls and literals that are evaluated where requests are served, if none is of a heavy function.
 const VISITS_IN_PLACE_MAX: usize = 100;
 
+/// `/render`. Parses and plans, reads all counts out of one snapshot, then evaluates without a database.
 pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let now = Instant::from(SystemTime::now()).unix_ms().div_euclid(1000);
+    // Memory for what the parser will make, before it makes it.
     let parsed = Request::bytes_at_most(form.count_at_most(Request::SYMBOLS));
     let parsed = api.intake.place(parsed).await?;
     let plan = Plan::of(Request::parse(form.pairs(), now, GRAPHITE)?)?;
     drop(form);
     let fetched = match plan.globs().is_empty() {
         true => Fetched::nothing(&plan)?,
-        false => api.centres.ask(|visit| fetch(&api.points, &plan, visit)).await?,
+        false => {
+            api.centres
+                .ask(|attempt| fetch(&api.points, &plan, attempt))
+                .await?
+        }
     };
     let is_large =
         fetched.values > VALUES_IN_PLACE_MAX || plan.visits() > VISITS_IN_PLACE_MAX || plan.is_heavy();
-    // Memory is given back when the work ends, even if nobody waits for it any more.
+    // Both permits go with the work: memory is given back when that ends, even if nobody waits for it any more.
     let answer = move || {
         let _parsed = parsed;
         let output = plan.evaluate(&fetched.counts)?;
@@ -48,7 +54,7 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Respons
     }
 }
 
-/// The text, written piece by piece while it is sent; its room is taken until the last piece is.
+/// The response, whose text is written piece by piece while it is sent; its room is taken until the last piece is.
 fn sent(output: Output, room: Option<OwnedSemaphorePermit>) -> Response {
     let content_type = output.content_type();
     let texts = output.into_texts().map(move |text| {

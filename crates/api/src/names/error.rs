@@ -1,10 +1,11 @@
-//! Why names are not found or listed.
+//! Errors of finding and listing names.
 
 use model::GlobError;
 use store::central::NAMES_SCANNED_MAX;
 
 use crate::limits::{NAMES_MAX, NODES_MAX, QUERIES_MAX, TAG_VALUES_MAX};
 
+/// Reasons for which a search, a listing or a walk through the tree is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]

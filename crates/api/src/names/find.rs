@@ -21,7 +21,7 @@ use crate::state::Api;
 /// Names that are read for one request as long as there is no index: a tenth of a second and 10 MB.
 const NAMES_BELOW_MAX: usize = 100_000;
 
-/// An entry as Graphite has it, and what lies below.
+/// An entry of Graphite's `treejson`, with how many names lie below it and their popularity.
 #[derive(Debug, Serialize)]
 struct Entry {
     text: String,
@@ -34,6 +34,7 @@ struct Entry {
     popularity: u64,
 }
 
+/// An entry of Graphite's format `completer`.
 #[derive(Debug, Serialize)]
 struct Completion {
     path: String,
@@ -41,7 +42,8 @@ struct Completion {
     is_leaf: &'static str,
 }
 
-/// `query`; `format` is `treejson` or `completer`. The rest of what Graphite's clients send, as `from` and `until`, is ignored.
+/// `/metrics/find`: the nodes that `query` matches; `format` is `treejson` or `completer`. Whatever else Graphite's clients send, such
+/// as `from` and `until`, is ignored.
 pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let query = form
         .one("query")
@@ -69,7 +71,7 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
     }
 }
 
-/// Paths that each `query` matches, of all together or, with `groupByExpr=1`, of each.
+/// `/metrics/expand`: the paths that the queries match, all together or, with `groupByExpr=1`, by query.
 pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let mut distinct = BTreeSet::new();
     for query in form.all("query") {
@@ -98,10 +100,10 @@ pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Respons
 
 /// `/metrics/index.json`: all names in their order, as the database has them now.
 pub(crate) async fn index_json(State(api): State<Api>) -> Result<Response, Refusal> {
-    // Before it is read: what many requests hold at once has to be bounded.
+    // The turn comes before the names are read: only so is it bounded how many of them all requests hold at once.
     let turn = api.searches.wait().await?;
-    let read = api.centres.ask(async |visit| {
-        Ok::<_, centres::Error>(visit.central().names_beginning("", NAMES_BELOW_MAX + 1).await?)
+    let read = api.centres.ask(async |attempt| {
+        Ok::<_, centres::Error>(attempt.central().names_beginning("", NAMES_BELOW_MAX + 1).await?)
     });
     let names = read.await?;
     if names.len() > NAMES_BELOW_MAX {
@@ -115,12 +117,15 @@ pub(crate) async fn index_json(State(api): State<Api>) -> Result<Response, Refus
     Ok(room::json(&api.points, &sorted.await?)?)
 }
 
-/// As Graphite, which takes any number but 0.
+/// Whether a switch is set: as in Graphite, to anything but 0.
 fn is_set(form: &Form, key: &str) -> bool {
     form.one(key).is_some_and(|value| value != "0")
 }
 
-/// The nodes of each query.
+/// The nodes that each query matches, in the order of the queries.
+///
+/// # Errors
+/// `TooManyNodes` for more than [`NODES_MAX`] over all queries; `Pattern` for what is none; those of [`index_of`].
 async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     let mut all = Vec::with_capacity(queries.len());
     let mut left = NODES_MAX;
@@ -138,16 +143,20 @@ async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     Ok(all)
 }
 
-/// The index of all names; as long as there is none, one of those that begin with `prefix`.
+/// The index of all names; as long as there is none, one of the names that begin with `prefix`.
+///
+/// # Errors
+/// `NotInMemory` or `TooManyNames` where there is no index and too many names begin so; `TookTooLong` where a turn does not come;
+/// `Centre` where no centre answers.
 pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refusal> {
     if let Some(index) = api.names.index() {
         return Ok(index);
     }
-    // Before it is read: what many requests hold at once has to be bounded.
+    // The turn comes before the names are read: only so is it bounded how many of them all requests hold at once.
     let turn = api.searches.wait().await?;
-    let read = api.centres.ask(async |visit| {
+    let read = api.centres.ask(async |attempt| {
         Ok::<_, centres::Error>(
-            visit
+            attempt
                 .central()
                 .names_beginning(prefix, NAMES_BELOW_MAX + 1)
                 .await?,
@@ -165,8 +174,9 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
     Ok(turn.run(move || Arc::new(Index::from(unsorted))).await?)
 }
 
-/// One entry for each last part, as the query's path stands before it, whatever it matched: branches, then leaves. A part that is both
-/// has one of each; Graphite would show one, and hide the other.
+/// The entries of `treejson`: one for each last part of the nodes' paths, branches before leaves. Its id has the query's path before
+/// the part, wildcards and all, as in Graphite. A part that is both a branch and a leaf has one entry of each; Graphite would show one,
+/// and hide the other.
 fn tree_json(query: &str, nodes: &[Node]) -> Vec<Entry> {
     let base = query.rfind('.').map_or("", |dot| &query[..=dot]);
     let mut entries = BTreeMap::<(bool, &str), Entry>::new();

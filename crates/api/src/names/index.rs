@@ -6,7 +6,7 @@ use std::ops::Range;
 use memchr::memmem;
 use model::Glob;
 
-/// Names that the index takes: beyond, searches go to the database.
+/// Names that the index takes. With more there is none, and searches go to the database.
 pub(crate) const NAMES_MAX: usize = 5_000_000;
 
 /// Bytes of all names, each with its separator: with the rest of the index, and a new one beside the old, this is a gigabyte.
@@ -18,7 +18,7 @@ const MATCHED_BYTES_MAX: usize = 500_000_000;
 /// Bytes of names that one search may look through for pieces of names, one piece after the other: about a second of a core, too.
 const SEARCHED_BYTES_MAX: usize = 2_000_000_000;
 
-/// No name has it.
+/// The character between names in the index's text, which no name has.
 const SEPARATOR: char = '\n';
 
 /// Names as they are read, in no order.
@@ -28,25 +28,28 @@ pub(crate) struct Unsorted {
     rows: Vec<(Range<u32>, u64)>,
 }
 
+/// All names, in two orders: that of popularity, in which searches want them, and that of names, in which they make a tree.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// A separator, then the names, each with one behind it: the most popular first, equally popular ones by name.
+    /// A separator, then the names, each with one behind it: the most popular first, equally popular ones by name. A search that looks
+    /// through it from its beginning finds the best first, and can stop.
     text: String,
-    /// Where in the text each name begins, and where one more would.
+    /// The offset in the text at which each name begins, and at which one more would.
     starts: Vec<u32>,
+    /// Popularity of each name, in the same order.
     popularity: Vec<u64>,
-    /// Places in the order of names.
+    /// For each name, in the order of names, its place in the order of popularity.
     by_name: Vec<u32>,
-    /// Popularity of all names that go before one, in the order of names, modulo 2^64; and that of all.
+    /// Prefix sums: the popularity of all names before one, in the order of names, modulo 2^64; and at the end that of all.
     popularity_before: Vec<u64>,
 }
 
-/// The pattern costs more than a search may.
+/// A search refused because its pattern costs more than a search may.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TooBroad;
 
 impl Unsorted {
-    /// False where there is no room for it.
+    /// Adds a name; false, and nothing is added, where there is no room for it.
     pub(crate) fn push(&mut self, name: &str, popularity: u64) -> bool {
         if self.rows.len() >= NAMES_MAX || self.text.len() + name.len() + 1 > TEXT_BYTES_MAX {
             return false;
@@ -57,7 +60,7 @@ impl Unsorted {
         true
     }
 
-    /// False where there is no room for all.
+    /// Adds all names of `other`; false where there is no room for all, and some may have been added.
     pub(crate) fn append(&mut self, other: &Self) -> bool {
         other
             .rows
@@ -77,7 +80,7 @@ impl From<Unsorted> for Index {
         });
         let popularity_before = std::iter::once(0).chain(sums).collect();
         let mut by_popularity: Vec<u32> = (0..offset(rows.len())).collect();
-        // Stable: the order of names stays among equals.
+        // The sort is stable: equally popular names stay in the order of names.
         by_popularity.sort_by_key(|&at| Reverse(rows[place(at)].1));
 
         let mut ordered = String::with_capacity(text.len() + rows.len() + 1);
@@ -104,10 +107,12 @@ impl From<Unsorted> for Index {
 }
 
 impl Index {
+    /// How many names it has.
     pub(crate) fn len(&self) -> usize {
         self.popularity.len()
     }
 
+    /// Bytes of memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()
             + size_of::<u32>() * (self.starts.len() + self.by_name.len())
@@ -125,12 +130,12 @@ impl Index {
         self.entry(place(self.by_name[at])).0
     }
 
-    /// Popularity of a range in the order of names.
+    /// Popularity of a range in the order of names, summed up.
     pub(crate) fn popularity(&self, range: &Range<usize>) -> u64 {
         self.popularity_before[range.end].wrapping_sub(self.popularity_before[range.start])
     }
 
-    /// Those of a range in the order of names that begin with `prefix`.
+    /// The names within a range, in the order of names, that begin with `prefix`: a range of the same order.
     pub(crate) fn beginning(&self, within: Range<usize>, prefix: &str) -> Range<usize> {
         let places = &self.by_name[within.clone()];
         let name = |&at: &u32| self.entry(place(at)).0;
@@ -139,8 +144,11 @@ impl Index {
         within.start + first..within.start + first + count
     }
 
-    /// The `limit` most popular names that match: all without a pattern, those that contain it where it has no wildcard, else whole
-    /// names. By their places in the order of popularity.
+    /// Places, in the order of popularity, of the `limit` most popular names that match: all names without a pattern, names that
+    /// contain it where it has no wildcard, else whole names.
+    ///
+    /// # Errors
+    /// `TooBroad` where the search would take longer than a second, about.
     pub(crate) fn search(&self, pattern: Option<&Glob>, limit: usize) -> Result<Vec<usize>, TooBroad> {
         let Some(pattern) = pattern else {
             return Ok((0..self.len().min(limit)).collect());
@@ -152,6 +160,8 @@ impl Index {
         let words = pattern.token_count().div_ceil(64);
         let mut budget = MATCHED_BYTES_MAX;
         let affordable = SEARCHED_BYTES_MAX / self.text.len().max(1);
+        // Looking for a piece that every match has is far faster than matching; only what has one is matched. Where there is no such
+        // piece, or looking for all of them would take too long, every name is matched, within the budget.
         let needles = pattern.needles(SEPARATOR).map(distinct);
         let candidates: Box<dyn Iterator<Item = usize>> = match needles {
             Some(needles) if needles.len() <= affordable => Box::new(self.with_one_of(needles)),
@@ -171,24 +181,25 @@ impl Index {
         Ok(found)
     }
 
-    /// Names in whose text, with the separators around it, one of `needles` stands.
+    /// Places, in the order of popularity, of the names that contain one of `needles`; a needle may begin or end with a separator.
     fn with_one_of(&self, needles: Vec<String>) -> impl Iterator<Item = usize> + use<'_> {
         let mut needles = Needles::new(self.text.as_bytes(), needles);
         let mut from = 0;
         std::iter::from_fn(move || {
             let inside = offset(needles.next(from)?);
             let at = self.starts.partition_point(|&start| start <= inside) - 1;
+            // On with the separator behind this name: a needle may begin with it.
             from = place(self.starts[at + 1]) - 1;
             Some(at)
         })
     }
 }
 
-/// Where the next of several needles stands. Each looks for itself, at several gigabytes a second: patterns with many alternatives
-/// are rare.
+/// A search for the next of several needles. Each is looked for by itself, at several gigabytes a second, since patterns with many
+/// alternatives are rare.
 struct Needles<'a> {
     text: &'a [u8],
-    /// Each with where it was found last; the text's length for nowhere.
+    /// Each needle with the offset at which it was found last; the text's length for nowhere.
     finders: Vec<(memmem::Finder<'static>, usize)>,
 }
 
@@ -205,7 +216,7 @@ impl<'a> Needles<'a> {
         }
     }
 
-    /// The first byte, from `from` on, that a needle begins with and that is no separator.
+    /// The offset of the next needle from `from` on; behind its separator where it begins with one, so that it lies in a name.
     fn next(&mut self, from: usize) -> Option<usize> {
         let mut first = self.text.len();
         for (finder, at) in &mut self.finders {
@@ -231,11 +242,12 @@ fn slice<'a>(text: &'a str, range: &Range<u32>) -> &'a str {
     &text[place(range.start)..place(range.end)]
 }
 
-/// All texts are far below 4 GiB.
+/// An offset or a count as it is stored, in four bytes: [`TEXT_BYTES_MAX`] and [`NAMES_MAX`] are far below 2^32.
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
+/// A stored offset or place as an index.
 fn place(at: u32) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }

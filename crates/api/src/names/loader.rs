@@ -1,8 +1,8 @@
-//! Keeps the index of names up to date.
+//! The loader, which keeps the index of names up to date.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::EventId;
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::index::{Index, NAMES_MAX, TEXT_BYTES_MAX, Unsorted};
-use crate::centres::{self, Centres, Visit};
+use crate::centres::{self, Attempt, Centres};
 
 /// Least pause between two loads.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -18,26 +18,27 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// A pause is this many times as long as the load before it, so that loads take at most 5 % of a core.
 const PAUSES_PER_LOAD: u32 = 19;
 
-/// Names of one statement, about: a few hundredths of a second each, so that a load neither holds a connection nor the server's
-/// purge for long.
+/// Names that one statement reads, about. A statement takes a few hundredths of a second, so that a load holds neither a connection nor
+/// the server's purge of old row versions for long.
 const NAMES_PER_STATEMENT: usize = 30_000;
 
 /// Statements of the first load, which does not know how many names there are.
 const FIRST_STATEMENTS: usize = 32;
 
-/// The newest index, if there is one.
+/// The newest index, if there is one; clones share it.
 #[derive(Clone)]
 pub(crate) struct Names(watch::Receiver<Loaded>);
 
+/// The outcome of the last load that succeeded.
 #[derive(Debug, Clone)]
 enum Loaded {
     NotYet,
     Index(Arc<Index>),
-    /// Or too long.
+    /// More names than [`NAMES_MAX`], or more bytes of them than [`TEXT_BYTES_MAX`].
     TooMany,
 }
 
-/// Why names were not loaded.
+/// Reasons for which names were not loaded.
 #[derive(Debug, thiserror::Error)]
 enum LoadError {
     #[error(transparent)]
@@ -46,8 +47,10 @@ enum LoadError {
     Died(#[source] tokio::task::JoinError),
 }
 
+/// The one task that loads names.
 pub(crate) struct Loader {
     sender: watch::Sender<Loaded>,
+    /// Statements of the next load, so that each reads about [`NAMES_PER_STATEMENT`] names.
     statements: usize,
 }
 
@@ -60,7 +63,7 @@ impl Names {
         }
     }
 
-    /// Why there is no index.
+    /// The reason why there is no index.
     pub(super) fn why_none(&self) -> Error {
         match &*self.0.borrow() {
             Loaded::TooMany => Error::TooManyNames,
@@ -70,6 +73,7 @@ impl Names {
 }
 
 impl Loader {
+    /// The loader, and what its readers see of it.
     pub(crate) fn new() -> (Self, Names) {
         let (sender, receiver) = watch::channel(Loaded::NotYet);
         let loader = Self {
@@ -79,12 +83,13 @@ impl Loader {
         (loader, Names(receiver))
     }
 
-    /// Loads all names again and again, until `shutdown`.
+    /// Loads all names again and again, until `shutdown`. A load that fails leaves the last index in place: no name is ever removed, so
+    /// that one only lacks the newest.
     pub(crate) async fn run(mut self, centres: Centres, shutdown: CancellationToken) {
         let mut fails = false;
         let forever = async {
             loop {
-                let begun = Instant::now();
+                let begun = std::time::Instant::now();
                 let outcome = self.load(&centres).await;
                 let took = begun.elapsed();
                 match &outcome {
@@ -107,10 +112,12 @@ impl Loader {
         shutdown.run_until_cancelled(forever).await;
     }
 
+    /// Loads all names once. The new index replaces the old one in one step at the end: a search sees all of either.
     async fn load(&mut self, centres: &Centres) -> Result<(), LoadError> {
         let mut all = Unsorted::default();
         for ids in parts(self.statements) {
-            let part = centres.ask(|visit| read(visit, ids.clone())).await?;
+            let part = centres.ask(|attempt| read(attempt, ids.clone())).await?;
+            // The first part that finds no room ends the load, so that no more is held than the index may have.
             if part.is_none_or(|part| !all.append(&part)) {
                 if !matches!(self.sender.send_replace(Loaded::TooMany), Loaded::TooMany) {
                     tracing::warn!(
@@ -120,7 +127,7 @@ impl Loader {
                 return Ok(());
             }
         }
-        // A second of work for a million names.
+        // Sorting a million names takes a second, for which no other task may wait.
         let index = tokio::task::spawn_blocking(move || Index::from(all));
         let index = index.await.map_err(LoadError::Died)?;
         self.statements = index.len().div_ceil(NAMES_PER_STATEMENT).max(1);
@@ -131,16 +138,18 @@ impl Loader {
     }
 }
 
-/// `None` where there is no room for all.
-async fn read(visit: Visit, ids: RangeInclusive<EventId>) -> Result<Option<Unsorted>, centres::Error> {
+/// The names of a range of ids, in no order; `None` where there is no room for all.
+///
+/// The buffer begins empty with each attempt: it is made inside of the work, so a part that a centre gave before it failed is not kept.
+async fn read(attempt: Attempt, ids: RangeInclusive<EventId>) -> Result<Option<Unsorted>, centres::Error> {
     let mut part = Unsorted::default();
     let mut is_room = true;
     let each = |name: &str, popularity| is_room &= part.push(name, popularity);
-    visit.central().names_with_ids(&ids, each).await?;
+    attempt.central().names_with_ids(&ids, each).await?;
     Ok(is_room.then_some(part))
 }
 
-/// All ids in so many ranges of about the same length.
+/// All ids, in `count` ranges of about the same length. Ids are hashes of names, so each range has about as many names.
 fn parts(count: usize) -> impl Iterator<Item = RangeInclusive<EventId>> {
     let count = u64::try_from(count).unwrap_or(1).max(1);
     let length = u64::MAX / count;
@@ -155,7 +164,7 @@ fn parts(count: usize) -> impl Iterator<Item = RangeInclusive<EventId>> {
 }
 
 fn gauge(name: &'static str, value: usize) {
-    // Both are far below 2^32.
+    // Names and their bytes are far below 2^32.
     metrics::gauge!(name).set(u32::try_from(value).map_or(f64::INFINITY, f64::from));
 }
 

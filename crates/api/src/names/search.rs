@@ -1,4 +1,4 @@
-//! `GET /v1/names`.
+//! `GET /v1/names`: the most popular names that a pattern finds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,33 +12,36 @@ use store::central::{Matched, Name};
 
 use super::error::Error;
 use super::index::{Index, TooBroad};
-use crate::centres::{self, Visit};
+use crate::centres::{self, Attempt};
 use crate::limits::NAMES_MAX;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::state::Api;
 
-/// Up to so many names the database is asked, which knows every name as soon as it is counted and finds these within milliseconds.
+/// Names up to which the database is asked instead of the index: it knows every name as soon as it is counted, and finds so few within
+/// milliseconds.
 const NAMES_DIRECT_MAX: usize = 5_000;
 
 /// Names that the database is asked for beside the index: a few milliseconds.
 const FRESH_ROWS_MAX: usize = 2_000;
 
-/// Shorter beginnings are those of most names.
+/// Bytes of a pattern's literal beginning below which it may be that of most names.
 const FRESH_PREFIX_BYTES_MIN: usize = 3;
 
-/// Bytes of a name in the key of `EventTags`.
+/// Bytes of a name in the key of `EventTags`: the database's index tells names apart only so far.
 const KEY_BYTES: usize = 25;
 
 const LIMIT_DEFAULT: usize = 50;
 
 const PARAMETERS: &[&str] = &["query", "limit"];
 
+/// The names that were found, the most popular first.
 #[derive(Serialize)]
-pub(crate) struct Answer {
+pub(crate) struct Listing {
     names: Vec<Listed>,
 }
 
+/// A name as an answer has it.
 #[derive(Serialize)]
 struct Listed {
     name: String,
@@ -56,26 +59,31 @@ impl From<Name> for Listed {
     }
 }
 
-pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Answer>, Refusal> {
+pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Listing>, Refusal> {
     let (pattern, limit) = parse(uri.query())?;
     let names = match api.names.index().filter(|index| index.len() > NAMES_DIRECT_MAX) {
         Some(index) => search(&api, &index, pattern, limit).await?,
         None => {
             let pattern = pattern.as_ref();
-            let search =
-                async |visit: Visit| Ok::<_, centres::Error>(visit.central().names(pattern, limit).await?);
+            let search = async |attempt: Attempt| {
+                Ok::<_, centres::Error>(attempt.central().names(pattern, limit).await?)
+            };
             match api.centres.ask(search).await? {
                 Matched::Names(names) => names,
                 Matched::TooMany => return Err(Error::PatternTooBroad.into()),
             }
         }
     };
-    Ok(Json(Answer {
+    Ok(Json(Listing {
         names: names.into_iter().map(Listed::from).collect(),
     }))
 }
 
-/// Out of the index; where that has fewer than `limit`, also what was counted since it was made, if the database has that at hand.
+/// Searches the index. Where that has fewer than `limit` names, it also asks the database for names that were counted since the index
+/// was made, if that finds them quickly.
+///
+/// # Errors
+/// `PatternTooBroad` for a pattern that costs too much, `TookTooLong` where no turn comes, `Centre` where no centre answers.
 async fn search(
     api: &Api,
     index: &Arc<Index>,
@@ -111,21 +119,21 @@ fn entries(index: &Index, places: Vec<usize>) -> Vec<Name> {
     places.into_iter().map(entry).collect()
 }
 
-/// What the database has by the whole name, and by the pattern's literal beginning, where these are few names.
+/// The names that the database finds by the whole name, and by the pattern's literal beginning where few names have it.
 async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Name>, Refusal> {
     let mut whole = match pattern.literal() {
         Some(literal) => of_whole_name(api, literal).await?,
         None => Vec::new(),
     };
     let prefix = pattern.prefix();
-    // No further does the database's index reach.
+    // How many names begin alike is counted as the database's index sees them, and in memory, which costs nothing.
     let head = &prefix[..prefix.len().min(KEY_BYTES)];
     if head.len() < FRESH_PREFIX_BYTES_MIN || index.beginning(0..index.len(), head).len() > FRESH_ROWS_MAX {
         return Ok(whole);
     }
-    let read = async |visit: Visit| {
+    let read = async |attempt: Attempt| {
         Ok::<_, centres::Error>(
-            visit
+            attempt
                 .central()
                 .names_beginning(&prefix, 2 * FRESH_ROWS_MAX)
                 .await?,
@@ -140,10 +148,10 @@ async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Na
     Ok(whole)
 }
 
-/// By the key, however many names begin alike.
+/// The one name that is `literal`, found by its id, however many names begin alike; none where it was never counted.
 async fn of_whole_name(api: &Api, literal: &str) -> Result<Vec<Name>, centres::Error> {
     let id = EventId::of(literal);
-    let read = async |visit: Visit| {
+    let read = async |attempt: Attempt| {
         let mut found = Vec::new();
         let each = |name: &str, popularity| {
             if name == literal {
@@ -151,13 +159,13 @@ async fn of_whole_name(api: &Api, literal: &str) -> Result<Vec<Name>, centres::E
                 found.push(Name { name, id, popularity });
             }
         };
-        visit.central().names_with_ids(&(id..=id), each).await?;
+        attempt.central().names_with_ids(&(id..=id), each).await?;
         Ok::<_, centres::Error>(found)
     };
     api.centres.ask(read).await
 }
 
-/// The `limit` most popular of both, equally popular ones by name; `fresh` knows better how popular they are.
+/// The `limit` most popular of both, equally popular ones by name. Of a name in both, the popularity of `fresh` is newer.
 fn merged(names: Vec<Name>, fresh: Vec<Name>, limit: usize) -> Vec<Name> {
     let mut all: HashMap<String, Name> = HashMap::new();
     for name in names.into_iter().chain(fresh) {

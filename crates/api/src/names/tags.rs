@@ -1,4 +1,4 @@
-//! `/tags`: names have no tags but the one that Graphite gives to every series, its name.
+//! `/tags` and its completions: names have no tags but the one that Graphite gives to every series, its name.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -14,14 +14,15 @@ use crate::state::Api;
 
 const TAG: &str = "name";
 
-/// Values of one answer where no limit is given, as Graphite has it.
+/// Values of one answer where no limit is given, as in Graphite.
 const VALUES_DEFAULT: usize = 100;
 
+/// `/tags`: the one tag.
 pub(crate) async fn tags(State(api): State<Api>, _: Form) -> Result<Response, Refusal> {
     Ok(room::json(&api.points, &json!([{ "tag": TAG }]))?)
 }
 
-/// The tag, unless an expression has it already or it does not begin with `tagPrefix`.
+/// `/tags/autoComplete/tags`: the tag, unless an expression has it already or it does not begin with `tagPrefix`.
 pub(crate) async fn complete_tags(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let fits = TAG.starts_with(&*form.one("tagPrefix").unwrap_or_default());
     let listed: &[&str] = if fits && !has_expression(&form) {
@@ -32,7 +33,7 @@ pub(crate) async fn complete_tags(State(api): State<Api>, form: Form) -> Result<
     Ok(room::json(&api.points, &listed)?)
 }
 
-/// The first names, in their order, that begin with `valuePrefix`; of other tags none.
+/// `/tags/autoComplete/values`: the first names, in their order, that begin with `valuePrefix`; of other tags none.
 pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
     let tag = form
         .one("tag")
@@ -57,6 +58,7 @@ pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Resul
     Ok(room::json(&api.points, &values)?)
 }
 
+/// Whether the form has one of Graphite's tag expressions, such as `name=a`.
 fn has_expression(form: &Form) -> bool {
     form.one("expr").or_else(|| form.one("expr[]")).is_some()
 }

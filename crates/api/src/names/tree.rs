@@ -9,10 +9,11 @@ use super::index::Index;
 /// Nodes that one query may look at: about a second of a core.
 const VISITS_MAX: usize = 1_000_000;
 
-/// A pattern over paths: one for each part between dots, as Graphite has it.
+/// A pattern over paths: one pattern for each part between dots, as in Graphite.
 #[derive(Debug)]
 pub(crate) struct Path(Vec<Part>);
 
+/// The pattern of one part.
 #[derive(Debug)]
 enum Part {
     Literal(String),
@@ -23,19 +24,23 @@ enum Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) path: String,
-    /// Where its last part begins.
+    /// The byte of the path at which its last part begins.
     pub(crate) text_at: usize,
+    /// Whether it is a name; else a branch.
     pub(crate) is_leaf: bool,
-    /// A leaf's own, or those below.
+    /// How many names it stands for: 1 for a leaf, else all below.
     pub(crate) names: usize,
+    /// Popularity of these names, summed up.
     pub(crate) popularity: u64,
 }
 
-/// More nodes than an answer may have, or a search may look at.
+/// A walk refused because there are more nodes than an answer may have, or than a search may look at.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TooMany;
 
 impl Path {
+    /// The path that a text means; an empty part matches only an empty one.
+    ///
     /// # Errors
     /// A part that is no pattern over names.
     pub(crate) fn parse(text: &str) -> Result<Self, GlobError> {
@@ -52,7 +57,7 @@ impl Path {
         Ok(Self(text.split('.').map(part).collect::<Result<_, _>>()?))
     }
 
-    /// What every name of the tree below begins with.
+    /// The text that every name at or below a match begins with.
     pub(crate) fn prefix(&self) -> String {
         let mut prefix = String::new();
         for (at, part) in self.0.iter().enumerate() {
@@ -70,12 +75,15 @@ impl Path {
 }
 
 /// The nodes that `path` matches, in the order of names, a leaf before the branch of the same path.
+///
+/// # Errors
+/// `TooMany` for more than `limit` nodes, or where it has to look at more than [`VISITS_MAX`].
 pub(crate) fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>, TooMany> {
     let Some((last, parents)) = path.0.split_last() else {
         return Ok(Vec::new());
     };
     let mut walk = Walk { index, visits: 0 };
-    // Each with the length of its path, whose dot included.
+    // Each branch as a range in the order of names, with the length of its path including its dot.
     let mut branches = vec![(0..index.len(), 0)];
     for part in parents {
         let (mut below, mut step) = (Vec::new(), Step::of(part));
@@ -106,7 +114,7 @@ pub(crate) fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>
     Ok(nodes)
 }
 
-/// A part made ready to be looked for below many branches.
+/// A part's pattern, prepared once to be looked for below many branches.
 enum Step<'a> {
     Literal(&'a str),
     Glob { beginning: String, matcher: Matcher },
@@ -124,6 +132,7 @@ impl<'a> Step<'a> {
     }
 }
 
+/// A walk through the tree, and how many nodes it has looked at.
 struct Walk<'a> {
     index: &'a Index,
     visits: usize,
@@ -137,6 +146,7 @@ struct Child {
 }
 
 impl Walk<'_> {
+    /// Counts one more node that is looked at.
     fn visit(&mut self) -> Result<(), TooMany> {
         self.visits += 1;
         if self.visits > VISITS_MAX {
@@ -146,7 +156,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The nodes right below a branch, whose path has `depth` bytes, that `step` leads to.
+    /// The nodes right below a branch, whose path has `depth` bytes, that `step` matches.
     fn children(
         &mut self,
         range: Range<usize>,
@@ -183,7 +193,7 @@ impl Walk<'_> {
         Ok(children)
     }
 
-    /// The one leaf and the one branch that `text` is.
+    /// The leaf and the branch whose last part is `text`, if there are such.
     fn child(&self, range: Range<usize>, depth: usize, text: &str) -> Vec<Child> {
         let end = depth + text.len();
         let within = self.beginning(range, depth, text);
@@ -207,7 +217,7 @@ impl Walk<'_> {
         children
     }
 
-    /// Those of a branch's names that go on with `text`.
+    /// The names of a branch, whose path has `depth` bytes, that go on with `text` after it.
     fn beginning(&self, range: Range<usize>, depth: usize, text: &str) -> Range<usize> {
         if range.is_empty() {
             return range;
@@ -216,7 +226,8 @@ impl Walk<'_> {
         self.index.beginning(range, &format!("{path}{text}"))
     }
 
-    /// Where the names end that begin with `prefix`, as the first of `range` does. In steps that double: most branches are small.
+    /// The end of the names that begin with `prefix`, as the first of `range` does. A galloping search: its steps double, since most
+    /// branches are small.
     fn end_of(&self, range: Range<usize>, prefix: &str) -> usize {
         let (mut inside, mut step) = (range.start, 1);
         while inside + step < range.end && self.index.name(inside + step).starts_with(prefix) {

@@ -1,9 +1,10 @@
-//! Correlation and least squares over pairs that come one by one.
+//! Pearson's correlation and the least-squares line over pairs that come one by one.
 
 use super::Value;
 
-/// Welford's running means and sums of squares (Technometrics 4, 1962), for two variables, of the differences from the first pair:
-/// these are exact for sums, so that counts around 2^60 which differ by a few keep what makes them differ.
+/// The line through all pairs so far: Welford's running means and sums of squares (Technometrics 4, 1962), for two variables. They are
+/// taken of the differences from the first pair, which are exact for sums: counts around 2^60 that differ by a few keep what makes
+/// them differ.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     first: Option<(Value, Value)>,
@@ -15,7 +16,8 @@ pub(crate) struct Line {
     products: f64,
 }
 
-/// Both `None` where they are not defined: less than two pairs, or no variance (of y: a slope, but no correlation).
+/// Correlation and line. Both are `None` where they are not defined: less than two pairs, or no variance of x. Without variance of y
+/// there is a line, but no correlation.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Sums {
     pub(crate) correlation: Option<f64>,
@@ -24,6 +26,7 @@ pub(crate) struct Sums {
 }
 
 impl Line {
+    /// Takes one more pair.
     pub(crate) fn add(&mut self, x: Value, y: Value) {
         let (first_x, first_y) = *self.first.get_or_insert((x, y));
         let (x, y) = (difference(x, first_x), difference(y, first_y));
@@ -31,13 +34,15 @@ impl Line {
         let (from_x, from_y) = (x - self.mean_x, y - self.mean_y);
         self.mean_x += from_x / self.n;
         self.mean_y += from_y / self.n;
+        // One factor with the mean before this pair, the other with the mean after it: that is Welford's recurrence.
         self.squares_x += from_x * (x - self.mean_x);
         self.squares_y += from_y * (y - self.mean_y);
         self.products += from_x * (y - self.mean_y);
     }
 
+    /// Correlation and line of the pairs so far.
     pub(crate) fn sums(&self) -> Sums {
-        // Without variance the differences are 0, and so are these, exactly.
+        // Without variance of x all differences are 0, and so is their sum of squares, exactly.
         let (Some((first_x, first_y)), true) = (self.first, self.squares_x > 0.0) else {
             return Sums {
                 correlation: None,
@@ -55,6 +60,7 @@ impl Line {
     }
 }
 
+/// `value` less `first`. Sums are subtracted as integers: as floats, large ones would lose their difference.
 fn difference(value: Value, first: Value) -> f64 {
     match (value, first) {
         (Value::Sum(sum), Value::Sum(first)) if sum < first => -float(first - sum),
@@ -63,6 +69,7 @@ fn difference(value: Value, first: Value) -> f64 {
     }
 }
 
+/// The value itself, as near as a float comes to it.
 fn whole(value: Value) -> f64 {
     match value {
         Value::Sum(sum) => float(sum),
@@ -70,6 +77,7 @@ fn whole(value: Value) -> f64 {
     }
 }
 
+/// The float nearest to a sum.
 pub(super) fn float(sum: u128) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
@@ -122,7 +130,7 @@ mod tests {
         assert_eq!((flat.correlation, flat.fit), (None, Some((0.0, 7.0))));
     }
 
-    /// The textbook's formula would find nothing but rounding here.
+    /// The one-pass formula of textbooks, with the sum of squares less the square of the sum, would find nothing but rounding here.
     #[test]
     fn large_counts_keep_their_differences() {
         let large = u128::from(u64::MAX);

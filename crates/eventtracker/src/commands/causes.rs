@@ -1,8 +1,8 @@
-//! An error and what it comes from, in one line.
+//! An error and its causes, in one line.
 
 use std::fmt;
 
-/// Like `{error:#}`, but each cause once: some libraries repeat a cause in the text of what it caused.
+/// An error to be shown as `{error:#}`, but with each cause once: some libraries repeat a cause in the text of what it caused.
 pub(crate) struct Causes<'a>(pub(crate) &'a anyhow::Error);
 
 impl fmt::Display for Causes<'_> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::send::{CollectorAddress, Patience, Sender, check_key};
 
-/// A script or a cron job waits no longer for a collector than this.
+/// The patience with a collector: a script or a cron job waits no longer.
 const PATIENCE: Patience = Patience {
     attempts_max: 6,
     time_max: Duration::from_secs(20),
@@ -35,10 +35,12 @@ pub(crate) struct Emit {
     collector: CollectorAddress,
 }
 
+/// An event as a collector takes it in JSON.
 #[derive(Debug, PartialEq, Serialize)]
 struct Event<'a> {
     name: &'a str,
     count: u64,
+    /// Unix seconds; without it, when the collector accepts the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<f64>,
 }
@@ -51,13 +53,13 @@ impl Emit {
         check_key(&key)?;
         let body = serde_json::to_vec(&events).context("cannot write the events as JSON")?;
         let sender = Sender::new(&self.collector, PATIENCE)?;
-        let answer = sender.send(&key, "application/json", body, events.len()).await?;
-        println!("accepted {}", answer.accepted);
-        for rejected in &answer.rejected {
+        let receipt = sender.send(&key, "application/json", body, events.len()).await?;
+        println!("accepted {}", receipt.accepted);
+        for rejected in &receipt.rejected {
             let name = events.get(rejected.index).map_or("?", |event| event.name);
             eprintln!("rejected {name}: {}", rejected.error);
         }
-        Ok(if answer.rejected_total() == 0 {
+        Ok(if receipt.rejected_total() == 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -65,7 +67,10 @@ impl Emit {
     }
 }
 
-/// All of the arguments, or every reason why some are wrong.
+/// The events of all arguments, which happened `at` if that is given.
+///
+/// # Errors
+/// Every argument that is wrong, with its reason.
 fn events(arguments: &[String], at: Option<Instant>) -> anyhow::Result<Vec<Event<'_>>> {
     let mut events = Vec::with_capacity(arguments.len());
     let mut reasons = Vec::new();
@@ -109,7 +114,7 @@ fn instant(text: &str) -> anyhow::Result<Instant> {
     instant.with_context(|| format!("--at {text}"))
 }
 
-/// Random by the seed that the operating system gives each `RandomState`.
+/// An idempotency key of 128 bits, as random as the seed that the operating system gives each `RandomState`.
 fn random_key() -> String {
     let random = || RandomState::new().hash_one(std::process::id());
     format!("emit-{:016x}{:016x}", random(), random())

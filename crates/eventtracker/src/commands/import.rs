@@ -1,4 +1,8 @@
-//! `eventtracker import`: what happened before, from a file: rows of history, or a web server's log.
+//! `eventtracker import`: past events from a file, either rows of history or a web server's log.
+//!
+//! A file is cut into requests whose idempotency keys follow from its content alone, so that a repetition sends the same requests under
+//! the same keys, and the region's ledger recognises them. The ledger remembers a day; the journal, beside the file, remembers how far
+//! everything was acknowledged, for as long as it is there.
 
 use std::fs::{File, TryLockError};
 use std::num::NonZeroU32;
@@ -41,7 +45,7 @@ mod row;
 mod summary;
 mod transfer;
 
-/// An import may well fill the region's queue, and then waits for the workers.
+/// The patience with a collector: an import may well fill the region's queue, and then waits for the workers.
 const PATIENCE: Patience = Patience {
     attempts_max: 100,
     time_max: Duration::from_secs(120),
@@ -49,7 +53,7 @@ const PATIENCE: Patience = Patience {
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
-/// What a shell reports of a command that an interrupt ended.
+/// The exit code of a command that an interrupt ended, as shells report it: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
 /// Send history, or a web server's log, from a file: each line gives events at its own time
@@ -111,7 +115,7 @@ impl Import {
         let journal = self.open_journal(&input, file_bytes, &key_prefix).await?;
         let was_finished = journal.as_ref().is_some_and(Journal::is_finished);
         let started = Instant::now();
-        // What comes while the import runs is left to the next one, which knows where this one ended.
+        // Lines that are appended while the import runs are left to the next one, which knows where this one ended.
         let read_bytes = file_bytes.filter(|_| journal.is_some()).unwrap_or(u64::MAX);
         let input = tokio::fs::File::from_std(input).take(read_bytes);
         let ends = journal.as_ref().map_or(&[][..], Journal::ends);
@@ -127,7 +131,7 @@ impl Import {
             .await;
         transfer.bar.finish_and_clear();
         outcome.with_context(|| format!("cannot import {}", self.file.display()))?;
-        // By now all of it was read, and is what was sent before.
+        // Only now: a file whose journal says that it is finished was read once more, to be sure that it is the same.
         if let Some(journal) = transfer
             .journal
             .as_ref()
@@ -152,7 +156,7 @@ impl Import {
         self.file == Path::new("-")
     }
 
-    /// The file, and its size where it is known.
+    /// The file, and its size in bytes where that is known.
     fn open(&self) -> anyhow::Result<(File, Option<u64>)> {
         let cannot = || format!("cannot read {}", self.file.display());
         let file = if self.is_stdin() {
@@ -174,7 +178,7 @@ impl Import {
         Ok((file, bytes))
     }
 
-    /// Where the journal is kept, if one is. A log may be imported through several collectors, each for its own.
+    /// The journal's path, if one is kept. A log has one for each collector, since it may be imported into several regions.
     fn journal_path(&self, file_bytes: Option<u64>) -> anyhow::Result<Option<PathBuf>> {
         let resumable = file_bytes.is_some() && !self.is_stdin();
         if self.journal.is_some() || self.no_journal || !resumable {
@@ -192,6 +196,7 @@ impl Import {
         Ok(Some(with_suffix(&self.file, &(suffix + ".eventtracker-import"))))
     }
 
+    /// The effect that the same command would have once more, for the summary.
     fn repetition(&self, file_bytes: Option<u64>, journal: Option<&Journal>) -> Repetition {
         match journal.map(|journal| journal.path().to_owned()) {
             Some(path) if self.format.grows() => Repetition::Growth(path),
@@ -201,6 +206,11 @@ impl Import {
         }
     }
 
+    /// Reads the journal, or begins one; `None` where none is kept.
+    ///
+    /// # Errors
+    /// Another import of the file is running; a journal of another import; one that cannot be written, except that of a log at the default
+    /// place.
     async fn open_journal(
         &self,
         input: &File,
@@ -215,7 +225,8 @@ impl Import {
                 "standard input and pipes cannot be resumed, so they have no --journal: import a file instead"
             );
         };
-        // Of two runs at once, each would take the other's journal for its own. Some file systems cannot lock.
+        // Before the journal is read: two runs at once would each write over what the other noted. Some file systems cannot lock, which is
+        // no reason to refuse.
         if let Err(TryLockError::WouldBlock) = input.try_lock() {
             bail!(
                 "another import of {} is running: wait for it",
@@ -240,7 +251,7 @@ impl Import {
         let journal = Journal::read(path, import).await?;
         match journal.begin().await {
             Ok(()) => Ok(Some(journal)),
-            // Logs lie where others may not write.
+            // A log often lies in a directory that its reader may not write to.
             Err(error) if self.format.grows() && self.journal.is_none() => {
                 eprintln!(
                     "note: {}. So the lines of now count again once the log has grown, or once the region's ledger has forgotten them",
@@ -253,8 +264,8 @@ impl Import {
     }
 }
 
-/// Tells a log from the one that takes its place when it is rotated: by its first line, once that is whole. Of the file that is open,
-/// whichever has its name by now.
+/// The mark of a log's first line, by which it is told from the one that takes its place when it is rotated; empty as long as that line
+/// is not whole. It is read from the open file, whichever has its name by now.
 fn beginning_of(file: &File) -> std::io::Result<String> {
     let mut head = vec![0; LINE_BYTES_MAX];
     let mut length = 0;
@@ -268,6 +279,7 @@ fn beginning_of(file: &File) -> std::io::Result<String> {
     Ok(feed.map_or_else(String::new, |feed| beginning(&head[..=feed])))
 }
 
+/// Says that the file was imported before, and that nothing was sent.
 fn tell_finished(file: &Path, journal: &Journal) {
     let done = journal.acknowledged();
     println!(
@@ -281,7 +293,7 @@ fn tell_finished(file: &Path, journal: &Journal) {
     );
 }
 
-/// Cancelled by the first interrupt; the second ends the process.
+/// A token that the first interrupt cancels; the second one ends the process.
 fn interrupted() -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancelled = token.clone();
@@ -296,7 +308,7 @@ fn interrupted() -> anyhow::Result<CancellationToken> {
     Ok(token)
 }
 
-/// On stderr, and hidden where that is no terminal.
+/// The progress bar, on stderr, and hidden where that is no terminal.
 fn progress_bar(bytes: Option<u64>) -> anyhow::Result<ProgressBar> {
     let (bar, template) = match bytes {
         Some(bytes) => (

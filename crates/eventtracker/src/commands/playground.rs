@@ -1,4 +1,4 @@
-//! `eventtracker playground`
+//! `eventtracker playground`: everything on this machine, until Ctrl-C.
 
 use std::path::PathBuf;
 
@@ -56,7 +56,8 @@ impl Playground {
     }
 }
 
-/// The first Ctrl-C or SIGTERM stops everything in order, the second ends it at once.
+/// Two tokens: the first Ctrl-C or SIGTERM cancels the first, to stop everything in order, and the second cancels the second, to end
+/// everything at once.
 fn stop_then_kill() -> anyhow::Result<(CancellationToken, CancellationToken)> {
     let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
     let mut interrupts = Interrupts::new()?;
@@ -74,7 +75,7 @@ fn stop_then_kill() -> anyhow::Result<(CancellationToken, CancellationToken)> {
     Ok((stop, kill))
 }
 
-/// What a newcomer can do next.
+/// The text that tells a newcomer what can be done next.
 fn welcome(description: &Description, data_dir: &std::path::Path) -> String {
     let Description { api, regions, .. } = description;
     let mut text = format!("\nEventTracker is ready.\n\n  api        {api}\n");

@@ -1,4 +1,4 @@
-//! `eventtracker queue list|kick`
+//! `eventtracker queue list|kick`: the jobs of a region's beanstalkd.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use super::causes::Causes;
 use crate::config::Config;
 
-/// How much of a job's body is shown.
+/// Characters of a job's body that are shown where it cannot be decoded.
 const BODY_CHARS_MAX: usize = 120;
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +43,7 @@ impl Queue {
     }
 }
 
+/// The section `[queue]` of a region's configuration.
 fn queue_of(config: &Path) -> anyhow::Result<queue::Config> {
     let config = Config::read(config)?;
     config.file.section(config.queue, "queue")
@@ -82,7 +83,7 @@ async fn list(config: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a worker would read in the job, or why it would bury it.
+/// A summary of what a worker would read in the job, or the reason why it would bury it.
 fn content(body: &[u8]) -> String {
     match queue::decode(body, &mut queue::EventIds::default()) {
         Ok(job) => {

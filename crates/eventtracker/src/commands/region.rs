@@ -1,4 +1,4 @@
-//! `eventtracker region list|add|remove|switch`
+//! `eventtracker region list|add|remove|switch`: the regions that a centre replicates.
 
 mod add;
 mod config_file;
@@ -69,7 +69,7 @@ impl Region {
     }
 }
 
-/// What every command here has before it: the centre under its administrator, its file, the regions' accounts.
+/// An operator at a centre, as every command here needs it: the centre under its administrator, its file, the regions' accounts.
 struct Operator {
     config: Config,
     config_path: PathBuf,
@@ -78,6 +78,10 @@ struct Operator {
 }
 
 impl Operator {
+    /// Reads the centre's configuration. Connects when the first command needs it.
+    ///
+    /// # Errors
+    /// A configuration that cannot be read, or lacks a section of the centre.
     fn open(centre: &Centre) -> anyhow::Result<Self> {
         let config = Config::read(&centre.config)?;
         let central = config.file.section(config.central.as_ref(), "central")?;
@@ -95,6 +99,7 @@ impl Operator {
         self.centre.server().with_user(user, Some(password.clone()))
     }
 
+    /// The state of replication from `region`; `None` where the centre has no connection to it.
     async fn source(&mut self, region: &str) -> anyhow::Result<Option<SourceState>> {
         let sources = self.centre.upkeep().sources().await?;
         Ok(sources.into_iter().find(|state| state.source.region == region))
@@ -108,7 +113,7 @@ impl Operator {
     }
 }
 
-/// As the sample configuration has it: the name is a word in option files and in SQL.
+/// Checks a region's name, by the rule that the sample configuration states: it becomes a word in option files and in SQL.
 fn check_name(region: &str) -> anyhow::Result<()> {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     ensure!(

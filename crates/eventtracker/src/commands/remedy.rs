@@ -1,8 +1,8 @@
-//! The commands that help against what a library reports, which knows no command line.
+//! Remedies: the commands that help against errors of the libraries, which know no command line.
 
 use store::Error;
 
-/// What to run, where a command of this program helps.
+/// A sentence on what to run, where a command of this program helps against an error or one of its causes.
 pub(crate) fn remedy(error: &anyhow::Error) -> Option<String> {
     let error = error.chain().find_map(|cause| cause.downcast_ref::<Error>())?;
     Some(match error {

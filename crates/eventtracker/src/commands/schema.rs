@@ -1,4 +1,4 @@
-//! `eventtracker schema apply|check`
+//! `eventtracker schema apply|check`: tables and accounts of a region's or the centre's database.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use super::causes::Causes;
 use crate::config::Config;
 use crate::interrupts::stop_signal;
 
-/// Where an administrator's password is taken from.
+/// The environment variable that an administrator's password is taken from.
 const ADMIN_PASSWORD: &str = "EVENTTRACKER_ADMIN_PASSWORD";
 
 #[derive(Debug, Subcommand)]
@@ -58,13 +58,13 @@ impl Schema {
 }
 
 impl Target {
-    /// The server as its administrator reaches it, for each side that the configuration has.
+    /// The servers as their administrator reaches them: one for each site that the configuration has.
     fn servers(&self, config: &Config) -> anyhow::Result<Vec<(Site, Server)>> {
         let regional = config.regional.iter().map(|server| (Site::Regional, server));
         let central = config.central.iter().map(|server| (Site::Central, server));
         let servers: Vec<_> = regional
             .chain(central)
-            .map(|(side, server)| (side, self.admin.of(server)))
+            .map(|(site, server)| (site, self.admin.of(server)))
             .collect();
         if servers.is_empty() {
             return Err(config.file.lacks("neither [regional] nor [central]", None));
@@ -76,20 +76,21 @@ impl Target {
 async fn apply(target: &Target) -> anyhow::Result<()> {
     let config = Config::read(&target.config)?;
     let stop = stop_signal()?;
-    for (side, admin) in target.servers(&config)? {
+    for (site, admin) in target.servers(&config)? {
         let progress = |waiting: Waiting<'_>| eprintln!("{admin}: {}", sentence(&waiting));
-        store::setup::apply(&admin, side, Patience::UPGRADE, progress, stop.cancelled()).await?;
+        store::setup::apply(&admin, site, Patience::UPGRADE, progress, stop.cancelled()).await?;
         println!("{admin}: tables are in place");
+        // Tables first: accounts are granted rights on them by name.
         tokio::select! {
-            outcome = set_up_accounts(&config, side, &admin) => outcome?,
+            outcome = set_up_accounts(&config, site, &admin) => outcome?,
             () = stop.cancelled() => bail!("stopped: run the command again to go on"),
         }
         println!("{admin}: accounts are in place");
-        if side == Site::Central {
+        if site == Site::Central {
             match store::setup::load_zones(&admin).await {
                 Ok(true) => println!("{admin}: time zones are loaded"),
                 Ok(false) => {}
-                // Counts and all that is in UTC do without.
+                // Counts, and whatever is in UTC, do without time zones.
                 Err(error) => eprintln!("{admin}: time zones are not loaded: {}", Causes(&error.into())),
             }
         }
@@ -97,6 +98,7 @@ async fn apply(target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A sentence on what is waited for.
 fn sentence(waiting: &Waiting<'_>) -> String {
     let (statement, waited_s) = (waiting.statement, waiting.waited.as_secs());
     if waiting.is_in_use {
@@ -108,10 +110,10 @@ fn sentence(waiting: &Waiting<'_>) -> String {
     }
 }
 
-/// The accounts and, at the centre, replication from each source.
-async fn set_up_accounts(config: &Config, side: Site, admin: &Server) -> anyhow::Result<()> {
+/// Sets up the accounts of a site and, at the centre, replication from each source.
+async fn set_up_accounts(config: &Config, site: Site, admin: &Server) -> anyhow::Result<()> {
     let file = &config.file;
-    match side {
+    match site {
         Site::Regional => {
             let regional = file.section(config.regional.as_ref(), "regional")?;
             Role::Worker.ensure(&regional.account()?, admin).await?;
@@ -145,10 +147,10 @@ async fn set_up_accounts(config: &Config, side: Site, admin: &Server) -> anyhow:
 async fn check(target: &Target) -> anyhow::Result<ExitCode> {
     let config = Config::read(&target.config)?;
     let mut code = ExitCode::SUCCESS;
-    for (side, admin) in target.servers(&config)? {
-        let differences = store::setup::check(&admin, side).await?;
+    for (site, admin) in target.servers(&config)? {
+        let differences = store::setup::check(&admin, site).await?;
         let mut differences: Vec<String> = differences.iter().map(told).collect();
-        if side == Site::Central && store::setup::lacks_zones(&admin).await? {
+        if site == Site::Central && store::setup::lacks_zones(&admin).await? {
             differences.push(
                 "MariaDB has no time zones, so CONVERT_TZ() gives analysts NULL: run 'eventtracker schema apply' on a machine with \
                  Debian's mariadb-client and tzdata"
@@ -167,6 +169,7 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// A difference with its remedy, and with both texts where there are such.
 fn told(difference: &Difference) -> String {
     let remedy = if difference.is_mendable {
         "; run 'eventtracker schema apply'"

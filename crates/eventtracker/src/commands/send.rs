@@ -1,4 +1,4 @@
-//! How the operator commands talk to a collector or the API over HTTP.
+//! The HTTP clients with which operator commands talk to a collector or the API.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,26 +13,27 @@ pub(crate) use self::address::{ApiAddress, CollectorAddress};
 
 mod address;
 
-/// Longest `Idempotency-Key` that a collector takes.
+/// Bytes of the longest `Idempotency-Key` that a collector takes.
 const KEY_BYTES_MAX: usize = 255;
 
-/// A server that does not take a connection within this time counts as unreachable.
+/// Longest wait for a connection; a server that does not take one by then counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One exchange with a collector, the upload of a full request over a slow link included.
+/// Longest exchange with a collector, the upload of a full request over a slow link included.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One question to the API; years of minutes take it a while.
+/// Longest answer of the API: years of minutes take it a while.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The longest single wait that a collector's `Retry-After` can ask for.
+/// Longest single wait that a collector's `Retry-After` can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
-/// Without a `Retry-After` the waits double from the first to the last of these.
+/// First and longest wait before another attempt where there is no `Retry-After`: an exponential backoff, which doubles between them.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// No outbound proxy stands between an operator and the own servers, and a redirect would turn a POST into a GET.
+/// The HTTP client. It uses no proxy, since none stands between an operator and the own servers, and follows no redirect, which would
+/// turn a POST into a GET.
 fn client(token: Option<&Token>, timeout: Duration) -> anyhow::Result<Client> {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
@@ -48,33 +49,36 @@ fn client(token: Option<&Token>, timeout: Duration) -> anyhow::Result<Client> {
         .context("cannot set up an HTTP client")
 }
 
-/// How often and how long a request is repeated.
+/// The limits of a request's repetitions: it fails with whichever is reached first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) attempts_max: u32,
+    /// Time from the first attempt to the beginning of the last.
     pub(crate) time_max: Duration,
 }
 
-/// What a collector says of a request that it read.
+/// A collector's answer to a request that it read: how many of its events were accepted, and which were rejected.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct Receipt {
     #[serde(default)]
     pub(crate) accepted: u64,
-    /// The first of the rejected events.
+    /// The first of the rejected events; a collector does not list all of many.
     #[serde(default)]
     pub(crate) rejected: Vec<Rejected>,
     #[serde(default)]
     rejected_total: u64,
 }
 
+/// An event that was rejected, and why.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Rejected {
-    /// The event's place in the request.
+    /// The event's place in the request, from 0.
     pub(crate) index: usize,
     pub(crate) error: String,
 }
 
-impl Answer {
+impl Receipt {
+    /// How many events were rejected, listed or not.
     pub(crate) fn rejected_total(&self) -> u64 {
         u64::try_from(self.rejected.len())
             .unwrap_or(u64::MAX)
@@ -89,8 +93,11 @@ struct Failure {
     outcome: Option<String>,
 }
 
+/// The outcome of one attempt.
 enum Attempt {
-    Answered(Answer),
+    /// The collector accounted for the request's events.
+    Answered(Receipt),
+    /// Another attempt may succeed.
     Failed(Failed),
     /// Another attempt would end the same way.
     Refused(String),
@@ -99,11 +106,14 @@ enum Attempt {
 /// An attempt that is worth repeating.
 struct Failed {
     reason: String,
+    /// Whether the collector may have accepted the events all the same: its answer was lost, or says that it does not know.
     may_be_counted: bool,
+    /// The wait that the collector asked for.
     retry_after: Option<Duration>,
 }
 
-/// Sends events to one collector. Every request has a key, so repeating one whose outcome is unknown cannot count it twice.
+/// A sender of events to one collector. Every request has an idempotency key, so that repeating one whose outcome is unknown cannot
+/// count it twice.
 pub(crate) struct Sender {
     client: Client,
     base: String,
@@ -112,6 +122,10 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
+    /// A sender to the collector at `address`, under its token if there is one. Connects when the first request does.
+    ///
+    /// # Errors
+    /// A wrong address, or a configuration without one.
     pub(crate) fn new(address: &CollectorAddress, patience: Patience) -> anyhow::Result<Self> {
         let client = client(address.token.as_ref(), SEND_TIMEOUT)?;
         Ok(Self {
@@ -137,7 +151,7 @@ impl Sender {
         media_type: &str,
         body: Vec<u8>,
         events: usize,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<Receipt> {
         let request = self
             .client
             .post(format!("{}/v1/events", self.base))
@@ -149,15 +163,15 @@ impl Sender {
         for attempt in 1.. {
             let request = request.try_clone().context("a request cannot be repeated")?;
             let failed = match self.attempt(request).await? {
-                Attempt::Answered(answer) => {
-                    let answered = answer.accepted.saturating_add(answer.rejected_total());
+                Attempt::Answered(receipt) => {
+                    let answered = receipt.accepted.saturating_add(receipt.rejected_total());
                     ensure!(
                         u64::try_from(events) == Ok(answered),
                         "{} answered for {answered} of {events} events: is it a collector?{}",
                         self.base,
                         doubt(true, key)
                     );
-                    return Ok(answer);
+                    return Ok(receipt);
                 }
                 Attempt::Failed(failed) => failed,
                 Attempt::Refused(reason) => bail!("{reason}{}", doubt(may_be_counted, key)),
@@ -178,7 +192,7 @@ impl Sender {
         bail!("no attempt was made")
     }
 
-    /// Once per command, so that nobody stares at a silent terminal.
+    /// Says that a request is repeated, once per command, so that nobody stares at a silent terminal.
     fn announce_first_repeat(&self, reason: &str) {
         if self.repeated.fetch_add(1, Ordering::Relaxed) == 0 {
             eprintln!(
@@ -188,6 +202,7 @@ impl Sender {
         }
     }
 
+    /// Sends a request once.
     async fn attempt(&self, request: RequestBuilder) -> anyhow::Result<Attempt> {
         let lost = |error: &reqwest::Error, may_be_counted| {
             let reason = unreachable("collector", &self.base, error);
@@ -213,24 +228,25 @@ impl Sender {
         }
     }
 
+    /// The outcome that a response means.
     fn read(
         &self,
         status: StatusCode,
         retry_after: Option<Duration>,
         body: &[u8],
     ) -> anyhow::Result<Attempt> {
-        let answer = serde_json::from_slice::<Answer>(body);
+        let receipt = serde_json::from_slice::<Receipt>(body);
         if status == StatusCode::ACCEPTED {
-            let answer =
-                answer.with_context(|| format!("{} answered 202, but not as a collector does", self.base))?;
-            return Ok(Attempt::Answered(answer));
+            let receipt = receipt
+                .with_context(|| format!("{} answered 202, but not as a collector does", self.base))?;
+            return Ok(Attempt::Answered(receipt));
         }
         // With every single event rejected the answer is 400, yet it lists them.
-        if let Ok(answer) = answer
+        if let Ok(receipt) = receipt
             && status == StatusCode::BAD_REQUEST
-            && answer.rejected_total() > 0
+            && receipt.rejected_total() > 0
         {
-            return Ok(Attempt::Answered(answer));
+            return Ok(Attempt::Answered(receipt));
         }
         let failure: Failure = serde_json::from_slice(body).unwrap_or_default();
         let reason = refusal("collector", &self.base, status, failure.error.as_deref());
@@ -248,7 +264,7 @@ impl Sender {
     }
 }
 
-/// What to add to the end of a request of which an attempt may have been counted.
+/// The end of a sentence about a request that failed, where an attempt of it may have been counted.
 fn doubt(may_be_counted: bool, key: &str) -> String {
     if may_be_counted {
         format!("; it may have been counted, and it is safe to send it again with key '{key}'")
@@ -257,13 +273,17 @@ fn doubt(may_be_counted: bool, key: &str) -> String {
     }
 }
 
-/// Asks one API.
+/// A client of one API.
 pub(crate) struct Api {
     client: Client,
     base: String,
 }
 
 impl Api {
+    /// A client of the API at `address`. Connects when the first question does.
+    ///
+    /// # Errors
+    /// A wrong address, or a configuration without one.
     pub(crate) fn new(address: &ApiAddress) -> anyhow::Result<Self> {
         Ok(Self {
             client: client(None, QUESTION_TIMEOUT)?,
@@ -271,10 +291,10 @@ impl Api {
         })
     }
 
-    /// The answer to a GET, once its status is 200.
+    /// The answer to a GET of `path`, which begins with a slash; its body is still to be read.
     ///
     /// # Errors
-    /// An API that cannot be reached, or its refusal.
+    /// An API that cannot be reached, or another status than 200, with the API's reason.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response> {
         let sent = self
             .client
@@ -293,6 +313,8 @@ impl Api {
     }
 }
 
+/// Checks an idempotency key.
+///
 /// # Errors
 /// A key that is empty, too long or has a character that a collector does not take.
 pub(crate) fn check_key(key: &str) -> anyhow::Result<()> {
@@ -304,12 +326,13 @@ pub(crate) fn check_key(key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The wait after attempt number `attempt`, from 1.
 fn backoff(attempt: u32) -> Duration {
     let doubled = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
     BACKOFF_FIRST.saturating_mul(doubled).min(BACKOFF_MAX)
 }
 
-/// A date instead of seconds is left to the backoff.
+/// The wait that the header asks for, in its form of seconds (RFC 9110, 10.2.3); a date is left to the backoff.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
@@ -325,7 +348,7 @@ fn refusal(what: &str, base: &str, status: StatusCode, error: Option<&str>) -> S
     format!("the {what} at {base} answered {status}: {error}{remedy}")
 }
 
-/// Whoever answers like this has not read the request as one.
+/// Whether the answer was no HTTP. Whoever answers so has not read the request as one, so nothing of it was counted.
 fn is_not_http(error: &reqwest::Error) -> bool {
     Chain::new(error).any(|cause| {
         cause

@@ -16,11 +16,13 @@ use super::send::{Api, ApiAddress};
 
 mod sparkline;
 
-/// A wider graph is no better read; and the width where nobody says how wide the terminal is.
+/// Columns of the widest graph: a wider one is no better read.
 const WIDTH_COLUMNS_MAX: usize = 100;
+
+/// Columns where nothing says how wide the terminal is.
 const WIDTH_COLUMNS_DEFAULT: usize = 80;
 
-/// A table of more series does not fit on a screen.
+/// Series in the table: more do not fit on a screen.
 const TABLE_SERIES_MAX: usize = 8;
 
 /// Shows a count over time
@@ -53,19 +55,22 @@ pub(crate) struct Series {
     api: ApiAddress,
 }
 
+/// The API's answer to `GET /v1/series`; times are unix seconds.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct SeriesAnswer {
     from: f64,
     until: f64,
     complete_until: Option<f64>,
     series: Vec<OneSeries>,
 }
 
+/// A series of the answer.
 #[derive(Debug, Deserialize)]
 struct OneSeries {
     name: String,
-    /// Sums of many counts of 64 bits each.
+    /// Sum of all points; of 128 bits, as is each point, since these are sums of many counts of 64 bits.
     total: u128,
+    /// Start of each bucket and its sum; `None` where that is not known.
     points: Vec<(f64, Option<u128>)>,
 }
 
@@ -95,7 +100,8 @@ impl Series {
             return Ok(ExitCode::SUCCESS);
         }
         let body = response.bytes().await.context("the API's answer broke off")?;
-        let answer: Answer = serde_json::from_slice(&body).context("the API's answer is not understood")?;
+        let answer: SeriesAnswer =
+            serde_json::from_slice(&body).context("the API's answer is not understood")?;
         if self.json {
             print(&body)?;
             print(b"\n")?;
@@ -109,8 +115,8 @@ impl Series {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// A graph per series, then the table, then how complete it is.
-    fn graphs(&self, answer: &Answer) -> anyhow::Result<String> {
+    /// A graph per series, then the table, then until when it is complete.
+    fn graphs(&self, answer: &SeriesAnswer) -> anyhow::Result<String> {
         let mut text = String::new();
         let (from, until) = (utc(answer.from)?, utc(answer.until)?);
         writeln!(text, "from {from} until {until} UTC by {}", self.step)?;
@@ -143,7 +149,7 @@ impl Series {
         Ok(text)
     }
 
-    /// A row per point, the last ones only, with what is left out below.
+    /// The table: a row per point, the last ones only, and below it a note of what is left out.
     fn table(&self, series: &[OneSeries]) -> anyhow::Result<String> {
         let shown = &series[..series.len().min(TABLE_SERIES_MAX)];
         let mut rows = BTreeMap::<i64, Vec<Option<u128>>>::new();
@@ -185,7 +191,7 @@ impl Series {
     }
 }
 
-/// What the shell exports as `COLUMNS`, within bounds.
+/// Columns of the terminal, as the shell exports them in `COLUMNS`, within bounds.
 fn width_columns() -> usize {
     let exported = std::env::var("COLUMNS")
         .ok()
@@ -195,7 +201,10 @@ fn width_columns() -> usize {
         .clamp(1, WIDTH_COLUMNS_MAX)
 }
 
-/// `2026-02-18 13:45`, with seconds where they are not zero.
+/// The time as `2026-02-18 13:45` in UTC, with seconds where they are not zero.
+///
+/// # Errors
+/// A number that is no time.
 pub(crate) fn utc(unix_s: f64) -> anyhow::Result<String> {
     let ms = Instant::from_unix_s(unix_s)?.unix_ms();
     if ms.rem_euclid(60_000) == 0 {
@@ -227,7 +236,7 @@ pub(crate) fn grouped(number: impl Into<u128>) -> String {
     text
 }
 
-/// `head` closes the pipe when it has seen enough, which is no error.
+/// Whether the reader of standard output has closed it, as `head` does when it has seen enough: that is no failure of the command.
 fn reader_has_gone(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()

@@ -1,4 +1,4 @@
-//! What happens in a shop that does not exist: a pure function of region and second, chance included.
+//! The events of a shop that does not exist: a pure function of region and second, chance included.
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -8,10 +8,13 @@ use rand::{RngExt, SeedableRng};
 
 const DAY_S: i64 = 86_400;
 
-/// A bad release now and then: its length, and the time from one to the next.
+/// Seconds that an incident lasts: a bad release, now and then.
 const INCIDENT_S: i64 = 7 * 60;
+
+/// Seconds from one incident to the next.
 const INCIDENT_EVERY_S: i64 = 59_900;
 
+/// Mean price of an item, in euros.
 const PRICE_MEAN: u64 = 37;
 
 /// Counts by event name.
@@ -41,7 +44,7 @@ impl Shop {
         }
     }
 
-    /// What happens in the second that begins at `unix_s`.
+    /// The events of the second that begins at `unix_s`.
     pub(crate) fn second(&self, unix_s: i64) -> Counts {
         let mut chance = Chance(StdRng::seed_from_u64(unix_s.unsigned_abs() ^ self.seed));
         let load = (self.expected_load(unix_s) + 0.02 * chance.gauss()).max(0.01);
@@ -85,7 +88,7 @@ impl Shop {
         ])
     }
 
-    /// The sum of `seconds`, without what did not happen: a count of 0 is no event.
+    /// The sum of `seconds`, in unix seconds, without names that did not happen: a count of 0 is no event.
     pub(crate) fn sum(&self, seconds: std::ops::Range<i64>) -> Counts {
         let mut sum = Counts::new();
         for (name, count) in seconds.flat_map(|second| self.second(second)) {
@@ -95,7 +98,8 @@ impl Shop {
         sum
     }
 
-    /// Busiest at eight in the evening, a bump at lunch, quiet before dawn, and ripples of a few minutes.
+    /// The load to be expected at a time: busiest at eight in the evening, with a bump at lunch, quiet before dawn, and ripples of a few
+    /// minutes.
     fn expected_load(&self, unix_s: i64) -> f64 {
         let local_s = unix_s.saturating_add(self.utc_offset_s);
         let hour = remainder(local_s, DAY_S) / 3600.0;
@@ -112,10 +116,11 @@ fn remainder(value: i64, modulus: i64) -> f64 {
     i32::try_from(value.rem_euclid(modulus)).map_or(0.0, f64::from)
 }
 
+/// Random numbers, which are the same for the same seed.
 struct Chance(StdRng);
 
 impl Chance {
-    /// Close enough to a standard normal: the sum of twelve uniform numbers, centred.
+    /// A number that is close enough to a standard normal: the sum of twelve uniform ones, centred (Irwin–Hall).
     fn gauss(&mut self) -> f64 {
         (0..12).map(|_| self.0.random::<f64>()).sum::<f64>() - 6.0
     }
@@ -130,12 +135,13 @@ impl Chance {
         self.round(mean + scatter)
     }
 
+    /// A count that is about this share `of` another one, and no more than that.
     fn share(&mut self, of: u64, share: f64) -> u64 {
         let whole = u32::try_from(of).unwrap_or(u32::MAX);
         self.count(f64::from(whole) * share).min(of)
     }
 
-    /// Rounds up as often as the fraction says, so that small means are met, too.
+    /// A whole number: rounded up as often as the fraction says, so that small means are met, too.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -5,11 +5,13 @@ use twox_hash::XxHash3_128;
 use super::format::Format;
 use super::lines::{Line, Part};
 
-/// A collector refuses more events or bytes in one request (10,000 and 1 MiB).
+/// Events of one request: a collector refuses more.
 ///
-/// Part of the keys' meaning, as is the next limit: with others, or another order of a line's events, an import that is
+/// A part of the keys' meaning, as is the next limit: with others, or another order of a line's events, an import that is
 /// repeated across the change counts twice.
 const EVENTS_MAX: usize = 10_000;
+
+/// Bytes of one request's body: a collector refuses more than 1 MiB.
 const BODY_BYTES_MAX: usize = 900_000;
 
 /// Lines of one chunk of history, whose rows may be nearly all 0: some 4 MB, so that progress shows and is kept.
@@ -18,25 +20,30 @@ const ROWS_MAX: u64 = 100_000;
 /// One request to a collector.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
+    /// The idempotency key.
     pub(super) key: String,
     /// Newline-delimited JSON; empty where none of the lines could be read.
     pub(super) body: Vec<u8>,
     /// The line that each event comes from.
     pub(super) event_lines: Vec<u64>,
+    /// Number of the first of the lines.
     pub(super) first_line: u64,
+    /// How many lines there are, those that could not be read included.
     pub(super) lines: u64,
-    /// What the lines take in the file.
+    /// Bytes that the lines take in the file.
     pub(super) bytes: u64,
 }
 
-/// Fills chunks with lines, in order and greedily.
+/// A cutter of lines into chunks, in order and greedily: where a chunk ends follows from the lines before alone.
 pub(super) struct Cutter {
     key_prefix: String,
     lines_max: u64,
+    /// The chunk that is being filled, and the hash of its lines so far.
     open: Option<(Chunk, XxHash3_128)>,
 }
 
 impl Cutter {
+    /// A cutter whose keys begin with `key_prefix`.
     pub(super) fn new(key_prefix: String, format: Format) -> Self {
         let lines_max = match format {
             Format::Combined => u64::MAX,
@@ -49,9 +56,9 @@ impl Cutter {
         }
     }
 
-    /// Adds a line, with its events as JSON lines; hands out the chunk before it if they do not fit any more, or if the file ended there
-    /// when it was imported before: so the requests that went out then are those that would go out now.
-    /// `meaning` is the [`super::format::Reader`]'s.
+    /// Adds a line, with its `count` events as JSON lines. Returns the chunk before it if they do not fit any more, or if the file ended
+    /// there when it was imported before: so the requests that went out then are those that would go out now.
+    /// `meaning` is that of [`super::format::Reader::meaning`].
     pub(super) fn add(
         &mut self,
         line: &Line<'_>,
@@ -77,7 +84,7 @@ impl Cutter {
     }
 
     /// The open chunk, under its key: XXH3-128 of the number of its first line, the lines' meaning, and all its lines,
-    /// those that could not be read included.
+    /// those that could not be read included. With the number, equal lines at another place of the file are another request.
     pub(super) fn close(&mut self) -> Option<Chunk> {
         let (mut chunk, hash) = self.open.take()?;
         chunk.key = format!("{}{:032x}", self.key_prefix, hash.finish_128());

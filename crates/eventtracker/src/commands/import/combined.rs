@@ -7,17 +7,19 @@ use model::{EVENT_COUNT_MAX, Instant, Minute, MinuteError};
 
 use super::lines::{LINE_BYTES_MAX, Line};
 
-/// Largest answer that is believed; it also bounds the events of one line, since an event counts 10⁹ at most.
+/// Bytes of the largest answer that is believed; it also bounds the events of one line, since an event counts 10⁹ at most.
 const SIZE_BYTES_MAX: u64 = 1_000_000_000_000;
 
-/// `17/May/2015:10:05:03 +0000` and a little more.
+/// Bytes of a text that may be meant as a time: `17/May/2015:10:05:03 +0000` and a little more.
 const TIME_BYTES_MAX: usize = 32;
 
-/// The longest text in brackets that is passed over, and how many of them between time and request.
+/// Bytes of the longest text in brackets that is passed over.
 const BRACKET_BYTES_MAX: usize = 256;
+
+/// Brackets that are passed over between time and request.
 const BRACKETS_MAX: usize = 8;
 
-/// How much of what cannot be read a refusal repeats.
+/// Bytes that a refusal repeats of what cannot be read.
 const SHOWN_BYTES_MAX: usize = 40;
 
 /// The registered methods of HTTP and WebDAV. Anything else is `other`: a scanner's inventions would each become a name.
@@ -25,7 +27,7 @@ const METHODS: &str = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY D
     MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI PROPFIND PROPPATCH \
     PURGE PUT REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL";
 
-/// What is counted of one line.
+/// The request that a line is about, as far as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     unix_s: i64,
@@ -34,7 +36,7 @@ pub(super) struct Request {
     size_bytes: u64,
 }
 
-/// Why a line is not counted.
+/// Reasons for which a line is not counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     Cut,
@@ -68,9 +70,10 @@ impl fmt::Display for Refusal {
 }
 
 impl Request {
-    /// Reads `host ident user [time] "request" status size`, and does not care for what comes after.
+    /// Reads `host ident user [time] "request" status size`, the common log format of Apache's `mod_log_config`; whatever comes after is
+    /// ignored.
     ///
-    /// A pure function of the line: whether its time is too far ahead is left to the collector's clock.
+    /// It is a pure function of the line: whether its time is too far ahead is left to the collector's clock.
     pub(super) fn of(line: &Line<'_>) -> Result<Self, Refusal> {
         if line.is_cut {
             return Err(Refusal::Cut);
@@ -118,9 +121,9 @@ impl Request {
     }
 }
 
-/// The time of the request, and what follows the quote that opens the request: of the first row of brackets that begins with a time and
-/// ends before a quote, the last time. A user's name may hold brackets, quotes and even a time, and some formats have other brackets
-/// between time and request; what the request and its headers say comes later.
+/// The time of the request in unix seconds, and the text behind the quote that opens the request. The time is the last one in the first
+/// row of brackets that begins with a time and ends before a quote: a user's name may hold brackets, quotes and even a time, and some
+/// formats have other brackets between time and request. The request and its headers, which may hold anything, come later.
 fn time(line: &[u8]) -> Result<(i64, &[u8]), Refusal> {
     let mut refusal = Refusal::NoTime;
     for at in (0..line.len()).filter(|&at| line[at] == b'[') {
@@ -153,14 +156,17 @@ fn time(line: &[u8]) -> Result<(i64, &[u8]), Refusal> {
     Err(refusal)
 }
 
-/// What stands in the bracket that `text` begins with, and behind it and its blanks.
+/// The text in the bracket that `text` begins with, and the text behind it and its blanks.
 fn bracket(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let inside = text.strip_prefix(b"[")?;
     let length = inside.iter().take(BRACKET_BYTES_MAX).position(|&b| b == b']')?;
     Some((&inside[..length], inside[length + 1..].trim_ascii_start()))
 }
 
-/// `NoTime` for what does not look like one.
+/// The instant that a text in brackets names.
+///
+/// # Errors
+/// `Time` for what looks like a time and is none, `NoTime` for anything else.
 fn instant(text: &[u8]) -> Result<Instant, Refusal> {
     let text = String::from_utf8_lossy(text);
     let time = DateTime::parse_from_str(&text, "%d/%b/%Y:%H:%M:%S %z");
@@ -173,7 +179,7 @@ fn instant(text: &[u8]) -> Result<Instant, Refusal> {
     }
 }
 
-/// Servers write a quote inside the request as `\"` and a backslash as `\\`.
+/// Offset of the quote that closes the request. Servers write a quote inside it as `\"` and a backslash as `\\`.
 fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     text.iter().position(|&b| {
@@ -183,6 +189,7 @@ fn closing_quote(text: &[u8]) -> Option<usize> {
     })
 }
 
+/// The request's method, if it is a registered one, else `other`.
 fn method(request: &[u8]) -> &'static str {
     let word = request.split(|&b| b == b' ').next().unwrap_or_default();
     METHODS
@@ -198,6 +205,7 @@ fn status(field: &[u8]) -> Result<u16, Refusal> {
         .ok_or_else(|| Refusal::Status(shown(field)))
 }
 
+/// Bytes of the answer; `-`, as Apache writes, is 0.
 fn size_bytes(field: &[u8]) -> Result<u64, Refusal> {
     if field == b"-" {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! What a line says in each of the formats.
+//! The formats of files, and the reader that makes events of their lines.
 
 use std::fmt;
 
@@ -29,13 +29,13 @@ impl Format {
     }
 }
 
-/// What files of gzip, zstd, xz and bzip2 begin with.
+/// The first bytes of files of gzip, zstd, xz and bzip2.
 const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh"];
 
-/// Why a line is not counted.
+/// Reasons for which a line is not counted.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// A part of a line whose beginning an earlier import has counted.
+    /// The rest of a line whose beginning an earlier import has counted.
     Rest,
     Log(combined::Refusal),
     Row(row::Refusal),
@@ -53,16 +53,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Reads the lines of one file in their order.
+/// A reader of the lines of one file, in their order.
 pub(super) struct Reader {
     format: Format,
     columns: Columns,
-    /// The line that may name the columns, and the one that did.
+    /// The line that may name the columns.
     header_line: u64,
+    /// The line that did.
     columns_line: Option<u64>,
 }
 
 impl Reader {
+    /// A reader before the first line.
     pub(super) fn new(format: Format) -> Self {
         Self {
             format,
@@ -72,7 +74,7 @@ impl Reader {
         }
     }
 
-    /// Appends the line's events as JSON lines, and returns how many there are.
+    /// Appends the line's events as JSON lines, and returns how many there are, or why the line is not counted.
     ///
     /// # Errors
     /// A first line that makes nonsense of all others.
@@ -118,6 +120,7 @@ impl Reader {
         self.columns_line == Some(line.number)
     }
 
+    /// Whether the line is a header, which may also say how the others are to be read.
     fn is_header(&mut self, line: &Line<'_>) -> anyhow::Result<bool> {
         if self.format != Format::Csv || line.number != self.header_line {
             return Ok(false);
@@ -143,8 +146,8 @@ impl Reader {
         Ok(true)
     }
 
-    /// What the same bytes would not mean in another format or with other columns; a part of the keys, so that a
-    /// corrected import is another one. Nothing for a log, whose keys are older.
+    /// The meaning of the lines, which the same bytes would not have in another format or with other columns. It is a part of the keys, so
+    /// that a corrected import is another one. Nothing for a log, whose keys are older.
     pub(super) fn meaning(&self) -> &[u8] {
         match self.format {
             Format::Combined => b"",

@@ -1,4 +1,4 @@
-//! Which import a journal belongs to.
+//! The identity of an import, by which a journal is told to belong to it.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
-/// What makes two runs the same import: under another key, token or region the same rows count again.
+/// The properties in which two runs of the same import agree: under another key, token or region the same rows count again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Identity {
@@ -14,24 +14,28 @@ pub(super) struct Identity {
     pub(super) format: String,
     pub(super) key_prefix: String,
     pub(super) collector: String,
-    /// Tells tokens apart without giving them away.
+    /// A mark by which tokens are told apart without being given away.
     pub(super) token_mark: String,
-    /// XXH3-128 of a log's first line, by which one that was rotated is told from one that has grown. Empty where that does not matter.
+    /// XXH3-128 of a log's first line, by which a log that was rotated is told from one that has grown. Empty where that does not matter.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) beginning: String,
 }
 
-/// Of a file's first line.
+/// The mark of a file's first line: its XXH3-128 in hexadecimal.
 pub(super) fn beginning(first_line: &[u8]) -> String {
     format!("{:032x}", XxHash3_128::oneshot(first_line))
 }
 
 impl Identity {
-    /// A log grows; a file of rows is one thing, and is sent as a whole.
+    /// Whether the file may be the same one at a later time: a log grows, but a file of rows is sent as a whole.
     fn may_have_grown_to(&self, now: &Self) -> bool {
         !now.beginning.is_empty() && self.file_bytes <= now.file_bytes
     }
 
+    /// Checks that `now` is the same import as the one that the journal at `path` was begun for.
+    ///
+    /// # Errors
+    /// A property that differs, with both values and the remedy.
     pub(super) fn expect_same(&self, now: &Self, path: &Path) -> anyhow::Result<()> {
         if self.file_bytes != now.file_bytes && !self.may_have_grown_to(now) {
             bail!(

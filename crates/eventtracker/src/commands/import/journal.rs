@@ -1,4 +1,7 @@
-//! What of a file was acknowledged, kept on disk, so that a repetition goes on where the import stopped.
+//! The journal: how far a file was acknowledged, kept on disk, so that a repetition goes on where the import stopped.
+//!
+//! It may lag behind what was acknowledged, never run ahead of it: what it lacks is sent again under the same keys, and what it had too
+//! much would never be sent.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,10 +18,10 @@ use super::progress::{Place, Progress};
 /// Places where a log ended in earlier imports: an hourly import of one that is never rotated gets there in a year.
 const ENDS_MAX: usize = 10_000;
 
-/// What a crash may make an import send again; each write waits for the disk.
+/// Least time between two writes: each waits for the disk, and what was acknowledged since the last is sent again after a crash.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Of the hash of a log's first line, in the name of a journal that was put aside.
+/// Digits of the hash of a log's first line in the name of a journal that was put aside.
 const ASIDE_DIGITS: usize = 8;
 
 const EXPLANATION: &str = "\
@@ -26,22 +29,25 @@ const EXPLANATION: &str = "\
     # While this file is there, nothing before this place is sent again; without it, all is sent anew, and counts twice\n\
     # unless the region's ledger still remembers it (a day by default).\n\n";
 
+/// The journal's content, in TOML below [`EXPLANATION`].
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
+    /// Whether the whole file is acknowledged, as it was then.
     finished: bool,
     import: Identity,
     acknowledged: Progress,
-    /// Where the file ended in earlier imports, each of which sent its last lines by themselves: to have the same keys, so must all
-    /// that follow.
+    /// The bytes at which the file ended in earlier imports. A request ended there, too, so it has to in all that follow: otherwise lines
+    /// would be sent in other requests, under other keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ends: Vec<u64>,
 }
 
+/// The journal of one import.
 pub(super) struct Journal {
     path: PathBuf,
     record: Record,
-    /// `None` until the first acknowledgement is.
+    /// When progress was last written; `None` before the first time.
     written: Option<Instant>,
 }
 
@@ -49,7 +55,7 @@ impl Journal {
     /// Reads the journal, or makes one that is yet to be written.
     ///
     /// # Errors
-    /// A journal of another import: nothing may be sent then.
+    /// A journal of another import, or a file that is none: nothing may be sent then.
     pub(super) async fn read(path: PathBuf, import: Identity) -> anyhow::Result<Self> {
         let path = of_this_log(path, &import.beginning).await?;
         let fresh = |import| Record {
@@ -61,7 +67,7 @@ impl Journal {
         let record = match fs::read_to_string(&path).await {
             Ok(text) => {
                 let before: Record = toml::from_str(&text).with_context(|| not_a_journal(&path))?;
-                // Where nothing is acknowledged, nothing would be missing.
+                // Where nothing is acknowledged, another import may have the place: nothing of this one would be missing.
                 if before.acknowledged.place.bytes == 0 {
                     fresh(import)
                 } else {
@@ -75,10 +81,10 @@ impl Journal {
         Ok(Self::new(path, record))
     }
 
-    /// Writes it down before anything is sent.
+    /// Writes the journal before anything is sent: one that cannot be written must be noticed before there is something to be noted.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The journal cannot be written.
     pub(super) async fn begin(&self) -> anyhow::Result<()> {
         if self.record.finished {
             return Ok(());
@@ -89,7 +95,7 @@ impl Journal {
         )
     }
 
-    /// Where the file ended in earlier imports.
+    /// The bytes at which the file ended in earlier imports, in their order.
     pub(super) fn ends(&self) -> &[u64] {
         &self.record.ends
     }
@@ -119,7 +125,10 @@ impl Journal {
         &self.record.acknowledged
     }
 
-    /// Writes it down, unless that was done a moment ago.
+    /// Writes progress down, unless that was done a moment ago.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
     pub(super) async fn note(&mut self, so_far: &Progress) -> anyhow::Result<()> {
         if self.written.is_some_and(|at| at.elapsed() < WRITE_INTERVAL) {
             return Ok(());
@@ -127,7 +136,10 @@ impl Journal {
         self.close(so_far, false).await
     }
 
-    /// Writes it down now.
+    /// Writes progress down now, and whether the whole file is `finished`.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
     pub(super) async fn close(&mut self, so_far: &Progress, finished: bool) -> anyhow::Result<()> {
         self.record.acknowledged.clone_from(so_far);
         self.record.finished = finished;
@@ -136,7 +148,8 @@ impl Journal {
         Ok(())
     }
 
-    /// In one step, durably.
+    /// Writes the record in one step, durably: a draft, its content on the disk, its new name, and that name on the disk. A crash in
+    /// between leaves one of both records as a whole; with the new name before the content, it could leave an empty file.
     async fn write(&self) -> anyhow::Result<()> {
         let text = toml::to_string(&self.record).context("the journal's text")?;
         let draft = with_suffix(&self.path, ".new");
@@ -162,6 +175,8 @@ impl Journal {
     /// # Errors
     /// The file is not what it was up to there.
     pub(super) fn has(&self, start: &Place, end: &Place) -> anyhow::Result<bool> {
+        // Chunks follow from the content, so the same file has an end of a chunk exactly where it was acknowledged up to, with the same
+        // hash over all lines before.
         let before = &self.record.acknowledged.place;
         let crosses = start.bytes < before.bytes && end.bytes > before.bytes;
         let differs = end.bytes == before.bytes && end != before;
@@ -169,8 +184,10 @@ impl Journal {
         Ok(end.bytes <= before.bytes)
     }
 
+    /// Checks that the file ends where everything is acknowledged.
+    ///
     /// # Errors
-    /// The file ended before the place that it was acknowledged up to.
+    /// The file ended before that place, so it is not the one that was acknowledged.
     pub(super) fn expect_end(&self, end: &Place, so_far: &Progress) -> anyhow::Result<()> {
         ensure!(*end == so_far.place, self.changed());
         Ok(())
@@ -182,7 +199,7 @@ impl Journal {
 }
 
 impl Record {
-    /// The same import of a file that may have grown.
+    /// The record of the same import, of a file that may have grown.
     fn with(mut self, now: Identity, path: &Path) -> anyhow::Result<Self> {
         let ended_at = std::mem::replace(&mut self.import, now).file_bytes;
         if ended_at < self.import.file_bytes {
@@ -200,8 +217,8 @@ impl Record {
     }
 }
 
-/// The journal of the log that begins so. A log takes another's place when that is rotated; the journal of the one before is put aside then,
-/// under a name that tells whose it is, and is found again when that one is imported under its new name with this journal.
+/// Path of the journal of the log with this beginning. A log takes another's place when that is rotated. The journal of the one before is
+/// put aside then, under a name that tells whose it is, and is found again when that log is imported under its new name with this journal.
 async fn of_this_log(path: PathBuf, beginning: &str) -> anyhow::Result<PathBuf> {
     let of = |beginning: &str| {
         with_suffix(
@@ -253,7 +270,7 @@ fn not_a_journal(path: &Path) -> String {
     )
 }
 
-/// Beside `path`, under its name and more.
+/// The path beside `path` whose name has `suffix` at its end.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(suffix);

@@ -4,29 +4,30 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-/// Longest line that is read: web servers limit a request's first line and each header to 8 KiB, of which a log shows
+/// Bytes of the longest line that is read: web servers limit a request's first line and each header to 8 KiB, of which a log shows
 /// three, each character as `\xhh` at worst.
 pub(super) const LINE_BYTES_MAX: usize = 128 * 1024;
 
 /// One line without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// The first line is 1.
+    /// The line's number; the first line is 1.
     pub(super) number: u64,
-    /// At most [`LINE_BYTES_MAX`] bytes, the head of a longer line.
+    /// The text, at most [`LINE_BYTES_MAX`] bytes of it: of a longer line its head.
     pub(super) text: &'a [u8],
+    /// Whether the line is longer than its text.
     pub(super) is_cut: bool,
-    /// What the line takes in the stream, its end included.
+    /// Bytes that the line takes in the stream, its end included.
     pub(super) bytes: u64,
     pub(super) part: Part,
     /// Whether there is a line feed behind it.
     pub(super) has_end: bool,
 }
 
-/// Where a line lies, as to where the file ended in earlier imports.
+/// The place of a line relative to where the file ended in earlier imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Its line before was there with it.
+    /// The line before it was there with it.
     Next,
     /// The file ended right before it.
     First,
@@ -34,20 +35,23 @@ pub(super) enum Part {
     Rest,
 }
 
+/// A reader of lines.
 pub(super) struct Lines<R> {
     input: R,
-    /// Of the last line.
+    /// Number of the last line.
     number: u64,
+    /// Text of the last line.
     text: Vec<u8>,
     /// Bytes before the next line.
     position: u64,
-    /// Whether a line feed is what comes before it, or nothing.
+    /// Whether the next line begins at the file's beginning or behind a line feed.
     at_beginning: bool,
-    /// Where the file ended before, the first one last.
+    /// The bytes at which the file ended before that are still to come, the first one last.
     ends: Vec<u64>,
 }
 
 impl<'a> Line<'a> {
+    /// A line that is all of a text, for tests.
     #[cfg(test)]
     pub(super) fn whole(number: u64, text: &'a [u8]) -> Self {
         Self {
@@ -74,6 +78,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         }
     }
 
+    /// The part that the next line is; an end that it comes behind is done with.
     fn part(&mut self) -> Part {
         if self.ends.pop_if(|end| *end <= self.position).is_none() {
             Part::Next
@@ -85,6 +90,9 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 
     /// The next line; `None` at the end. The last line may lack its line feed.
+    ///
+    /// # Errors
+    /// The stream's.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.text.clear();
         let part = self.part();

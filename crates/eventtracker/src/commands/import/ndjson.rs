@@ -1,4 +1,4 @@
-//! Rows as JSON objects, one in a line.
+//! Rows of history as JSON objects, one in a line.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::lines::Line;
 use super::row::{self, Refusal, Row, shown};
 
-/// As written; what a field may be, [`row`] decides for both formats alike.
+/// The fields as they are written; what each may be, [`row`] decides for both formats alike.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields<'a> {
@@ -24,11 +24,12 @@ struct Fields<'a> {
     count: Option<&'a RawValue>,
 }
 
-/// A field that is null is there.
+/// A field that is there, `null` included: serde would take that for one that is not.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
+/// The row that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Result<Row<'a>, Refusal> {
     if line.is_cut {
         return Err(Refusal::Cut);
@@ -60,6 +61,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Result<Row<'a>, Refusal> {
     })
 }
 
+/// The name that a JSON value is.
 fn named(raw: &str) -> Result<EventName<'_>, Refusal> {
     match text(raw).ok_or_else(|| Refusal::NameNotText(shown(raw.as_bytes())))? {
         Cow::Borrowed(text) => row::name(text.as_bytes()),

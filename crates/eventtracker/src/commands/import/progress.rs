@@ -1,4 +1,4 @@
-//! How far an import has come: places in a file, and what is acknowledged up to one.
+//! Progress of an import: places in a file, and what is acknowledged up to one.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,17 @@ use super::chunk::Chunk;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
-    /// Lines and bytes before it.
+    /// Lines before it.
     pub(super) lines: u64,
+    /// Bytes before it.
     pub(super) bytes: u64,
-    /// XXH3-128 over the keys of all chunks before it, one after another, hence over every line: no other content gets here.
+    /// A hash chain: XXH3-128 over the keys of all chunks before it, one after another, hence over every line. Other content leads to
+    /// another place.
     chain: String,
 }
 
 impl Place {
+    /// The place behind `chunk`, which begins here.
     pub(super) fn after(&self, chunk: &Chunk) -> Self {
         let chain = XxHash3_128::oneshot(format!("{}{}", self.chain, chunk.key).as_bytes());
         Self {
@@ -29,7 +32,7 @@ impl Place {
     }
 }
 
-/// How far everything is acknowledged, and what became of it.
+/// The place up to which everything is acknowledged, and how many events were accepted and rejected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Progress {
@@ -39,15 +42,17 @@ pub(super) struct Progress {
     pub(super) place: Place,
 }
 
-/// Answers come in any order; what counts is how far they are there without a gap.
+/// The acknowledgements, which come in any order, and how far they are there without a gap.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
+    /// Progress from the file's beginning on, without a gap.
     pub(super) so_far: Progress,
-    /// By the byte that the chunk begins at.
+    /// Chunks that are acknowledged beyond a gap, by the byte that each begins at.
     beyond: BTreeMap<u64, Progress>,
 }
 
 impl Acknowledged {
+    /// The acknowledgements of a run that goes on after others.
     pub(super) fn from(so_far: Progress) -> Self {
         Self {
             so_far,
@@ -83,7 +88,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Where chunks begin and end.
+    /// The places between chunks, and those before the first and behind the last.
     pub(in super::super) fn places(count: u64) -> Vec<Place> {
         (0..count).fold(vec![Place::default()], |mut places, number| {
             let end = places[places.len() - 1].after(&chunk(number));

@@ -1,4 +1,4 @@
-//! The lines that are refused, in a file of their own.
+//! Refused lines, in a file of their own.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,8 +8,8 @@ use anyhow::Context;
 
 use super::journal::with_suffix;
 
-/// The lines as they stand there, so that they can be put right and imported, and beside them, in FILE.reasons, a line with the number
-/// and the reason of each.
+/// The two files: the refused lines as they stand in the import's file, so that they can be put right and imported; and beside it, in
+/// FILE.reasons, the number and the reason of each.
 pub(super) struct RefusedLines {
     path: PathBuf,
     lines: BufWriter<File>,
@@ -18,8 +18,10 @@ pub(super) struct RefusedLines {
 }
 
 impl RefusedLines {
+    /// Creates both files.
+    ///
     /// # Errors
-    /// Files that are there already, or cannot be written.
+    /// A file that is there already, or cannot be written.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         let create = |path: &Path| {
             File::create_new(path).map(BufWriter::new).with_context(|| {
@@ -37,11 +39,12 @@ impl RefusedLines {
         })
     }
 
-    /// A header, which the lines need to be read as they were.
+    /// Writes a header, which the lines need to be read as they were.
     pub(super) fn head(&mut self, text: &[u8]) -> anyhow::Result<()> {
         self.written(|lines, _| write_line(lines, text))
     }
 
+    /// Writes a line and its reason.
     pub(super) fn add(&mut self, number: u64, text: &[u8], reason: &str) -> anyhow::Result<()> {
         self.count += 1;
         self.written(|lines, reasons| {
@@ -50,7 +53,7 @@ impl RefusedLines {
         })
     }
 
-    /// Where they are, and how many.
+    /// Completes both files, and returns a sentence on where they are and how many lines they have.
     pub(super) fn finish(mut self) -> anyhow::Result<String> {
         self.written(|lines, reasons| {
             lines.flush()?;

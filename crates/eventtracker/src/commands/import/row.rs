@@ -10,21 +10,22 @@ use super::lines::LINE_BYTES_MAX;
 /// Largest count of a row: it goes out as events of 10⁹ at most, and so many of them still fit into one request.
 const ROW_COUNT_MAX: u64 = 1_000_000_000_000;
 
-/// How much of what cannot be read a refusal repeats.
+/// Bytes that a refusal repeats of what cannot be read.
 const SHOWN_BYTES_MAX: usize = 40;
 
 /// Digits of the largest u64.
 const DIGITS_MAX: usize = 20;
 
+/// A row, whatever format it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row<'a> {
     pub(super) name: EventName<'a>,
     pub(super) minute: Minute,
-    /// 0 where nothing is counted: exports write down every minute, also those without events or not yet known.
+    /// The count, 0 where nothing is counted: exports write down every minute, also those without events or not yet known.
     pub(super) count: u64,
 }
 
-/// Why a row is not counted.
+/// Reasons for which a row is not counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     Cut,
@@ -38,9 +39,9 @@ pub(super) enum Refusal {
     Time(String),
     Year(MinuteError),
     Count(String),
-    /// What a spreadsheet shows instead of a number.
+    /// A field that a spreadsheet has rounded, and its text.
     Rounded(&'static str, String),
-    /// What may be read in two ways.
+    /// A number that may be read in two ways.
     Grouped(String),
 }
 
@@ -102,7 +103,7 @@ impl Row<'_> {
     }
 }
 
-/// Formatting's own machinery would take most of the time that a row takes.
+/// Appends a number in decimal digits. Formatting's own machinery would take most of the time that a row takes.
 fn push_number(text: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b'0'; DIGITS_MAX];
     let mut at = DIGITS_MAX;
@@ -117,18 +118,19 @@ fn push_number(text: &mut Vec<u8>, mut number: u64) {
     text.extend_from_slice(&digits[at..]);
 }
 
+/// The name that a text is.
 pub(super) fn name(text: &[u8]) -> Result<EventName<'_>, Refusal> {
     let text = std::str::from_utf8(text).map_err(|_| Refusal::NameNotText(shown(text)))?;
     EventName::new(text).map_err(Refusal::Name)
 }
 
-/// A time within the minute, too.
+/// The minute that a text names, also by any time within it.
 pub(super) fn minute(text: &[u8]) -> Result<Minute, Refusal> {
     let instant = instant(text).ok_or_else(|| Refusal::Time(shown(text)))?;
     Minute::containing(instant).map_err(Refusal::Year)
 }
 
-/// A cell that a spreadsheet may have written: what it rounds, or formats, is refused.
+/// The minute in a cell that a spreadsheet may have written: what that has rounded is refused.
 pub(super) fn minute_in_cell(text: &[u8]) -> Result<Minute, Refusal> {
     if is_rounded(text) {
         return Err(Refusal::Rounded("minute", shown(text)));
@@ -136,12 +138,12 @@ pub(super) fn minute_in_cell(text: &[u8]) -> Result<Minute, Refusal> {
     minute(text)
 }
 
-/// As [`minute_in_cell`].
+/// The count in a cell that a spreadsheet may have written: what that has rounded or grouped is refused.
 pub(super) fn count_in_cell(text: &[u8]) -> Result<u64, Refusal> {
     if is_rounded(text) {
         return Err(Refusal::Rounded("count", shown(text)));
     }
-    // Thousands come by three digits.
+    // Groups of three digits may be thousands, or a fraction.
     let groups: Vec<&[u8]> = text.split(|b| b".,' ".contains(b)).collect();
     let is_number = |group: &&[u8]| !group.is_empty() && group.iter().all(u8::is_ascii_digit);
     if groups.len() > 1 && groups.iter().all(is_number) && groups[1..].iter().all(|group| group.len() == 3) {
@@ -150,7 +152,7 @@ pub(super) fn count_in_cell(text: &[u8]) -> Result<u64, Refusal> {
     count(text)
 }
 
-/// `1.76379E+09`: a number with an exponent has lost digits.
+/// Whether a number has an exponent, as `1.76379E+09`, and so has lost digits.
 fn is_rounded(text: &[u8]) -> bool {
     let mut parts = text.split(|b| b"eE".contains(b));
     let is_number = |part: &[u8]| {
@@ -159,7 +161,7 @@ fn is_rounded(text: &[u8]) -> bool {
     parts.next().is_some_and(is_number) && parts.next().is_some_and(is_number)
 }
 
-/// An integer however it is written, also `3.0`; nothing is 0.
+/// The count that a text is: an integer however it is written, also `3.0`; 0 for no text.
 pub(super) fn count(text: &[u8]) -> Result<u64, Refusal> {
     if text.is_empty() {
         return Ok(0);
@@ -170,6 +172,7 @@ pub(super) fn count(text: &[u8]) -> Result<u64, Refusal> {
         .ok_or_else(|| Refusal::Count(shown(text)))
 }
 
+/// The instant that a text names: unix seconds, `YYYY-MM-DD HH:MM[:SS]` in UTC, or RFC 3339.
 fn instant(text: &[u8]) -> Option<Instant> {
     if let Some(unix_s) = integer(text) {
         return Some(Instant::from_unix_ms(
@@ -184,7 +187,7 @@ fn instant(text: &[u8]) -> Option<Instant> {
     })
 }
 
-/// `YYYY-MM-DD HH:MM[:SS]`, and the same with a `T` and a `Z`, which are by far the most RFC 3339 times.
+/// The instant of `YYYY-MM-DD HH:MM[:SS]`, and of the same with a `T` and a `Z`, which most RFC 3339 times are by far.
 fn utc(text: &[u8]) -> Option<Instant> {
     let (date, rest) = text.split_at_checked(10)?;
     let (&separator, rest) = rest.split_first()?;
@@ -218,7 +221,7 @@ fn utc(text: &[u8]) -> Option<Instant> {
     Instant::from_calendar(time.and_utc().fixed_offset()).ok()
 }
 
-/// `None` also where it does not fit into 64 bits.
+/// The number of a text of decimal digits; `None` also where it does not fit into 64 bits.
 fn integer(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -229,6 +232,7 @@ fn integer(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// The beginning of a text as a refusal repeats it.
 pub(super) fn shown(text: &[u8]) -> String {
     text[..text.len().min(SHOWN_BYTES_MAX)].escape_ascii().to_string()
 }

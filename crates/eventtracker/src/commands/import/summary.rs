@@ -1,4 +1,4 @@
-//! What an import reports at its end.
+//! The summary that an import prints at its end.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,53 +7,64 @@ use std::time::Duration;
 
 use super::progress::Progress;
 use crate::commands::causes::Causes;
-use crate::commands::send::Answer;
+use crate::commands::send::Receipt;
 use crate::commands::series::grouped;
 
-/// How many refused lines and how many rejected events are listed: with what follows, a screen of 24 lines.
+/// Refused lines that are listed: with the rejected events and what follows, they fill a screen of 24 lines.
 const REFUSED_LISTED_MAX: usize = 8;
+
+/// Rejected events that are listed.
 const REJECTED_LISTED_MAX: usize = 4;
 
+/// The figures of an import.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
+    /// Lines that this run has read.
     pub(super) lines: u64,
+    /// Requests that this run has sent, each once.
     pub(super) requests: u64,
+    /// Attempts that were not the first of their request.
     pub(super) requests_repeated: u64,
     pub(super) elapsed: Duration,
-    /// Why the import ended early.
+    /// The reason why the import ended early, if it did.
     pub(super) stopped: Option<anyhow::Error>,
     pub(super) repetition: Repetition,
+    /// Events that were accepted, by this run and earlier ones.
     accepted: u64,
-    /// By earlier runs of the same import, and a part of the sum.
+    /// The share of earlier runs in `accepted`.
     accepted_before: u64,
+    /// Lines that were refused here.
     refused: Listed<REFUSED_LISTED_MAX>,
+    /// Events that the collector rejected.
     rejected: Listed<REJECTED_LISTED_MAX>,
-    /// Where the refused lines are written, all of them.
+    /// A sentence on where all refused lines are written, if they are.
     pub(super) written: Option<String>,
 }
 
-/// What a repetition of the same command would do.
+/// The effect that a repetition of the same command would have.
 #[derive(Debug, Default)]
 pub(super) enum Repetition {
-    /// Sends everything again.
+    /// It sends everything again.
     #[default]
     Everything,
-    /// Cannot be made: standard input is gone.
+    /// It cannot be made: standard input is gone.
     Nothing,
-    /// Goes on by what stands in this journal.
+    /// It goes on by what stands in this journal.
     Rest(PathBuf),
-    /// Sends only what the log has grown by, by what stands in this journal.
+    /// It sends only what the log has grown by, by what stands in this journal.
     Growth(PathBuf),
 }
 
-/// How many there were, and the first reasons by line.
+/// A number of refusals, and the reasons of the first `MAX` in the file's order.
 #[derive(Debug, Default)]
 struct Listed<const MAX: usize> {
     count: u64,
+    /// Reasons by line, and by place among the events of a request.
     reasons: BTreeMap<(u64, usize), String>,
 }
 
 impl<const MAX: usize> Listed<MAX> {
+    /// Keeps a reason, if it is among the first.
     fn list(&mut self, line: u64, event: usize, reason: impl fmt::Display) {
         self.reasons.insert((line, event), reason.to_string());
         if self.reasons.len() > MAX {
@@ -74,7 +85,7 @@ impl<const MAX: usize> Listed<MAX> {
 }
 
 impl Summary {
-    /// Of a run that goes on after others.
+    /// The summary of a run that goes on after others.
     pub(super) fn after(before: &Progress) -> Self {
         let rejected = Listed {
             count: before.events_rejected,
@@ -88,21 +99,23 @@ impl Summary {
         }
     }
 
+    /// Adds a line that is not counted.
     pub(super) fn refuse(&mut self, line: u64, refusal: impl fmt::Display) {
         self.refused.count += 1;
         self.refused.list(line, 0, refusal);
     }
 
-    /// Adds a collector's answer to the events that come from `event_lines`.
-    pub(super) fn answered(&mut self, answer: &Answer, event_lines: &[u64]) {
-        self.accepted += answer.accepted;
-        self.rejected.count += answer.rejected_total();
-        for rejected in &answer.rejected {
+    /// Adds a collector's receipt for the events that come from `event_lines`.
+    pub(super) fn answered(&mut self, receipt: &Receipt, event_lines: &[u64]) {
+        self.accepted += receipt.accepted;
+        self.rejected.count += receipt.rejected_total();
+        for rejected in &receipt.rejected {
             let line = event_lines.get(rejected.index).copied().unwrap_or_default();
             self.rejected.list(line, rejected.index, &rejected.error);
         }
     }
 
+    /// Whether every line was read and every event accepted.
     pub(super) fn is_clean(&self) -> bool {
         self.refused.count == 0 && self.rejected.count == 0 && self.stopped.is_none()
     }
@@ -156,7 +169,7 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    /// What a repetition does, which is what the reader asks next.
+    /// Writes what a repetition does, which is what the reader asks next.
     fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(reason) = &self.stopped {
             writeln!(f, "stopped early: {}", Causes(reason))?;
@@ -214,11 +227,11 @@ mod tests {
         for line in (1..=25).rev() {
             summary.refuse(line, "no time");
         }
-        let answer: Answer = serde_json::from_str(
+        let receipt: Receipt = serde_json::from_str(
             r#"{"accepted":5000,"rejected":[{"index":2,"error":"too late"}],"rejected_total":3}"#,
         )
         .unwrap();
-        summary.answered(&answer, &[40, 40, 41]);
+        summary.answered(&receipt, &[40, 40, 41]);
         let text = summary.to_string();
         assert!(text.starts_with("line 1 refused: no time"), "{text}");
         assert!(

@@ -169,7 +169,7 @@ async fn a_run_that_goes_on_has_the_requests_of_one_without_a_break() {
     }
 }
 
-/// Where a body's first large count stands, which grows from chunk to chunk.
+/// The place of a body's first large count, which grows from chunk to chunk.
 fn poison_at(body: &str) -> usize {
     body.find(":10").unwrap()
 }
@@ -270,7 +270,7 @@ fn counted(requests: &Requests) -> usize {
     events.filter(|event| event.contains("web.requests")).count()
 }
 
-/// As cron does it every hour.
+/// The same command again and again, as cron runs it every hour.
 #[tokio::test]
 async fn a_log_that_has_grown_counts_only_what_is_new() {
     let collector = Collector::start().await;
@@ -338,7 +338,7 @@ async fn a_log_that_has_grown_counts_only_what_is_new() {
     );
 }
 
-/// What was in flight when an import was killed goes out again under the same keys, although the log has grown meanwhile.
+/// Requests that were in flight when an import was killed go out again under the same keys, although the log has grown meanwhile.
 #[tokio::test]
 async fn a_log_that_grew_after_a_crash_has_the_same_requests() {
     let collector = Collector::start().await;

@@ -1,4 +1,4 @@
-//! `eventtracker region add`
+//! `eventtracker region add`: the centre replicates from one more region.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::files::Editable;
 use super::replication::{wait_until_applied, wait_until_running};
 use super::{Centre, Operator, OptionFile, check_name, config_file, option_file};
 
-/// How long what a region has gathered may take to arrive before the command says that it will take longer.
+/// Longest wait for the centre to apply a region's past, before the command says that it will take longer.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
@@ -69,18 +69,23 @@ impl Add {
                 source.address()
             );
         }
+        // Started last: once it runs, everything that a restart needs is in the files.
         say(config.replace(with_source)?, &config, "its [[source]]");
         operator.centre.start_replication(&source.region).await?;
         follow(&mut operator, &source).await
     }
 }
 
+/// Says whether a file was changed or had it already.
 fn say(changed: bool, file: &Editable, what: &str) {
     let verb = if changed { "now has" } else { "had" };
     println!("{} {verb} {what}", file.path());
 }
 
-/// Refuses what could not be counted on. Returns whether the centre has the connection already, as it should be.
+/// Returns whether the centre has the connection already, as it should be.
+///
+/// # Errors
+/// A server whose counts could be lost or doubled at this centre.
 async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<bool> {
     let region = &source.region;
     let state = operator.source(region).await?;
@@ -143,6 +148,7 @@ async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<boo
     Ok(state.is_some_and(|state| state.is_limited()))
 }
 
+/// Waits until replication runs and, for a while, until it has applied the region's past.
 async fn follow(operator: &mut Operator, source: &Source) -> anyhow::Result<ExitCode> {
     let region = &source.region;
     let mut database = operator.database(source)?;

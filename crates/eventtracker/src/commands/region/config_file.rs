@@ -1,5 +1,5 @@
-//! Edits of our own configuration files that leave every comment and everything else as it is, but for what stands on or
-//! between the lines of a `[[source]]` that goes.
+//! Edits of our own configuration files. They leave every comment and everything else as it is, except on and between the lines of a
+//! `[[source]]` that is removed.
 
 use std::ops::Range;
 
@@ -13,6 +13,9 @@ const NO_TOML: &str = "it is no TOML";
 const NO_TABLES: &str = "its 'source' is not written as [[source]]";
 
 /// The centre's file with `source` in a `[[source]]` of its own, or at its new address.
+///
+/// # Errors
+/// A text that is no TOML, or whose sources are not written as tables.
 pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String> {
     let mut file: DocumentMut = text.parse().context(NO_TOML)?;
     let Source { region, host, port } = source;
@@ -32,7 +35,10 @@ pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String>
     Ok(written_like(text, &file))
 }
 
-/// The centre's file without the region's `[[source]]`. What is written above it is about more than this region.
+/// The centre's file without the region's `[[source]]`. Comments above it stay: they may be about more than this region.
+///
+/// # Errors
+/// A text that is no TOML, or whose sources are not written as tables.
 pub(super) fn without_source(text: &str, region: &str) -> anyhow::Result<String> {
     let file = Document::parse(text).context(NO_TOML)?;
     let sources = match file.get("source") {
@@ -47,7 +53,10 @@ pub(super) fn without_source(text: &str, region: &str) -> anyhow::Result<String>
     Ok(spans.fold(text.to_owned(), |text, span| without_lines(&text, span)))
 }
 
-/// A region's file whose `[regional]` is reached at `source`'s address, by no socket.
+/// The region's file with `source`'s address in `[regional]`, and without a socket there.
+///
+/// # Errors
+/// A text that is no TOML, another region's file, or one without `[regional]`.
 pub(super) fn with_regional(text: &str, source: &Source) -> anyhow::Result<String> {
     let mut file: DocumentMut = text.parse().context(NO_TOML)?;
     let name = file.get("region").and_then(|region| region.get("name"));
@@ -76,7 +85,7 @@ fn without_socket(text: String) -> anyhow::Result<String> {
     })
 }
 
-/// From a table's header to its last value.
+/// The bytes from a table's header to its last value.
 fn span(table: &Table) -> Option<Range<usize>> {
     let header = table.span()?;
     let values = table.get_values();
@@ -84,7 +93,7 @@ fn span(table: &Table) -> Option<Range<usize>> {
     Some(header.start..ends.fold(header.end, usize::max))
 }
 
-/// Without the lines that the span touches, and the empty line that there is one too many of without them.
+/// The text without the lines that the span touches, and without one of the two empty lines that would then follow each other.
 fn without_lines(text: &str, span: Range<usize>) -> String {
     let line_of = |offset: usize| text.as_bytes()[..offset].split(|byte| *byte == b'\n').count() - 1;
     let first = line_of(span.start);
@@ -110,7 +119,7 @@ fn written_like(text: &str, file: &DocumentMut) -> String {
     edited.replace('\n', line_ending(text))
 }
 
-/// `[[source]]`, which may be an empty array in a file that a program wrote.
+/// The tables `[[source]]`; an empty array, as programs write it, becomes none of them.
 fn sources(file: &mut DocumentMut) -> anyhow::Result<&mut ArrayOfTables> {
     let sources = file
         .entry("source")
@@ -125,7 +134,7 @@ fn is_empty_array(item: &Item) -> bool {
     item.as_array().is_some_and(toml_edit::Array::is_empty)
 }
 
-/// Keeps the comment behind a value.
+/// Sets a value, and keeps the comment behind it.
 fn set(table: &mut Table, key: &str, new: impl Into<toml_edit::Value>) {
     let mut new = new.into();
     if let Some(old) = table.get(key).and_then(Item::as_value) {

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 
-/// A file that is going to be changed, as it is now.
+/// A file that is going to be changed, with its text as it is now.
 pub(super) struct Editable {
     path: PathBuf,
     pub(super) text: String,
 }
 
 impl Editable {
-    /// Refuses a file that could not be replaced later, before anything else was changed.
+    /// Reads a file, and tries whether it could be replaced later, before anything else is changed.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or not be replaced by one of the same mode and owner.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         // A link stays a link: what it points at is replaced.
         let path = path
@@ -38,6 +41,9 @@ impl Editable {
     }
 
     /// Replaces the file in one step, durably, with the same mode and owner. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// A file that was changed by somebody else meanwhile, or cannot be written.
     pub(super) fn replace(&mut self, text: String) -> anyhow::Result<bool> {
         if text == self.text {
             return Ok(false);
@@ -49,6 +55,7 @@ impl Editable {
             self.path.display()
         );
         with_draft(&self.path, |mut file, draft| {
+            // The text is on the disk before the name is, and the name's change after it: a crash leaves one of both texts as a whole.
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(draft, &self.path)?;
@@ -66,7 +73,7 @@ impl Editable {
     }
 }
 
-/// Lets `then` have an empty file beside `path`, of its mode and owner, which is gone again if anything fails.
+/// Hands `then` an empty file beside `path`, of its mode and owner, and removes it again if anything fails.
 fn with_draft(path: &Path, then: impl FnOnce(&File, &Path) -> io::Result<()>) -> anyhow::Result<()> {
     let draft = draft_name(path);
     let created = OpenOptions::new()
@@ -82,7 +89,7 @@ fn with_draft(path: &Path, then: impl FnOnce(&File, &Path) -> io::Result<()>) ->
         ),
         created => created.with_context(|| format!("failed to create {}", draft.display()))?,
     };
-    // Before there is anything in it to be read.
+    // Mode and owner come before the text, which may be secret.
     if let Err(error) = resemble(&file, path).and_then(|()| then(&file, &draft)) {
         // What is left of the attempt says nothing that the error does not.
         drop(fs::remove_file(&draft));
@@ -91,20 +98,21 @@ fn with_draft(path: &Path, then: impl FnOnce(&File, &Path) -> io::Result<()>) ->
     Ok(())
 }
 
+/// Gives `file` the mode and owner of the file at `path`.
 fn resemble(file: &File, path: &Path) -> io::Result<()> {
     let as_it_is = fs::metadata(path)?;
     file.set_permissions(as_it_is.permissions())?;
     fchown(file, Some(as_it_is.uid()), Some(as_it_is.gid()))
 }
 
-/// Beside the file, under a name that neither MariaDB nor a role reads, nor anybody else writes.
+/// The draft's path: beside the file, under a name that neither MariaDB nor a role reads, nor anybody else writes.
 fn draft_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".eventtracker-new");
     path.with_file_name(name)
 }
 
-/// What ends the lines of a file, to be kept.
+/// The line ending of a file's text, to be kept.
 pub(super) fn line_ending(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }

@@ -1,4 +1,4 @@
-//! `eventtracker region list`
+//! `eventtracker region list`: the regions in the file and at the centre, and where the two disagree.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use store::{Source, SourceState};
 
 use super::{Centre, Operator};
 
+/// Prints the table, then every fault; exit code 1 if there is one.
 pub(super) async fn run(centre: &Centre) -> anyhow::Result<ExitCode> {
     let mut operator = Operator::open(centre)?;
     let states = operator.centre.upkeep().sources().await?;
@@ -36,12 +37,14 @@ pub(super) async fn run(centre: &Centre) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// A region's row of the table, and a sentence for each thing that is wrong with it.
 #[derive(Debug, PartialEq)]
 struct Line {
     cells: [String; 6],
     faults: Vec<String>,
 }
 
+/// The lines of all regions in the file or at the centre, by name. `position` is the centre's `gtid_slave_pos`.
 fn lines(file: &[Source], states: &[SourceState], position: &str) -> Vec<Line> {
     let in_file = file.iter().map(|source| &source.region);
     let replicated = states.iter().map(|state| &state.source.region);
@@ -106,7 +109,7 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
     }
 }
 
-/// The last transaction that a server wrote, out of a position such as `1-1-100,2-2-50`: domain, server, number.
+/// The last transaction that a server wrote, out of a GTID position such as `1-1-100,2-2-50`: domain, server, sequence number.
 pub(super) fn gtid_of(position: &str, server_id: u64) -> Option<String> {
     let is_its = |gtid: &&str| {
         gtid.trim().split('-').nth(1).and_then(|id| id.parse().ok()) == Some(server_id) && server_id > 0

@@ -1,4 +1,4 @@
-//! The centre's MariaDB options: one line per region, which says what of it is applied.
+//! The centre's MariaDB options: one line per region, a replication filter that says which tables of it are applied.
 
 use anyhow::ensure;
 use store::setup::WILD_DO_TABLE;
@@ -7,7 +7,10 @@ use super::files::line_ending;
 
 const SETTING: &str = "replicate_wild_do_table";
 
-/// Adds the region's line after the last one of its kind, or at the end of `[mariadbd]`.
+/// The text with the region's line, after the last one of its kind, or at the end of `[mariadbd]`.
+///
+/// # Errors
+/// Another filter for the region, which is not guessed at; no `[mariadbd]`.
 pub(super) fn with_region(text: &str, region: &str) -> anyhow::Result<String> {
     let mut lines: Vec<&str> = text.lines().collect();
     let has_line = |line: &&str| region_of(line) == Some(region);
@@ -34,22 +37,22 @@ pub(super) fn with_region(text: &str, region: &str) -> anyhow::Result<String> {
     Ok(lines.join(ending) + ending)
 }
 
-/// Removes the region's line, wherever it is.
+/// The text without the region's line, wherever that is.
 pub(super) fn without_region(text: &str, region: &str) -> String {
     text.split_inclusive('\n')
         .filter(|line| region_of(line) != Some(region))
         .collect()
 }
 
-/// Whose line it is, if it is one.
+/// The region whose filter the line is; `None` for any other line.
 fn region_of(line: &str) -> Option<&str> {
     let (name, _) = line.split_once('=')?;
     let (region, setting) = name.trim().rsplit_once('.')?;
-    // MariaDB takes both ways to write it.
+    // MariaDB takes dashes and underscores alike.
     (setting.replace('-', "_") == SETTING).then_some(region)
 }
 
-/// The last line of `[mariadbd]` that is not empty.
+/// Index of the last line of `[mariadbd]` that is not empty.
 fn end_of_section(lines: &[&str]) -> Option<usize> {
     let begin = lines.iter().position(|line| line.trim() == "[mariadbd]")?;
     let next = lines[begin + 1..]

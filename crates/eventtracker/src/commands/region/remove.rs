@@ -1,4 +1,4 @@
-//! `eventtracker region remove`
+//! `eventtracker region remove`: the centre replicates from a region no more.
 
 use std::process::ExitCode;
 
@@ -70,6 +70,7 @@ impl Remove {
         if config.replace(without_source)? {
             println!("{} has no [[source]] of it any more", config.path());
         }
+        // Asked once more, now that nothing arrives any more: the region may have counted since it was found drained.
         let missed = match &source {
             Some(source) => in_binlog(&mut operator, source).await,
             None => None,
@@ -96,7 +97,7 @@ impl Remove {
     }
 }
 
-/// What of the region is not at the centre, or cannot be known to be.
+/// Sentences on what of the region is not counted at the centre, or cannot be known to be; none where it is drained.
 async fn left(operator: &mut Operator, source: &Source) -> Vec<String> {
     let mut left = Vec::new();
     match in_queue(operator, source).await {
@@ -108,6 +109,7 @@ async fn left(operator: &mut Operator, source: &Source) -> Vec<String> {
     left
 }
 
+/// A sentence on the jobs in the region's queue; `None` where it is empty, or where no worker has ever reported.
 async fn in_queue(operator: &mut Operator, source: &Source) -> anyhow::Result<Option<String>> {
     let Some(queue) = operator.centre.queue_of(&source.region).await? else {
         return Ok(None);
@@ -136,6 +138,7 @@ async fn in_queue(operator: &mut Operator, source: &Source) -> anyhow::Result<Op
     })
 }
 
+/// A sentence on what the region has counted and the centre has not; `None` where there is nothing.
 async fn in_binlog(operator: &mut Operator, source: &Source) -> Option<String> {
     totals_differ(operator, source).await.unwrap_or_else(|error| {
         Some(format!(
@@ -145,6 +148,7 @@ async fn in_binlog(operator: &mut Operator, source: &Source) -> Option<String> {
     })
 }
 
+/// A sentence where the region's totals and the centre's differ.
 async fn totals_differ(operator: &mut Operator, source: &Source) -> anyhow::Result<Option<String>> {
     let mut database = operator.database(source)?;
     let own = database.own_totals().await?;

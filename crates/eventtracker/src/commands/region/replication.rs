@@ -6,14 +6,19 @@ use anyhow::bail;
 use store::SourceState;
 use store::setup;
 
-/// Both threads run a moment after their start, or say why not.
+/// Longest wait for replication to run: its threads do a moment after their start, or say why not.
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
 
+/// Pause between two looks.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How often a wait says how far it is.
+/// Pause between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Waits until both threads of a region's replication run.
+///
+/// # Errors
+/// Replication that does not run within [`RUNNING_LIMIT`], with the reason that it gives; a centre that does not answer.
 pub(super) async fn wait_until_running(centre: &mut setup::Centre, region: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
@@ -33,6 +38,7 @@ pub(super) async fn wait_until_running(centre: &mut setup::Centre, region: &str)
     }
 }
 
+/// A clause on why replication does not run.
 pub(super) fn why_not(state: &SourceState) -> String {
     let error = match state.last_error.as_str() {
         "" => "no error is told",
@@ -44,8 +50,11 @@ pub(super) fn why_not(state: &SourceState) -> String {
     )
 }
 
-/// Waits until the centre is at most `behind_max` transactions behind `last`, that of `domain` which the region wrote last,
-/// and for no longer than `limit`. Returns how many it is behind then.
+/// Waits until the centre is at most `behind_max` transactions behind `last`, the last sequence number that the region wrote in the GTID
+/// domain `domain`, and for no longer than `limit`. Returns how many it is behind then.
+///
+/// # Errors
+/// A centre that refuses or does not answer. That it is still behind is none.
 pub(super) async fn wait_until_applied(
     centre: &mut setup::Centre,
     domain: u32,
@@ -77,6 +86,9 @@ pub(super) async fn wait_until_applied(
 
 /// Waits, while the centre applies, until it has applied everything that it has received of `region`, and for no longer than
 /// `limit`. Returns how many transactions it lacks then.
+///
+/// # Errors
+/// A centre that refuses or does not answer.
 pub(super) async fn wait_for_received(
     centre: &mut setup::Centre,
     region: &str,

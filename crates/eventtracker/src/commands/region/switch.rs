@@ -1,8 +1,17 @@
 //! `eventtracker region switch`: a region's database is another server from now on.
 //!
-//! Planned, with both servers alive: no worker counts on the old one any more, the centre applies the rest of its binlog, the
-//! ledger is copied and compared, and only then does the centre read the new server. Each step is durable and may be repeated,
-//! so an interrupted switch is completed by running the command again, or taken back by switching to the old address.
+//! Planned, with both servers alive, in this order:
+//!
+//! 1. The old server is fenced: no worker counts on it any more. Before that neither its binlog nor its ledger has an end, and
+//!    whatever is applied or copied may lack the next flush.
+//! 2. The centre applies the rest of its binlog, since it will not read that again.
+//! 3. The ledger is copied and compared. Without the whole of it, the new server would count batches again that the old one has
+//!    counted and whose jobs or keys come once more.
+//! 4. The centre is pointed at the new server. Until then nothing was given up, and the switch can be taken back.
+//! 5. The files are written, the centre's counts are compared with the new server's, and workers are started by the operator.
+//!
+//! Each step is durable and may be repeated, so an interrupted switch is completed by running the command again, or taken back by
+//! switching to the old address.
 
 mod back;
 mod files;
@@ -41,6 +50,7 @@ pub(crate) struct Switch {
     centre: Centre,
 }
 
+/// Host and port of `HOST:PORT`.
 fn address(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("write it as HOST:PORT")?;
     let port = port.parse().map_err(|_| "the port is no number up to 65535")?;
@@ -64,11 +74,13 @@ impl Switch {
             )
         })?;
         let _alone = keep_others_away(&operator, &new, &state.source).await?;
+        // Before anything is changed: files that cannot be written would leave a switch that only the centre knows of.
         let mut files = Files::open(&operator, &new, self.region_config.as_deref())?;
         if state.source == new {
             return back::run(&mut operator, &mut files, &new, self.accept_loss).await;
         }
         let old = &state.source;
+        // Whether the switch is planned is not the operator's to say: a server that answers has a ledger, and may not be left without.
         let outcome = operator.database(old)?.upkeep().clock().await;
         let is_planned = outcome.is_ok();
         match outcome {
@@ -106,6 +118,8 @@ impl Switch {
             }
         }
         takeover::run(&mut operator, &new).await?;
+        // After the centre, whose state decides what a repetition does: interrupted here, that one finds the region where it should
+        // be, and writes the files. Before the audit, which may take minutes and fail without making the switch undone.
         files.write()?;
         let verified = takeover::verify(&mut operator, &new).await?;
         files.tell_what_is_left(&operator, &old.address(), is_planned);
@@ -113,19 +127,19 @@ impl Switch {
     }
 }
 
-/// Two switches at once, of two operators or at two centres, would tread on each other: held while what is returned lives.
-/// A server that does not answer is looked at later, with its reason.
+/// Locks both servers against other switches, as long as the returned databases live: two at once, of two operators or at two centres,
+/// could each undo a step of the other. A server that does not answer is looked at later, with its reason.
 async fn keep_others_away(
     operator: &Operator,
     new: &Source,
     old: &Source,
 ) -> anyhow::Result<Vec<setup::Region>> {
-    let mut posts = vec![operator.database(new)?];
+    let mut databases = vec![operator.database(new)?];
     if old != new {
-        posts.push(operator.database(old)?);
+        databases.push(operator.database(old)?);
     }
     let mut held = Vec::new();
-    for mut database in posts {
+    for mut database in databases {
         match database.hold_switch().await {
             Ok(()) => held.push(database),
             Err(error @ store::Error::Switching { .. }) => return Err(error.into()),

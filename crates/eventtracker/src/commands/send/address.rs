@@ -1,4 +1,4 @@
-//! Where an operator command finds its server, and with which token it sends.
+//! Addresses: where an operator command finds its server, and the token that it sends.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,7 +27,8 @@ impl FromStr for Token {
 }
 
 impl Token {
-    /// The same for the same token, and mostly another for another one; too short to find the token by.
+    /// A mark that is the same for the same token, and mostly another for another one: 16 bits of its XXH3-64, too few to find the token
+    /// by.
     fn mark(&self) -> String {
         format!("{:04x}", XxHash3_64::oneshot(self.0.as_bytes()) & 0xffff)
     }
@@ -73,11 +74,16 @@ pub(crate) struct ApiAddress {
 }
 
 impl CollectorAddress {
-    /// Tells requests under one token from those under another: to a collector, their keys are other keys.
+    /// A mark of the token, by which requests under one token are told from those under another: to a collector, their keys are other
+    /// keys.
     pub(crate) fn token_mark(&self) -> String {
         self.token.as_ref().map_or("none".to_owned(), Token::mark)
     }
 
+    /// The collector's base URL, without a slash at its end.
+    ///
+    /// # Errors
+    /// A URL that is none of `http://`; a configuration without the section.
     pub(crate) fn base(&self) -> anyhow::Result<String> {
         base_url(&self.collector, self.config.as_deref(), |config| {
             let collector = config.file.section(config.collector, "collector")?;
@@ -87,6 +93,10 @@ impl CollectorAddress {
 }
 
 impl ApiAddress {
+    /// The API's base URL, without a slash at its end.
+    ///
+    /// # Errors
+    /// A URL that is none of `http://`; a configuration without the section.
     pub(super) fn base(&self) -> anyhow::Result<String> {
         base_url(&self.api, self.config.as_deref(), |config| {
             Ok(config.file.section(config.api, "api")?.listen)
@@ -94,7 +104,7 @@ impl ApiAddress {
     }
 }
 
-/// The URL without a slash at its end.
+/// The URL of the configuration's address if there is one, else `url`, without a slash at its end.
 fn base_url(
     url: &str,
     config: Option<&Path>,
@@ -111,7 +121,7 @@ fn base_url(
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// Where a server that listens on `listen` can be reached from its own machine.
+/// The address at which a server that listens on `listen` can be reached from its own machine.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {

@@ -24,7 +24,7 @@ fn response(head: &str, body: &str) -> String {
     format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// Gives each connection the next of `responses` (an empty one: closes without a word), and returns the requests.
+/// Gives each connection the next of `responses`, or closes it where that is empty, and returns the requests.
 async fn serve(listener: TcpListener, responses: Vec<String>) -> Vec<String> {
     let mut requests = Vec::new();
     for response in responses {
@@ -42,8 +42,8 @@ async fn serve(listener: TcpListener, responses: Vec<String>) -> Vec<String> {
     requests
 }
 
-/// Of a request with so many events.
-async fn exchange_of(events: usize, responses: Vec<String>) -> (anyhow::Result<Answer>, Vec<String>) {
+/// The outcome of a request with so many events, and what the server received.
+async fn exchange_of(events: usize, responses: Vec<String>) -> (anyhow::Result<Receipt>, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sender = sender(&format!("http://{}", listener.local_addr().unwrap()), PATIENCE);
     let requests = tokio::spawn(serve(listener, responses));
@@ -53,7 +53,7 @@ async fn exchange_of(events: usize, responses: Vec<String>) -> (anyhow::Result<A
     (outcome, requests.await.unwrap())
 }
 
-async fn exchange(responses: Vec<String>) -> (anyhow::Result<Answer>, Vec<String>) {
+async fn exchange(responses: Vec<String>) -> (anyhow::Result<Receipt>, Vec<String>) {
     exchange_of(2, responses).await
 }
 

@@ -1,6 +1,6 @@
 //! A series as one line of block characters.
 
-/// From the smallest to the largest column.
+/// The columns, from the smallest to the largest.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// How many points share a column, so that all columns but the first hold equally many.
@@ -8,8 +8,8 @@ pub(super) fn points_per_column(points: usize, width: usize) -> usize {
     points.div_ceil(width.max(1)).max(1)
 }
 
-/// At most `width` columns, each the sum of its points: the lowest block is zero, the highest the largest sum, a space
-/// a column without a known point. The first column may hold fewer points; the newest is always a whole one.
+/// The graph: at most `width` columns, each the sum of its points. The lowest block is zero, the highest the largest sum, a space a
+/// column without a known point. The first column may hold fewer points; the newest is always a whole one.
 pub(super) fn sparkline(counts: &[Option<u128>], width: usize) -> String {
     let sums: Vec<Option<u128>> = counts
         .rchunks(points_per_column(counts.len(), width))
@@ -22,7 +22,7 @@ pub(super) fn sparkline(counts: &[Option<u128>], width: usize) -> String {
         .collect()
 }
 
-/// Rounded up, so that one event differs from none.
+/// The block for a sum: its share of the largest, rounded up, so that one event differs from none.
 fn block(sum: u128, largest: u128) -> char {
     let level = sum.saturating_mul(7).div_ceil(largest);
     usize::try_from(level)

@@ -14,7 +14,7 @@ fn series(arguments: &[&str]) -> Series {
         .series
 }
 
-fn answer() -> Answer {
+fn answer() -> SeriesAnswer {
     serde_json::from_str(
         r#"{"from":1763787600,"until":1763787840.0,"step":60,"complete_until":1763787780.5,"series":[
             {"name":"a","event_id":"1","total":1234569,"points":[[1763787600,2],[1763787660,0],[1763787720,1234567],[1763787780,null]]},
@@ -67,7 +67,7 @@ fn only_the_last_rows_are_shown_and_it_says_so() {
     );
     let none = series(&["*", "--rows", "0"]).graphs(&answer()).unwrap();
     assert!(!none.contains("time UTC"), "{none}");
-    let unknown = Answer {
+    let unknown = SeriesAnswer {
         complete_until: None,
         ..answer()
     };

@@ -1,4 +1,4 @@
-//! The region is where it should go: a switch that had only begun is taken back, one that was carried out is completed.
+//! A switch to the server that the centre reads already: one that had only begun is taken back, one that was carried out is completed.
 
 use std::process::ExitCode;
 
@@ -12,6 +12,10 @@ use super::unplanned::NOWHERE;
 use crate::commands::region::Operator;
 use crate::commands::region::replication::wait_until_running;
 
+/// Completes or takes back, by whether `here` is fenced.
+///
+/// # Errors
+/// The other server counts already, or cannot be asked without `accept_loss`; replication does not run; a server or a file refuses.
 pub(super) async fn run(
     operator: &mut Operator,
     files: &mut Files,
@@ -55,6 +59,8 @@ async fn take_back(
     target: &str,
     accept_loss: bool,
 ) -> anyhow::Result<()> {
+    // First the new server gives up, then the old one counts again: in the other order both could count for a moment, and only one
+    // of them is read.
     match give_up(operator, here, target).await {
         Ok(()) => {}
         Err(error) if accept_loss => println!(
@@ -80,7 +86,10 @@ async fn take_back(
     Ok(())
 }
 
-/// Takes the ledger's name from the server that was to take over.
+/// Fences the server that was to take over, and takes the mark from it that it has the region's ledger: from now on that grows old.
+///
+/// # Errors
+/// Another centre reads it, or workers count on it already: then the switch can only be completed.
 async fn give_up(operator: &Operator, here: &Source, target: &str) -> anyhow::Result<()> {
     let (host, port) = super::address(target).map_err(anyhow::Error::msg)?;
     let target = Source {
@@ -100,10 +109,11 @@ async fn give_up(operator: &Operator, here: &Source, target: &str) -> anyhow::Re
     }
     let mut database = operator.database(&target)?;
     let domain = Identity::of(database.server()).await?.gtid_domain;
-    // From here on no worker counts there, also one that was told to already.
+    // Fenced before it is asked: a worker that was started on it already could count between the question and the fence.
     database.set_moved_to(Some(&here.address())).await?;
     let written = database.upkeep().last_written(domain).await?;
     if written > 0 {
+        // What was counted there is only there: its workers go on, and the switch has to be completed.
         database.set_moved_to(None).await?;
         anyhow::bail!(
             "workers count on {} already ({written} transactions): switch to it instead",

@@ -9,15 +9,21 @@ use crate::commands::region::files::Editable;
 use crate::commands::region::{Operator, config_file};
 use crate::config::Config;
 
+/// The files to be changed, each with its new text.
 pub(super) struct Files {
+    /// The centre's configuration.
     central: (Editable, String),
+    /// The region's, if it was named.
     region: Option<(Editable, String)>,
     ledger_window_s: Option<u32>,
     new: Source,
 }
 
 impl Files {
-    /// Refuses files that could not be written later.
+    /// Reads the files and makes their new texts. Nothing is written yet.
+    ///
+    /// # Errors
+    /// A file that could not be written later, or has no place for the address.
     pub(super) fn open(
         operator: &Operator,
         new: &Source,
@@ -42,11 +48,15 @@ impl Files {
         Ok(files)
     }
 
-    /// For how long a client may repeat a keyed request, where the region's file says it.
+    /// Seconds for which a client may repeat a request under its idempotency key, where the region's file says it.
     pub(super) fn ledger_window_s(&self) -> Option<u32> {
         self.ledger_window_s
     }
 
+    /// Writes the new texts, and says what has changed.
+    ///
+    /// # Errors
+    /// A file that was changed by somebody else meanwhile, or cannot be written.
     pub(super) fn write(&mut self) -> anyhow::Result<()> {
         let files = std::iter::once(&mut self.central).chain(self.region.as_mut());
         for (file, text) in files {
@@ -60,6 +70,7 @@ impl Files {
         Ok(())
     }
 
+    /// Says what the operator has to do now: workers, and the other centres.
     pub(super) fn tell_what_is_left(&self, operator: &Operator, old: &str, is_planned: bool) {
         let Source { region, host, port } = &self.new;
         println!(

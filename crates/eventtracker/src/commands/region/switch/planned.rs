@@ -1,4 +1,4 @@
-//! The old server is alive: it stops counting, the centre applies the rest, the ledger is copied.
+//! A planned switch: the old server is alive, stops counting, the centre applies the rest, the ledger is copied.
 
 use std::time::Duration;
 
@@ -6,27 +6,33 @@ use anyhow::ensure;
 use store::setup::{self, Identity};
 use store::{Source, SourceState};
 
-use super::new_server::{self, Old};
+use super::new_server::{self, OldServer};
 use crate::commands::region::Operator;
 use crate::commands::region::replication::{wait_until_applied, wait_until_running, why_not};
 use crate::commands::series::grouped;
 
-/// How far the centre may be behind when the region's workers are stopped: a moment, so that they stand for no longer.
+/// Transactions that the centre may be behind when the region's workers are stopped: it applies them in a moment, and the workers
+/// stand for no longer.
 const BEHIND_MAX: u64 = 100;
 
-/// How long the centre may take to come so close.
+/// Longest wait for the centre to come so close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(600);
 
-/// How long it may take for the rest, while the region counts nothing.
+/// Longest wait for the centre to apply the rest, while the region counts nothing.
 const REST_LIMIT: Duration = Duration::from_secs(300);
 
-/// Whoever still counts on the old server writes at least once a second.
+/// Time without a transaction after which nobody counts on the old server: a worker writes at least once a second.
 const STILL_FOR: Duration = Duration::from_millis(2_500);
 
-/// How often the copy of the ledger says how far it is, in batches.
+/// Batches of the ledger that are copied between two lines of progress.
 const PROGRESS_BATCHES: u64 = 500_000;
 
-/// Returns when the new server has the region's whole ledger and the centre everything that the old one has counted.
+/// Fences the old server, and returns when the new one has the region's whole ledger and the centre everything that the old one has
+/// counted. Nothing is changed at the centre yet.
+///
+/// # Errors
+/// A server that cannot take the region over, replication that does not run or is too slow, a worker that ignores the fence, ledgers
+/// that differ. Each says whether to run the command again or to take the switch back.
 pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Source) -> anyhow::Result<()> {
     let old = &state.source;
     let mut old_database = operator.database(old)?;
@@ -40,11 +46,14 @@ pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Sour
             old.address()
         );
     } else {
+        // Whatever takes long comes before the fence, behind which the region stands: most of the ledger, and what the centre is behind.
+        // The ledger goes first, since the centre could fall behind again while it is copied.
         copied_until =
             Some(store::setup::copy_ledger(&mut old_database, &mut new_database, tell_progress()).await?);
         println!("most of the ledger is copied, while the region counts on");
         come_close(operator, &mut old_database, domain, old).await?;
         let moved_to = old_database.set_moved_to(Some(&new.address())).await?;
+        // The first fence stands: two switches to different servers must not both believe that theirs does.
         ensure!(
             moved_to.as_ref() == Some(&new.address()),
             "{} is on its way to {} meanwhile: somebody else switches it",
@@ -56,6 +65,7 @@ pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Sour
             old.address()
         );
     }
+    // Asked behind the fence, which was set when no earlier transaction was in progress any more: this is the binlog's end.
     let last = old_database.upkeep().last_written(domain).await?;
     let behind = wait_until_applied(&mut operator.centre, domain, last, 0, REST_LIMIT).await?;
     ensure!(
@@ -66,6 +76,7 @@ pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Sour
         REST_LIMIT.as_secs(),
         old.address()
     );
+    // Before the ledger is compared: a worker that ignores the fence would change it at any moment.
     expect_stillness(&mut old_database, domain, last, old).await?;
     println!(
         "the centre has applied everything that it counted, up to {domain}/{last}, and nobody counts on it any more"
@@ -81,7 +92,9 @@ pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Sour
         tell_progress(),
     )
     .await?;
+    // An earlier switch that was taken back may have fenced the new server.
     new_database.set_moved_to(None).await?;
+    // Last, since this mark means that the ledger is whole: after a crash before it, the next run copies again.
     new_database
         .set_moved_from(Some((&old.region, &old.address())))
         .await?;
@@ -94,6 +107,7 @@ pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Sour
     Ok(())
 }
 
+/// Prints, now and then, how many batches are copied.
 fn tell_progress() -> impl FnMut(u64) {
     let mut next = PROGRESS_BATCHES;
     move |batches| {
@@ -104,13 +118,18 @@ fn tell_progress() -> impl FnMut(u64) {
     }
 }
 
-/// What an earlier run, or another centre's, has done already.
+/// The steps that an earlier run, or another centre's, has done already.
 struct Begun {
-    /// The old server counts no more.
+    /// Whether the old server is fenced.
     is_stopped: bool,
+    /// Whether the new server has the whole ledger.
     has_ledger: bool,
 }
 
+/// Looks at both servers and at replication, before anything is changed.
+///
+/// # Errors
+/// Whatever would lose or double counts.
 async fn inspect(
     operator: &mut Operator,
     state: &SourceState,
@@ -142,7 +161,7 @@ async fn inspect(
     let has_ledger = new_server::inspect(
         operator,
         new,
-        Old {
+        OldServer {
             address: &old,
             totals,
             answers: true,
@@ -162,6 +181,10 @@ async fn inspect(
     })
 }
 
+/// Waits until the centre is close behind the old server.
+///
+/// # Errors
+/// A centre that does not come close within [`CLOSE_LIMIT`].
 async fn come_close(
     operator: &mut Operator,
     old_database: &mut setup::Region,
@@ -180,7 +203,11 @@ async fn come_close(
     Ok(())
 }
 
-/// A worker from before regions could move does not look at the fence.
+/// Checks that nothing is written to the old server after transaction `last`: a worker from before regions could move does not look at
+/// the fence.
+///
+/// # Errors
+/// Somebody writes there.
 async fn expect_stillness(
     old_database: &mut setup::Region,
     domain: u32,

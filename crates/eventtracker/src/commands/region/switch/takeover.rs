@@ -1,4 +1,4 @@
-//! The centre reads the new server from now on.
+//! The takeover: the centre reads the new server from now on.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -11,16 +11,23 @@ use crate::commands::region::Operator;
 use crate::commands::region::replication::{wait_until_applied, wait_until_running};
 use crate::commands::series::grouped;
 
-/// What the new server has written already, after another centre's switch.
+/// Longest wait for the centre to apply what the new server has written already, after another centre's switch.
 const APPLIED_LIMIT: Duration = Duration::from_secs(300);
 
 /// Comparisons of two clocks before the network between them is called too slow.
 const COMPARISONS_MAX: usize = 5;
 
+/// Points the centre at the new server, and returns when replication from it runs. Every step may be repeated.
+///
+/// # Errors
+/// Clocks that cannot be compared, before anything is changed; replication that does not run; a server that refuses or does not answer.
 pub(super) async fn run(operator: &mut Operator, new: &Source) -> anyhow::Result<()> {
     let region = &new.region;
     // First: what fails here has changed nothing.
     let offset = compare_clocks(operator, new).await?;
+    // The claims of the old server's clock are restated while nothing is applied. Before the stop a last one could still arrive; once the
+    // new server is read, its claims would stand beside those of another clock, and `complete_until` could be a time that is not
+    // complete.
     operator.centre.stop_replication(region).await?;
     operator.centre.restate(region, offset).await?;
     operator
@@ -35,7 +42,10 @@ pub(super) async fn run(operator: &mut Operator, new: &Source) -> anyhow::Result
     Ok(())
 }
 
-/// Before a claim by the new server's clock arrives, that clock must have been compared.
+/// The offset between the clocks of the centre and of the new server: it must be known before a claim by that clock arrives.
+///
+/// # Errors
+/// Clocks that could not be compared, because answers take too long.
 async fn compare_clocks(operator: &mut Operator, new: &Source) -> anyhow::Result<Offset> {
     let mut database = operator.database(new)?;
     for _ in 0..COMPARISONS_MAX {
@@ -56,7 +66,11 @@ async fn compare_clocks(operator: &mut Operator, new: &Source) -> anyhow::Result
     )
 }
 
-/// Waits until the centre has what the new server has written so far, and audits.
+/// Waits until the centre has applied what the new server has written so far, and audits.
+///
+/// # Errors
+/// A centre that does not apply it within [`APPLIED_LIMIT`], or a server that refuses or does not answer. An audit that finds a gap is
+/// no error: it is said, and the exit code is 1.
 pub(super) async fn verify(operator: &mut Operator, new: &Source) -> anyhow::Result<ExitCode> {
     let mut database = operator.database(new)?;
     let domain = database.upkeep().binlog().await?.gtid_domain;
@@ -74,6 +88,7 @@ pub(super) async fn verify(operator: &mut Operator, new: &Source) -> anyhow::Res
     tell(&audit, new)
 }
 
+/// Says what the audit found of the region.
 fn tell(audit: &Audit, new: &Source) -> anyhow::Result<ExitCode> {
     let region = audit
         .regions

@@ -1,25 +1,29 @@
-//! The old server is gone: how much that can cost, and a ledger that begins anew.
+//! An unplanned switch: the old server is gone. How much that can cost, and a ledger that begins anew.
 
 use std::time::Duration;
 
 use store::{Source, SourceState};
 
-use super::new_server::{self, Old};
+use super::new_server::{self, OldServer};
 use crate::commands::region::Operator;
 use crate::commands::region::list::gtid_of;
 use crate::commands::region::replication::wait_for_received;
 use crate::commands::series::grouped;
 
-/// In `worker.ledger_window_s` where nobody has set it.
+/// The value of `worker.ledger_window_s` where nobody has set it.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
 
-/// What was received before the old server went can still be applied, within minutes.
+/// Longest wait for the centre to apply what it received before the old server went.
 const RECEIVED_LIMIT: Duration = Duration::from_secs(300);
 
-/// Where the ledger of a server came from that is gone, with its ledger.
+/// The address, in the new server's fence, of an old server that is gone with its ledger.
 pub(super) const NOWHERE: &str = "nowhere";
 
-/// Says what may be lost and what may double.
+/// Says how much may be lost and how much may count twice, and changes nothing. It waits first until what was received is applied, so
+/// that this is not called lost.
+///
+/// # Errors
+/// A centre that refuses or does not answer.
 pub(super) async fn tell_bounds(
     operator: &mut Operator,
     state: &SourceState,
@@ -79,10 +83,13 @@ pub(super) async fn tell_bounds(
     Ok(())
 }
 
-/// Lets the new server's totals go on where the centre's are, so that the audit still adds up.
+/// Lets the new server's totals go on where the centre's are, so that the audit still adds up, with an empty ledger.
+///
+/// # Errors
+/// A server that cannot take the region over; a server that refuses or does not answer.
 pub(super) async fn run(operator: &mut Operator, old: &Source, new: &Source) -> anyhow::Result<()> {
     let here = operator.centre.totals_of(&new.region).await?;
-    let old = Old {
+    let old = OldServer {
         address: &old.address(),
         totals: here,
         answers: false,
@@ -90,12 +97,14 @@ pub(super) async fn run(operator: &mut Operator, old: &Source, new: &Source) -> 
     if new_server::inspect(operator, new, old).await? {
         return Ok(());
     }
-    // Nothing that still arrives may make the centre's total another one than that.
+    // Stopped before the totals are read: the old server may come back, and what still arrives of it would make the centre's total
+    // another one than the new server begins with.
     operator.centre.stop_replication(&new.region).await?;
     let here = operator.centre.totals_of(&new.region).await?;
     let mut database = operator.database(new)?;
     database.set_own_totals(here).await?;
     database.set_moved_to(None).await?;
+    // Last, as in a planned switch: this mark means that the new server is ready.
     database.set_moved_from(Some((&new.region, NOWHERE))).await?;
     println!(
         "{} begins with an empty ledger, after flush {} and a total of {}",
