@@ -6,6 +6,7 @@ mod claim;
 mod demo;
 mod description;
 mod directory;
+mod inventory;
 mod layout;
 mod mariadb;
 mod memory;

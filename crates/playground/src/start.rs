@@ -13,8 +13,9 @@ use crate::accounts::Accounts;
 use crate::centre::Centre;
 use crate::claim::{check_ports, create_private_dir};
 use crate::demo::Demo;
+use crate::inventory;
 use crate::mariadb::MariaDb;
-use crate::part::{self, Part};
+use crate::part::{Kind, Part};
 use crate::process::Process;
 use crate::programs::Programs;
 use crate::shifted_clock::CLOCKS_DIR;
@@ -62,7 +63,7 @@ impl Playground {
         for region in &self.layout.regions {
             create_private_dir(&region.queue_dir())?;
         }
-        self.processes = part::all(&self.layout, &self.options, &self.programs);
+        self.processes = inventory::all(&self.layout, &self.options, &self.programs);
         self.shift_clocks()?;
 
         let (programs, spawner) = (&self.programs, &self.spawner);
@@ -146,7 +147,7 @@ async fn start_server(
     }
     // After a move to other ports, an old source's address may be another region's: nothing is fetched
     // before `start_replication` has set the addresses. A restart goes on by itself.
-    let further: &[&str] = if process.kind == part::Kind::CentralMariaDb {
+    let further: &[&str] = if process.kind == Kind::CentralMariaDb {
         &["--skip-slave-start"]
     } else {
         &[]

@@ -72,6 +72,7 @@ impl Books {
         self.jobs_deleted.fetch_add(jobs, Ordering::Relaxed);
     }
 
+    /// Enters a job that was buried.
     pub fn bury(&self) {
         self.jobs_buried.fetch_add(1, Ordering::Relaxed);
     }

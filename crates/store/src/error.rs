@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use mysql_async::DriverError;
 
-use crate::server::CONNECT_LIMIT;
-
-/// The action of a failure to connect.
-pub(crate) const CONNECT: &str = "connect";
+use crate::limits::{CONNECT, CONNECT_LIMIT};
 
 /// A failure or a refusal of this crate. Fields such as `server`, `from` and `to` are addresses as they are shown; the sentence of a refusal
 /// says the remedy.

@@ -11,6 +11,7 @@ mod audit;
 mod clock;
 mod error;
 mod gtid;
+mod limits;
 mod link;
 mod queue;
 mod rows;

@@ -6,10 +6,8 @@ use model::Instant;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
 
+use crate::limits::BRIEF_LIMIT;
 use crate::{Error, Server};
-
-/// Longest wait for the answer to a brief call: a server that hangs must not hold up the others' turn.
-pub(crate) const BRIEF_LIMIT: Duration = Duration::from_secs(5);
 
 /// A server, and the connection to it, which is made when first needed and anew after a failure.
 pub(crate) struct Link {

@@ -21,7 +21,8 @@ pub use self::report::{Disk, Mark, Report};
 pub use self::reuse::Reused;
 use self::reuse::{NamedClients, statement};
 use crate::account::checked_word;
-use crate::link::{BRIEF_LIMIT, Link};
+use crate::limits::BRIEF_LIMIT;
+use crate::link::Link;
 use crate::script::Script;
 use crate::{Error, Server};
 

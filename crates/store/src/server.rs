@@ -9,15 +9,12 @@ use model::utf8;
 use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 
-use crate::error::CONNECT;
+use crate::limits::{CONNECT, CONNECT_LIMIT};
 use crate::{Account, Error};
 
 /// Most ids in one `IN`. From a thousand on (`in_predicate_conversion_threshold`), MariaDB joins with a table of them instead of looking
 /// each up in the index, and locks rows that nobody asked for.
 pub(crate) const IDS_PER_STATEMENT: usize = 500;
-
-/// Longest wait for a connection: a server on the same network answers in milliseconds or not at all.
-pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The statements that every session begins with: UTC, so that TIMESTAMP means unix time; strict, so that nothing is cut silently.
 const SESSION_SETUP: [&str; 2] = [

@@ -8,8 +8,7 @@ use mysql_async::prelude::Queryable;
 use tokio::sync::Semaphore;
 
 use super::{BRIEF_LIMIT, STATEMENT_S_MAX};
-use crate::error::CONNECT;
-use crate::server::CONNECT_LIMIT;
+use crate::limits::{CONNECT, CONNECT_LIMIT};
 use crate::session::{Place, Session};
 use crate::{Error, Server};
 
