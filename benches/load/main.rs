@@ -10,6 +10,8 @@
 //! about years of counts at the centre, `-- names` is about a million names. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
 //! times never do, since machines differ: they are shown beside references from the same run.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
 mod burst;
 mod centre;
 mod cut;

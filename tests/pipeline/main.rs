@@ -2,6 +2,8 @@
 //!
 //! A sender keeps a ledger of what it sent: less at the centre is loss, more is doubling. Every wait
 //! is for a state, has a limit, and prints the last state seen.
+
+#![expect(clippy::disallowed_methods, reason = "tests wait for states, up to a limit")]
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails where it stands"

@@ -1,5 +1,7 @@
 //! `/v1/annotations`: deployments and other marks, drawn on every graph.
 
+#![expect(clippy::disallowed_methods, reason = "a mark without a time is of now")]
+
 use std::time::SystemTime;
 
 use axum::Json;

@@ -3,6 +3,8 @@
 //! The promise is one of monotonic reads: an answer never lacks counts that an earlier one had, whichever centre gave either,
 //! as long as a centre is left that has them. What an answer has is a [`Position`]: the number of each region's last flush.
 
+#![expect(clippy::disallowed_methods, reason = "a centre has so long to catch up")]
+
 mod error;
 mod known;
 

@@ -1,5 +1,7 @@
 //! `/events/get_data` and `POST /events/`: annotations in Graphite's format (its `webapp/graphite/events/views.py`).
 
+#![expect(clippy::disallowed_methods, reason = "a mark without a time is of now")]
+
 use std::time::SystemTime;
 
 use axum::body::Body;

@@ -1,5 +1,7 @@
 //! `GET /v1/relation`: how a term y depends on a term x, bucket by bucket.
 
+#![expect(clippy::disallowed_methods, reason = "ranges are relative to now")]
+
 mod line;
 pub(crate) mod terms;
 

@@ -1,5 +1,7 @@
 //! The routes, and what holds for every request.
 
+#![expect(clippy::disallowed_methods, reason = "requests are measured")]
+
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};

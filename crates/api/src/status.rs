@@ -1,5 +1,7 @@
 //! `GET /v1/status`.
 
+#![expect(clippy::disallowed_methods, reason = "ages are relative to now")]
+
 mod document;
 
 use std::collections::BTreeMap;

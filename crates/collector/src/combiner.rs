@@ -2,6 +2,11 @@
 //!
 //! Requests wait for a [`Ticket`], which the putter settles once every job that may hold their counts is on disk, or is not.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "batches without a key get their ids here"
+)]
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! A request is admitted, received, unpacked, read, gathered with others and then waits until all jobs that hold its counts are on disk.
 //! Whatever fails before the counts are gathered leaves nothing behind; whatever fails later is told apart by [`Outcome`].
 
+#![expect(clippy::disallowed_methods, reason = "an event without a time is of now")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -3,6 +3,11 @@
 //! A request is answered 202 only after every job that may hold one of its counts was put, which beanstalkd acknowledges once the job is
 //! on disk. One that fails before anything was put is certainly not counted; one that fails later may be.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a job says when it was accepted, and puts are measured"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 

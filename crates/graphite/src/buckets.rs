@@ -128,6 +128,7 @@ fn into_buckets(series: &mut Series, size: i64) {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test begins now")]
 mod tests {
     use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! The audit at regular intervals, its metrics and its alarms.
 
+#![expect(clippy::disallowed_methods, reason = "audits are of the time up to now")]
+
 use std::time::{Duration, SystemTime};
 
 use store::upkeep::Alarm;

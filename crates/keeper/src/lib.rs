@@ -235,6 +235,7 @@ impl Keeper {
     }
 
     /// The alarms whose reason has been there for [`GRACE`].
+    #[expect(clippy::disallowed_methods, reason = "turns are paced by time")]
     fn lasting(&mut self, alarms: Vec<Alarm>) -> Vec<Alarm> {
         let now = Instant::now();
         let key = |alarm: &Alarm| (alarm.region.clone(), alarm.kind.clone());

@@ -1,5 +1,7 @@
 //! Packing closed days. The recent ones come first and have most of the time; of the others each has its turn.
 
+#![expect(clippy::disallowed_methods, reason = "turns are paced by time")]
+
 mod lane;
 pub(crate) mod merging;
 mod progress;

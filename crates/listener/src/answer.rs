@@ -1,5 +1,7 @@
 //! The time that a connection's present answer has taken.
 
+#![expect(clippy::disallowed_methods, reason = "answers are limited by time")]
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,10 @@
 //! The lingering close of a connection whose client may still be sending.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is left of a body is limited by time"
+)]
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "processes are started, watched and stopped within limits of time"
+)]
 
 mod accounts;
 mod centre;

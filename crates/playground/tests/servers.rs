@@ -1,5 +1,6 @@
 //! Real servers, without the roles: what is written in a region arrives at the centre, whatever is killed or moved.
 
+#![expect(clippy::disallowed_methods, reason = "tests wait for states, up to a limit")]
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The worker's side of the queue: reserves jobs, deletes or buries them, and looks how far the queue was worked off.
 
+#![expect(clippy::disallowed_methods, reason = "the watermark is told the time here")]
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! One connection to beanstalkd on a thread of its own.
 
+#![expect(clippy::disallowed_methods, reason = "waits are limited by time")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
 //! The collector's side of the queue: puts jobs, and says whether they are certainly in it, certainly not, or perhaps.
 
+#![expect(clippy::disallowed_methods, reason = "waits are limited by time")]
+
 use std::time::{Duration, Instant};
 
 use model::QueueDepth;

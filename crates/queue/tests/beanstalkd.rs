@@ -1,4 +1,6 @@
 //! Against a real beanstalkd: what is put comes out once, and each refusal has its own error.
+
+#![expect(clippy::disallowed_methods, reason = "tests wait for states, up to a limit")]
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
 use std::collections::BTreeSet;

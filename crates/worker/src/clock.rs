@@ -50,6 +50,7 @@ impl Clock {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test begins now")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! Room on the disks that the worker is told to watch.
 
+#![expect(clippy::disallowed_methods, reason = "disks are asked now and then")]
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! What is told of flushes: metrics, the log, and the region's books.
 
+#![expect(clippy::disallowed_methods, reason = "flushes are measured")]
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 

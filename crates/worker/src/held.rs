@@ -136,6 +136,7 @@ impl FlushPolicy {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test begins now")]
 mod tests {
     use super::*;
 

@@ -76,6 +76,7 @@ enum TurnError {
 ///
 /// # Errors
 /// A configuration that cannot work, or a queue that only another process can reach again.
+#[expect(clippy::disallowed_methods, reason = "work begins now")]
 pub async fn run(
     config: &Config,
     region: &str,
@@ -120,6 +121,7 @@ pub async fn run(
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "turns are paced by time")]
 impl Worker {
     /// One look into the queue, and what is due.
     async fn turn(&mut self) -> Result<(), TurnError> {

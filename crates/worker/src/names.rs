@@ -129,6 +129,7 @@ impl Names {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test begins now")]
 mod tests {
     use super::*;
 

@@ -330,6 +330,7 @@ fn deviation(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Error> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test begins now")]
 mod tests {
     use proptest::prelude::*;
 

@@ -1,6 +1,8 @@
 //! Lanes: a lane is a range of days, and one walk through it after the other. There are two, so that neither recent nor old days keep the
 //! other ones waiting.
 
+#![expect(clippy::disallowed_methods, reason = "turns are paced by time")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! Merging: counts that came in blocks are moved into rows, in passes, of which each takes up the blocks that are there when it comes to
 //! their shard.
 
+#![expect(clippy::disallowed_methods, reason = "turns are paced by time")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

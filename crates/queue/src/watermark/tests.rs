@@ -1,5 +1,7 @@
 //! The rule against a model of a region: beanstalkd, several workers, their database, and everything that can come between.
 
+#![expect(clippy::disallowed_methods, reason = "a test begins now")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

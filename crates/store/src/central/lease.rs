@@ -1,5 +1,7 @@
 //! Leases: connections that are lent for one piece of work each.
 
+#![expect(clippy::disallowed_methods, reason = "a connection is trusted for a moment")]
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,8 @@
 //! Blocks: a flush with very many counts is written as a text for each shard and day, where a row for each count would keep the centre busy
 //! for too long. The keeper moves them into rows later.
 
+#![expect(clippy::disallowed_methods, reason = "blocks get their ids here")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 

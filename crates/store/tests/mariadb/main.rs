@@ -1,4 +1,6 @@
 //! Against real MariaDB servers: a batch counts once, whoever brings it and however often, and reaches the centre.
+
+#![expect(clippy::disallowed_methods, reason = "tests wait for states, up to a limit")]
 #![expect(clippy::unwrap_used, reason = "a step that fails should fail its test")]
 
 mod analysts;
