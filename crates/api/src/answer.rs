@@ -7,11 +7,9 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use model::{Extent, Instant};
+use model::{Buckets, Extent, Instant};
 use store::central::Name;
 use tokio::sync::OwnedSemaphorePermit;
-
-use crate::buckets::Buckets;
 
 /// Points per piece of text: about 80 kB.
 const POINTS_PER_PIECE: usize = 4_000;
@@ -114,7 +112,7 @@ impl Answer {
                 r#"{{"from":{},"until":{},"step":{},"complete_until":{},"series":["#,
                 self.buckets.first_unix_s(),
                 self.buckets.end_unix_s(),
-                self.buckets.step.seconds(),
+                self.buckets.step().seconds(),
                 serde_json::json!(self.extent.complete_until.map(Instant::unix_s)),
             ),
             Piece::SeriesHead(at) => {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use model::Instant;
+use model::{Instant, query_time};
 use serde::Serialize;
 use store::{Range, Verdict};
 
@@ -18,7 +18,6 @@ use crate::range;
 use crate::refusal::Refusal;
 use crate::room::Busy;
 use crate::state::Api;
-use crate::time_expression;
 
 /// Longest range of an audit, in milliseconds: it reads every count of that. The command line takes any range.
 const RANGE_MS_MAX: i64 = 8 * 86_400_000;
@@ -62,7 +61,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Report>
     let recent = Range::recent(now);
     let time = |key, default| match parameters.one(key)? {
         None => Ok(default),
-        Some(text) => time_expression::parse(text, now).ok_or(range::Error::Time(key)),
+        Some(text) => query_time::parse(text, now).ok_or(range::Error::Time(key)),
     };
     let range = Range {
         from: time("from", recent.from)?,

@@ -3,7 +3,6 @@
 mod annotations;
 mod answer;
 mod audit;
-mod buckets;
 mod centres;
 mod dashboard;
 mod error;
@@ -27,7 +26,6 @@ mod routes;
 mod series;
 mod state;
 pub mod status;
-mod time_expression;
 mod turns;
 mod writers;
 

@@ -1,13 +1,11 @@
 //! The time that a request is about, and the format of its answer.
 
 use axum::http::{HeaderMap, header};
-use model::{Instant, Step, StepError};
+use model::{Buckets, Instant, Step, StepError, query_time};
 
 use crate::answer::Format;
-use crate::buckets::Buckets;
 use crate::limits::POINTS_PER_SERIES_MAX;
 use crate::parameters::{self, Parameters};
-use crate::time_expression;
 
 /// Reasons for which a range of time is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -75,5 +73,5 @@ pub(crate) fn time(
     now: Instant,
 ) -> Result<Instant, Error> {
     let text = parameters.one(key)?.unwrap_or(default);
-    time_expression::parse(text, now).ok_or(Error::Time(key))
+    query_time::parse(text, now).ok_or(Error::Time(key))
 }

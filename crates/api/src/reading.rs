@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use model::{EventId, Minute};
+use model::{Buckets, EventId, Minute};
 use store::central::{Grain, Snapshot};
 
-use crate::buckets::Buckets;
 use crate::centres::{self, AtCentre};
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
@@ -128,6 +127,11 @@ pub(crate) async fn sums_by_bucket(
         row_of: |at| at,
         index_of: |unix_s| buckets.index_of(unix_s),
     };
-    let part = buckets.minutes().map(|minutes| (minutes, buckets.grain()));
+    let grain = if buckets.are_of_days() {
+        Grain::Day
+    } else {
+        Grain::Minute
+    };
+    let part = buckets.minutes().map(|minutes| (minutes, grain));
     sums.read(snapshot, ids, part).await
 }

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
-use model::{EventId, Extent, Glob, Instant};
+use model::{Buckets, EventId, Extent, Glob, Instant};
 use serde::Serialize;
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,7 +20,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use self::line::{Line, Sums};
 use self::terms::{NoTerm, Readings, Term};
 use crate::answer::Format;
-use crate::buckets::Buckets;
 use crate::centres::Attempt;
 use crate::limits::POINTS_MAX;
 use crate::parameters::Parameters;
@@ -160,7 +159,7 @@ impl Read {
         Relation {
             from: buckets.first_unix_s(),
             until: buckets.end_unix_s(),
-            step: buckets.step.seconds(),
+            step: buckets.step().seconds(),
             complete_until: self.extent.complete_until.map(Instant::unix_s),
             n: pairs.len(),
             correlation,

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn defaults_are_the_last_hour_by_the_minute() {
         let query = parse("name=a").unwrap();
-        assert_eq!(query.range.buckets.step, Step::Minute);
+        assert_eq!(query.range.buckets.step(), Step::Minute);
         assert_eq!(
             (
                 query.range.buckets.first_unix_s(),

@@ -3,6 +3,7 @@
 mod annotation;
 mod batch;
 mod block;
+mod buckets;
 mod count;
 pub mod csv;
 mod day;
@@ -13,6 +14,7 @@ mod glob;
 mod minute;
 mod name;
 mod origin;
+pub mod query_time;
 mod queue_depth;
 mod shard;
 mod step;
@@ -26,6 +28,7 @@ pub use annotation::{
 };
 pub use batch::{Batch, BatchId, PIECE_BYTES_MAX, Piece};
 pub use block::{Block, for_each_in_block};
+pub use buckets::Buckets;
 pub use count::{COUNT_MAX, CountError, EVENT_COUNT_MAX, MinuteCounts, sums};
 pub use day::{
     Day, DayCounts, MINUTES_PER_DAY, OutsideDay, PackedDayError, SPARSE_MINUTES_MAX, for_each_packed,

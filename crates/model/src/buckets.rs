@@ -1,12 +1,11 @@
 //! Buckets: how the minutes of a series are downsampled to its step.
 
-use model::{Instant, Minute, Step};
-use store::central::Grain;
+use crate::{Instant, Minute, Step};
 
 /// The buckets of a range that was widened to the step's edges, in UTC. Each is half open, and begins where the one before it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Buckets {
-    pub(crate) step: Step,
+pub struct Buckets {
+    step: Step,
     /// First unix seconds of the buckets, in order.
     starts: Vec<i64>,
     /// End of the last bucket.
@@ -16,7 +15,7 @@ pub(crate) struct Buckets {
 impl Buckets {
     /// The buckets of `[from, until)`, of which the part between [`Minute::FIRST`] and the end of [`Minute::LAST`]
     /// is kept. `None` for more than `limit` of them.
-    pub(crate) fn covering(from: Instant, until: Instant, step: Step, limit: usize) -> Option<Self> {
+    pub fn covering(from: Instant, until: Instant, step: Step, limit: usize) -> Option<Self> {
         let counted = Minute::FIRST.unix_s()..=Minute::LAST.unix_s() + 60;
         let within = |unix_s: i64| unix_s.clamp(*counted.start(), *counted.end());
         let from_unix_s = step.floor(within(from.unix_ms().div_euclid(1000)));
@@ -37,22 +36,32 @@ impl Buckets {
     }
 
     /// How many buckets there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.starts.len()
     }
 
+    /// Whether the range has no bucket: it is empty, or outside the years that are counted.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The length of the buckets.
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
     /// Start of the first bucket, in unix seconds; without buckets their end.
-    pub(crate) fn first_unix_s(&self) -> i64 {
+    pub fn first_unix_s(&self) -> i64 {
         self.starts.first().copied().unwrap_or(self.until_unix_s)
     }
 
     /// End of the last bucket, in unix seconds; it belongs to none.
-    pub(crate) fn end_unix_s(&self) -> i64 {
+    pub fn end_unix_s(&self) -> i64 {
         self.until_unix_s
     }
 
     /// First and last of the minutes that can hold counts; `None` if there are none.
-    pub(crate) fn minutes(&self) -> Option<(Minute, Minute)> {
+    pub fn minutes(&self) -> Option<(Minute, Minute)> {
         let first = self.first_unix_s().max(Minute::FIRST.unix_s());
         let last = (self.until_unix_s - 60).min(Minute::LAST.unix_s());
         let minute = |unix_s| Minute::from_unix_s(unix_s).ok();
@@ -64,7 +73,7 @@ impl Buckets {
     }
 
     /// Index of the bucket that `unix_s` lies in; `None` outside of all.
-    pub(crate) fn index_of(&self, unix_s: i64) -> Option<usize> {
+    pub fn index_of(&self, unix_s: i64) -> Option<usize> {
         let first = *self.starts.first()?;
         if !(first..self.until_unix_s).contains(&unix_s) {
             return None;
@@ -79,26 +88,23 @@ impl Buckets {
         }
     }
 
-    /// The coarsest counts that the buckets can be summed up from: those of days where no bucket begins within one.
-    pub(crate) fn grain(&self) -> Grain {
-        if self.step.seconds() >= Step::Day.seconds() {
-            Grain::Day
-        } else {
-            Grain::Minute
-        }
+    /// Whether each bucket is made of whole days, so that counts of days sum up to it.
+    pub fn are_of_days(&self) -> bool {
+        self.step.seconds() >= Step::Day.seconds()
     }
 
-    /// How many counts are read for a name at most.
-    pub(crate) fn counts(&self) -> usize {
-        let step_s = match self.grain() {
-            Grain::Minute => Step::Minute.seconds(),
-            Grain::Day => Step::Day.seconds(),
+    /// How many counts a name has in them at most: one a day where they are of days, one a minute otherwise.
+    pub fn counts(&self) -> usize {
+        let step = if self.are_of_days() {
+            Step::Day
+        } else {
+            Step::Minute
         };
-        usize::try_from((self.end_unix_s() - self.first_unix_s()) / step_s).unwrap_or(usize::MAX)
+        usize::try_from((self.end_unix_s() - self.first_unix_s()) / step.seconds()).unwrap_or(usize::MAX)
     }
 
     /// First second of bucket `index`, and that of the next.
-    pub(crate) fn edges(&self, index: usize) -> (i64, i64) {
+    pub fn edges(&self, index: usize) -> (i64, i64) {
         (
             self.starts[index],
             self.starts.get(index + 1).copied().unwrap_or(self.until_unix_s),

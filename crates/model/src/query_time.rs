@@ -1,11 +1,11 @@
-//! Time expressions: times as the parameters of `/v1` have them.
+//! Query times: times as the parameters of `/v1` have them.
 
+use crate::Instant;
 use chrono::{NaiveDate, NaiveTime};
-use model::Instant;
 
 /// The instant that `text` means at `now`: unix seconds with or without a fraction, RFC 3339, a date (its UTC midnight),
 /// `now`, or a time before it (`-30s`, `-90m`, `-24h`, `-7d`, `-2w`). `None` for anything else.
-pub(crate) fn parse(text: &str, now: Instant) -> Option<Instant> {
+pub fn parse(text: &str, now: Instant) -> Option<Instant> {
     if text == "now" {
         return Some(now);
     }
