@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::held::FlushPolicy;
 
+/// Why a worker cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
@@ -25,6 +26,7 @@ pub enum Error {
     Queue(#[from] queue::Error),
 }
 
+/// The `[worker]` section of the settings. Unknown keys are refused.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

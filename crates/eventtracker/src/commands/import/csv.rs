@@ -1,4 +1,7 @@
 //! Rows as lines of CSV.
+//!
+//! Read here and not with the `csv` crate, which never fails on quotes: it takes `"a"b` for `ab`, and a quote that is not closed for a field
+//! that lasts until the end of the file. An import has to refuse such a line by its number, and go on behind it.
 
 use model::csv::name_in_cell;
 
