@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use model::{Annotation, AnnotationId, Instant, TAGS_MAX, utf8};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::central::AnnotationQuery;
@@ -54,20 +55,27 @@ pub(crate) enum When {
     Text(String),
 }
 
-/// The annotations of a range, in order of time; of more than [`ANNOTATIONS_MAX`] the newest.
-#[derive(Debug, Serialize)]
-struct Page {
+/// The annotations of a range, in order of time; of more than fit the newest.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Annotations")]
+pub(crate) struct Page {
+    #[schemars(length(max = ANNOTATIONS_MAX))]
     annotations: Vec<Listed>,
     /// Whether there are older ones in the range.
     more: bool,
 }
 
-/// An annotation as an answer has it; `when` and `until` are unix seconds.
-#[derive(Debug, Serialize)]
+/// An annotation as an answer has it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Annotation")]
 pub(crate) struct Listed {
+    #[schemars(extend("format" = "uuid"))]
     id: String,
+    /// Unix seconds.
     when: f64,
+    /// Unix seconds; null for what happened at an instant.
     until: Option<f64>,
+    /// Text as it was sent: escape it where you show it.
     what: String,
     data: String,
     tags: Vec<String>,

@@ -9,8 +9,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use model::{Instant, query_time};
+use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Range, Verdict};
+use store::Range;
 
 use crate::centres::{self, Attempt};
 use crate::parameters::Parameters;
@@ -23,8 +24,8 @@ use crate::state::Api;
 const RANGE_MS_MAX: i64 = 8 * 86_400_000;
 
 /// The outcome of an audit.
-#[derive(Debug, Serialize)]
-pub(crate) struct Report {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Audit {
     /// Name of the centre that was audited.
     centre: String,
     /// Unix seconds.
@@ -37,25 +38,35 @@ pub(crate) struct Report {
     compared: usize,
     /// The first hundred differences, a sentence each.
     gaps: Vec<String>,
+    /// How many differences there are.
     gaps_total: usize,
-    regions: Vec<Region>,
+    regions: Vec<RegionAudit>,
 }
 
 /// A region's own total against the sum of its minutes.
-#[derive(Debug, Serialize)]
-struct Region {
+#[derive(Debug, Serialize, JsonSchema)]
+struct RegionAudit {
     region: String,
     /// Sum of its minutes at the centre.
     sum: u128,
     /// The region's own total as of its last flush at the centre.
     total: u64,
-    /// `equal`, `gap` or `not known`.
-    verdict: &'static str,
+    verdict: Verdict,
     /// A sentence on why it is not equal.
     reason: Option<String>,
 }
 
-pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Report>, Refusal> {
+/// What a comparison came to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Equal,
+    Gap,
+    #[serde(rename = "not known")]
+    NotKnown,
+}
+
+pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Audit>, Refusal> {
     let parameters = Parameters::parse(uri.query(), &["from", "until"])?;
     let now = Instant::from(SystemTime::now());
     let recent = Range::recent(now);
@@ -82,7 +93,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Report>
         Ok::<_, centres::Error>((attempt.name().to_owned(), audit))
     };
     let (centre, audit) = api.centres.ask(audit).await?;
-    Ok(Json(Report {
+    Ok(Json(Audit {
         centre,
         from: range.from.unix_s(),
         until: range.until.unix_s(),
@@ -94,13 +105,13 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Report>
     }))
 }
 
-fn region(audit: store::RegionAudit) -> Region {
+fn region(audit: store::RegionAudit) -> RegionAudit {
     let (verdict, reason) = match audit.verdict {
-        Verdict::Equal => ("equal", None),
-        Verdict::Gap(why) => ("gap", Some(why)),
-        Verdict::NotKnown(why) => ("not known", Some(why)),
+        store::Verdict::Equal => (Verdict::Equal, None),
+        store::Verdict::Gap(why) => (Verdict::Gap, Some(why)),
+        store::Verdict::NotKnown(why) => (Verdict::NotKnown, Some(why)),
     };
-    Region {
+    RegionAudit {
         region: audit.region,
         sum: audit.sum,
         total: audit.total,

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use graphite::Zone;
 use model::{Annotation, AnnotationId, Instant};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::central::AnnotationQuery;
 
@@ -22,8 +23,10 @@ use crate::room;
 use crate::state::Api;
 
 /// An event as Graphite's answers have it; `until` has no place there.
-#[derive(Debug, Serialize)]
-struct Listed {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub(crate) struct Listed {
+    #[schemars(extend("format" = "uuid"))]
     id: String,
     /// Unix seconds.
     when: i64,

@@ -8,7 +8,7 @@ mod search;
 mod tags;
 mod tree;
 
-pub(crate) use self::find::{expand, find, index_json};
+pub(crate) use self::find::{Completions, Entry, expand, find, index_json};
 pub(crate) use self::loader::{Loader, Names};
-pub(crate) use self::search::get;
+pub(crate) use self::search::{Listing, get};
 pub(crate) use self::tags::{complete_tags, complete_values, tags};

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{Buckets, EventId, Extent, Glob, Instant};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
@@ -35,31 +36,37 @@ const PARAMETERS: &[&str] = &["x", "y", "from", "until", "step", "format"];
 /// Room that a pair takes while an answer is made, in points: its two values and its time.
 const POINTS_PER_PAIR: usize = size_of::<(Value, Value, i64)>().div_ceil(size_of::<u128>());
 
-/// The answer. `from`, `until` and `step` are in unix seconds and seconds, as the buckets have them.
-#[derive(Debug, Serialize)]
-struct Relation {
+/// How y depends on x, bucket by bucket.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Relation {
+    /// Start of the first bucket, in unix seconds.
     from: i64,
+    /// End of the last bucket, in unix seconds.
     until: i64,
+    /// Seconds of a bucket.
     step: i64,
+    /// Until when no count is missing, in unix seconds; null where that is not known.
     complete_until: Option<f64>,
     /// How many pairs there are.
     n: usize,
-    /// Pearson's; `None` where it is not defined.
+    /// Pearson's; null for fewer than two pairs, or where x or y does not vary.
+    #[schemars(range(min = -1.0, max = 1.0))]
     correlation: Option<f64>,
+    /// Null for fewer than two pairs, or where x does not vary.
     fit: Option<Fit>,
     /// x, y, and the start of the bucket that both are of.
     pairs: Vec<(Value, Value, i64)>,
 }
 
 /// y = slope × x + intercept, by least squares.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Fit {
     slope: f64,
     intercept: f64,
 }
 
 /// A sum as the integer that it is, or a ratio.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Value {
     Sum(u128),

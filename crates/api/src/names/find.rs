@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -22,23 +23,35 @@ use crate::state::Api;
 const NAMES_BELOW_MAX: usize = 100_000;
 
 /// An entry of Graphite's `treejson`, with how many names lie below it and their popularity.
-#[derive(Debug, Serialize)]
-struct Entry {
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Entry {
     text: String,
     id: String,
+    #[schemars(range(max = 1))]
     leaf: u8,
+    #[schemars(range(max = 1))]
     expandable: u8,
-    #[serde(rename = "allowChildren")]
+    #[schemars(range(max = 1))]
     allow_children: u8,
+    /// How many names lie below it.
     names: usize,
+    /// That of all these names.
     popularity: u64,
 }
 
+/// Graphite's format `completer`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Completions {
+    metrics: Vec<Completion>,
+}
+
 /// An entry of Graphite's format `completer`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Completion {
     path: String,
     name: String,
+    #[schemars(extend("enum" = ["0", "1"]))]
     is_leaf: &'static str,
 }
 
@@ -64,8 +77,8 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
                 query.push('*');
             }
             let nodes = nodes(&api, &[&query]).await?.remove(0);
-            let metrics: Vec<_> = nodes.into_iter().map(completion).collect();
-            Ok(room::json(&api.points, &json!({ "metrics": metrics }))?)
+            let metrics = nodes.into_iter().map(completion).collect();
+            Ok(room::json(&api.points, &Completions { metrics })?)
         }
         _ => Err(Error::Format.into()),
     }

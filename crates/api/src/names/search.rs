@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use model::{EventId, Glob};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::central::{Matched, Name};
 
@@ -36,15 +37,19 @@ const LIMIT_DEFAULT: usize = 50;
 const PARAMETERS: &[&str] = &["query", "limit"];
 
 /// The names that were found, the most popular first.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Names")]
 pub(crate) struct Listing {
     names: Vec<Listed>,
 }
 
 /// A name as an answer has it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Name")]
 struct Listed {
     name: String,
+    /// The head of the name's MD5; a string, as it has 64 bits.
+    #[schemars(regex(pattern = "^[0-9]+$"))]
     event_id: String,
     popularity: u64,
 }

@@ -1,9 +1,10 @@
 //! The answer to `GET /v1/status`, as the api writes it and programs read it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The whole document. Instants are unix seconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The centre that all of this is of.
     #[serde(default)]
@@ -11,7 +12,7 @@ pub struct Status {
     /// All centres, in the order in which they are preferred.
     #[serde(default)]
     pub centres: Vec<Centre>,
-    /// Until when no region's counts are missing; `None` where that is not known.
+    /// Until when no region's counts are missing; null where that is not known.
     pub complete_until: Option<f64>,
     /// By name.
     pub regions: Vec<Region>,
@@ -27,17 +28,17 @@ pub struct Status {
 }
 
 /// One centre, as the api last saw it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Centre {
     pub name: String,
-    /// Whether its database answers; `None` before it was first asked.
+    /// Whether its database answers; null before it was first asked.
     pub answers: Option<bool>,
     /// Until when its counts were complete when it was last asked.
     pub complete_until: Option<f64>,
 }
 
 /// Something that the keeper says is wrong.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Alarm {
     /// The region that it is about; empty for the centre itself.
     pub region: String,
@@ -50,13 +51,13 @@ pub struct Alarm {
 }
 
 /// One region, as far as the centre knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Region {
     /// Its name.
     pub region: String,
-    /// `None` where no word of the queue has reached the centre yet.
+    /// Null where no word of the queue has reached the centre yet.
     pub queue: Option<Queue>,
-    /// `None` where the centre does not replicate from this region (any more).
+    /// Null where the centre does not replicate from this region (any more).
     pub replication: Option<Replication>,
     /// How old the region's last word at the centre is: counts that are younger may still be on their way.
     pub lag_s: Option<f64>,
@@ -67,12 +68,12 @@ pub struct Region {
     pub clock: Option<f64>,
     /// What keeps the clock from following the present.
     pub held_back: Option<String>,
-    /// Seconds that its database's clock is ahead of the centre's; `None` where they were not compared lately.
+    /// Seconds that its database's clock is ahead of the centre's; null where they were not compared lately.
     pub clock_ahead_s: Option<f64>,
 }
 
 /// A region's queue, as its worker last told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Queue {
     /// Jobs that wait for a worker.
     pub ready: u64,
@@ -82,14 +83,14 @@ pub struct Queue {
     pub delayed: u64,
     /// Jobs that could not be counted.
     pub buried: u64,
-    /// Seconds that the job next in line has waited; `None` where none does.
+    /// Seconds that the job next in line has waited; null where none does.
     pub oldest_job_age_s: Option<u64>,
     /// Seconds since the region wrote these figures.
     pub age_s: f64,
 }
 
 /// Replication from a region to the centre.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replication {
     /// Whether both threads run.
     pub running: bool,
@@ -102,9 +103,10 @@ pub struct Replication {
 }
 
 /// What one shard holds, as InnoDB estimates it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Shard {
     /// Its number.
+    #[schemars(range(max = 31))]
     pub shard: u8,
     /// Minutes that are not packed.
     pub rows: u64,
