@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use anyhow::Result;
-use model::{EventId, EventName, Instant, Minute};
+use model::{EventId, EventName, Minute, Timestamp};
 use rand::RngExt;
 
 /// How far an event's time is from now: web servers send late, and their clocks differ.
@@ -60,8 +60,8 @@ impl Request {
     }
 }
 
-pub(crate) fn random_event<'a>(names: &'a [Name], rng: &mut impl RngExt) -> (&'a Name, Instant, u64) {
+pub(crate) fn random_event<'a>(names: &'a [Name], rng: &mut impl RngExt) -> (&'a Name, Timestamp, u64) {
     let name = &names[rng.random_range(0..names.len())];
-    let at = Instant::from(SystemTime::now()).plus_ms(rng.random_range(OFFSET_MS));
+    let at = Timestamp::from(SystemTime::now()).plus_ms(rng.random_range(OFFSET_MS));
     (name, at, rng.random_range(COUNTS))
 }

@@ -43,7 +43,7 @@ impl History {
                 counts.push(format!("{:.0}", of_minute.sample(&mut rng)).parse()?);
             }
         }
-        let today = Day::containing(model::Instant::from(SystemTime::now()).unix_ms() / 1000);
+        let today = Day::containing(model::Timestamp::from(SystemTime::now()).unix_ms() / 1000);
         Ok(Self {
             names,
             first_unix_s: today.unix_s() - 86_400 * i64::from(days),

@@ -186,7 +186,7 @@ impl Suite {
 
     fn write(&self, groups: &Map<String, Value>) -> Result<()> {
         let all = json!({
-            "unix_s": model::Instant::from(SystemTime::now()).unix_ms() / 1000,
+            "unix_s": model::Timestamp::from(SystemTime::now()).unix_ms() / 1000,
             "processors": std::thread::available_parallelism()?.get(),
             "rounds": self.rounds(),
             "groups": groups,

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use model::Instant;
+use model::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -40,7 +40,7 @@ pub(crate) struct Sums {
 impl Workload {
     /// Events of `names` fresh names at random seconds of the last `minutes`.
     pub(crate) fn new(names: u32, events: u64, minutes: u32) -> Result<Self> {
-        let now_s = Instant::from(SystemTime::now()).unix_ms() / 1000;
+        let now_s = Timestamp::from(SystemTime::now()).unix_ms() / 1000;
         let seconds = 60 * i64::from(minutes);
         Ok(Self {
             names: events::names(usize::try_from(names)?)?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::SystemTime;
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::Options;
 use serde_json::json;
@@ -53,7 +53,7 @@ async fn a_lost_centre_goes_on_from_its_backup_under_load() {
         expect(&again, 1, &["daily exists: nothing is written into a backup"]);
 
         lose_more_than_the_backup_has(rig, progress, ledger).await;
-        let acknowledged_at = Instant::from(SystemTime::now());
+        let acknowledged_at = Timestamp::from(SystemTime::now());
         put_back_what_was_lost(rig, central.pid).await;
 
         let central = rig.description().central;
@@ -102,12 +102,12 @@ async fn lose_more_than_the_backup_has(rig: &Rig, progress: &Progress, ledger: &
 }
 
 /// Sum and `complete_until` of the name that is not in the backup.
-async fn after_backup(rig: &Rig) -> Option<(u64, Option<Instant>)> {
+async fn after_backup(rig: &Rig) -> Option<(u64, Option<Timestamp>)> {
     let series = "/v1/series?name=after.backup&from=2025-11-22&until=2025-11-23&step=1d";
     let answer = rig.get(series).await;
     let until = answer.json["complete_until"].as_f64();
     let sum = answer.json["series"][0]["total"].as_u64().unwrap_or(0);
-    (answer.status == 200).then(|| (sum, until.map(|unix_s| Instant::from_unix_s(unix_s).unwrap())))
+    (answer.status == 200).then(|| (sum, until.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap())))
 }
 
 /// Loses the data directory, and restores it beside its place: the playground starts the server as soon as it can.
@@ -144,7 +144,7 @@ async fn put_back_what_was_lost(rig: &Rig, pid: u32) {
 }
 
 /// A restored centre is of the past, and must not promise more until it has applied the rest.
-async fn complete_only_when_it_is(rig: &Rig, acknowledged_at: Instant) {
+async fn complete_only_when_it_is(rig: &Rig, acknowledged_at: Timestamp) {
     wait_until("the centre to be complete again", async || {
         let Some((sum, complete_until)) = after_backup(rig).await else {
             return Err("no answer".to_owned());

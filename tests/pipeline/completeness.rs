@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::Options;
 use serde_json::{Value, json};
@@ -19,13 +19,13 @@ const LAG_MS_MAX: i64 = 10_000;
 /// Looks at the answer, between two disturbances.
 const LOOKS: usize = 20;
 
-fn now() -> Instant {
+fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
 fn until_ms(answer: &Value) -> Option<i64> {
     let unix_s = answer["complete_until"].as_f64()?;
-    Some(Instant::from_unix_s(unix_s).unwrap().unix_ms())
+    Some(Timestamp::from_unix_s(unix_s).unwrap().unix_ms())
 }
 
 async fn wait_until_current(rig: &Rig) {
@@ -39,7 +39,7 @@ async fn wait_until_current(rig: &Rig) {
     .await;
 }
 
-async fn wait_until_complete(rig: &Rig, at: Instant) {
+async fn wait_until_complete(rig: &Rig, at: Timestamp) {
     wait_until("everything to be complete", async || {
         match until_ms(&rig.get("/v1/status").await.json) {
             Some(ms) if ms > at.unix_ms() => Ok(()),
@@ -168,7 +168,7 @@ async fn never_ahead(disturb: impl AsyncFn(&Rig, &Look)) {
     stop.cancel();
     sender.await.unwrap();
     let last = *look.acknowledged.lock().unwrap().last().unwrap();
-    wait_until_complete(&rig, Instant::from_unix_ms(last)).await;
+    wait_until_complete(&rig, Timestamp::from_unix_ms(last)).await;
     looks(&rig, &look).await;
     assert!(
         look.seen.load(Ordering::SeqCst) > 0,

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use model::Instant;
+use model::Timestamp;
 use serde_json::json;
 
 use crate::ledger::Ledger;
@@ -39,7 +39,7 @@ async fn its_queue_empties() {
         "{refused:?}"
     );
     // Empty, it says until when all is complete.
-    let emptied = Instant::from(SystemTime::now());
+    let emptied = Timestamp::from(SystemTime::now());
     wait_until("all of it to be complete", async || {
         let status = rig.get("/v1/status").await.json;
         match status["complete_until"].as_f64() {

@@ -96,7 +96,7 @@ async fn counts_in_blocks_are_read_as_others_and_move_once() {
     // Nobody moves them meanwhile.
     let keeper = rig.description().pids.keeper.unwrap();
     signal("STOP", keeper).await;
-    let now = model::Instant::from(std::time::SystemTime::now()).unix_ms() / 1000;
+    let now = model::Timestamp::from(std::time::SystemTime::now()).unix_ms() / 1000;
     let today = now - now % 60;
     post(&rig, &mut ledger, today).await;
     ledger.expect_at_centre(&rig).await;
@@ -130,7 +130,7 @@ async fn counts_in_blocks_are_read_as_others_and_move_once() {
 async fn blocks_move_once_whatever_dies() {
     let rig = Rig::start(one_region()).await;
     let mut ledger = Ledger::default();
-    let now = model::Instant::from(std::time::SystemTime::now()).unix_ms() / 1000;
+    let now = model::Timestamp::from(std::time::SystemTime::now()).unix_ms() / 1000;
     let keeper = |description: &Description| description.pids.keeper.unwrap();
     let centre = |description: &Description| description.central.pid;
     for round in 0..6 {

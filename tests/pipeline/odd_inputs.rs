@@ -310,7 +310,7 @@ async fn odd_logs(desk: &mut Desk<'_>) {
             [line, "refused"] => assert!(shown.contains(&format!("line {line} refused")), "{shown}"),
             [_, _, minute, status, bytes, method] => {
                 let minute = minute.replace('Z', ":00Z");
-                let minute = model::Instant::from_rfc3339(&minute).unwrap().unix_ms() / 1000;
+                let minute = model::Timestamp::from_rfc3339(&minute).unwrap().unix_ms() / 1000;
                 for name in [
                     "web.requests".to_owned(),
                     format!("web.status.{status}"),

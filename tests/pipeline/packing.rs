@@ -76,7 +76,7 @@ async fn answers_are_the_same_and_late_events_join_their_day() {
     let mut late = vec![("often", DAY, 4), ("once", DAY + 60, 5), ("seldom", DAY, 1)];
     late.extend((0..20).map(|minute| ("seldom", DAY + 86_400 + 60 * minute, 3)));
     post_all(&rig, "us", &mut ledger, &late).await;
-    let now = model::Instant::from(std::time::SystemTime::now()).unix_ms() / 1000;
+    let now = model::Timestamp::from(std::time::SystemTime::now()).unix_ms() / 1000;
     post_all(&rig, "us", &mut ledger, &[("seldom", now - now % 60, 9)]).await;
     ledger.expect_at_centre(&rig).await;
     assert_eq!(
@@ -288,7 +288,7 @@ async fn what_is_not_kept_is_dropped_and_said() {
         ..one_region()
     };
     let rig = Rig::start(options).await;
-    let now = model::Instant::from(std::time::SystemTime::now()).unix_ms() / 1000;
+    let now = model::Timestamp::from(std::time::SystemTime::now()).unix_ms() / 1000;
     let recent = Step::Minute.floor(now - 3 * 86_400);
     let mut ledger = Ledger::default();
     post_all(&rig, "eu", &mut ledger, &[("old", DAY, 5), ("old", recent, 7)]).await;

@@ -73,7 +73,7 @@ pub(crate) fn mariadb_port(rig: &Rig, region: &str) -> String {
 pub(crate) async fn wait_until_current(rig: &Rig) {
     wait_until("complete_until to follow the present", async || {
         let status = rig.get("/v1/status").await.json;
-        let now = model::Instant::from(std::time::SystemTime::now()).unix_s();
+        let now = model::Timestamp::from(std::time::SystemTime::now()).unix_s();
         match status["complete_until"].as_f64() {
             Some(until) if now - until < LAG_S_MAX => Ok(()),
             _ => Err(format!("{} {}", status["complete_until"], status["regions"])),

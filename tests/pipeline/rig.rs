@@ -231,7 +231,7 @@ impl Rig {
                 .query_first("SELECT UNIX_TIMESTAMP(SYSDATE())")
                 .await
                 .unwrap();
-            let here_s = model::Instant::from(SystemTime::now()).unix_ms() / 1000;
+            let here_s = model::Timestamp::from(SystemTime::now()).unix_ms() / 1000;
             match now_s.unwrap() - here_s - i64::from(ahead_s) {
                 -2..=2 => Ok(()),
                 off_s => Err(format!("{off_s} s off")),

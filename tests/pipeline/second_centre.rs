@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::{Database, Options};
 use serde_json::Value;
@@ -286,7 +286,7 @@ fn read_on(rig: &Rig, seen: Arc<Seen>, stop: CancellationToken) -> JoinHandle<()
             last = total;
             seen.total.store(total, Ordering::SeqCst);
             if let Some(until_s) = series["complete_until"].as_f64() {
-                let until_ms = Instant::from_unix_s(until_s).unwrap().unix_ms();
+                let until_ms = Timestamp::from_unix_s(until_s).unwrap().unix_ms();
                 seen.complete_until_ms
                     .store(until_ms.unsigned_abs(), Ordering::SeqCst);
             }
@@ -305,7 +305,7 @@ async fn current_answers_of(rig: &Rig, seen: &Seen, name: &str) {
         let metrics = rig.metrics(&rig.description().api).await;
         let answers = seen.answers.load(Ordering::SeqCst) - first;
         let until_ms = seen.complete_until_ms.load(Ordering::SeqCst);
-        let now_ms = Instant::from(SystemTime::now()).unix_ms().unsigned_abs();
+        let now_ms = Timestamp::from(SystemTime::now()).unix_ms().unsigned_abs();
         let lag_ms = i64::try_from(now_ms.saturating_sub(until_ms)).unwrap();
         if status["centre"] == name
             && metrics.contains(&is_in_charge)

@@ -129,7 +129,7 @@ async fn a_switch_to_a_server_with_another_clock_promises_nothing_too_early() {
     let looks = tokio::spawn(async move {
         while !until.is_cancelled() {
             let status: serde_json::Value = http.get(&url).send().await.unwrap().json().await.unwrap();
-            let now = model::Instant::from(std::time::SystemTime::now()).unix_s();
+            let now = model::Timestamp::from(std::time::SystemTime::now()).unix_s();
             let complete_until = status["complete_until"].as_f64();
             assert!(complete_until.is_none_or(|until| until <= now), "{now}: {status}");
         }

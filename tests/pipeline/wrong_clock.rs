@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use beanstalkc::Beanstalkc;
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::Options;
 use serde_json::{Value, json};
@@ -81,20 +81,20 @@ struct Probe {
 
 impl Probe {
     /// Returns when it was acknowledged.
-    async fn post(&mut self, rig: &Rig) -> Instant {
+    async fn post(&mut self, rig: &Rig) -> Timestamp {
         let event = json!({ "name": "probe", "timestamp": 1_763_787_600 });
         rig.post_until_accepted("us", &event).await;
         self.ledger.acknowledged("probe", 1_763_787_600, 1);
         self.sent += 1;
-        Instant::from(SystemTime::now())
+        Timestamp::from(SystemTime::now())
     }
 
     /// Until when an answer is complete; fails if it claims to have what was acknowledged, and has not.
-    async fn look(&self, rig: &Rig, acknowledged: Instant) -> Option<Instant> {
+    async fn look(&self, rig: &Rig, acknowledged: Timestamp) -> Option<Timestamp> {
         let url = "/v1/series?name=probe&from=2025-11-22&until=2025-11-23&step=1d";
         let series = rig.get(url).await.json;
         let total = series["series"][0]["total"].as_u64().unwrap_or(0);
-        let until = Instant::from_unix_s(series["complete_until"].as_f64()?).unwrap();
+        let until = Timestamp::from_unix_s(series["complete_until"].as_f64()?).unwrap();
         assert!(
             until <= acknowledged || total == self.sent,
             "complete until {until}, acknowledged at {acknowledged}, and not in it: {series}"
@@ -298,7 +298,7 @@ async fn a_centre_400_days_ahead_drops_and_purges_nothing() {
         ..one_region()
     })
     .await;
-    let recent = Instant::from(SystemTime::now()).unix_ms() / 1000 / 86_400 * 86_400 - 5 * 86_400;
+    let recent = Timestamp::from(SystemTime::now()).unix_ms() / 1000 / 86_400 * 86_400 - 5 * 86_400;
     let event = json!({ "name": "recent", "timestamp": recent, "count": 7 });
     rig.post_until_accepted("eu", &event).await;
     let mut ledger = Ledger::default();

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use hashbrown::HashMap;
-use model::{Batch, BatchId, Instant, Minute, MinuteCounts, QueueDepth};
+use model::{Batch, BatchId, Minute, MinuteCounts, QueueDepth, Timestamp};
 use store::Password;
 use store::regional::{Flush, Regional, Report};
 
@@ -21,7 +21,7 @@ const COUNTS_PER_BATCH: usize = 4_000;
 
 /// The rows of a flush in the order of the key, of names that no other has.
 pub(super) fn rows() -> Result<Vec<Row>> {
-    let now: Instant = SystemTime::now().into();
+    let now: Timestamp = SystemTime::now().into();
     let mut rows = MinuteCounts::default();
     for name in names(ROWS_PER_FLUSH / MINUTES)? {
         for minutes_ago in (0_i64..).take(MINUTES) {
@@ -57,7 +57,7 @@ impl Worker {
 
     /// Commits `rows` as new batches.
     pub(super) async fn commit(&mut self, rows: &[Row]) -> Result<()> {
-        let now: Instant = SystemTime::now().into();
+        let now: Timestamp = SystemTime::now().into();
         let batch = |counts: &[Row]| Batch {
             id: BatchId::from_bytes(rand::random()),
             accepted: now,

@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use model::{Annotation, AnnotationId, Instant, TAGS_MAX, utf8};
+use model::{Annotation, AnnotationId, TAGS_MAX, Timestamp, utf8};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ impl From<Annotation> for Listed {
         Self {
             id: annotation.id.to_string(),
             when: annotation.when.unix_s(),
-            until: annotation.until.map(Instant::unix_s),
+            until: annotation.until.map(Timestamp::unix_s),
             what: annotation.what,
             data: annotation.data,
             tags: annotation.tags,
@@ -96,10 +96,10 @@ impl From<Annotation> for Listed {
 
 impl When {
     /// The instant that is meant; `None` for a number or a text that is no time.
-    pub(crate) fn instant(&self) -> Option<Instant> {
+    pub(crate) fn instant(&self) -> Option<Timestamp> {
         match self {
-            Self::UnixS(unix_s) => Instant::from_unix_s(*unix_s).ok(),
-            Self::Text(text) => Instant::from_rfc3339(text).ok(),
+            Self::UnixS(unix_s) => Timestamp::from_unix_s(*unix_s).ok(),
+            Self::Text(text) => Timestamp::from_rfc3339(text).ok(),
         }
     }
 }
@@ -109,7 +109,7 @@ impl Sent {
     ///
     /// # Errors
     /// `Annotation` for a field that an annotation cannot have, `JsonTime` for what is no time.
-    fn annotation(self, now: Instant) -> Result<Annotation, Error> {
+    fn annotation(self, now: Timestamp) -> Result<Annotation, Error> {
         let instant = |when: Option<When>, key| {
             when.map(|when| when.instant().ok_or(Error::JsonTime(key)))
                 .transpose()
@@ -134,7 +134,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Refusal> {
     let sent: Sent = read_json(&api, &headers, body).await?;
-    let annotation = sent.annotation(Instant::from(SystemTime::now()))?;
+    let annotation = sent.annotation(Timestamp::from(SystemTime::now()))?;
     let (written, is_new) = write(&api, &annotation).await?;
     let status = if is_new {
         StatusCode::CREATED
@@ -243,7 +243,7 @@ pub(crate) async fn delete(
 /// `GET /v1/annotations`.
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
-    let now = Instant::from(SystemTime::now());
+    let now = Timestamp::from(SystemTime::now());
     let wanted = AnnotationQuery {
         from: time(&parameters, "from", "-24h", now)?,
         until: time(&parameters, "until", "now", now)?,
@@ -283,7 +283,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<Annotation, Error> {
         let sent: Sent = serde_json::from_str(text).map_err(Error::NoAnnotation)?;
-        sent.annotation(Instant::from_unix_ms(1_763_787_600_500))
+        sent.annotation(Timestamp::from_unix_ms(1_763_787_600_500))
     }
 
     #[test]

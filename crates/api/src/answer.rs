@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use model::{Buckets, Extent, Instant};
+use model::{Buckets, Extent, Timestamp};
 use store::central::Name;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -113,7 +113,7 @@ impl Answer {
                 self.buckets.first_unix_s(),
                 self.buckets.end_unix_s(),
                 self.buckets.step().seconds(),
-                serde_json::json!(self.extent.complete_until.map(Instant::unix_s)),
+                serde_json::json!(self.extent.complete_until.map(Timestamp::unix_s)),
             ),
             Piece::SeriesHead(at) => {
                 let Series { name, sums } = &self.series[*at];
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     fn answer(names: &[&str], sums: &[u128]) -> Answer {
-        let from = Instant::from_unix_ms(1_763_787_600_000);
+        let from = Timestamp::from_unix_ms(1_763_787_600_000);
         let length_ms = i64::try_from(sums.len()).unwrap() * 60_000;
         let series = |name: &&str| Series {
             name: Name {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use model::{Instant, query_time};
+use model::{Timestamp, query_time};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::Range;
@@ -68,7 +68,7 @@ enum Verdict {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Audit>, Refusal> {
     let parameters = Parameters::parse(uri.query(), &["from", "until"])?;
-    let now = Instant::from(SystemTime::now());
+    let now = Timestamp::from(SystemTime::now());
     let recent = Range::recent(now);
     let time = |key, default| match parameters.one(key)? {
         None => Ok(default),

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use graphite::Zone;
-use model::{Annotation, AnnotationId, Instant};
+use model::{Annotation, AnnotationId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::central::AnnotationQuery;
@@ -56,17 +56,17 @@ enum Tags {
 /// `GET` and `POST /events/get_data`. `until` is included. Without `set` an annotation needs all tags; with `set=union` one of them is
 /// enough.
 pub(crate) async fn get_data(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
-    let now = Instant::from(SystemTime::now());
+    let now = Timestamp::from(SystemTime::now());
     let now_s = now.unix_ms().div_euclid(1000);
     let zone = Zone::named(&form.one("tz").unwrap_or_default()).ok_or(graphite::Error::Zone)?;
     let time = |key: &'static str, default| match form.one(key).as_deref() {
         None | Some("") => Ok(default),
         Some(text) => graphite::unix_s(text, now_s, zone)
-            .map(|unix_s| Instant::from_unix_ms(unix_s.saturating_mul(1000)))
+            .map(|unix_s| Timestamp::from_unix_ms(unix_s.saturating_mul(1000)))
             .ok_or(Error::GraphiteTime(key)),
     };
     let wanted = AnnotationQuery {
-        from: time("from", Instant::from_unix_ms(0))?,
+        from: time("from", Timestamp::from_unix_ms(0))?,
         // The whole second that `until` names: the range is half open, and annotations are stored to the millisecond.
         until: time("until", now)?.plus_ms(1_000),
         tags: words(&form.one("tags").unwrap_or_default()),
@@ -97,7 +97,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Refusal> {
     let sent: Sent = read_json(&api, &headers, body).await?;
-    let now = Instant::from(SystemTime::now());
+    let now = Timestamp::from(SystemTime::now());
     let when = match sent.when {
         None => now,
         Some(when) => when.instant().ok_or(Error::JsonTime("when"))?,

@@ -1,7 +1,7 @@
 //! The time that a request is about, and the format of its answer.
 
 use axum::http::{HeaderMap, header};
-use model::{Buckets, Instant, Step, StepError, query_time};
+use model::{Buckets, Step, StepError, Timestamp, query_time};
 
 use crate::answer::Format;
 use crate::limits::POINTS_PER_SERIES_MAX;
@@ -42,7 +42,7 @@ impl Range {
     ///
     /// # Errors
     /// Those of a single parameter; `Empty`, `TooManyPointsPerSeries` for what they mean together.
-    pub(crate) fn parse(parameters: &Parameters, headers: &HeaderMap, now: Instant) -> Result<Self, Error> {
+    pub(crate) fn parse(parameters: &Parameters, headers: &HeaderMap, now: Timestamp) -> Result<Self, Error> {
         let step = parameters.one("step")?.unwrap_or("1m").parse::<Step>()?;
         let (from, until) = (
             time(parameters, "from", "-1h", now)?,
@@ -70,8 +70,8 @@ pub(crate) fn time(
     parameters: &Parameters,
     key: &'static str,
     default: &str,
-    now: Instant,
-) -> Result<Instant, Error> {
+    now: Timestamp,
+) -> Result<Timestamp, Error> {
     let text = parameters.one(key)?.unwrap_or(default);
     query_time::parse(text, now).ok_or(Error::Time(key))
 }

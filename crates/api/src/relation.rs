@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
-use model::{Buckets, EventId, Extent, Glob, Instant};
+use model::{Buckets, EventId, Extent, Glob, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::central::Matched;
@@ -75,7 +75,7 @@ enum Value {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
-    let range = Range::parse(&parameters, &headers, Instant::from(SystemTime::now()))?;
+    let range = Range::parse(&parameters, &headers, Timestamp::from(SystemTime::now()))?;
     let term = |key| -> Result<Readings, Refusal> {
         let text = parameters.one(key)?.unwrap_or_default();
         Ok(Readings::parse(text).ok_or(NoTerm(key))?)
@@ -167,7 +167,7 @@ impl Read {
             from: buckets.first_unix_s(),
             until: buckets.end_unix_s(),
             step: buckets.step().seconds(),
-            complete_until: self.extent.complete_until.map(Instant::unix_s),
+            complete_until: self.extent.complete_until.map(Timestamp::unix_s),
             n: pairs.len(),
             correlation,
             fit: fit.map(|(slope, intercept)| Fit { slope, intercept }),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use model::{Extent, Glob, Instant};
+use model::{Extent, Glob, Timestamp};
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -32,7 +32,7 @@ struct Query {
 }
 
 impl Query {
-    fn parse(query: Option<&str>, headers: &HeaderMap, now: Instant) -> Result<Self, Refusal> {
+    fn parse(query: Option<&str>, headers: &HeaderMap, now: Timestamp) -> Result<Self, Refusal> {
         let parameters = Parameters::parse(query, PARAMETERS)?;
         Ok(Self {
             range: Range::parse(&parameters, headers, now)?,
@@ -42,7 +42,7 @@ impl Query {
 }
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
-    let query = Query::parse(uri.query(), &headers, Instant::from(SystemTime::now()))?;
+    let query = Query::parse(uri.query(), &headers, Timestamp::from(SystemTime::now()))?;
     let read = api
         .centres
         .ask(|attempt| read(&api.points, &query, attempt))
@@ -107,7 +107,7 @@ mod tests {
         Query::parse(
             Some(query),
             &HeaderMap::new(),
-            Instant::from_unix_ms(1_763_787_630_000),
+            Timestamp::from_unix_ms(1_763_787_630_000),
         )
     }
 

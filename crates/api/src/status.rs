@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use model::{Day, Instant};
+use model::{Day, Timestamp};
 use store::central::{self, ShardSize};
 use store::{QueueState, RegionClock, SourceState};
 
@@ -35,12 +35,12 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Status>
         name,
         centres,
         status,
-        Instant::from(SystemTime::now()),
+        Timestamp::from(SystemTime::now()),
     )))
 }
 
 /// All centres as they were last seen; the one that answers, as it is.
-fn centres(answering: &str, complete_until: Option<Instant>, all: &Centres) -> Vec<Centre> {
+fn centres(answering: &str, complete_until: Option<Timestamp>, all: &Centres) -> Vec<Centre> {
     let centre = |(name, known): (&str, Known)| {
         let (answers, complete_until) = if name == answering {
             (Some(true), complete_until)
@@ -50,13 +50,13 @@ fn centres(answering: &str, complete_until: Option<Instant>, all: &Centres) -> V
         Centre {
             name: name.to_owned(),
             answers,
-            complete_until: complete_until.map(Instant::unix_s),
+            complete_until: complete_until.map(Timestamp::unix_s),
         }
     };
     all.named_states().map(centre).collect()
 }
 
-fn answer(centre: String, centres: Vec<Centre>, status: central::Status, now: Instant) -> Status {
+fn answer(centre: String, centres: Vec<Centre>, status: central::Status, now: Timestamp) -> Status {
     let complete_until = store::complete_until(&status.clocks);
     let mut clocks = status.clocks;
     let mut regions = BTreeMap::<String, (Option<QueueState>, Option<SourceState>)>::new();
@@ -75,7 +75,7 @@ fn answer(centre: String, centres: Vec<Centre>, status: central::Status, now: In
         packed_days: size.packed_days,
         packed_bytes: size.packed_bytes,
     };
-    let alarm = |(alarm, since): (store::upkeep::Alarm, Instant)| Alarm {
+    let alarm = |(alarm, since): (store::upkeep::Alarm, Timestamp)| Alarm {
         region: alarm.region,
         kind: alarm.kind,
         sentence: alarm.sentence,
@@ -84,7 +84,7 @@ fn answer(centre: String, centres: Vec<Centre>, status: central::Status, now: In
     Status {
         centre,
         centres,
-        complete_until: complete_until.map(Instant::unix_s),
+        complete_until: complete_until.map(Timestamp::unix_s),
         regions: regions
             .into_iter()
             .map(|(name, (queue, source))| {
@@ -94,7 +94,7 @@ fn answer(centre: String, centres: Vec<Centre>, status: central::Status, now: In
             .collect(),
         shards: status.shards.into_iter().map(shard).collect(),
         alarms: status.alarms.into_iter().map(alarm).collect(),
-        oldest_backup: status.oldest_backup.map(Instant::unix_s),
+        oldest_backup: status.oldest_backup.map(Timestamp::unix_s),
         kept_since: status.kept_since.map(Day::unix_s),
     }
 }
@@ -104,7 +104,7 @@ fn region(
     queue: Option<QueueState>,
     source: Option<SourceState>,
     clock: &RegionClock,
-    now: Instant,
+    now: Timestamp,
 ) -> Region {
     let hold = queue.as_ref().and_then(|queue| queue.hold);
     let queue = queue.map(|queue| Queue {
@@ -128,8 +128,8 @@ fn region(
         hold_s: hold.map(|hold| hold.as_secs_f64()),
         queue,
         replication,
-        clock: clock.complete_until.map(Instant::unix_s),
-        clock_ahead_s: clock.ahead_ms.map(|ms| Instant::from_unix_ms(ms).unix_s()),
+        clock: clock.complete_until.map(Timestamp::unix_s),
+        clock_ahead_s: clock.ahead_ms.map(|ms| Timestamp::from_unix_ms(ms).unix_s()),
     }
 }
 
@@ -138,7 +138,7 @@ fn held_back(
     clock: &RegionClock,
     queue: Option<&Queue>,
     replication: Option<&Replication>,
-    now: Instant,
+    now: Timestamp,
 ) -> Option<String> {
     let lag_s = clock.complete_until.map(|until| age_s(until, now));
     if lag_s.is_some_and(|lag_s| lag_s <= CLOCK_LAG_S_MAX) {
@@ -186,7 +186,7 @@ fn held_back(
 }
 
 /// 0 where the other clock is ahead of ours.
-fn age_s(seen: Instant, now: Instant) -> f64 {
+fn age_s(seen: Timestamp, now: Timestamp) -> f64 {
     Duration::from_millis(u64::try_from(now.ms_since(seen)).unwrap_or(0)).as_secs_f64()
 }
 
@@ -196,7 +196,7 @@ mod tests {
 
     fn queue(region: &str, seen_ms: i64) -> QueueState {
         let (ready, reserved, delayed, buried) = (5, 2, 0, 1);
-        let seen = Instant::from_unix_ms(seen_ms);
+        let seen = Timestamp::from_unix_ms(seen_ms);
         QueueState {
             region: region.to_owned(),
             seen,
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn what_holds_a_clock_back_is_named() {
         let clock = |until_ms, ahead_ms| RegionClock {
-            complete_until: Some(Instant::from_unix_ms(until_ms)),
+            complete_until: Some(Timestamp::from_unix_ms(until_ms)),
             ahead_ms,
             ..RegionClock::default()
         };
@@ -244,7 +244,7 @@ mod tests {
                 oldest_job_age_s,
                 ..queue("eu", ms)
             });
-            let now = Instant::from_unix_ms(100_000);
+            let now = Timestamp::from_unix_ms(100_000);
             let answer = region("eu".to_owned(), queue, Some(running.clone()), clock, now);
             answer.held_back.unwrap_or_default()
         };
@@ -252,7 +252,7 @@ mod tests {
         assert!(reason(&RegionClock::default(), None, None).contains("heard of it yet"));
         assert!(reason(&RegionClock::default(), Some(99_000), None).contains("not compared"));
         let compared_long_ago = RegionClock {
-            compared: Some(Instant::from_unix_ms(60_000)),
+            compared: Some(Timestamp::from_unix_ms(60_000)),
             ..RegionClock::default()
         };
         assert!(reason(&compared_long_ago, Some(99_000), None).contains("centre's 40 s ago"));
@@ -274,7 +274,7 @@ mod tests {
                 (
                     "eu".to_owned(),
                     RegionClock {
-                        complete_until: Some(Instant::from_unix_ms(7_000)),
+                        complete_until: Some(Timestamp::from_unix_ms(7_000)),
                         ahead_ms: Some(-500),
                         ..RegionClock::default()
                     },
@@ -288,7 +288,7 @@ mod tests {
             "central".to_owned(),
             Vec::new(),
             status,
-            Instant::from_unix_ms(10_000),
+            Timestamp::from_unix_ms(10_000),
         ))
         .unwrap();
         let replication = serde_json::json!(

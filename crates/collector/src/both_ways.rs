@@ -1,6 +1,6 @@
 //! The check that the fast reader and serde_json read the same, for tests and for fuzzing.
 
-use model::{Instant, utf8};
+use model::{Timestamp, utf8};
 
 use crate::elements::elements;
 use crate::events::{self, ParsedEvent, parse_event};
@@ -14,7 +14,7 @@ const NOW_MS: i64 = 1_763_787_600_000;
 /// # Panics
 /// One way reads something else than the other.
 pub(crate) fn check(body: &[u8]) {
-    let now = Instant::from_unix_ms(NOW_MS);
+    let now = Timestamp::from_unix_ms(NOW_MS);
     if let Ok(text) = events::text(Format::Ndjson, body) {
         let line = text.split('\n').next().unwrap_or_default();
         if plain::line(&text).is_some() {
@@ -36,7 +36,7 @@ pub(crate) fn check(body: &[u8]) {
 }
 
 fn all(format: Format, text: &str) -> Option<Vec<String>> {
-    let now = Instant::from_unix_ms(NOW_MS);
+    let now = Timestamp::from_unix_ms(NOW_MS);
     let mut texts = Vec::new();
     let text = text.trim_start_matches(utf8::MARK);
     events::read(format, text, now, true, |parsed| texts.push(shown(parsed))).ok()?;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use model::{
-    ContentHash, CountError, EVENT_COUNT_MAX, Event, EventError, EventName, Instant, NameError, decimal, utf8,
+    ContentHash, CountError, EVENT_COUNT_MAX, Event, EventError, EventName, NameError, Timestamp, decimal,
+    utf8,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -98,7 +99,7 @@ pub(crate) fn text(format: Format, body: &[u8]) -> Result<Cow<'_, str>, BodyErro
 pub(crate) fn read<'a>(
     format: Format,
     text: &'a str,
-    now: Instant,
+    now: Timestamp,
     is_keyed: bool,
     mut each: impl FnMut(ParsedEvent<'a>),
 ) -> Result<(), BodyError> {
@@ -126,7 +127,7 @@ pub(crate) fn read<'a>(
 /// Reads NDJSON: each line by the fast reader, or else by serde_json.
 fn read_lines<'a>(
     mut text: &'a str,
-    now: Instant,
+    now: Timestamp,
     is_keyed: bool,
     mut each: impl FnMut(ParsedEvent<'a>),
 ) -> Result<(), BodyError> {
@@ -167,7 +168,7 @@ fn read_lines<'a>(
 /// An event as the fast reader found it.
 fn from_plain(
     PlainEvent { name, count, at }: PlainEvent<'_>,
-    now: Instant,
+    now: Timestamp,
     is_keyed: bool,
 ) -> ParsedEvent<'_> {
     let content = if is_keyed {
@@ -217,7 +218,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// Reads one event by serde_json. Every field is read even where another one is refused, since the content hash covers all of them.
-pub(crate) fn parse_event(text: &str, now: Instant, is_keyed: bool) -> ParsedEvent<'_> {
+pub(crate) fn parse_event(text: &str, now: Timestamp, is_keyed: bool) -> ParsedEvent<'_> {
     // serde would also take an array of the fields' values, in their order, for the object.
     let fields = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Fields<'_>>(text).map_err(|error| misshapen(text, &error))
@@ -297,10 +298,10 @@ fn count(raw: &str) -> Result<u64, Refusal> {
 }
 
 /// The time of an event: a number of unix seconds, or a string with an RFC 3339 time.
-fn timestamp(raw: &str) -> Result<Instant, Refusal> {
+fn timestamp(raw: &str) -> Result<Timestamp, Refusal> {
     let instant = match json_string(raw) {
-        Some(text) => Instant::from_rfc3339(&text).ok(),
-        None => Instant::from_unix_text(raw).ok(),
+        Some(text) => Timestamp::from_rfc3339(&text).ok(),
+        None => Timestamp::from_unix_text(raw).ok(),
     };
     instant.ok_or_else(|| Refusal::Timestamp(shown(raw, SHOWN_CHARS_MAX)))
 }

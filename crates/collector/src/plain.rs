@@ -3,7 +3,7 @@
 //! Whatever is written otherwise is `None` here and left to serde_json: escapes, unusual numbers, unknown or repeated fields, names
 //! and counts that are refused. Whatever is read here, serde_json reads in the same way; tests hold the two equal.
 
-use model::{EVENT_COUNT_MAX, EventName, Instant};
+use model::{EVENT_COUNT_MAX, EventName, Timestamp};
 
 /// Most digits of a count: those of [`EVENT_COUNT_MAX`].
 const COUNT_DIGITS_MAX: usize = 10;
@@ -16,7 +16,7 @@ const SECONDS_DIGITS_MAX: usize = 11;
 pub(crate) struct PlainEvent<'a> {
     pub(crate) name: EventName<'a>,
     pub(crate) count: Option<u64>,
-    pub(crate) at: Option<Instant>,
+    pub(crate) at: Option<Timestamp>,
 }
 
 /// The event in the first line of `text`, alone in it, and the text after the line.
@@ -172,7 +172,7 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
         (count <= EVENT_COUNT_MAX).then_some(count)
     }
 
-    fn time(&mut self) -> Option<Instant> {
+    fn time(&mut self) -> Option<Timestamp> {
         if self.take(b"\"") {
             return self.rfc3339();
         }
@@ -186,13 +186,13 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
             }
             self.at += length;
         }
-        Some(Instant::from_unix_ms(ms))
+        Some(Timestamp::from_unix_ms(ms))
     }
 
-    fn rfc3339(&mut self) -> Option<Instant> {
+    fn rfc3339(&mut self) -> Option<Timestamp> {
         let is_of_time = |byte: &&u8| byte.is_ascii_digit() || b"TZtz:+-.".contains(byte);
         let length = self.rest().iter().take_while(is_of_time).count();
-        let at = Instant::from_rfc3339(&self.text[self.at..self.at + length]).ok()?;
+        let at = Timestamp::from_rfc3339(&self.text[self.at..self.at + length]).ok()?;
         self.at += length;
         self.take(b"\"").then_some(at)
     }
@@ -210,7 +210,7 @@ mod tests {
         Some((
             event.name.to_string(),
             event.count,
-            event.at.map(Instant::unix_ms),
+            event.at.map(Timestamp::unix_ms),
         ))
     }
 

@@ -65,7 +65,7 @@ impl Span {
 
 #[cfg(test)]
 mod tests {
-    use model::Instant;
+    use model::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
@@ -85,7 +85,7 @@ mod tests {
             kept_since in prop::option::of(0i64..3),
         ) {
             let extent = Extent {
-                complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
+                complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
                 kept_since: kept_since.map(|days| Day::containing(T + DAY_S * days)),
             };
             let first = T + 60 * from;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Instant;
+use model::Timestamp;
 use store::central::Status;
 use store::upkeep::{Alarm, KeyReuse};
 use store::{QueueState, SILENCE_S_MAX, SourceState};
@@ -15,7 +15,11 @@ const FREE_PER_CENT_MIN: u64 = 10;
 
 /// The alarms that follow from what has reached the centre. `unreachable` has the reason for each region whose database does
 /// not answer the keeper; `now` is the centre's clock.
-pub(crate) fn standing(status: &Status, unreachable: &BTreeMap<String, String>, now: Instant) -> Vec<Alarm> {
+pub(crate) fn standing(
+    status: &Status,
+    unreachable: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     for state in &status.sources {
         let region = &state.source.region;
@@ -64,7 +68,7 @@ fn of_source(state: &SourceState) -> Option<Alarm> {
 }
 
 /// The alarms about a region's queue, as its worker last reported it.
-fn of_queue(queue: &QueueState, ahead_ms: i64, now: Instant) -> Vec<Alarm> {
+fn of_queue(queue: &QueueState, ahead_ms: i64, now: Timestamp) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     let mut add = |kind, sentence| alarms.push(alarm(&queue.region, kind, sentence));
     let silent_ms = now.ms_since(queue.seen.plus_ms(-ahead_ms));
@@ -168,7 +172,7 @@ mod tests {
             oldest_backup: None,
             kept_since: None,
         };
-        let alarms = standing(&status, &BTreeMap::new(), Instant::from_unix_ms(100_000));
+        let alarms = standing(&status, &BTreeMap::new(), Timestamp::from_unix_ms(100_000));
         alarms.into_iter().map(|alarm| alarm.kind).collect()
     }
 
@@ -208,7 +212,7 @@ mod tests {
         };
         let queue = QueueState {
             region: "eu".to_owned(),
-            seen: Instant::from_unix_ms(99_000),
+            seen: Timestamp::from_unix_ms(99_000),
             ready: 0,
             reserved: 0,
             delayed: 0,
@@ -228,7 +232,7 @@ mod tests {
         };
         assert_eq!(kinds(stopped, queue.clone(), -90_000), ["replication", "clock"]);
         let ill = QueueState {
-            seen: Instant::from_unix_ms(39_000),
+            seen: Timestamp::from_unix_ms(39_000),
             buried: 2,
             is_durable: false,
             disk: Some(Disk {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Instant;
+use model::Timestamp;
 use store::Error;
 use store::upkeep::{self, Binlog, BinlogFile};
 
@@ -23,7 +23,7 @@ pub(crate) async fn keep(
     name: &str,
     applied: &[BTreeMap<u32, u64>],
     keep_ms: i64,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<(), Error> {
     let binlog = region.binlog().await?;
     let reached_by_all = reached_by_all(&binlog, applied);
@@ -65,8 +65,8 @@ fn reached_by_all<'a>(binlog: &'a Binlog, applied: &[BTreeMap<u32, u64>]) -> Vec
 /// all now, too: a centre that was restored from a backup needs files again that it had reached before.
 fn purge_to<'a>(
     reached_by_all: &[&'a str],
-    reached: &BTreeMap<String, Instant>,
-    now: Instant,
+    reached: &BTreeMap<String, Timestamp>,
+    now: Timestamp,
     keep_ms: i64,
 ) -> Option<&'a str> {
     let is_old = |file: &&&str| reached.get(**file).is_some_and(|&at| now.ms_since(at) >= keep_ms);
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_is_purged_was_reached_by_all_long_ago() {
-        let at = |s: i64| Instant::from_unix_ms(s * 1000);
+        let at = |s: i64| Timestamp::from_unix_ms(s * 1000);
         let reached = BTreeMap::from([
             ("f1".to_owned(), at(0)),
             ("f2".to_owned(), at(10)),

@@ -308,7 +308,7 @@ impl Region {
         let newest_claim = self.centre.newest_claim(&self.source.region).await?;
         let next = offset::next(noted, newest_claim, ahead_ms, there);
         self.centre.note_offset(&self.source.region, noted, next).await?;
-        let ahead_s = model::Instant::from_unix_ms(ahead_ms).unix_s();
+        let ahead_s = model::Timestamp::from_unix_ms(ahead_ms).unix_s();
         metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.source.region.clone())
             .set(ahead_s);
         Ok(Some(ahead_ms))

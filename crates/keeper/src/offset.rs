@@ -1,7 +1,7 @@
 //! Clock offsets: how far a region's clock is ahead of the centre's. The keeper notes it at every pass, and `region switch` once for the new
 //! server.
 
-use model::Instant;
+use model::Timestamp;
 use store::Error;
 use store::upkeep::{self, Offset, PEAK_NOT_KNOWN_MS};
 
@@ -29,8 +29,8 @@ const ROUND_TRIP_MS_MAX: i64 = 1_000;
 pub async fn compare(
     centre: &mut upkeep::Centre,
     region: &mut upkeep::Region,
-) -> Result<Option<(i64, Instant)>, Error> {
-    let mut best: Option<(i64, i64, Instant)> = None;
+) -> Result<Option<(i64, Timestamp)>, Error> {
+    let mut best: Option<(i64, i64, Timestamp)> = None;
     for _ in 0..SAMPLES {
         let before = centre.clock().await?;
         let there = region.clock().await?;
@@ -49,7 +49,12 @@ pub async fn compare(
 /// `there` are the comparison. The peak stays until every claim made under it has been followed by younger ones. A claim that no noted peak
 /// explains was made by a clock that nobody compared: until it has been followed, nothing is known.
 #[must_use]
-pub fn next(noted: Option<Offset>, newest_claim: Option<Instant>, ahead_ms: i64, there: Instant) -> Offset {
+pub fn next(
+    noted: Option<Offset>,
+    newest_claim: Option<Timestamp>,
+    ahead_ms: i64,
+    there: Timestamp,
+) -> Offset {
     let known_ms = noted.map_or(ahead_ms, |noted| noted.peak_ms.max(ahead_ms));
     if let Some(claim) = newest_claim
         && ahead_ms.saturating_add(claim.ms_since(there)) > known_ms.saturating_add(CLAIM_AHEAD_MS_MAX)
@@ -77,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_claim_by_a_clock_that_nobody_compared_says_nothing_until_it_is_followed() {
-        let at = Instant::from_unix_ms;
+        let at = Timestamp::from_unix_ms;
         let fine = next(None, Some(at(999_000)), 5, at(1_000_000));
         assert_eq!(fine.peak_ms, 5);
         // The keeper was away while the clock was 90 s ahead; the last claim of then is 60 s ahead of now.
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_peak_outlives_the_claims_made_under_it() {
-        let at = Instant::from_unix_ms;
+        let at = Timestamp::from_unix_ms;
         let first = next(None, None, 90_000, at(1_000_000));
         assert_eq!((first.peak_ms, first.peak_at), (90_000, at(1_000_000)));
         let corrected = next(Some(first), Some(at(1_000_500)), 0, at(910_000));

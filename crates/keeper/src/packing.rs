@@ -119,7 +119,7 @@ impl Packing<'_> {
     }
 
     /// The noted progress; on a centre that has none, it is begun.
-    async fn progress(&mut self, before: Day, now: model::Instant) -> Result<Progress, Error> {
+    async fn progress(&mut self, before: Day, now: model::Timestamp) -> Result<Progress, Error> {
         let noted = Progress(self.centre.packed_until().await?);
         if !noted.0.is_empty() {
             return Ok(noted);
@@ -155,7 +155,7 @@ impl Packing<'_> {
 }
 
 /// The first day that is not closed.
-fn first_open(now: model::Instant) -> Day {
+fn first_open(now: model::Timestamp) -> Day {
     Day::containing(now.unix_ms().div_euclid(1000) - SETTLES_AFTER_S)
 }
 
@@ -187,7 +187,7 @@ mod tests {
     fn the_alarm_says_which_days_and_why() {
         let overdue = |number: i64| Overdue {
             day: Day::containing(86_400 * number),
-            since: model::Instant::from_unix_ms(86_400_000 * 20_000),
+            since: model::Timestamp::from_unix_ms(86_400_000 * 20_000),
         };
         assert_eq!(trouble(&[], None), None);
         let reason = || Some("a row is held".to_owned());

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{NoContext, Uuid};
 
-use crate::{Instant, Minute};
+use crate::{Minute, Timestamp};
 
 /// Most characters of [`Annotation::what`]: a word or a line.
 pub const WHAT_CHARS_MAX: usize = 255;
@@ -60,10 +60,14 @@ pub struct AnnotationId(Uuid);
 impl AnnotationId {
     /// A new id (UUID version 7, RFC 9562) of that time; ids sort by theirs, to the millisecond.
     #[must_use]
-    pub fn generate(now: Instant) -> Self {
+    pub fn generate(now: Timestamp) -> Self {
         let ms = now.unix_ms().unsigned_abs();
         let nanos = u32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0);
-        Self(Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1_000, nanos)))
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
+            NoContext,
+            ms / 1_000,
+            nanos,
+        )))
     }
 }
 
@@ -87,9 +91,9 @@ pub struct Annotation {
     /// The id under which the annotation is kept once.
     pub id: AnnotationId,
     /// When it happened, or began.
-    pub when: Instant,
+    pub when: Timestamp,
     /// When it ended; `None` for an instant.
-    pub until: Option<Instant>,
+    pub until: Option<Timestamp>,
     /// The line that says what happened: 1 to [`WHAT_CHARS_MAX`] characters.
     pub what: String,
     /// Further text, of any number of lines, at most [`DATA_BYTES_MAX`] bytes; may be empty.
@@ -128,7 +132,7 @@ impl Annotation {
             return Err(AnnotationError::Tags);
         }
         let until = self.until.unwrap_or(self.when);
-        let is_kept = |at: Instant| Minute::containing(at).is_ok() && at.unix_ms() <= ANNOTATION_MS_MAX;
+        let is_kept = |at: Timestamp| Minute::containing(at).is_ok() && at.unix_ms() <= ANNOTATION_MS_MAX;
         if !is_kept(self.when) || !is_kept(until) {
             return Err(AnnotationError::Time);
         }
@@ -150,7 +154,7 @@ mod tests {
     fn annotation() -> Annotation {
         Annotation {
             id: "0199aa55-0000-7000-8000-000000000001".parse().unwrap(),
-            when: Instant::from_unix_ms(NOON_MS),
+            when: Timestamp::from_unix_ms(NOON_MS),
             until: None,
             what: "deploy".to_owned(),
             data: "v12\nby hand".to_owned(),
@@ -185,13 +189,13 @@ mod tests {
                 |a| a.tags = (0..21).map(|n| n.to_string()).collect(),
                 AnnotationError::Tags,
             ),
-            (|a| a.when = Instant::from_unix_ms(0), AnnotationError::Time),
+            (|a| a.when = Timestamp::from_unix_ms(0), AnnotationError::Time),
             (
-                |a| a.until = Some(Instant::from_unix_ms(2_200_000_000_000)),
+                |a| a.until = Some(Timestamp::from_unix_ms(2_200_000_000_000)),
                 AnnotationError::Time,
             ),
             (
-                |a| a.when = Instant::from_unix_ms(ANNOTATION_MS_MAX + 1),
+                |a| a.when = Timestamp::from_unix_ms(ANNOTATION_MS_MAX + 1),
                 AnnotationError::Time,
             ),
             (|a| a.until = Some(a.when.plus_ms(-1)), AnnotationError::Span),
@@ -204,12 +208,12 @@ mod tests {
         }
         let longest = Annotation {
             what: "ä".repeat(255),
-            until: Some(Instant::from_unix_ms(NOON_MS + SPAN_MS_MAX)),
+            until: Some(Timestamp::from_unix_ms(NOON_MS + SPAN_MS_MAX)),
             ..annotation()
         };
         assert!(longest.checked().is_ok());
         let last = Annotation {
-            when: Instant::from_unix_ms(ANNOTATION_MS_MAX),
+            when: Timestamp::from_unix_ms(ANNOTATION_MS_MAX),
             ..annotation()
         };
         assert!(last.checked().is_ok());

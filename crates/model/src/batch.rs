@@ -6,7 +6,7 @@ use std::str::FromStr;
 use twox_hash::XxHash3_128;
 use uuid::Uuid;
 
-use crate::{EventId, Instant, Minute, Origin};
+use crate::{EventId, Minute, Origin, Timestamp};
 
 /// Estimated bytes at which a keyed request is cut: every piece fits into one job of 65,535 bytes.
 ///
@@ -106,7 +106,7 @@ pub struct Batch {
     /// The id by which the ledger recognises a repetition.
     pub id: BatchId,
     /// The producer's clock just before it put the batch into the queue.
-    pub accepted: Instant,
+    pub accepted: Timestamp,
     /// Counts from 1 to [`crate::COUNT_MAX`]; a name and minute may come more than once.
     pub counts: Vec<(EventId, Minute, u64)>,
     /// The sender of the batch, and a hash of what it said; `None` without a key, and where the producer does not say.

@@ -1,6 +1,6 @@
 //! Buckets: how the minutes of a series are downsampled to its step.
 
-use crate::{Instant, Minute, Step};
+use crate::{Minute, Step, Timestamp};
 
 /// The buckets of a range that was widened to the step's edges, in UTC. Each is half open, and begins where the one before it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Buckets {
 impl Buckets {
     /// The buckets of `[from, until)`, of which the part between [`Minute::FIRST`] and the end of [`Minute::LAST`]
     /// is kept. `None` for more than `limit` of them.
-    pub fn covering(from: Instant, until: Instant, step: Step, limit: usize) -> Option<Self> {
+    pub fn covering(from: Timestamp, until: Timestamp, step: Step, limit: usize) -> Option<Self> {
         let counted = Minute::FIRST.unix_s()..=Minute::LAST.unix_s() + 60;
         let within = |unix_s: i64| unix_s.clamp(*counted.start(), *counted.end());
         let from_unix_s = step.floor(within(from.unix_ms().div_euclid(1000)));
@@ -118,8 +118,8 @@ mod tests {
 
     use super::*;
 
-    fn at(text: &str) -> Instant {
-        Instant::from_rfc3339(text).unwrap()
+    fn at(text: &str) -> Timestamp {
+        Timestamp::from_rfc3339(text).unwrap()
     }
 
     fn buckets(from: &str, until: &str, step: Step) -> Buckets {
@@ -177,7 +177,7 @@ mod tests {
             length_s in 1i64..4_000_000,
             step in prop::sample::select(&Step::ALL),
         ) {
-            let instant = |unix_s: i64| Instant::from_unix_ms(unix_s * 1000);
+            let instant = |unix_s: i64| Timestamp::from_unix_ms(unix_s * 1000);
             let buckets = Buckets::covering(instant(from), instant(from + length_s), step, 100_000).unwrap();
             let mut at = from - from.rem_euclid(60);
             while at < from + length_s {

@@ -1,6 +1,6 @@
 //! The event of a request, and the limits of its time.
 
-use crate::{EventName, Instant, Minute};
+use crate::{EventName, Minute, Timestamp};
 
 /// Most milliseconds that an event may lie ahead of the collector's clock.
 const AHEAD_MS_MAX: i64 = 3_600_000;
@@ -32,7 +32,7 @@ impl Event<'_> {
     ///
     /// # Errors
     /// `TooEarly` before 2000, `TooLate` more than an hour after `now`.
-    pub fn minute(at: Instant, now: Instant) -> Result<Minute, EventError> {
+    pub fn minute(at: Timestamp, now: Timestamp) -> Result<Minute, EventError> {
         if at > now.plus_ms(AHEAD_MS_MAX) {
             return Err(EventError::TooLate);
         }
@@ -46,14 +46,14 @@ mod tests {
 
     #[test]
     fn an_hour_ahead_is_the_limit() {
-        let now = Instant::from_unix_ms(1_763_787_600_000);
+        let now = Timestamp::from_unix_ms(1_763_787_600_000);
         assert!(Event::minute(now.plus_ms(AHEAD_MS_MAX), now).is_ok());
         assert_eq!(
             Event::minute(now.plus_ms(AHEAD_MS_MAX + 1), now),
             Err(EventError::TooLate)
         );
         assert_eq!(
-            Event::minute(Instant::from_unix_ms(0), now),
+            Event::minute(Timestamp::from_unix_ms(0), now),
             Err(EventError::TooEarly)
         );
     }

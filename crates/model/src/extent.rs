@@ -1,13 +1,13 @@
 //! The time of which counts are known, and what may be shown of it.
 
 use crate::day::Day;
-use crate::time::Instant;
+use crate::time::Timestamp;
 
 /// The time of which counts are known: from the first day that is kept up to the watermark.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
     /// The watermark: every event before it is counted. `None` where it is not known for every region.
-    pub complete_until: Option<Instant>,
+    pub complete_until: Option<Timestamp>,
     /// The first day that retention has not dropped; `None` where it never dropped any.
     pub kept_since: Option<Day>,
 }
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn time_without_events_is_0_only_once_it_is_complete() {
         let extent = Extent {
-            complete_until: Some(Instant::from_unix_ms(120_000)),
+            complete_until: Some(Timestamp::from_unix_ms(120_000)),
             kept_since: None,
         };
         assert_eq!(Extent::default().shown(7, (120, 180)), Some(7));
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn time_of_which_a_part_was_dropped_is_not_known() {
         let extent = Extent {
-            complete_until: Some(Instant::from_rfc3339("2026-03-05T00:00:00Z").unwrap()),
+            complete_until: Some(Timestamp::from_rfc3339("2026-03-05T00:00:00Z").unwrap()),
             kept_since: Some(Day::containing(86_400)),
         };
         assert_eq!(extent.shown(7, (86_400, 172_800)), Some(7));

@@ -42,4 +42,4 @@ pub use origin::{CLIENT_BYTES_MAX, Client, ContentHash, Origin};
 pub use queue_depth::QueueDepth;
 pub use shard::Shard;
 pub use step::{Step, StepError};
-pub use time::{Instant, TimeError};
+pub use time::{TimeError, Timestamp};

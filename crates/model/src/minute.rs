@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
-use crate::Instant;
+use crate::Timestamp;
 
 const SECONDS: i64 = 60;
 
@@ -43,7 +43,7 @@ impl Minute {
     ///
     /// # Errors
     /// `TooEarly` or `TooLate` outside the years that are counted.
-    pub fn containing(instant: Instant) -> Result<Self, MinuteError> {
+    pub fn containing(instant: Timestamp) -> Result<Self, MinuteError> {
         Self::from_number(instant.unix_ms().div_euclid(1000 * SECONDS))
     }
 
@@ -130,7 +130,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_instant_belongs_to_one_minute(ms in FIRST_UNIX_S * 1000..LAST_UNIX_S * 1000) {
-            let minute = Minute::containing(Instant::from_unix_ms(ms)).unwrap();
+            let minute = Minute::containing(Timestamp::from_unix_ms(ms)).unwrap();
             prop_assert!(minute.unix_s() * 1000 <= ms && ms < (minute.unix_s() + 60) * 1000);
             prop_assert_eq!(Minute::from_unix_s(minute.unix_s()).unwrap(), minute);
         }

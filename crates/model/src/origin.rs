@@ -5,7 +5,7 @@ use std::fmt;
 
 use twox_hash::XxHash3_64;
 
-use crate::Instant;
+use crate::Timestamp;
 
 /// Most bytes of a client's name.
 pub const CLIENT_BYTES_MAX: usize = 64;
@@ -60,7 +60,7 @@ impl ContentHash {
     pub fn of_event(
         name: &str,
         count: Option<Result<u64, &str>>,
-        timestamp: Option<Result<Instant, &str>>,
+        timestamp: Option<Result<Timestamp, &str>>,
     ) -> Self {
         let read = |number: Option<Result<[u8; 8], &str>>| match number {
             None => (0, [0; 8]),
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_not_what_is() {
-        let at = |ms| Some(Ok(Instant::from_unix_ms(ms)));
+        let at = |ms| Some(Ok(Timestamp::from_unix_ms(ms)));
         let all = [
             ContentHash::of_event("a", None, None),
             ContentHash::of_event("a", Some(Ok(1)), None),

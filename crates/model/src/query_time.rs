@@ -1,26 +1,26 @@
 //! Query times: times as the parameters of `/v1` have them.
 
-use crate::Instant;
+use crate::Timestamp;
 use chrono::{NaiveDate, NaiveTime};
 
 /// The instant that `text` means at `now`: unix seconds with or without a fraction, RFC 3339, a date (its UTC midnight),
 /// `now`, or a time before it (`-30s`, `-90m`, `-24h`, `-7d`, `-2w`). `None` for anything else.
-pub fn parse(text: &str, now: Instant) -> Option<Instant> {
+pub fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     if text == "now" {
         return Some(now);
     }
     if let Some(ms) = ms_before_now(text) {
         return Some(now.plus_ms(-ms));
     }
-    if let Ok(instant) = Instant::from_unix_text(text) {
+    if let Ok(instant) = Timestamp::from_unix_text(text) {
         return Some(instant);
     }
     if let Ok(date) = text.parse::<NaiveDate>() {
-        return Some(Instant::from_unix_ms(
+        return Some(Timestamp::from_unix_ms(
             date.and_time(NaiveTime::MIN).and_utc().timestamp_millis(),
         ));
     }
-    Instant::from_rfc3339(text).ok()
+    Timestamp::from_rfc3339(text).ok()
 }
 
 /// The milliseconds before now that `text` means; `None` where it is no number of units behind a `-`.
@@ -48,7 +48,7 @@ mod tests {
     const NOW_MS: i64 = 1_763_787_600_500;
 
     fn unix_ms(text: &str) -> Option<i64> {
-        parse(text, Instant::from_unix_ms(NOW_MS)).map(Instant::unix_ms)
+        parse(text, Timestamp::from_unix_ms(NOW_MS)).map(Timestamp::unix_ms)
     }
 
     #[test]

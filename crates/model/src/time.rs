@@ -1,4 +1,4 @@
-//! Instants, and the forms in which the wire formats write them.
+//! Timestamps, and the forms in which the wire formats write them.
 
 use std::fmt;
 
@@ -17,9 +17,9 @@ pub struct TimeError;
 /// A point in time, in whole milliseconds since 1970 UTC. It is a time of day that a clock has shown, unlike `std::time::Instant`, which
 /// only measures durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(i64);
+pub struct Timestamp(i64);
 
-impl Instant {
+impl Timestamp {
     /// The instant that is `unix_ms` milliseconds after 1970.
     #[must_use]
     pub fn from_unix_ms(unix_ms: i64) -> Self {
@@ -58,7 +58,7 @@ impl Instant {
     /// The instant that `text` writes as a date and a time with an offset, as RFC 3339 has it.
     ///
     /// # Errors
-    /// `TimeError` where `text` is written otherwise; for leap seconds, see [`Instant::from_calendar`].
+    /// `TimeError` where `text` is written otherwise; for leap seconds, see [`Timestamp::from_calendar`].
     pub fn from_rfc3339(text: &str) -> Result<Self, TimeError> {
         let time = DateTime::parse_from_rfc3339(text).map_err(|_| TimeError)?;
         Self::from_calendar(time)
@@ -112,14 +112,14 @@ impl Instant {
     }
 }
 
-impl From<std::time::SystemTime> for Instant {
+impl From<std::time::SystemTime> for Timestamp {
     fn from(time: std::time::SystemTime) -> Self {
         Self(DateTime::<Utc>::from(time).timestamp_millis())
     }
 }
 
 /// The instant in UTC as RFC 3339 has it, with milliseconds: `2025-11-22T05:00:00.125Z`.
-impl fmt::Display for Instant {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
         f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
@@ -133,19 +133,19 @@ mod tests {
     #[test]
     fn reads_both_forms() {
         assert_eq!(
-            Instant::from_unix_s(1_763_787_600.25).unwrap().unix_ms(),
+            Timestamp::from_unix_s(1_763_787_600.25).unwrap().unix_ms(),
             1_763_787_600_250
         );
         assert_eq!(
-            Instant::from_rfc3339("2025-11-22T06:00:00+01:00")
+            Timestamp::from_rfc3339("2025-11-22T06:00:00+01:00")
                 .unwrap()
                 .unix_ms(),
             1_763_787_600_000
         );
-        assert_eq!(Instant::from_unix_s(f64::NAN), Err(TimeError));
-        assert_eq!(Instant::from_unix_s(1e300), Err(TimeError));
-        assert_eq!(Instant::from_rfc3339("2025-11-22 06:00"), Err(TimeError));
-        let of_text = |text| Instant::from_unix_text(text).map(Instant::unix_ms);
+        assert_eq!(Timestamp::from_unix_s(f64::NAN), Err(TimeError));
+        assert_eq!(Timestamp::from_unix_s(1e300), Err(TimeError));
+        assert_eq!(Timestamp::from_rfc3339("2025-11-22 06:00"), Err(TimeError));
+        let of_text = |text| Timestamp::from_unix_text(text).map(Timestamp::unix_ms);
         assert_eq!(of_text("1763787659.99999999999999"), Ok(1_763_787_659_999));
         assert_eq!(of_text("-0.0004"), Ok(-1));
         assert_eq!(of_text("1e16"), Err(TimeError));
@@ -160,7 +160,7 @@ mod tests {
             "2017-01-01T08:59:60+09:00",
             "2016-12-31T18:29:60-05:30",
         ] {
-            let at = Instant::from_rfc3339(text).unwrap();
+            let at = Timestamp::from_rfc3339(text).unwrap();
             assert_eq!(at.to_string(), "2016-12-31T23:59:59.999Z", "{text}");
         }
         for text in [
@@ -170,7 +170,7 @@ mod tests {
             "2016-12-31T23:58:60Z",
             "2016-12-31T23:59:61Z",
         ] {
-            assert_eq!(Instant::from_rfc3339(text), Err(TimeError), "{text}");
+            assert_eq!(Timestamp::from_rfc3339(text), Err(TimeError), "{text}");
         }
     }
 }

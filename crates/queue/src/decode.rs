@@ -1,8 +1,8 @@
 //! Reads the body of a job and checks every part of it: anyone in the region can put one.
 
 use model::{
-    Batch, BatchId, COUNT_MAX, Client, ContentHash, CountError, EventId, EventName, Instant, Minute,
-    MinuteError, NameError, Origin,
+    Batch, BatchId, COUNT_MAX, Client, ContentHash, CountError, EventId, EventName, Minute, MinuteError,
+    NameError, Origin, Timestamp,
 };
 
 use crate::wire::WireCounts;
@@ -71,7 +71,7 @@ pub struct Decoded<'a> {
 pub fn decode<'a>(body: &'a [u8], ids: &mut EventIds) -> Result<Decoded<'a>, DecodeError> {
     let plain = std::str::from_utf8(body).ok().and_then(plain::job);
     let wire = plain.map_or_else(|| serde_json::from_slice(body), Ok)?;
-    let accepted = Instant::from_unix_s(wire.accepted)
+    let accepted = Timestamp::from_unix_s(wire.accepted)
         .ok()
         .filter(|&at| Minute::containing(at).is_ok())
         .ok_or(DecodeError::Accepted {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use model::{BatchId, Instant, Minute, Origin};
+use model::{BatchId, Minute, Origin, Timestamp};
 
 use crate::NameTable;
 
@@ -33,8 +33,8 @@ impl Job {
     /// The body of the job, to be put as it is. `accepted` is the clock just before the put. A time that `queue::decode` would
     /// refuse is replaced by the nearest one that it takes, so that a collector with a wrong clock loses no counts.
     #[must_use]
-    pub fn encode(&self, accepted: Instant) -> String {
-        let readable = |minute: Minute| Instant::from_unix_ms(1000 * minute.unix_s());
+    pub fn encode(&self, accepted: Timestamp) -> String {
+        let readable = |minute: Minute| Timestamp::from_unix_ms(1000 * minute.unix_s());
         let accepted = accepted.clamp(readable(Minute::FIRST), readable(Minute::LAST));
         let mut body = String::with_capacity(self.bytes_max);
         push(

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Day, Instant};
+use model::{Day, Timestamp};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -32,15 +32,15 @@ const DEFAULT_RANGE_MS: i64 = 2 * 86_400_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     /// The first instant.
-    pub from: Instant,
+    pub from: Timestamp,
     /// The end, which is not part of it.
-    pub until: Instant,
+    pub until: Timestamp,
 }
 
 impl Range {
     /// The last two days, and two days to come, for events from clocks that are ahead.
     #[must_use]
-    pub fn recent(now: Instant) -> Self {
+    pub fn recent(now: Timestamp) -> Self {
         Self {
             from: now.plus_ms(-DEFAULT_RANGE_MS),
             until: now.plus_ms(DEFAULT_RANGE_MS),
@@ -141,7 +141,7 @@ impl Audit {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = Instant::from_unix_ms(self.unix_s.saturating_mul(1000));
+        let at = Timestamp::from_unix_ms(self.unix_s.saturating_mul(1000));
         let Self { counted, stored, .. } = self;
         if self.is_day {
             return write!(

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Annotation, AnnotationId, EventId, Extent, Glob, Instant, Minute};
+use model::{Annotation, AnnotationId, EventId, Extent, Glob, Minute, Timestamp};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -62,7 +62,7 @@ impl Central {
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
-    pub async fn complete_until(&self) -> Result<Option<Instant>, Error> {
+    pub async fn complete_until(&self) -> Result<Option<Timestamp>, Error> {
         let read = async |conn: &mut Conn| clock::read(conn).await;
         let clocks = self.call(None, "read the clocks", BRIEF_LIMIT, read).await?;
         Ok(complete_until(&clocks))

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Day, Extent, Instant};
+use model::{Day, Extent, Timestamp};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -32,12 +32,12 @@ const CLAIM_AHEAD_MS_MAX: i64 = 100;
 pub struct RegionClock {
     /// The region's watermark: every event that was acknowledged in the region before is counted. `None` where the region has not said
     /// so yet, or its clock was not compared with the centre's in the last [`COMPARISON_MS_MAX`].
-    pub complete_until: Option<Instant>,
+    pub complete_until: Option<Timestamp>,
     /// Milliseconds that the region's database clock is ahead of the centre's; negative where it is behind. `None` where it was not
     /// compared lately.
     pub ahead_ms: Option<i64>,
     /// The instant of the last comparison; `None` for never.
-    pub compared: Option<Instant>,
+    pub compared: Option<Timestamp>,
 }
 
 /// A region's latest claim, and the last comparison of its clock, in unix milliseconds. The claim is by the region's clock, the comparison
@@ -62,9 +62,9 @@ impl RegionClock {
         let is_compared = claim.peak_ms < PEAK_NOT_KNOWN_MS;
         Self {
             complete_until: (is_fresh && is_past && is_compared)
-                .then(|| Instant::from_unix_ms(complete_until_ms)),
+                .then(|| Timestamp::from_unix_ms(complete_until_ms)),
             ahead_ms: is_fresh.then_some(claim.ahead_ms),
-            compared: Some(Instant::from_unix_ms(claim.compared_ms)),
+            compared: Some(Timestamp::from_unix_ms(claim.compared_ms)),
         }
     }
 }
@@ -138,8 +138,8 @@ async fn read_and(
 /// The centre's watermark, until when everything is complete: the least of all regions' watermarks, by the centre's clock. `None` while one
 /// of them is not known, or there is no region.
 #[must_use]
-pub fn complete_until(clocks: &BTreeMap<String, RegionClock>) -> Option<Instant> {
-    let known: Option<Vec<Instant>> = clocks.values().map(|clock| clock.complete_until).collect();
+pub fn complete_until(clocks: &BTreeMap<String, RegionClock>) -> Option<Timestamp> {
+    let known: Option<Vec<Timestamp>> = clocks.values().map(|clock| clock.complete_until).collect();
     known?.into_iter().min()
 }
 
@@ -157,7 +157,7 @@ mod tests {
         };
         let known = |claim, now_ms| {
             let clock = RegionClock::of(claim, now_ms);
-            (clock.complete_until.map(Instant::unix_ms), clock.ahead_ms)
+            (clock.complete_until.map(Timestamp::unix_ms), clock.ahead_ms)
         };
         assert_eq!(known(claim(99_500, 99_000), 100_000), (Some(99_000), Some(400)));
         assert_eq!(known(claim(99_500, 70_000), 100_000), (Some(99_000), Some(400)));
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn one_region_that_is_not_known_holds_all_back() {
         let clock = |ms: Option<i64>| RegionClock {
-            complete_until: ms.map(Instant::from_unix_ms),
+            complete_until: ms.map(Timestamp::from_unix_ms),
             ..RegionClock::default()
         };
         let of = |regions: &[(&str, Option<i64>)]| {
             let clocks = regions.iter().map(|&(region, ms)| (region.to_owned(), clock(ms)));
-            complete_until(&clocks.collect()).map(Instant::unix_ms)
+            complete_until(&clocks.collect()).map(Timestamp::unix_ms)
         };
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[("eu", Some(5)), ("us", Some(3))]), Some(3));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
 
@@ -93,13 +93,13 @@ impl Link {
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub(crate) async fn clock(&mut self) -> Result<Instant, Error> {
+    pub(crate) async fn clock(&mut self) -> Result<Timestamp, Error> {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)";
         let now_ms: Option<i64> = self
             .brief("read the clock", async |conn| conn.query_first(SQL).await)
             .await?;
         now_ms
-            .map(Instant::from_unix_ms)
+            .map(Timestamp::from_unix_ms)
             .ok_or(Error::Shape { what: SQL })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::Conn;
 
 use crate::regional::Disk;
@@ -18,7 +18,7 @@ pub struct QueueState {
     /// The region's name.
     pub region: String,
     /// The instant of this report, by the regional database's clock.
-    pub seen: Instant,
+    pub seen: Timestamp,
     /// Number of jobs that wait.
     pub ready: u64,
     /// Number of jobs that workers have.
@@ -79,7 +79,7 @@ pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<QueueState>, mysql_asy
         });
         queues.push(QueueState {
             region,
-            seen: Instant::from_unix_ms(seen_ms),
+            seen: Timestamp::from_unix_ms(seen_ms),
             ready,
             reserved,
             delayed,

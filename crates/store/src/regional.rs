@@ -14,10 +14,10 @@ mod reuse;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant as Monotonic};
+use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
-use model::{Batch, BatchId, EventId, EventName, Instant, Minute, Shard};
+use model::{Batch, BatchId, EventId, EventName, Minute, Shard, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
@@ -88,7 +88,7 @@ impl Committed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     /// The database's clock, to the millisecond.
-    pub now: Instant,
+    pub now: Timestamp,
     /// The queue's low-water mark, as the last worker to commit one has left it ([`Report::mark`]).
     pub mark: Option<Mark>,
 }
@@ -112,7 +112,7 @@ pub struct Regional {
     source: String,
     /// The instant at which this worker last advanced the ledger's clock. `None` where that is not known: the next flush then advances it by
     /// nothing.
-    ledger_advanced: Option<Monotonic>,
+    ledger_advanced: Option<Instant>,
     named: NamedClients,
 }
 
@@ -161,7 +161,7 @@ impl Regional {
             .await?;
         let (now_ms, epoch, number) = row.ok_or(Error::Shape { what: SQL })?;
         Ok(Reading {
-            now: Instant::from_unix_ms(now_ms),
+            now: Timestamp::from_unix_ms(now_ms),
             mark: epoch.zip(number).map(|(epoch, number)| Mark { epoch, number }),
         })
     }
@@ -198,7 +198,7 @@ impl Regional {
             named: &mut self.named,
             flush,
         };
-        let begun = Monotonic::now();
+        let begun = Instant::now();
         let outcome = self
             .link
             .call("commit counts", COMMIT_LIMIT, async |conn| {
@@ -239,7 +239,7 @@ impl Regional {
 struct Transaction<'a> {
     region: &'a str,
     source: &'a str,
-    ledger_advanced: Option<Monotonic>,
+    ledger_advanced: Option<Instant>,
     named: &'a mut NamedClients,
     flush: &'a Flush<'a>,
 }

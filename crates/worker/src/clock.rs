@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::Instant as Time;
+use model::Timestamp;
 
 /// How far the database's clock and the worker's may drift apart between two readings before it counts as a jump.
 const JUMP_MS: i64 = 1_000;
@@ -14,13 +14,13 @@ const HOLD: Duration = Duration::from_secs(35);
 /// The regional database's clock, by whose readings claims are made.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    last: Option<(Time, Instant)>,
+    last: Option<(Timestamp, Instant)>,
     jumped: Option<Instant>,
 }
 
 impl Clock {
     /// Takes note of a reading; an error of this process' own clock looks like a jump, too, and is as harmless.
-    pub(crate) fn read(&mut self, now: Time, at: Instant) {
+    pub(crate) fn read(&mut self, now: Timestamp, at: Instant) {
         if let Some((last, last_at)) = self.last.replace((now, at)) {
             let passed_ms = i64::try_from((at - last_at).as_millis()).unwrap_or(i64::MAX);
             let jump_ms = now.ms_since(last).saturating_sub(passed_ms);
@@ -37,7 +37,7 @@ impl Clock {
 
     /// Until when everything acknowledged is counted with this flush, by the regional database's clock as it was last read:
     /// everything put before `passed`, by this process' own clock, is counted or in the flush.
-    pub(crate) fn complete_until(&self, passed: Option<Instant>) -> Option<Time> {
+    pub(crate) fn complete_until(&self, passed: Option<Instant>) -> Option<Timestamp> {
         let ((now, at), passed) = (self.last?, passed?);
         if let Some(jumped) = self.jumped
             && (at - jumped < HOLD || passed < jumped)
@@ -54,8 +54,8 @@ impl Clock {
 mod tests {
     use super::*;
 
-    fn time(s: i64) -> Time {
-        Time::from_unix_ms(1_763_787_600_000 + s * 1000)
+    fn time(s: i64) -> Timestamp {
+        Timestamp::from_unix_ms(1_763_787_600_000 + s * 1000)
     }
 
     #[test]

@@ -166,7 +166,7 @@ mod tests {
         let start = Instant::now();
         let batch = |counts| Batch {
             id: BatchId::from_bytes([0; 16]),
-            accepted: model::Instant::from_unix_ms(0),
+            accepted: model::Timestamp::from_unix_ms(0),
             counts: vec![(EventId(1), model::Minute::FIRST, 1); counts],
             origin: None,
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::{CLOCK_IS_SEEN, Description, Link, Relay};
 use rand::rngs::StdRng;
@@ -337,7 +337,7 @@ pub(crate) async fn send(signal: &str, pid: Option<u32>) -> bool {
 
 impl World {
     /// At every centre, everything that was acknowledged before `at` is in the answer.
-    pub(crate) async fn wait_until_complete(&self, at: Instant, limit: Duration) {
+    pub(crate) async fn wait_until_complete(&self, at: Timestamp, limit: Duration) {
         wait_up_to(limit, "everything to be complete", async || {
             let url = format!("{}/v1/status", self.rig.description().api);
             let response = self
@@ -351,7 +351,7 @@ impl World {
             let centres = status["centres"].as_array().ok_or(status.to_string())?;
             let is_complete = |centre: &serde_json::Value| {
                 let until_s = centre["complete_until"].as_f64();
-                let until = until_s.and_then(|s| Instant::from_unix_s(s).ok());
+                let until = until_s.and_then(|s| Timestamp::from_unix_s(s).ok());
                 until.is_some_and(|until| until > at)
             };
             let all = centres.iter().all(is_complete);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use model::Instant;
+use model::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -44,10 +44,10 @@ struct Client {
     /// Of all requests that were ever sent.
     sent: u64,
     /// When each request was acknowledged, at the latest.
-    acknowledged: Vec<(Instant, u64)>,
+    acknowledged: Vec<(Timestamp, u64)>,
 }
 
-pub(crate) fn now() -> Instant {
+pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
@@ -104,7 +104,7 @@ impl Truth {
         let stored = by_client(answer);
         let until = answer["complete_until"].as_f64();
         let ahead_ms = self.centre_ahead_ms.load(Ordering::SeqCst);
-        let until = until.map(|unix_s| Instant::from_unix_s(unix_s).unwrap().plus_ms(-ahead_ms));
+        let until = until.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap().plus_ms(-ahead_ms));
         let mut state = self.state.lock().unwrap();
         state.answers += u64::from(until.is_some());
         for (name, client) in &state.clients {

@@ -1,6 +1,6 @@
 //! The state of each centre, as far as it is known, and the order in which they are asked.
 
-use model::Instant;
+use model::Timestamp;
 
 /// Milliseconds that a centre may be behind another one. A centre that is further behind has been cut off or restored: it is not in
 /// charge while another one answers.
@@ -16,7 +16,7 @@ pub(crate) struct Known {
     /// Whether it answered when it was last asked; `None` before the first look.
     pub(crate) answers: Option<bool>,
     /// Its `complete_until` as last seen; looked at only where there are several centres.
-    pub(crate) complete_until: Option<Instant>,
+    pub(crate) complete_until: Option<Timestamp>,
     /// Whether it is too far behind another one to be preferred to it.
     is_behind: bool,
 }
@@ -41,7 +41,7 @@ pub(super) fn order(states: &[Known]) -> Vec<usize> {
 
 impl Known {
     /// The state after it answered. `newest` is the latest `complete_until` of the others that answer.
-    pub(super) fn seen(self, complete_until: Option<Instant>, newest: Option<Instant>) -> Self {
+    pub(super) fn seen(self, complete_until: Option<Timestamp>, newest: Option<Timestamp>) -> Self {
         let limit_ms = if self.is_behind || self.answers == Some(false) {
             CAUGHT_UP_MS_MAX
         } else {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_centre_that_was_behind_or_away_is_back_when_it_has_caught_up() {
-        let at = |s: i64| Some(Instant::from_unix_ms(s * 1000));
+        let at = |s: i64| Some(Timestamp::from_unix_ms(s * 1000));
         let is_behind = |before: Known, own, newest| before.seen(own, newest).is_behind;
         let (well, behind) = (answering(false), answering(true));
         assert!(!is_behind(well, at(70), at(100)));

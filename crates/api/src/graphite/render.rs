@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use graphite::{Output, Plan, Request};
-use model::Instant;
+use model::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::reading::{Fetched, fetch};
@@ -27,7 +27,7 @@ const VISITS_IN_PLACE_MAX: usize = 100;
 
 /// `/render`. Parses and plans, reads all counts out of one snapshot, then evaluates without a database.
 pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
-    let now = Instant::from(SystemTime::now()).unix_ms().div_euclid(1000);
+    let now = Timestamp::from(SystemTime::now()).unix_ms().div_euclid(1000);
     // Memory for what the parser will make, before it makes it.
     let parsed = Request::bytes_at_most(form.count_at_most(Request::SYMBOLS));
     let parsed = api.intake.place(parsed).await?;

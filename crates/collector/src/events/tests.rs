@@ -7,14 +7,14 @@ use crate::both_ways;
 
 const NOW_S: i64 = 1_763_787_600;
 
-fn read_all(format: Format, text: &str, now: Instant) -> Result<Vec<ParsedEvent<'_>>, BodyError> {
+fn read_all(format: Format, text: &str, now: Timestamp) -> Result<Vec<ParsedEvent<'_>>, BodyError> {
     let mut items = Vec::new();
     read(format, text, now, true, |item| items.push(item))?;
     Ok(items)
 }
 
 fn items(format: Format, body: &str) -> Vec<ParsedEvent<'_>> {
-    let now = Instant::from_unix_ms(NOW_S * 1000);
+    let now = Timestamp::from_unix_ms(NOW_S * 1000);
     read_all(format, body.trim_start_matches(utf8::MARK), now).unwrap()
 }
 
@@ -87,7 +87,7 @@ fn a_field_that_comes_twice_is_refused_without_its_value_too() {
         r#"{"name":"a","count":3,"count""timestamp":1763787600}"#,
     ] {
         both_ways::check(event.as_bytes());
-        assert!(read_all(Format::Json, event, Instant::from_unix_ms(NOW_S * 1000)).is_err());
+        assert!(read_all(Format::Json, event, Timestamp::from_unix_ms(NOW_S * 1000)).is_err());
     }
 }
 
@@ -156,7 +156,7 @@ fn one_bad_line_keeps_no_other_from_counting() {
 #[test]
 fn a_body_of_the_other_content_type_says_so() {
     let refusal = |format, body: &str| {
-        let now = Instant::from_unix_ms(NOW_S * 1000);
+        let now = Timestamp::from_unix_ms(NOW_S * 1000);
         read_all(format, body, now).unwrap_err().to_string()
     };
     let lines = refusal(Format::Json, "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
@@ -222,7 +222,7 @@ fn counts_and_times_in_all_their_forms() {
 #[test]
 fn the_content_is_what_was_sent_however_it_is_written_and_whenever() {
     let content = |event: &str, now_s: i64| {
-        let now = Instant::from_unix_ms(now_s * 1000);
+        let now = Timestamp::from_unix_ms(now_s * 1000);
         read_all(Format::Json, event, now).unwrap().remove(0).content
     };
     let first = content(r#"{"name":"a","count":3,"timestamp":1763787600}"#, NOW_S);
@@ -303,7 +303,7 @@ fn each_bad_event_has_its_reason() {
 
 #[test]
 fn broken_bodies_are_refused_whole() {
-    let now = Instant::from_unix_ms(NOW_S * 1000);
+    let now = Timestamp::from_unix_ms(NOW_S * 1000);
     for body in [
         "",
         "{",

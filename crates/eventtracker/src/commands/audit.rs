@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
-use model::Instant;
+use model::Timestamp;
 use store::{Audit as Outcome, Range, RegionAudit, Verdict};
 
 use super::series::grouped;
@@ -82,8 +82,8 @@ impl Audit {
     }
 }
 
-fn time(text: Option<&str>) -> anyhow::Result<Option<Instant>> {
-    let parse = |text| Instant::from_rfc3339(text).with_context(|| format!("'{text}' is no RFC 3339 time"));
+fn time(text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
+    let parse = |text| Timestamp::from_rfc3339(text).with_context(|| format!("'{text}' is no RFC 3339 time"));
     text.map(parse).transpose()
 }
 

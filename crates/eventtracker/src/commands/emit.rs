@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use model::{CountError, EVENT_COUNT_MAX, EventName, Instant};
+use model::{CountError, EVENT_COUNT_MAX, EventName, Timestamp};
 use serde::Serialize;
 
 use super::send::{CollectorAddress, Patience, Sender, check_key};
@@ -71,7 +71,7 @@ impl Emit {
 ///
 /// # Errors
 /// Every argument that is wrong, with its reason.
-fn events(arguments: &[String], at: Option<Instant>) -> anyhow::Result<Vec<Event<'_>>> {
+fn events(arguments: &[String], at: Option<Timestamp>) -> anyhow::Result<Vec<Event<'_>>> {
     let mut events = Vec::with_capacity(arguments.len());
     let mut reasons = Vec::new();
     for argument in arguments {
@@ -79,7 +79,7 @@ fn events(arguments: &[String], at: Option<Instant>) -> anyhow::Result<Vec<Event
             Ok((name, count)) => events.push(Event {
                 name,
                 count,
-                timestamp: at.map(Instant::unix_s),
+                timestamp: at.map(Timestamp::unix_s),
             }),
             Err(reason) => reasons.push(format!("{argument}: {reason}")),
         }
@@ -109,8 +109,8 @@ fn event(argument: &str) -> anyhow::Result<(&str, u64)> {
     Ok((name, count))
 }
 
-fn instant(text: &str) -> anyhow::Result<Instant> {
-    let instant = Instant::from_unix_text(text).or_else(|_| Instant::from_rfc3339(text));
+fn instant(text: &str) -> anyhow::Result<Timestamp> {
+    let instant = Timestamp::from_unix_text(text).or_else(|_| Timestamp::from_rfc3339(text));
     instant.with_context(|| format!("--at {text}"))
 }
 

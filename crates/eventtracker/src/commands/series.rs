@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use chrono::DateTime;
 use comfy_table::{CellAlignment, Table, presets};
-use model::{Instant, Step};
+use model::{Step, Timestamp};
 use serde::Deserialize;
 
 use self::sparkline::sparkline;
@@ -155,7 +155,7 @@ impl Series {
         let mut rows = BTreeMap::<i64, Vec<Option<u128>>>::new();
         for (column, one) in shown.iter().enumerate() {
             for &(unix_s, count) in &one.points {
-                let ms = Instant::from_unix_s(unix_s)?.unix_ms();
+                let ms = Timestamp::from_unix_s(unix_s)?.unix_ms();
                 rows.entry(ms).or_insert_with(|| vec![None; shown.len()])[column] = count;
             }
         }
@@ -206,7 +206,7 @@ fn width_columns() -> usize {
 /// # Errors
 /// A number that is no time.
 pub(crate) fn utc(unix_s: f64) -> anyhow::Result<String> {
-    let ms = Instant::from_unix_s(unix_s)?.unix_ms();
+    let ms = Timestamp::from_unix_s(unix_s)?.unix_ms();
     if ms.rem_euclid(60_000) == 0 {
         return Ok(minute_text(ms));
     }

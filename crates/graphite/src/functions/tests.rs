@@ -5,7 +5,7 @@ mod refusals;
 mod times;
 mod zones;
 
-use model::{EventId, Extent, Instant};
+use model::{EventId, Extent, Timestamp};
 
 use crate::limits::Limits;
 use crate::parse::parse;
@@ -27,7 +27,7 @@ const WINDOW: Window = Window {
 
 fn extent() -> Extent {
     Extent {
-        complete_until: Some(Instant::from_unix_ms((T + 300) * 1000)),
+        complete_until: Some(Timestamp::from_unix_ms((T + 300) * 1000)),
         kept_since: None,
     }
 }

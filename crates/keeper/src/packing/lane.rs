@@ -104,7 +104,7 @@ impl Lane {
     pub(super) async fn share(
         &mut self,
         packer: &mut Packer,
-        (before, now): (Day, model::Instant),
+        (before, now): (Day, model::Timestamp),
         begin: Option<bool>,
         interval: Duration,
         shutdown: &CancellationToken,

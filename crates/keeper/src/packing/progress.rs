@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use model::{Day, Instant, Minute};
+use model::{Day, Minute, Timestamp};
 
 /// Longest time, in milliseconds, from a day's end until it is packed, and from the arrival of late events until they are: this is promised.
 const PROMISED_MS: i64 = 3 * 3_600_000;
@@ -26,19 +26,19 @@ pub(super) fn old(before: Day) -> Range<Day> {
 /// A day with a note has everything packed that had come by the instant noted. A day after the newest note has never been packed to its
 /// end. All other days share one note, [`Progress::rest`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Progress(pub(super) BTreeMap<Day, Instant>);
+pub(super) struct Progress(pub(super) BTreeMap<Day, Timestamp>);
 
 /// A day with minutes that have waited for longer than promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Overdue {
     pub(super) day: Day,
     /// The instant since when they may wait: the day's end, or the last at which it was known to have no unpacked minutes.
-    pub(super) since: Instant,
+    pub(super) since: Timestamp,
 }
 
 impl Progress {
     /// The first notes of a centre: its minutes are taken to have come now.
-    pub(super) fn begun(before: Day, now: Instant) -> Self {
+    pub(super) fn begun(before: Day, now: Timestamp) -> Self {
         let none = BTreeSet::new();
         let progress = Self::default().after(&old(before), now, &none);
         progress.after(&recent(before), now, &none)
@@ -50,8 +50,8 @@ impl Progress {
     }
 
     /// The instant since when unpacked minutes of `day` may have been there.
-    fn since(&self, day: Day) -> Instant {
-        let end = Instant::from_unix_ms(day.end_unix_s().saturating_mul(1000));
+    fn since(&self, day: Day) -> Timestamp {
+        let end = Timestamp::from_unix_ms(day.end_unix_s().saturating_mul(1000));
         let newest = self.0.keys().next_back();
         let is_known = newest.is_some_and(|newest| *newest >= day);
         let noted = self.0.get(&day).or_else(|| self.0.get(&Self::rest()));
@@ -59,7 +59,7 @@ impl Progress {
     }
 
     /// The days of `open` that are overdue, in their order.
-    pub(super) fn overdue(&self, open: &BTreeSet<Day>, now: Instant) -> Vec<Overdue> {
+    pub(super) fn overdue(&self, open: &BTreeSet<Day>, now: Timestamp) -> Vec<Overdue> {
         let all = open.iter().map(|&day| Overdue {
             day,
             since: self.since(day),
@@ -69,7 +69,7 @@ impl Progress {
     }
 
     /// The notes after a walk through `days` that began at `begun` and has left some of them: those keep the instant since when they wait.
-    pub(super) fn after(&self, days: &Range<Day>, begun: Instant, left: &BTreeSet<Day>) -> Self {
+    pub(super) fn after(&self, days: &Range<Day>, begun: Timestamp, left: &BTreeSet<Day>) -> Self {
         let mut next = self.0.clone();
         next.retain(|day, _| !days.contains(day));
         if days.start <= Day::from(Minute::FIRST) {
@@ -90,8 +90,8 @@ mod tests {
     const HOUR_MS: i64 = 3_600_000;
 
     /// A day of 2026 and an hour of it.
-    fn at(day: Day, hour: i64) -> Instant {
-        Instant::from_unix_ms(day.unix_s() * 1000 + hour * HOUR_MS)
+    fn at(day: Day, hour: i64) -> Timestamp {
+        Timestamp::from_unix_ms(day.unix_s() * 1000 + hour * HOUR_MS)
     }
 
     fn today() -> Day {
@@ -103,7 +103,7 @@ mod tests {
         Progress::begun(today(), at(today(), 1))
     }
 
-    fn overdue(progress: &Progress, day: Day, now: Instant) -> Option<Instant> {
+    fn overdue(progress: &Progress, day: Day, now: Timestamp) -> Option<Timestamp> {
         let overdue = progress.overdue(&BTreeSet::from([day]), now);
         overdue.first().map(|overdue| overdue.since)
     }

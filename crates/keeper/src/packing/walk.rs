@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use model::{Day, EventId, Instant, Shard};
+use model::{Day, EventId, Shard, Timestamp};
 use store::Error;
 use store::upkeep::{OPEN_NAMES_LISTED_MAX, OpenName};
 
@@ -39,7 +39,7 @@ pub(super) enum Task {
 pub(super) struct Walk {
     pub(super) days: Range<Day>,
     /// Its begin by the centre's clock: what had come by then is packed when it ends, but for the leftover.
-    pub(super) begun: Instant,
+    pub(super) begun: Timestamp,
     pub(super) left: Leftover,
     /// The longest turn of a day, if there is a limit.
     day_time_max: Option<Duration>,
@@ -81,7 +81,7 @@ pub(super) struct Leftover {
 
 impl Walk {
     /// A walk at its begin. With `day_time_max`, a day that has had so much time waits for the next walk.
-    pub(super) fn new(days: Range<Day>, begun: Instant, day_time_max: Option<Duration>) -> Self {
+    pub(super) fn new(days: Range<Day>, begun: Timestamp, day_time_max: Option<Duration>) -> Self {
         Self {
             days,
             begun,
@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn walk(day_time_max: Option<Duration>) -> Walk {
-        Walk::new(day(0)..day(100), Instant::from_unix_ms(0), day_time_max)
+        Walk::new(day(0)..day(100), Timestamp::from_unix_ms(0), day_time_max)
     }
 
     /// Answers for a centre that holds `rows`, and packs them; what is packed in order.

@@ -1,15 +1,15 @@
 use super::*;
 use crate::{EventIds, decode};
 use model::{
-    CLIENT_BYTES_MAX, Client, ContentHash, EventName, Instant, Minute, MinuteCounts, Origin, PIECE_BYTES_MAX,
-    Piece,
+    CLIENT_BYTES_MAX, Client, ContentHash, EventName, Minute, MinuteCounts, Origin, PIECE_BYTES_MAX, Piece,
+    Timestamp,
 };
 use proptest::prelude::*;
 
 const NOW: i64 = 1_763_787_600;
 
-fn now() -> Instant {
-    Instant::from_unix_ms(NOW * 1000 + 125)
+fn now() -> Timestamp {
+    Timestamp::from_unix_ms(NOW * 1000 + 125)
 }
 
 fn origin(client: &str) -> Origin {
@@ -156,7 +156,7 @@ fn what_was_accepted_at_no_time_is_readable() {
         counts.add(&name("a"), minute(0), 1);
         let mut packer = JobPacker::new(unkeyed_id);
         packer.add(counts);
-        let body = packer.finish()[0].encode(Instant::from_unix_ms(1000 * unix_s));
+        let body = packer.finish()[0].encode(Timestamp::from_unix_ms(1000 * unix_s));
         assert!(
             decode(body.as_bytes(), &mut EventIds::default()).is_ok(),
             "{body}"

@@ -1,6 +1,6 @@
 //! Annotations: marks on every graph, as a centre has them.
 
-use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, Instant, SPAN_MS_MAX};
+use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, SPAN_MS_MAX, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Value};
 
@@ -8,9 +8,9 @@ use mysql_async::{Conn, DriverError, Value};
 #[derive(Debug, Clone)]
 pub struct AnnotationQuery {
     /// The first instant.
-    pub from: Instant,
+    pub from: Timestamp,
     /// The end, which is not part of it.
-    pub until: Instant,
+    pub until: Timestamp,
     /// The tags that an annotation must have; none for all annotations.
     pub tags: Vec<String>,
     /// Whether one of the tags is enough; else all are needed.
@@ -42,7 +42,7 @@ pub(super) async fn write(
         (
             &id,
             annotation.when.unix_ms(),
-            annotation.until.map(Instant::unix_ms),
+            annotation.until.map(Timestamp::unix_ms),
             &annotation.what,
             &annotation.data,
             annotation.tags.join(" "),
@@ -75,7 +75,7 @@ pub(super) async fn read(
     query: &AnnotationQuery,
 ) -> Result<Vec<Annotation>, mysql_async::Error> {
     // Beyond what a TIMESTAMP can hold, FROM_UNIXTIME() is NULL.
-    let within = |at: Instant| at.unix_ms().clamp(0, ANNOTATION_MS_MAX);
+    let within = |at: Timestamp| at.unix_ms().clamp(0, ANNOTATION_MS_MAX);
     let (from_ms, until_ms) = (within(query.from), within(query.until));
     // An annotation that lasts into the range began `SPAN_MS_MAX` before it at most: so the index on `happened` bounds the search.
     let mut sql = format!(
@@ -110,8 +110,8 @@ fn annotation_of((id, when_ms, until_ms, what, data, tags): Row) -> Result<Annot
     let parsed = id.parse();
     Ok(Annotation {
         id: parsed.map_err(|_| DriverError::FromValue { value: id.into() })?,
-        when: Instant::from_unix_ms(when_ms),
-        until: until_ms.map(Instant::from_unix_ms),
+        when: Timestamp::from_unix_ms(when_ms),
+        until: until_ms.map(Timestamp::from_unix_ms),
         what,
         data,
         tags: tags

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Day, Instant, Shard};
+use model::{Day, Shard, Timestamp};
 use mysql_async::Conn;
 
 use crate::clock::{self, RegionClock};
@@ -23,10 +23,10 @@ pub struct Status {
     /// The clock of each source, by region.
     pub clocks: BTreeMap<String, RegionClock>,
     /// The alarms that stand, each with the instant since when.
-    pub alarms: Vec<(Alarm, Instant)>,
+    pub alarms: Vec<(Alarm, Timestamp)>,
     /// The age up to which backups are of use: one of this centre that was taken later can still be attached to every region's binlog.
     /// `None` where nothing is noted yet.
-    pub oldest_backup: Option<Instant>,
+    pub oldest_backup: Option<Timestamp>,
     /// The first day that retention has not dropped; `None` where it never dropped any.
     pub kept_since: Option<Day>,
 }
@@ -63,7 +63,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> 
     })
 }
 
-async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Instant)>, mysql_async::Error> {
+async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Timestamp)>, mysql_async::Error> {
     const SQL: &str = "SELECT region, kind, sentence, CAST(UNIX_TIMESTAMP(since) * 1000 AS SIGNED) \
                        FROM eventtracker.Alarm ORDER BY region, kind";
     let mut alarms = Vec::new();
@@ -74,7 +74,7 @@ async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Instant)>, mysql_async::E
                 kind,
                 sentence,
             },
-            Instant::from_unix_ms(since_ms),
+            Timestamp::from_unix_ms(since_ms),
         ));
     };
     for_each_row(conn, SQL, (), each).await?;
@@ -86,7 +86,7 @@ async fn alarms(conn: &mut Conn) -> Result<Vec<(Alarm, Instant)>, mysql_async::E
 async fn oldest_backup(
     conn: &mut Conn,
     sources: &[SourceState],
-) -> Result<Option<Instant>, mysql_async::Error> {
+) -> Result<Option<Timestamp>, mysql_async::Error> {
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MIN(reachedAt)) * 1000 AS SIGNED) \
                        FROM eventtracker.RegionBinlog GROUP BY region";
     let mut oldest: Option<i64> = None;
@@ -96,7 +96,7 @@ async fn oldest_backup(
         }
     };
     for_each_row(conn, SQL, (), each).await?;
-    Ok(oldest.map(Instant::from_unix_ms))
+    Ok(oldest.map(Timestamp::from_unix_ms))
 }
 
 async fn shards(conn: &mut Conn) -> Result<Vec<ShardSize>, mysql_async::Error> {

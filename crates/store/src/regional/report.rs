@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Instant, QueueDepth};
+use model::{QueueDepth, Timestamp};
 
 use crate::script::Script;
 
@@ -10,7 +10,7 @@ use crate::script::Script;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The regional database's clock ([`super::Regional::clock`]) before the queue was looked at.
-    pub seen_at: Instant,
+    pub seen_at: Timestamp,
     /// Numbers of jobs in the queue.
     pub queue: QueueDepth,
     /// Whether the queue syncs its jobs to disk.
@@ -21,7 +21,7 @@ pub struct Report {
     pub hold: Duration,
     /// The region's watermark, by its database's clock: every job put before is in the batches of this flush, or was counted before.
     /// `None` where that is not known.
-    pub complete_until: Option<Instant>,
+    pub complete_until: Option<Timestamp>,
     /// The queue's low-water mark, committed with the counts for the workers that connect later; `None` leaves the one that is there.
     pub mark: Option<Mark>,
 }
@@ -101,6 +101,6 @@ pub(super) async fn write(
 }
 
 /// An instant as a SQL expression, to the millisecond.
-pub(super) fn timestamp(at: Instant) -> String {
+pub(super) fn timestamp(at: Timestamp) -> String {
     format!("FROM_UNIXTIME({:.3})", at.unix_s())
 }

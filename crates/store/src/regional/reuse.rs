@@ -86,7 +86,7 @@ pub(super) fn statement(region: &str, seen_at: &str, reused: &BTreeMap<String, R
 
 #[cfg(test)]
 mod tests {
-    use model::{EventId, Instant, Minute, Origin};
+    use model::{EventId, Minute, Origin, Timestamp};
 
     use super::*;
 
@@ -97,7 +97,7 @@ mod tests {
         };
         Batch {
             id: BatchId::from_bytes([id; 16]),
-            accepted: Instant::from_unix_ms(0),
+            accepted: Timestamp::from_unix_ms(0),
             counts: vec![(EventId(1), Minute::FIRST, 5), (EventId(2), Minute::FIRST, 2)],
             origin: content.map(origin),
         }

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use model::{BatchId, Instant};
+use model::{BatchId, Timestamp};
 use mysql_async::prelude::Queryable;
 
 use super::notes::RegionTotals;
@@ -51,7 +51,7 @@ pub async fn copy_ledger(
     from: &mut Region,
     to: &mut Region,
     progress: impl FnMut(u64),
-) -> Result<Instant, Error> {
+) -> Result<Timestamp, Error> {
     let until = from.ledger_clock().await?.plus_ms(-SETTLED_AFTER_MS);
     copy_batches(from, to, i64::MIN, unix_s(until), progress).await?;
     Ok(until)
@@ -67,7 +67,7 @@ pub async fn copy_ledger(
 pub async fn finish_ledger(
     from: &mut Region,
     to: &mut Region,
-    since: Option<Instant>,
+    since: Option<Timestamp>,
     progress: impl FnMut(u64),
 ) -> Result<Copied, Error> {
     // First: a row that is pruned after it was copied would be missing in the comparison. The lock lasts as long as the connection.
@@ -129,7 +129,7 @@ async fn copy_batches(
     }
 }
 
-fn unix_s(at: Instant) -> i64 {
+fn unix_s(at: Timestamp) -> i64 {
     at.unix_ms().div_euclid(1000)
 }
 
@@ -148,7 +148,7 @@ type FlushRow = (u64, u64, i64);
 /// The beginning of what has not been pruned. Another attempt's copy may hold older rows, which do no harm.
 #[derive(Debug, Clone, Copy)]
 struct Oldest {
-    counted: Instant,
+    counted: Timestamp,
     flush: u64,
 }
 
@@ -267,7 +267,7 @@ impl Region {
     }
 
     /// The ledger's clock, by which its rows are stamped.
-    async fn ledger_clock(&mut self) -> Result<Instant, Error> {
+    async fn ledger_clock(&mut self) -> Result<Timestamp, Error> {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(reached) * 1000 AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
         let reached_ms: Option<i64> = self
             .link()
@@ -276,14 +276,14 @@ impl Region {
             })
             .await?;
         reached_ms
-            .map(Instant::from_unix_ms)
+            .map(Timestamp::from_unix_ms)
             .ok_or_else(|| Error::NoLedgerClock {
                 server: self.server().to_string(),
             })
     }
 
     /// Lets the ledger's clock go on from `reached`, if it is not further already: it never goes back.
-    async fn set_ledger_clock(&mut self, reached: Instant) -> Result<(), Error> {
+    async fn set_ledger_clock(&mut self, reached: Timestamp) -> Result<(), Error> {
         let sql = format!(
             "UPDATE eventtracker.LedgerClock SET reached = GREATEST(reached, FROM_UNIXTIME({:.3})) WHERE id = 1",
             reached.unix_s()
@@ -322,7 +322,7 @@ impl Region {
             .await?;
         let (counted_s, flush) = row.ok_or(Error::Shape { what: SQL })?;
         Ok(Oldest {
-            counted: Instant::from_unix_ms(counted_s.saturating_mul(1000)),
+            counted: Timestamp::from_unix_ms(counted_s.saturating_mul(1000)),
             flush,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 
 use super::Centre;
@@ -13,7 +13,7 @@ impl Centre {
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn reached(&mut self, region: &str) -> Result<BTreeMap<String, Instant>, Error> {
+    pub async fn reached(&mut self, region: &str) -> Result<BTreeMap<String, Timestamp>, Error> {
         const SQL: &str = "SELECT file, CAST(UNIX_TIMESTAMP(reachedAt) * 1000 AS SIGNED) \
                            FROM eventtracker.RegionBinlog WHERE region = ?";
         let rows: Vec<(String, i64)> = self
@@ -24,7 +24,7 @@ impl Centre {
             .await?;
         let noted = rows.into_iter();
         Ok(noted
-            .map(|(file, ms)| (file, Instant::from_unix_ms(ms)))
+            .map(|(file, ms)| (file, Timestamp::from_unix_ms(ms)))
             .collect())
     }
 
@@ -32,7 +32,7 @@ impl Centre {
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn note_reached(&mut self, region: &str, file: &str, at: Instant) -> Result<(), Error> {
+    pub async fn note_reached(&mut self, region: &str, file: &str, at: Timestamp) -> Result<(), Error> {
         const SQL: &str = "INSERT INTO eventtracker.RegionBinlog (region, file, reachedAt) VALUES (?, ?, FROM_UNIXTIME(? / 1000)) \
                            ON DUPLICATE KEY UPDATE file = file";
         self.link

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 
 use crate::clock::{self, RegionClock};
@@ -36,7 +36,7 @@ impl Centre {
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn clock(&mut self) -> Result<Instant, Error> {
+    pub async fn clock(&mut self) -> Result<Timestamp, Error> {
         self.link.clock().await
     }
 
@@ -94,7 +94,7 @@ impl Centre {
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn newest_claim(&mut self, region: &str) -> Result<Option<Instant>, Error> {
+    pub async fn newest_claim(&mut self, region: &str) -> Result<Option<Timestamp>, Error> {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(MAX(seenAt)) * 1000 AS SIGNED) \
                            FROM bigdata_0.RegionClock WHERE region = ?";
         let row: Option<Option<i64>> = self
@@ -103,7 +103,7 @@ impl Centre {
                 conn.exec_first(SQL, (region,)).await
             })
             .await?;
-        Ok(row.flatten().map(Instant::from_unix_ms))
+        Ok(row.flatten().map(Timestamp::from_unix_ms))
     }
 
     /// The watermark and the clock of every region that this centre replicates from, by region.

@@ -1,6 +1,6 @@
 //! Clock offsets: how far regions' clocks were ahead of the centre's, as the keeper notes it.
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 
 use super::Centre;
@@ -15,7 +15,7 @@ pub struct Offset {
     /// was made by a clock that was never compared.
     pub peak_ms: i64,
     /// The instant of that comparison, or of that claim, by the region's clock.
-    pub peak_at: Instant,
+    pub peak_at: Timestamp,
 }
 
 impl Centre {
@@ -35,7 +35,7 @@ impl Centre {
         Ok(row.map(|(ahead_ms, peak_ms, peak_at_ms)| Offset {
             ahead_ms,
             peak_ms,
-            peak_at: Instant::from_unix_ms(peak_at_ms),
+            peak_at: Timestamp::from_unix_ms(peak_at_ms),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Instant;
+use model::Timestamp;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -56,7 +56,7 @@ impl Region {
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn clock(&mut self) -> Result<Instant, Error> {
+    pub async fn clock(&mut self) -> Result<Timestamp, Error> {
         self.link.clock().await
     }
 

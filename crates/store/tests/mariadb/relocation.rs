@@ -135,7 +135,7 @@ async fn claims_are_restated_by_the_new_clock() {
     let offset = Offset {
         ahead_ms: 5_000,
         peak_ms: 5_000,
-        peak_at: model::Instant::from_unix_ms(1_763_787_600_000),
+        peak_at: model::Timestamp::from_unix_ms(1_763_787_600_000),
     };
     // What a keeper has compared with the old server comes too late.
     let of_keeper = centre.upkeep().offset("eu").await.unwrap();

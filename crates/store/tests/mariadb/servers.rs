@@ -124,7 +124,7 @@ pub(crate) fn batch(id: u8, name: &str, count: u64) -> Batch {
     let minute = Minute::from_unix_s(MINUTE_S).unwrap();
     Batch {
         id: BatchId::from_bytes([id; 16]),
-        accepted: model::Instant::from_unix_ms(MINUTE_S * 1000),
+        accepted: model::Timestamp::from_unix_ms(MINUTE_S * 1000),
         counts: vec![(EventId::of(name), minute, count)],
         origin: None,
     }
@@ -158,7 +158,7 @@ pub(crate) async fn commit_knowing(
         .iter()
         .map(|name| (EventId::of(name), EventName::new((*name).to_owned()).unwrap()))
         .collect();
-    let at = model::Instant::from_unix_ms(MINUTE_S * 1000);
+    let at = model::Timestamp::from_unix_ms(MINUTE_S * 1000);
     let report = Report {
         seen_at: at,
         queue: QueueDepth::default(),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::DateTime;
-use model::{EVENT_COUNT_MAX, Instant, Minute, MinuteError};
+use model::{EVENT_COUNT_MAX, Minute, MinuteError, Timestamp};
 
 use super::lines::{LINE_BYTES_MAX, Line};
 
@@ -167,10 +167,10 @@ fn bracket(text: &[u8]) -> Option<(&[u8], &[u8])> {
 ///
 /// # Errors
 /// `Time` for what looks like a time and is none, `NoTime` for anything else.
-fn instant(text: &[u8]) -> Result<Instant, Refusal> {
+fn instant(text: &[u8]) -> Result<Timestamp, Refusal> {
     let text = String::from_utf8_lossy(text);
     let time = DateTime::parse_from_str(&text, "%d/%b/%Y:%H:%M:%S %z");
-    match time.map(Instant::from_calendar) {
+    match time.map(Timestamp::from_calendar) {
         Ok(Ok(instant)) => Ok(instant),
         _ if text.len() <= TIME_BYTES_MAX && text.contains('/') && text.contains(':') => {
             Err(Refusal::Time(text.escape_debug().to_string()))
@@ -312,7 +312,7 @@ mod tests {
         let line = |text: &str| {
             read(text).map(|request| (request.unix_s, request.status, request.size_bytes, request.method))
         };
-        let at = |text: &str| Instant::from_rfc3339(text).unwrap().unix_ms() / 1000;
+        let at = |text: &str| Timestamp::from_rfc3339(text).unwrap().unix_ms() / 1000;
         for (text, expected) in [
             (
                 r#"203.0.113.5 - - [30/Jul/2024:00:06:21 +0900] [0.003] [PORT 80] "GET /a HTTP/1.1" 200 100 "-" "ua" "-""#,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{NaiveDate, NaiveTime};
-use model::{EVENT_COUNT_MAX, EventName, Instant, Minute, MinuteError, NameError, decimal};
+use model::{EVENT_COUNT_MAX, EventName, Minute, MinuteError, NameError, Timestamp, decimal};
 
 use super::lines::LINE_BYTES_MAX;
 
@@ -173,22 +173,22 @@ pub(super) fn count(text: &[u8]) -> Result<u64, Refusal> {
 }
 
 /// The instant that a text names: unix seconds, `YYYY-MM-DD HH:MM[:SS]` in UTC, or RFC 3339.
-fn instant(text: &[u8]) -> Option<Instant> {
+fn instant(text: &[u8]) -> Option<Timestamp> {
     if let Some(unix_s) = integer(text) {
-        return Some(Instant::from_unix_ms(
+        return Some(Timestamp::from_unix_ms(
             i64::try_from(unix_s).ok()?.checked_mul(1000)?,
         ));
     }
     utc(text).or_else(|| {
         let text = std::str::from_utf8(text).ok()?;
-        Instant::from_rfc3339(text)
-            .or_else(|_| Instant::from_unix_text(text))
+        Timestamp::from_rfc3339(text)
+            .or_else(|_| Timestamp::from_unix_text(text))
             .ok()
     })
 }
 
 /// The instant of `YYYY-MM-DD HH:MM[:SS]`, and of the same with a `T` and a `Z`, which most RFC 3339 times are by far.
-fn utc(text: &[u8]) -> Option<Instant> {
+fn utc(text: &[u8]) -> Option<Timestamp> {
     let (date, rest) = text.split_at_checked(10)?;
     let (&separator, rest) = rest.split_first()?;
     let time = match separator {
@@ -218,7 +218,7 @@ fn utc(text: &[u8]) -> Option<Instant> {
         seconds,
         ms,
     )?);
-    Instant::from_calendar(time.and_utc().fixed_offset()).ok()
+    Timestamp::from_calendar(time.and_utc().fixed_offset()).ok()
 }
 
 /// The number of a text of decimal digits; `None` also where it does not fit into 64 bits.
@@ -414,7 +414,7 @@ mod tests {
         #[test]
         fn every_way_to_write_a_time_is_the_same_minute(ms in 946_684_800_000_i64..2_147_483_640_000) {
             let at = chrono::DateTime::from_timestamp_millis(ms).unwrap();
-            let expected = Minute::containing(Instant::from_unix_ms(ms)).unwrap();
+            let expected = Minute::containing(Timestamp::from_unix_ms(ms)).unwrap();
             for text in [
                 (ms / 1000).to_string(),
                 at.to_rfc3339(),
@@ -429,7 +429,7 @@ mod tests {
 
         #[test]
         fn a_row_is_events_that_sum_to_it(total in 0..=ROW_COUNT_MAX, unix_s in 946_684_800_i64..2_147_483_640) {
-            let minute = Minute::containing(Instant::from_unix_ms(unix_s * 1000)).unwrap();
+            let minute = Minute::containing(Timestamp::from_unix_ms(unix_s * 1000)).unwrap();
             let row = Row { name: EventName::new("shop.item.sold").unwrap(), minute, count: total };
             let mut json = Vec::new();
             let written = row.write_events(&mut json);

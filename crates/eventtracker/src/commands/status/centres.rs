@@ -2,16 +2,16 @@
 
 use api::status::Centre;
 use comfy_table::{Table, presets};
-use model::Instant;
+use model::Timestamp;
 
 use super::utc;
 
-fn complete_until(centre: &Centre) -> Option<Instant> {
-    Instant::from_unix_s(centre.complete_until?).ok()
+fn complete_until(centre: &Centre) -> Option<Timestamp> {
+    Timestamp::from_unix_s(centre.complete_until?).ok()
 }
 
 /// What is wrong with a centre. `newest` is the most that any centre has.
-fn fault(centre: &Centre, newest: Option<Instant>) -> Option<String> {
+fn fault(centre: &Centre, newest: Option<Timestamp>) -> Option<String> {
     if centre.answers == Some(false) {
         let remedy = "look after its MariaDB, for which the regions keep their binlogs";
         return Some(format!("does not answer: {remedy}"));

@@ -1,6 +1,6 @@
 //! Counts that are summed to buckets as they are read give what buckets of the functions' values give.
 
-use model::{Extent, Instant};
+use model::{Extent, Timestamp};
 use proptest::prelude::*;
 
 use super::{T, WINDOW, counted, planned, utc};
@@ -118,7 +118,7 @@ proptest! {
             counts[name].1.push((T + 60 * minute, count));
         }
         let extent = Extent {
-            complete_until: Some(Instant::from_unix_ms((T + 60 * complete) * 1000)),
+            complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
             kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
         };
         let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };

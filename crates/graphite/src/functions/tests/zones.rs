@@ -30,7 +30,7 @@ fn hourly(target: &str, from: i64, hours: i64, context: Context) -> Result<Vec<S
         until: from + HOUR_S * hours - 60,
     };
     let extent = Extent {
-        complete_until: Some(model::Instant::from_unix_ms(i64::from(u32::MAX) * 1000)),
+        complete_until: Some(model::Timestamp::from_unix_ms(i64::from(u32::MAX) * 1000)),
         kept_since: None,
     };
     evaluated_in(target, window, context, &[("a", counts)], extent)
@@ -149,7 +149,7 @@ fn a_shift_that_heeds_the_change_keeps_the_time_of_the_day() {
                 until: from + HOUR_S - 60,
             };
             let extent = Extent {
-                complete_until: Some(model::Instant::from_unix_ms((from + 24 * HOUR_S) * 1000)),
+                complete_until: Some(model::Timestamp::from_unix_ms((from + 24 * HOUR_S) * 1000)),
                 kept_since: None,
             };
             let list = evaluated_in(target, window, context, &[("a", counts)], extent).unwrap();

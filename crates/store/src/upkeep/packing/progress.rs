@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Day, Instant};
+use model::{Day, Timestamp};
 use mysql_async::prelude::Queryable;
 
 use crate::Error;
@@ -13,7 +13,7 @@ impl Centre {
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn packed_until(&mut self) -> Result<BTreeMap<Day, Instant>, Error> {
+    pub async fn packed_until(&mut self) -> Result<BTreeMap<Day, Timestamp>, Error> {
         const SQL: &str = "SELECT UNIX_TIMESTAMP(day), CAST(UNIX_TIMESTAMP(packedUntil) * 1000 AS SIGNED) \
                            FROM eventtracker.PackedUntil";
         let rows: Vec<(i64, i64)> = self
@@ -22,7 +22,7 @@ impl Centre {
             .await?;
         let notes = rows.into_iter();
         Ok(notes
-            .map(|(unix_s, until_ms)| (Day::containing(unix_s), Instant::from_unix_ms(until_ms)))
+            .map(|(unix_s, until_ms)| (Day::containing(unix_s), Timestamp::from_unix_ms(until_ms)))
             .collect())
     }
 
@@ -32,8 +32,8 @@ impl Centre {
     /// The server refused or did not answer.
     pub async fn note_packed_until(
         &mut self,
-        before: &BTreeMap<Day, Instant>,
-        after: &BTreeMap<Day, Instant>,
+        before: &BTreeMap<Day, Timestamp>,
+        after: &BTreeMap<Day, Timestamp>,
     ) -> Result<(), Error> {
         let gone = before.keys().filter(|day| !after.contains_key(day));
         let gone: Vec<String> = gone.map(|day| format!("'{day}'")).collect();
