@@ -30,10 +30,10 @@ pub(super) struct Data {
 }
 
 impl Data {
-    /// Around the last midnight that is at least an hour ago: then all are past, and their hours, days and
-    /// weeks begin at the same places in each run.
+    /// Around the last midnight that is at least two hours ago: then all are past, also an hour further on, where graphite-web would cut
+    /// them off at now. Their hours, days and weeks begin at the same places in each run.
     pub(super) fn before(now: i64) -> Self {
-        let midnight = (now - HOUR_S).div_euclid(DAY_S) * DAY_S;
+        let midnight = (now - 2 * HOUR_S).div_euclid(DAY_S) * DAY_S;
         let mut data = Self {
             first: midnight - 150 * MINUTE_S,
             known_until: now.div_euclid(MINUTE_S) * MINUTE_S,
