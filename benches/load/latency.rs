@@ -166,7 +166,7 @@ struct Api {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Totals {
     series: Vec<Series>,
 }
 
@@ -177,7 +177,7 @@ struct Series {
 }
 
 impl Api {
-    async fn ask(&self, names: impl Iterator<Item = &str>) -> Result<Answer> {
+    async fn ask(&self, names: impl Iterator<Item = &str>) -> Result<Totals> {
         let mut query: Vec<(&str, &str)> = names.map(|name| ("name", name)).collect();
         query.push(("from", "-10m"));
         let response = self.client.get(&self.url).query(&query).send().await?;
@@ -225,7 +225,7 @@ impl Api {
 }
 
 impl Seen {
-    fn take(&mut self, answer: &Answer, under_way: &mut Vec<Probe>) {
+    fn take(&mut self, answer: &Totals, under_way: &mut Vec<Probe>) {
         self.polls += 1;
         under_way.retain(|probe| {
             let after = probe.acknowledged.elapsed();

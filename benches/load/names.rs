@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use model::EventId;
 use mysql_async::prelude::Queryable;
+use playground::counter;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -63,11 +64,10 @@ impl Names {
         let client = sender::client()?;
         let begun = Instant::now();
         let (api, base) = start_api(pipeline, &client).await?;
-        let held = format!("api_names {}", self.names);
         let metrics = async || -> Result<String> {
             Ok(client.get(format!("{base}/metrics")).send().await?.text().await?)
         };
-        while !metrics().await?.lines().any(|line| line == held) {
+        while counter(&metrics().await?, "api_names")? != u64::try_from(self.names)? {
             ensure!(begun.elapsed() < LOADED_LIMIT, "the api has not loaded all names");
             tokio::time::sleep(POLL).await;
         }

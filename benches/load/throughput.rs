@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use playground::counter;
 
 use crate::centre::Centre;
 use crate::events::names;
@@ -148,14 +149,7 @@ async fn jobs_put(pipeline: &Pipeline) -> Result<u64> {
     let mut jobs = 0;
     for url in pipeline.collectors().iter().flatten() {
         let text = client.get(format!("{url}/metrics")).send().await?.text().await?;
-        let mut lines = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("collector_jobs_put_total "));
-        // The counter is not there before the first job.
-        jobs += lines
-            .next()
-            .map_or(Ok(0), str::parse::<u64>)
-            .context(text.clone())?;
+        jobs += counter(&text, "collector_jobs_put_total").context(text.clone())?;
     }
     Ok(jobs)
 }

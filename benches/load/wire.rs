@@ -23,7 +23,7 @@ pub(crate) struct Wire {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct Response<'a> {
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
 }
@@ -56,7 +56,7 @@ impl Wire {
     ///
     /// # Errors
     /// No answer in time, or none that can be read.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<Response<'_>> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => open(self.address).await?,
@@ -68,7 +68,7 @@ impl Wire {
         if !head.closes {
             self.stream = Some(stream);
         }
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
             body: &self.buffer[head.bytes..head.bytes + head.body_bytes],
         })

@@ -4,13 +4,13 @@ use playground::Options;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use crate::rig::{Answer, Rig, answer, one_region, settings, signal, wait_until};
+use crate::rig::{Response, Rig, answer, one_region, settings, signal, wait_until};
 
 const ID: &str = "0199aa55-0000-7000-8000-000000000001";
 
 const NOON: i64 = 1_763_787_600;
 
-async fn post(rig: &Rig, path: &str, body: &Value) -> Answer {
+async fn post(rig: &Rig, path: &str, body: &Value) -> Response {
     answer(
         rig.http
             .post(format!("{}{path}", rig.description().api))

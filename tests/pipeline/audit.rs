@@ -7,7 +7,7 @@ use playground::Options;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Rig, eventtracker, one_region, packing_late, signal, two_regions, wait_until};
+use crate::rig::{Rig, one_region, packing_late, signal, two_regions, wait_until};
 use crate::sender::{Progress, send_keyed, send_unkeyed};
 
 /// Audits during load: each falls on another moment of flushes and replication.
@@ -15,12 +15,7 @@ const AUDITS: usize = 10;
 
 /// Exit code and text of `eventtracker audit`, for every minute there is.
 async fn audit(rig: &Rig, config: &str, further: &[&str]) -> (i32, String) {
-    let config = rig.config(config);
-    let range = ["--from", "2025-11-01T00:00:00Z"];
-    let mut arguments = vec!["audit", "--config", config.to_str().unwrap()];
-    arguments.extend(range);
-    arguments.extend(further);
-    let output = eventtracker(&arguments).await;
+    let output = rig.audit(config, "2025-11-01T00:00:00Z", further).await;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap(), text)

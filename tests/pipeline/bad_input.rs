@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::ledger::Ledger;
-use crate::rig::{Answer, Rig, answer, one_region};
+use crate::rig::{Response, Rig, answer, one_region};
 
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -21,7 +21,7 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    async fn send(&self, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
+    async fn send(&self, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Response {
         let mut request = self.rig.http.post(&self.url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -29,12 +29,12 @@ impl Collector<'_> {
         answer(request).await
     }
 
-    async fn json(&self, body: impl Into<reqwest::Body>) -> Answer {
+    async fn json(&self, body: impl Into<reqwest::Body>) -> Response {
         self.send(&[("content-type", "application/json")], body).await
     }
 }
 
-fn expect(answer: &Answer, status: u16, error: &str) {
+fn expect(answer: &Response, status: u16, error: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert!(
         answer.json["error"].as_str().unwrap().contains(error),

@@ -6,7 +6,7 @@ use model::Timestamp;
 use serde_json::json;
 
 use crate::ledger::Ledger;
-use crate::rig::{Answer, Rig, one_region, signal, wait_until};
+use crate::rig::{Response, Rig, one_region, signal, wait_until};
 use crate::sender::{FIRST_MINUTE, post_backlog};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,7 +30,7 @@ async fn its_queue_empties() {
     assert!(
         matches!(
             refused,
-            Answer {
+            Response {
                 status: 503,
                 retry_after: true,
                 ..

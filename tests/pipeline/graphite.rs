@@ -4,7 +4,7 @@ use playground::Options;
 use serde_json::{Value, json};
 
 use crate::ledger::Ledger;
-use crate::rig::{Answer, Rig, answer, one_region, put, wait_until};
+use crate::rig::{Response, Rig, answer, one_region, put, wait_until};
 
 /// 2025-11-22T05:00:00Z.
 const T: i64 = 1_763_787_600;
@@ -22,7 +22,7 @@ const PANEL: &str = "target=aliasSub(graph.shop.*%2C%20%22(%5E.*%24)%22%2C%20%22
 /// What "Save & test" posts, without times.
 const SAVE_AND_TEST: &str = "target=constantLine(100)&format=json&maxDataPoints=300&cacheTimeout=60";
 
-async fn render(rig: &Rig, form: &str) -> Answer {
+async fn render(rig: &Rig, form: &str) -> Response {
     let request = rig.http.post(format!("{}/render", rig.description().api));
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     answer(request.body(form.to_owned())).await

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::graphite_oracle::compare::{Answer, compare};
+use crate::graphite_oracle::compare::{Rendering, compare};
 use crate::graphite_oracle::data::{Data, MINUTE_S};
 use crate::graphite_oracle::differences::{DIFFERENCES, NOT_TAKEN, tables};
 use crate::graphite_oracle::targets::Request;
@@ -63,7 +63,7 @@ async fn renders_as_graphite_web_does() {
 }
 
 /// Our answer, and when it was asked for: within one minute, as relative times need.
-async fn render(rig: &Rig, request: &Request) -> (Answer, i64) {
+async fn render(rig: &Rig, request: &Request) -> (Rendering, i64) {
     loop {
         let now = now_unix();
         let url = format!("{}/render", rig.description().api);
@@ -78,13 +78,13 @@ async fn render(rig: &Rig, request: &Request) -> (Answer, i64) {
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         if now_unix() / MINUTE_S == now / MINUTE_S || !request.is_relative() {
-            return (Answer { status, body }, now);
+            return (Rendering { status, body }, now);
         }
     }
 }
 
 /// Differences that are not listed, and listed ones that are none any more.
-fn other_differences(requests: &[Request], theirs: &[Answer], ours: &[Answer]) -> Vec<String> {
+fn other_differences(requests: &[Request], theirs: &[Rendering], ours: &[Rendering]) -> Vec<String> {
     assert_eq!((requests.len(), requests.len()), (theirs.len(), ours.len()));
     let mut points = 0;
     let mut wrong = Vec::new();

@@ -72,12 +72,12 @@ impl History {
 }
 
 /// A directory for files, and the collector that they go to.
-struct Desk {
+struct Imports {
     dir: tempfile::TempDir,
     collector: String,
 }
 
-impl Desk {
+impl Imports {
     fn new(rig: &Rig) -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
@@ -183,19 +183,19 @@ async fn until_the_queue_is_empty(rig: &Rig) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_is_at_the_centre() {
     let rig = Rig::start(one_region()).await;
-    let desk = Desk::new(&rig);
+    let imports = Imports::new(&rig);
     let (csv, ndjson) = (History::of("from.csv", NAMES), History::of("from.ndjson", NAMES));
-    let csv_file = desk.file("history.csv", &csv.csv());
-    let ndjson_file = desk.file("history.ndjson", &ndjson.ndjson());
+    let csv_file = imports.file("history.csv", &csv.csv());
+    let ndjson_file = imports.file("history.ndjson", &ndjson.ndjson());
     let mut ledger = Ledger::default();
     csv.enter(&mut ledger);
     ndjson.enter(&mut ledger);
     expect_success(
-        &desk.import("csv", &csv_file, &[]).await,
+        &imports.import("csv", &csv_file, &[]).await,
         "lines read               86,401",
     );
     expect_success(
-        &desk.import("ndjson", &ndjson_file, &[]).await,
+        &imports.import("ndjson", &ndjson_file, &[]).await,
         "lines read               86,400",
     );
     expect_exactly(&mut ledger, &rig).await;
@@ -208,9 +208,9 @@ async fn every_row_is_at_the_centre() {
         exported.starts_with("name,time,count\nfrom.csv.0,2025-01-01T00:00:00Z,"),
         "{exported}"
     );
-    let file = desk.file("exported.csv", &exported.replace("from.csv.", "again.csv."));
+    let file = imports.file("exported.csv", &exported.replace("from.csv.", "again.csv."));
     expect_success(
-        &desk.import("csv", &file, &[]).await,
+        &imports.import("csv", &file, &[]).await,
         "lines refused                 0",
     );
     History::of("again.csv", NAMES).enter(&mut ledger);
@@ -218,9 +218,12 @@ async fn every_row_is_at_the_centre() {
     // What is done is not sent again, however long ago, unless a key says that it is meant.
     until_the_queue_is_empty(&rig).await;
     let_the_ledger_forget(&rig).await;
-    expect_success(&desk.import("csv", &csv_file, &[]).await, "was imported already");
     expect_success(
-        &desk.import("csv", &csv_file, &["--key", "once/more"]).await,
+        &imports.import("csv", &csv_file, &[]).await,
+        "was imported already",
+    );
+    expect_success(
+        &imports.import("csv", &csv_file, &["--key", "once/more"]).await,
         "lines read               86,401",
     );
     csv.enter(&mut ledger);
@@ -232,16 +235,16 @@ async fn every_row_is_at_the_centre() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_begin_like_formulas_come_back_as_they_are() {
     let rig = Rig::start(one_region()).await;
-    let desk = Desk::new(&rig);
+    let imports = Imports::new(&rig);
     let names = ["=1+1", "+b", "-c", "@d", "e"];
     let rows = (1..)
         .zip(names)
         .map(|(count, name)| (name.to_owned(), FIRST_MINUTE, count));
     let history = History { rows: rows.collect() };
     let mut ledger = Ledger::default();
-    let file = desk.file("history.csv", &history.csv());
+    let file = imports.file("history.csv", &history.csv());
     expect_success(
-        &desk.import("csv", &file, &[]).await,
+        &imports.import("csv", &file, &[]).await,
         "lines refused                 0",
     );
     history.enter(&mut ledger);
@@ -264,9 +267,9 @@ async fn names_that_begin_like_formulas_come_back_as_they_are() {
         "name,time,count".to_owned(),
     ];
     assert_eq!(lines, expected);
-    let file = desk.file("exported.csv", &exported);
+    let file = imports.file("exported.csv", &exported);
     expect_success(
-        &desk.import("csv", &file, &[]).await,
+        &imports.import("csv", &file, &[]).await,
         "lines refused                 0",
     );
     history.enter(&mut ledger);
@@ -277,8 +280,8 @@ async fn names_that_begin_like_formulas_come_back_as_they_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_lines_are_named_and_the_rest_is_counted() {
     let rig = Rig::start(one_region()).await;
-    let desk = Desk::new(&rig);
-    let file = desk.file(
+    let imports = Imports::new(&rig);
+    let file = imports.file(
         "history.csv",
         "count,time,name\n\
          7,2025-01-01 00:00,bad.a\n\
@@ -291,7 +294,7 @@ async fn bad_lines_are_named_and_the_rest_is_counted() {
          2500000000,2025-01-01T00:07:59Z,\"bad.a\"\n\
          ,2025-01-01 00:08,bad.a\n",
     );
-    let output = desk.import("csv", &file, &[]).await;
+    let output = imports.import("csv", &file, &[]).await;
     for words in [
         "line 3 refused: count is not an integer from 0 to 1000000000000, the most of one row: '-1'",
         "line 4 refused: count is not an integer",
@@ -308,20 +311,22 @@ async fn bad_lines_are_named_and_the_rest_is_counted() {
     ledger.acknowledged("bad.a", FIRST_MINUTE + 7 * 60, 2_500_000_000);
     expect_exactly(&mut ledger, &rig).await;
 
-    let file = desk.file("header.csv", "name,minute,count,region\nbad.b,1735689600,1,eu\n");
+    let file = imports.file("header.csv", "name,minute,count,region\nbad.b,1735689600,1,eu\n");
     expect_failure(
-        &desk.import("csv", &file, &[]).await,
+        &imports.import("csv", &file, &[]).await,
         "the first line looks like a header",
     );
-    let missing = desk.dir.path().join("no/where");
+    let missing = imports.dir.path().join("no/where");
     let missing = missing.to_str().unwrap();
-    let file = desk.file("fine.csv", "bad.b,1735689600,1\n");
+    let file = imports.file("fine.csv", "bad.b,1735689600,1\n");
     expect_failure(
-        &desk.import("csv", &file, &["--journal", missing]).await,
+        &imports.import("csv", &file, &["--journal", missing]).await,
         "--no-journal",
     );
     expect_failure(
-        &desk.import("csv", Path::new("-"), &["--journal", missing]).await,
+        &imports
+            .import("csv", Path::new("-"), &["--journal", missing])
+            .await,
         "cannot be resumed",
     );
     expect_exactly(&mut ledger, &rig).await;
@@ -339,23 +344,23 @@ fn slow_collector() -> Options {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_import_goes_on_where_it_stopped() {
     let rig = Rig::start(slow_collector()).await;
-    let desk = Desk::new(&rig);
+    let imports = Imports::new(&rig);
     let mut ledger = Ledger::default();
 
     // What was in flight when it was killed is recognised by the region's ledger.
     let killed = History::of("killed", NAMES_MANY);
-    let file = desk.file("killed.csv", &killed.csv());
-    let mut importer = desk.start(&desk.collector, &file);
+    let file = imports.file("killed.csv", &killed.csv());
+    let mut importer = imports.start(&imports.collector, &file);
     until_some_is_acknowledged(&file).await;
     importer.kill().await.unwrap();
     killed.enter(&mut ledger);
-    expect_success(&desk.import("csv", &file, &[]).await, "earlier runs");
+    expect_success(&imports.import("csv", &file, &[]).await, "earlier runs");
     expect_exactly(&mut ledger, &rig).await;
 
     // An end in order leaves nothing in flight, so that it may go on after the ledger has forgotten.
     let stopped = History::of("stopped", NAMES_MANY);
-    let file = desk.file("stopped.csv", &stopped.csv());
-    let importer = desk.start(&desk.collector, &file);
+    let file = imports.file("stopped.csv", &stopped.csv());
+    let importer = imports.start(&imports.collector, &file);
     until_some_is_acknowledged(&file).await;
     signal("INT", importer.id().unwrap()).await;
     let output = tokio::time::timeout(LIMIT, importer.wait_with_output())
@@ -374,29 +379,29 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     let text = stopped.csv();
     let changed = text.replacen("stopped.0,1735695000,", "stopped.0,1735695001,", 1);
     assert!(changed.len() == text.len() && changed != text);
-    desk.file("stopped.csv", &changed);
+    imports.file("stopped.csv", &changed);
     expect_failure(
-        &desk.import("csv", &file, &[]).await,
+        &imports.import("csv", &file, &[]).await,
         "the file is not the one whose first",
     );
-    desk.file("stopped.csv", &(text.clone() + "stopped.0,1735689600,1\n"));
+    imports.file("stopped.csv", &(text.clone() + "stopped.0,1735689600,1\n"));
     expect_failure(
-        &desk.import("csv", &file, &[]).await,
+        &imports.import("csv", &file, &[]).await,
         "import what is new as a file of its own",
     );
-    desk.file("stopped.csv", &text);
+    imports.file("stopped.csv", &text);
     expect_failure(
-        &desk.import("ndjson", &file, &[]).await,
+        &imports.import("ndjson", &file, &[]).await,
         "whose format is 'csv', not 'ndjson'",
     );
-    let elsewhere = Desk {
+    let elsewhere = Imports {
         dir: tempfile::tempdir().unwrap(),
         collector: "http://127.0.0.1:1".to_owned(),
     };
     expect_failure(&elsewhere.import("csv", &file, &[]).await, "go on with that one");
     assert_eq!(lines_in_journal(&file), lines_before, "a refusal changes nothing");
 
-    expect_success(&desk.import("csv", &file, &[]).await, "earlier runs");
+    expect_success(&imports.import("csv", &file, &[]).await, "earlier runs");
     stopped.enter(&mut ledger);
     expect_exactly(&mut ledger, &rig).await;
     rig.stop().await;
@@ -405,13 +410,13 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_not_there_is_waited_for_and_given_up() {
     let rig = Rig::start(one_region()).await;
-    let desk = Desk::new(&rig);
-    let file = desk.file("history.csv", "gone.a,1735689600,3\n");
+    let imports = Imports::new(&rig);
+    let file = imports.file("history.csv", "gone.a,1735689600,3\n");
     // Bound, so that no other server takes it, and not listening, so that whoever connects is refused.
     let bound = tokio::net::TcpSocket::new_v4().unwrap();
     bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let nowhere = format!("http://{}", bound.local_addr().unwrap());
-    let mut importer = desk.start(&nowhere, &file);
+    let mut importer = imports.start(&nowhere, &file);
     let mut told = BufReader::new(importer.stderr.take().unwrap()).lines();
     let mut so_far = String::new();
     let mut until_told = async |words: &str| {
@@ -440,7 +445,7 @@ async fn a_collector_that_is_not_there_is_waited_for_and_given_up() {
 
     // Nothing was acknowledged there, so it may begin elsewhere.
     expect_success(
-        &desk.import("csv", &file, &[]).await,
+        &imports.import("csv", &file, &[]).await,
         "events accepted               1",
     );
     let mut ledger = Ledger::default();

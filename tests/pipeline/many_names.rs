@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::centre;
 use crate::ledger::Ledger;
-use crate::rig::{Rig, eventtracker, one_region, signal, wait_until};
+use crate::rig::{Rig, one_region, signal, wait_until};
 
 /// More than a flush writes as rows.
 const NAMES: usize = 6_000;
@@ -113,15 +113,7 @@ async fn counts_in_blocks_are_read_as_others_and_move_once() {
     wait_until_merged(&rig).await;
     expect_readings(&rig, 2, today).await;
 
-    let config = rig.config("central");
-    let audit = [
-        "audit",
-        "--config",
-        config.to_str().unwrap(),
-        "--from",
-        "2025-11-20T00:00:00Z",
-    ];
-    let audited = eventtracker(&audit).await;
+    let audited = rig.audit("central", "2025-11-20T00:00:00Z", &[]).await;
     assert!(audited.status.success(), "{audited:?}");
     rig.stop().await;
 }

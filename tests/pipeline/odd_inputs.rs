@@ -16,7 +16,7 @@ const ODD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/odd");
 /// 2025-11-22T05:00:00Z.
 const MINUTE_S: i64 = 1_763_787_600;
 
-struct Desk<'a> {
+struct Senders<'a> {
     rig: &'a Rig,
     dir: tempfile::TempDir,
     collector: String,
@@ -26,7 +26,7 @@ struct Desk<'a> {
 /// A status and a body, as curl prints them.
 type Curled = (String, Value);
 
-impl Desk<'_> {
+impl Senders<'_> {
     async fn run(mut command: Command, input: &[u8]) -> Output {
         let mut child = command
             .stdin(Stdio::piped())
@@ -105,24 +105,24 @@ fn expect(answer: &Curled, status: &str, error: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_counts_as_it_should_or_says_why_not() {
     let rig = Rig::start(one_region()).await;
-    let mut desk = Desk {
+    let mut senders = Senders {
         rig: &rig,
         dir: tempfile::tempdir().unwrap(),
         collector: rig.collectors("eu")[0].clone(),
         ledger: Ledger::default(),
     };
-    byte_order_marks(&mut desk).await;
-    numbers_and_types(&mut desk).await;
-    leap_seconds(&mut desk).await;
-    spreadsheets(&mut desk).await;
-    odd_logs(&mut desk).await;
-    a_log_that_cron_imports(&mut desk).await;
-    three_equal_requests(&mut desk).await;
-    desk.ledger.expect_at_centre(&rig).await;
-    padded_gzip(&desk).await;
-    refusals_reach_who_is_still_sending(&desk).await;
-    hours_of_new_york(&desk).await;
-    marks_with_commas(&desk).await;
+    byte_order_marks(&mut senders).await;
+    numbers_and_types(&mut senders).await;
+    leap_seconds(&mut senders).await;
+    spreadsheets(&mut senders).await;
+    odd_logs(&mut senders).await;
+    a_log_that_cron_imports(&mut senders).await;
+    three_equal_requests(&mut senders).await;
+    senders.ledger.expect_at_centre(&rig).await;
+    padded_gzip(&senders).await;
+    refusals_reach_who_is_still_sending(&senders).await;
+    hours_of_new_york(&senders).await;
+    marks_with_commas(&senders).await;
     let names = rig.get("/metrics/index.json").await.json;
     let names: Vec<&str> = names
         .as_array()
@@ -137,25 +137,25 @@ async fn each_counts_as_it_should_or_says_why_not() {
     rig.stop().await;
 }
 
-async fn byte_order_marks(desk: &mut Desk<'_>) {
+async fn byte_order_marks(senders: &mut Senders<'_>) {
     let event = |name: &str| format!("{{\"name\":\"{name}\",\"timestamp\":{MINUTE_S}}}");
-    let (status, _) = desk.json(format!("\u{feff}[{}]", event("bom.json"))).await;
+    let (status, _) = senders.json(format!("\u{feff}[{}]", event("bom.json"))).await;
     assert_eq!(status, "202");
     let body = format!(
         "\u{feff}{}\r\n\u{feff}{}\r\n",
         event("bom.lines"),
         event("bom.lines")
     );
-    let (status, answer) = desk.lines(&[], body).await;
+    let (status, answer) = senders.lines(&[], body).await;
     assert_eq!(
         (status.as_str(), &answer["accepted"]),
         ("202", &json!(2)),
         "{answer}"
     );
-    desk.counts("bom.json", MINUTE_S, 1);
-    desk.counts("bom.lines", MINUTE_S, 2);
+    senders.counts("bom.json", MINUTE_S, 1);
+    senders.counts("bom.lines", MINUTE_S, 2);
     expect(
-        &desk
+        &senders
             .json(
                 "\u{feff}"
                     .encode_utf16()
@@ -168,25 +168,27 @@ async fn byte_order_marks(desk: &mut Desk<'_>) {
     );
 
     let odd = std::fs::read_to_string(format!("{ODD}/ndjson-odd.ndjson")).unwrap();
-    let (status, answer) = desk.lines(&[], odd.replace("@T@", &MINUTE_S.to_string())).await;
+    let (status, answer) = senders
+        .lines(&[], odd.replace("@T@", &MINUTE_S.to_string()))
+        .await;
     assert_eq!(
         (status.as_str(), &answer["accepted"], &answer["rejected_total"]),
         ("202", &json!(3), &json!(5)),
         "{answer}"
     );
     for (name, count) in [("br.nd.a", 1), ("br.nd.b", 2), ("br.nd.h", 8)] {
-        desk.counts(name, MINUTE_S, count);
+        senders.counts(name, MINUTE_S, count);
     }
     let row = format!("\u{feff}{{\"name\":\"bom.import\",\"minute\":{MINUTE_S},\"count\":4}}\n");
-    let file = desk.file("bom.ndjson", row.repeat(2));
-    let (code, shown) = desk.import("ndjson", &file, &[]).await;
+    let file = senders.file("bom.ndjson", row.repeat(2));
+    let (code, shown) = senders.import("ndjson", &file, &[]).await;
     assert_eq!(code, Some(0), "{shown}");
-    desk.counts("bom.import", MINUTE_S, 8);
+    senders.counts("bom.import", MINUTE_S, 8);
 }
 
-async fn numbers_and_types(desk: &mut Desk<'_>) {
+async fn numbers_and_types(senders: &mut Senders<'_>) {
     expect(
-        &desk.json(r#"{"name":"x","count":3.0000000000000001}"#).await,
+        &senders.json(r#"{"name":"x","count":3.0000000000000001}"#).await,
         "400",
         "all events were rejected",
     );
@@ -194,34 +196,38 @@ async fn numbers_and_types(desk: &mut Desk<'_>) {
         r#"{{"name":"edge","timestamp":{}.9999999999999999}}"#,
         MINUTE_S + 59
     );
-    assert_eq!(desk.json(late).await.0, "202");
-    desk.counts("edge", MINUTE_S, 1);
+    assert_eq!(senders.json(late).await.0, "202");
+    senders.counts("edge", MINUTE_S, 1);
     // As curl -d says by itself, and two formats taken for each other.
     expect(
-        &desk.curl(&[], br#"{"name":"x"}"#).await,
+        &senders.curl(&[], br#"{"name":"x"}"#).await,
         "415",
         "send application/json for an event",
     );
     let two = "{\"name\":\"x\"}\n{\"name\":\"y\"}\n";
-    expect(&desk.json(two).await, "400", "Content-Type: application/x-ndjson");
     expect(
-        &desk.lines(&[], "[\n{\"name\":\"x\"}\n]").await,
+        &senders.json(two).await,
+        "400",
+        "Content-Type: application/x-ndjson",
+    );
+    expect(
+        &senders.lines(&[], "[\n{\"name\":\"x\"}\n]").await,
         "400",
         "Content-Type: application/json",
     );
 }
 
 /// Zeros behind the end are gzip's own padding. Of now, in whichever minute that is.
-async fn padded_gzip(desk: &Desk<'_>) {
+async fn padded_gzip(senders: &Senders<'_>) {
     let padded = std::fs::read(format!("{ODD}/gz-zero-padded.ndjson.gz")).unwrap();
-    let (status, answer) = desk.lines(&["-H", "Content-Encoding: gzip"], padded).await;
+    let (status, answer) = senders.lines(&["-H", "Content-Encoding: gzip"], padded).await;
     assert_eq!(
         (status.as_str(), &answer["accepted"]),
         ("202", &json!(2)),
         "{answer}"
     );
     wait_until("both names", async || {
-        let answer = desk
+        let answer = senders
             .rig
             .get("/v1/series?name=br.gz.*&from=-1h&step=1h")
             .await
@@ -238,34 +244,35 @@ async fn padded_gzip(desk: &Desk<'_>) {
     .await;
 }
 
-async fn leap_seconds(desk: &mut Desk<'_>) {
+async fn leap_seconds(senders: &mut Senders<'_>) {
     const LEAP_MINUTE_S: i64 = 1_483_228_740;
     let leap = "2016-12-31T23:59:60Z";
     assert_eq!(
-        desk.json(format!(r#"{{"name":"leap","timestamp":"{leap}"}}"#))
+        senders
+            .json(format!(r#"{{"name":"leap","timestamp":"{leap}"}}"#))
             .await
             .0,
         "202"
     );
-    let csv = desk.file("leap.csv", format!("leap,{leap},2\nleap,2016-12-31 23:59:60,4\nleap,2017-01-01T08:59:60+09:00,8\nleap,2016-12-31 11:59:60,1\n"));
-    let (code, shown) = desk.import("csv", &csv, &[]).await;
+    let csv = senders.file("leap.csv", format!("leap,{leap},2\nleap,2016-12-31 23:59:60,4\nleap,2017-01-01T08:59:60+09:00,8\nleap,2016-12-31 11:59:60,1\n"));
+    let (code, shown) = senders.import("csv", &csv, &[]).await;
     assert!(code == Some(1) && shown.contains("line 4 refused"), "{shown}");
-    let log = desk.file(
+    let log = senders.file(
         "leap.log",
         "h - - [31/Dec/2016:23:59:60 +0000] \"GET / HTTP/1.1\" 404 7\n",
     );
-    assert_eq!(desk.import("combined", &log, &[]).await.0, Some(0));
-    desk.counts("leap", LEAP_MINUTE_S, 1 + 2 + 4 + 8);
+    assert_eq!(senders.import("combined", &log, &[]).await.0, Some(0));
+    senders.counts("leap", LEAP_MINUTE_S, 1 + 2 + 4 + 8);
     for (name, count) in [
         ("web.requests", 1),
         ("web.status.404", 1),
         ("web.method.GET", 1),
         ("web.bytes", 7),
     ] {
-        desk.counts(name, LEAP_MINUTE_S, count);
+        senders.counts(name, LEAP_MINUTE_S, count);
     }
     expect(
-        &desk
+        &senders
             .json(r#"{"name":"leap","timestamp":"2016-12-31T11:31:60Z"}"#)
             .await,
         "400",
@@ -273,9 +280,11 @@ async fn leap_seconds(desk: &mut Desk<'_>) {
     );
 }
 
-async fn spreadsheets(desk: &mut Desk<'_>) {
+async fn spreadsheets(senders: &mut Senders<'_>) {
     let english = format!("{ODD}/excel-english.csv");
-    let (code, shown) = desk.import("csv", Path::new(&english), &["--no-journal"]).await;
+    let (code, shown) = senders
+        .import("csv", Path::new(&english), &["--no-journal"])
+        .await;
     let refused = |line: u32| shown.contains(&format!("line {line} refused"));
     assert!(
         code == Some(1)
@@ -284,10 +293,10 @@ async fn spreadsheets(desk: &mut Desk<'_>) {
             && shown.contains("lines refused                 5"),
         "{shown}"
     );
-    desk.counts("br.excel.e", MINUTE_S, 12);
-    desk.counts("br.excel.k", MINUTE_S, 4);
+    senders.counts("br.excel.e", MINUTE_S, 12);
+    senders.counts("br.excel.k", MINUTE_S, 4);
     let german = format!("{ODD}/excel-german.csv");
-    let (code, shown) = desk.import("csv", Path::new(&german), &["--no-journal"]).await;
+    let (code, shown) = senders.import("csv", Path::new(&german), &["--no-journal"]).await;
     assert!(
         code == Some(1) && shown.contains("the columns are separated by ';'") && shown.lines().count() < 6,
         "{shown}"
@@ -295,10 +304,10 @@ async fn spreadsheets(desk: &mut Desk<'_>) {
 }
 
 /// By what stands beside the log: `number verdict minute status bytes method`.
-async fn odd_logs(desk: &mut Desk<'_>) {
-    let log = desk.dir.path().join("access-odd.log");
+async fn odd_logs(senders: &mut Senders<'_>) {
+    let log = senders.dir.path().join("access-odd.log");
     std::fs::copy(format!("{ODD}/access-odd.log"), &log).unwrap();
-    let (code, shown) = desk.import("combined", &log, &[]).await;
+    let (code, shown) = senders.import("combined", &log, &[]).await;
     assert_eq!(code, Some(1), "{shown}");
     for verdict in std::fs::read_to_string(format!("{ODD}/access-odd.expected"))
         .unwrap()
@@ -316,11 +325,11 @@ async fn odd_logs(desk: &mut Desk<'_>) {
                     format!("web.status.{status}"),
                     format!("web.method.{method}"),
                 ] {
-                    desk.counts(&name, minute, 1);
+                    senders.counts(&name, minute, 1);
                 }
                 let bytes: u64 = bytes.parse().unwrap();
                 if bytes > 0 {
-                    desk.counts("web.bytes", minute, bytes);
+                    senders.counts("web.bytes", minute, bytes);
                 }
             }
             _ => panic!("{verdict}"),
@@ -329,32 +338,33 @@ async fn odd_logs(desk: &mut Desk<'_>) {
     assert!(shown.contains("lines refused                 2"), "{shown}");
 }
 
-async fn a_log_that_cron_imports(desk: &mut Desk<'_>) {
+async fn a_log_that_cron_imports(senders: &mut Senders<'_>) {
     let line = |n: i64| {
-        desk.counts("web.requests", MINUTE_S, 1);
-        desk.counts("web.status.200", MINUTE_S, 1);
-        desk.counts("web.method.GET", MINUTE_S, 1);
+        senders.counts("web.requests", MINUTE_S, 1);
+        senders.counts("web.status.200", MINUTE_S, 1);
+        senders.counts("web.method.GET", MINUTE_S, 1);
         format!("h - - [22/Nov/2025:05:00:{n:02} +0000] \"GET /{n} HTTP/1.1\" 200 -\n")
     };
     let lines: Vec<String> = (0..8).map(line).collect();
     for (length, events) in [(5, 15), (8, 24), (8, 24)] {
-        let file = desk.file("g.log", lines[..length].concat());
-        let (code, shown) = desk.import("combined", &file, &[]).await;
+        let file = senders.file("g.log", lines[..length].concat());
+        let (code, shown) = senders.import("combined", &file, &[]).await;
         assert!(code == Some(0) && shown.contains(&events.to_string()), "{shown}");
     }
 }
 
 /// Equal is not a repetition.
-async fn three_equal_requests(desk: &mut Desk<'_>) {
+async fn three_equal_requests(senders: &mut Senders<'_>) {
     for _ in 0..3 {
         assert_eq!(
-            desk.json(format!(r#"{{"name":"equal","timestamp":{MINUTE_S}}}"#))
+            senders
+                .json(format!(r#"{{"name":"equal","timestamp":{MINUTE_S}}}"#))
                 .await
                 .0,
             "202"
         );
     }
-    desk.counts("equal", MINUTE_S, 3);
+    senders.counts("equal", MINUTE_S, 3);
 }
 
 /// Sends everything before it reads, as simple clients do.
@@ -368,7 +378,7 @@ answer = connection.getresponse()
 print(answer.status, answer.read().decode())
 ";
 
-async fn refusals_reach_who_is_still_sending(desk: &Desk<'_>) {
+async fn refusals_reach_who_is_still_sending(senders: &Senders<'_>) {
     let chunked = [
         "-H",
         "Content-Type: application/json",
@@ -379,10 +389,10 @@ async fn refusals_reach_who_is_still_sending(desk: &Desk<'_>) {
     ];
     let blanks = vec![b' '; 8 << 20];
     for _ in 0..10 {
-        expect(&desk.curl(&chunked, &blanks).await, "413", "1048576 bytes");
+        expect(&senders.curl(&chunked, &blanks).await, "413", "1048576 bytes");
     }
-    let collector = desk.collector.strip_prefix("http://").unwrap().to_owned();
-    let api = desk.rig.description().api;
+    let collector = senders.collector.strip_prefix("http://").unwrap().to_owned();
+    let api = senders.rig.description().api;
     let api = api.strip_prefix("http://").unwrap();
     let length = blanks.len().to_string();
     for (host, path, status) in [
@@ -394,7 +404,7 @@ async fn refusals_reach_who_is_still_sending(desk: &Desk<'_>) {
         for _ in 0..5 {
             let mut command = Command::new("/usr/bin/python3");
             command.args(["-c", SENDS_FIRST, host, path, &length]);
-            let output = Desk::run(command, b"").await;
+            let output = Senders::run(command, b"").await;
             let shown = String::from_utf8_lossy(&output.stdout);
             assert!(shown.starts_with(status), "{path}: {output:?}");
         }
@@ -402,17 +412,23 @@ async fn refusals_reach_who_is_still_sending(desk: &Desk<'_>) {
 }
 
 /// Midnight to two in New York.
-async fn hours_of_new_york(desk: &Desk<'_>) {
+async fn hours_of_new_york(senders: &Senders<'_>) {
     let query = "/render?target=constantLine(1)&from=00:00_20251122&until=02:00_20251122&format=json";
     let ends = |answer: &Value| {
         let points = answer[0]["datapoints"].as_array().unwrap();
         (points[0][1].as_i64().unwrap(), points[2][1].as_i64().unwrap())
     };
-    let utc = ends(&desk.rig.get(query).await.json);
-    let new_york = ends(&desk.rig.get(&format!("{query}&tz=America/New_York")).await.json);
+    let utc = ends(&senders.rig.get(query).await.json);
+    let new_york = ends(
+        &senders
+            .rig
+            .get(&format!("{query}&tz=America/New_York"))
+            .await
+            .json,
+    );
     assert_eq!(utc, (1_763_769_600, 1_763_776_800));
     assert_eq!(new_york, (MINUTE_S, MINUTE_S + 7_200));
-    let nowhere = desk.rig.get(&format!("{query}&tz=Mars/Olympus")).await;
+    let nowhere = senders.rig.get(&format!("{query}&tz=Mars/Olympus")).await;
     assert_eq!(
         (
             nowhere.status,
@@ -425,13 +441,13 @@ async fn hours_of_new_york(desk: &Desk<'_>) {
     );
 }
 
-async fn marks_with_commas(desk: &Desk<'_>) {
-    let url = format!("{}/events/", desk.rig.description().api);
+async fn marks_with_commas(senders: &Senders<'_>) {
+    let url = format!("{}/events/", senders.rig.description().api);
     let mark = json!({ "what": "deploy", "when": MINUTE_S, "tags": "deploy,stage" });
-    let sent = desk.rig.http.post(url).json(&mark).send().await.unwrap();
+    let sent = senders.rig.http.post(url).json(&mark).send().await.unwrap();
     assert_eq!(sent.status(), 200);
     for tags in ["deploy%20stage", "deploy,stage", "stage"] {
-        let found = desk
+        let found = senders
             .rig
             .get(&format!(
                 "/events/get_data?tags={tags}&from={}&until={}",

@@ -11,11 +11,14 @@ use tokio::process::{Child, Command};
 
 use crate::centre;
 use crate::ledger::Ledger;
-use crate::rig::{PROGRAM, Rig, eventtracker, one_region, settings, signal, two_regions, wait_until};
+use crate::rig::{PROGRAM, Rig, one_region, settings, signal, two_regions, wait_until};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 /// 2025-11-22T00:00:00Z.
 const DAY: i64 = 1_763_769_600;
+
+/// From when on audits look: before all that is counted here.
+const FROM: &str = "2023-11-01T00:00:00Z";
 
 const KILLS: usize = 4;
 
@@ -87,17 +90,9 @@ async fn answers_are_the_same_and_late_events_join_their_day() {
     all.extend(late);
     expect_answers(&rig, &all).await;
 
-    let config = rig.config("central");
-    let audit = [
-        "audit",
-        "--config",
-        config.to_str().unwrap(),
-        "--from",
-        "2023-11-01T00:00:00Z",
-    ];
-    let audited = eventtracker(&audit).await;
+    let audited = rig.audit("central", FROM, &[]).await;
     assert!(audited.status.success(), "{audited:?}");
-    expect_tampering_is_found(&rig, &audit).await;
+    expect_tampering_is_found(&rig).await;
     rig.stop().await;
 }
 
@@ -140,7 +135,7 @@ async fn expect_answers(rig: &Rig, events: &[(&str, i64, u64)]) {
     }
 }
 
-async fn expect_tampering_is_found(rig: &Rig, audit: &[&str]) {
+async fn expect_tampering_is_found(rig: &Rig) {
     let mut conn = centre::connect(&rig.description().central).await;
     let id = EventId::of("once");
     let day = format!("{}.EventDay", Shard::of(id));
@@ -155,7 +150,7 @@ async fn expect_tampering_is_found(rig: &Rig, audit: &[&str]) {
         ),
     ] {
         conn.query_drop(harm).await.unwrap();
-        let audited = eventtracker(audit).await;
+        let audited = rig.audit("central", FROM, &[]).await;
         let text = String::from_utf8_lossy(&audited.stdout).into_owned();
         assert!(
             audited.status.code() == Some(1) && text.contains(sentence),
@@ -323,15 +318,7 @@ async fn what_is_not_kept_is_dropped_and_said() {
         .collect();
     assert_eq!(points, [None, None, Some(0), Some(0)]);
 
-    let config = rig.config("central");
-    let audited = eventtracker(&[
-        "audit",
-        "--config",
-        config.to_str().unwrap(),
-        "--from",
-        "2023-11-01T00:00:00Z",
-    ])
-    .await;
+    let audited = rig.audit("central", FROM, &[]).await;
     assert!(audited.status.success(), "{audited:?}");
     rig.stop().await;
 }

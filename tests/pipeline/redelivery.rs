@@ -1,7 +1,7 @@
 //! What comes back to the queue after it was counted, or to two workers at once, counts once.
 
 use mysql_async::prelude::Queryable;
-use playground::Options;
+use playground::{Options, counter};
 use serde_json::json;
 
 use crate::ledger::Ledger;
@@ -45,8 +45,8 @@ async fn a_worker_killed_between_commit_and_delete() {
                 .await
                 .map_err(|error| error.to_string())?;
             let metrics = metrics.text().await.map_err(|error| error.to_string())?;
-            let is_recognised = metrics.contains("worker_batches_recognised_total 1\n");
-            is_recognised.then_some(()).ok_or("not recognised".to_owned())
+            let recognised = counter(&metrics, "worker_batches_recognised_total").unwrap();
+            (recognised == 1).then_some(()).ok_or("not recognised".to_owned())
         })
         .await;
     }

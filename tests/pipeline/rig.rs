@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use model::QueueDepth;
 use mysql_async::prelude::Queryable;
-use playground::{Database, Description, Directory, Options};
+use playground::{Database, Description, Directory, Options, counter};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,7 +31,7 @@ pub(crate) struct Rig {
 
 /// An answer over HTTP: status, `Retry-After`, body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
     pub(crate) json: Value,
@@ -152,12 +152,12 @@ impl Rig {
     }
 
     /// Posts events as JSON to a region's first collector.
-    pub(crate) async fn post(&self, region: &str, events: &Value) -> Answer {
+    pub(crate) async fn post(&self, region: &str, events: &Value) -> Response {
         let url = format!("{}/v1/events", self.collectors(region)[0]);
         answer(self.http.post(url).json(events)).await
     }
 
-    pub(crate) async fn get(&self, path_and_query: &str) -> Answer {
+    pub(crate) async fn get(&self, path_and_query: &str) -> Response {
         answer(
             self.http
                 .get(format!("{}{path_and_query}", self.description().api)),
@@ -177,13 +177,16 @@ impl Rig {
             .unwrap()
     }
 
+    /// `eventtracker audit` with the configuration of a centre or a region, for all minutes from `from` on.
+    pub(crate) async fn audit(&self, config: &str, from: &str, further: &[&str]) -> Output {
+        let config = self.config(config);
+        let arguments = ["audit", "--config", config.to_str().unwrap(), "--from", from];
+        eventtracker(&[&arguments, further].concat()).await
+    }
+
     /// A counter of a role, 0 before it first counts.
     pub(crate) async fn counter(&self, role: &str, name: &str) -> u64 {
-        let metrics = self.metrics(role).await;
-        let value = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map_or(0, |value| value.parse().unwrap())
+        counter(&self.metrics(role).await, name).unwrap()
     }
 
     /// Where the first worker of a region serves its metrics.
@@ -249,17 +252,17 @@ impl Rig {
     }
 }
 
-pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Response {
     try_answer(request).await.unwrap()
 }
 
-pub(crate) async fn try_answer(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+pub(crate) async fn try_answer(request: reqwest::RequestBuilder) -> reqwest::Result<Response> {
     let response = request.send().await?;
     let status = response.status().as_u16();
     let retry_after = response.headers().contains_key("retry-after");
     let text = response.text().await?;
     let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} without JSON: {text}"));
-    Ok(Answer {
+    Ok(Response {
         status,
         retry_after,
         json,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
-use crate::rig::{Answer, Rig, try_answer};
+use crate::rig::{Response, Rig, try_answer};
 
 /// Pause before a repetition, as a client that ignores `Retry-After` would make.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -101,8 +101,8 @@ pub(crate) async fn send_keyed(
         for attempt in 0.. {
             let url = format!("{}/v1/events", collectors[attempt % collectors.len()]);
             match try_answer(http.post(url).header("Idempotency-Key", &key).json(&events)).await {
-                Ok(Answer { status: 202, .. }) => break,
-                Ok(Answer {
+                Ok(Response { status: 202, .. }) => break,
+                Ok(Response {
                     status: 429 | 503,
                     retry_after: true,
                     ..
@@ -140,14 +140,14 @@ pub(crate) async fn send_unkeyed(
         let name = format!("once.{prefix}.{number}");
         let request = http.post(format!("{collector}/v1/events"));
         match try_answer(request.json(&json!({"name": name, "timestamp": minute}))).await {
-            Ok(Answer { status: 202, .. }) => {
+            Ok(Response { status: 202, .. }) => {
                 ledger.acknowledged(&name, minute, 1);
                 progress.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(Answer {
+            Ok(Response {
                 status: 503, json, ..
             }) if json["outcome"] == "unknown" => ledger.doubtful(&name, minute, 1),
-            Ok(Answer {
+            Ok(Response {
                 status: 429 | 503, ..
             }) => {
                 progress.refused.fetch_add(1, Ordering::Relaxed);

@@ -24,7 +24,7 @@ use self::moving::{MOVES, Moving, SPARE};
 use self::report::{Report, memory};
 use self::traffic::Traffic;
 use crate::centre;
-use crate::rig::{Rig, eventtracker, settings, two_regions, wait_up_to};
+use crate::rig::{Rig, settings, two_regions, wait_up_to};
 use crate::under_load::two_of_each;
 
 /// From the first fault of a round to the last.
@@ -195,11 +195,8 @@ async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
 }
 
 async fn audit(rig: &Rig, centre: &str) {
-    let config = rig.config(centre);
-    let config = config.to_str().unwrap();
-    let arguments = ["audit", "--config", config, "--from", "2025-11-01T00:00:00Z"];
     wait_up_to(RECOVERY_LIMIT, "the audit to be equal", async || {
-        let output = eventtracker(&arguments).await;
+        let output = rig.audit(centre, "2025-11-01T00:00:00Z", &[]).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.code() != Some(1), "{text}");
         // Exit code 2: a region's database is just starting.

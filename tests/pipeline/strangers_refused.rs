@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::ledger::Ledger;
-use crate::rig::{Answer, PROGRAM, Rig, answer, eventtracker, one_region, settings};
+use crate::rig::{PROGRAM, Response, Rig, answer, eventtracker, one_region, settings};
 
 const MINUTE: i64 = 1_763_787_600;
 const SECRET: &str = "correct-horse-battery-staple";
@@ -197,7 +197,7 @@ async fn pages_of_others_count_nothing() {
     let events = format!("{}/v1/events", rig.collectors("eu")[0]);
     let marks = format!("{api}/v1/annotations");
     let event = json!({ "name": "by.page", "timestamp": MINUTE });
-    let send = async |url: &str, body: &Value, content_type: &str, headers: &[(&str, &str)]| -> Answer {
+    let send = async |url: &str, body: &Value, content_type: &str, headers: &[(&str, &str)]| -> Response {
         let request = rig.http.post(url).body(body.to_string());
         let request = request.header("Content-Type", content_type);
         answer(

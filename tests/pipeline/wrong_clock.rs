@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use beanstalkc::Beanstalkc;
 use model::Timestamp;
 use mysql_async::prelude::Queryable;
-use playground::Options;
+use playground::{Options, counter};
 use serde_json::{Value, json};
 
 use crate::centre;
@@ -264,14 +264,11 @@ async fn a_step_of_a_day_forgets_no_key() {
         // It prunes right after its first flush.
         wait_until("a new worker's second flush", async || {
             let is_new = rig.description().regions["eu"].pids.worker.all()[0] != before;
-            let flushes = match rig.http.get(format!("{}/metrics", rig.worker("eu"))).send().await {
+            let metrics = match rig.http.get(format!("{}/metrics", rig.worker("eu"))).send().await {
                 Ok(metrics) if is_new => metrics.text().await.unwrap(),
                 _ => return Err("it is not there".to_owned()),
             };
-            let flushes = flushes
-                .lines()
-                .find_map(|line| line.strip_prefix("worker_flush_seconds_count "))
-                .map_or(0, |count| count.parse::<u64>().unwrap());
+            let flushes = counter(&metrics, "worker_flush_seconds_count").unwrap();
             (flushes >= 2).then_some(()).ok_or(format!("{flushes} flushes"))
         })
         .await;

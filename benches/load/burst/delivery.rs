@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::Shape;
 use crate::pipeline::Pipeline;
-use crate::wire::{Answer, Wire, post_head};
+use crate::wire::{Response, Wire, post_head};
 use crate::workload::Workload;
 
 const PATH: &str = "/v1/events";
@@ -198,11 +198,11 @@ impl Lane {
     }
 }
 
-fn is_unknown(answer: &Answer<'_>) -> bool {
+fn is_unknown(answer: &Response<'_>) -> bool {
     answer.body.windows(UNKNOWN.len()).any(|bytes| bytes == UNKNOWN)
 }
 
-fn check_all_accepted(answer: &Answer<'_>, events: usize) -> Result<()> {
+fn check_all_accepted(answer: &Response<'_>, events: usize) -> Result<()> {
     #[derive(Deserialize)]
     struct Accepted {
         accepted: usize,

@@ -7,6 +7,7 @@ use clap::Args;
 use model::{EventId, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use playground::counter;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
@@ -286,9 +287,6 @@ impl Keeper {
 
     async fn packed(&self) -> Result<u64> {
         let text = self.client.get(&self.metrics).send().await?.text().await?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("keeper_packed_minutes_total "));
-        Ok(line.map_or(Ok(0), str::parse)?)
+        Ok(counter(&text, "keeper_packed_minutes_total")?)
     }
 }

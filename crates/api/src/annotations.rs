@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use model::{Annotation, AnnotationId, TAGS_MAX, Timestamp, utf8};
+use model::{Annotation, AnnotationId, TAG_CHARS_MAX, TAGS_MAX, Timestamp, WHAT_CHARS_MAX, utf8};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,26 +33,34 @@ const PARAMETERS: &[&str] = &["from", "until", "tags"];
 const JSON: &str = "application/json";
 
 /// An annotation as it is sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Sent {
+#[schemars(rename = "NewAnnotation")]
+pub(crate) struct Sent {
+    /// Makes a repetition harmless; made up where it is missing.
+    #[schemars(extend("format" = "uuid"))]
     id: Option<String>,
+    #[schemars(length(min = 1, max = WHAT_CHARS_MAX))]
     what: String,
+    /// Now where it is missing.
     when: Option<When>,
+    /// For what lasts: at most 366 days after `when`.
     until: Option<When>,
+    /// At most 2,000 bytes.
     data: Option<String>,
     #[serde(default)]
+    #[schemars(length(max = TAGS_MAX), inner(length(min = 1, max = TAG_CHARS_MAX), regex(pattern = r"^\S+$")))]
     tags: Vec<String>,
 }
 
 /// A time as a body has it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum When {
     /// Unix seconds, with or without a fraction.
     UnixS(f64),
     /// RFC 3339.
-    Text(String),
+    Text(#[schemars(extend("format" = "date-time"))] String),
 }
 
 /// The annotations of a range, in order of time; of more than fit the newest.

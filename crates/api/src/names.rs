@@ -2,11 +2,9 @@
 
 pub(crate) mod error;
 mod find;
-mod index;
 mod loader;
 mod search;
 mod tags;
-mod tree;
 
 pub(crate) use self::find::{Completions, Entry, expand, find, index_json};
 pub(crate) use self::loader::{Loader, Names};

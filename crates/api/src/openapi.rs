@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: a description, in OpenAPI, of all that this server serves. `tests/pipeline/openapi.rs` compares it with real
 //! answers.
 //!
-//! Bodies of answers are described by the types that they are written from. Paths and parameters are written by hand in `openapi.json`,
+//! Bodies are described by the types that they are written from or read into. Paths and parameters are written by hand in `openapi.json`,
 //! as are the bodies that no one type makes: a series is streamed, `/functions` is a catalogue.
 
 use std::sync::LazyLock;
@@ -42,22 +42,36 @@ fn document() -> Value {
 
 /// The schemas of the bodies that have a type, and of the types within them, by name.
 fn derived() -> serde_json::Map<String, Value> {
-    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
-        settings.definitions_path = SCHEMAS.into();
-    });
+    let mut schemas = definitions(
+        SchemaSettings::draft2020_12().for_serialize(),
+        &[
+            SchemaGenerator::subschema_for::<annotations::Page>,
+            SchemaGenerator::subschema_for::<events::Listed>,
+            SchemaGenerator::subschema_for::<Audit>,
+            SchemaGenerator::subschema_for::<Completions>,
+            SchemaGenerator::subschema_for::<Entry>,
+            SchemaGenerator::subschema_for::<Listing>,
+            SchemaGenerator::subschema_for::<Relation>,
+            SchemaGenerator::subschema_for::<Status>,
+        ],
+    );
+    schemas.extend(definitions(
+        SchemaSettings::draft2020_12().for_deserialize(),
+        &[SchemaGenerator::subschema_for::<annotations::Sent>],
+    ));
+    schemas
+}
+
+/// The schemas of `types`, and of the types within them, as they are written or as they are read.
+fn definitions(
+    settings: SchemaSettings,
+    types: &[fn(&mut SchemaGenerator) -> Schema],
+) -> serde_json::Map<String, Value> {
+    let settings = settings.with(|settings| settings.definitions_path = SCHEMAS.into());
     let mut generator = settings
         .with_transform(RecursiveTransform(exact))
         .into_generator();
-    for subschema in [
-        SchemaGenerator::subschema_for::<annotations::Page>,
-        SchemaGenerator::subschema_for::<events::Listed>,
-        SchemaGenerator::subschema_for::<Audit>,
-        SchemaGenerator::subschema_for::<Completions>,
-        SchemaGenerator::subschema_for::<Entry>,
-        SchemaGenerator::subschema_for::<Listing>,
-        SchemaGenerator::subschema_for::<Relation>,
-        SchemaGenerator::subschema_for::<Status>,
-    ] {
+    for subschema in types {
         subschema(&mut generator);
     }
     generator.take_definitions(true)

@@ -14,7 +14,7 @@ use model::{Day, Timestamp};
 use store::central::{self, ShardSize};
 use store::{QueueState, RegionClock, SourceState};
 
-pub use self::document::{Alarm, Centre, Queue, Region, Replication, Shard, Status};
+pub use self::document::{Alarm, CentreStatus, Queue, RegionStatus, Replication, Shard, Status};
 use crate::centres::{self, Attempt, Centres, Known};
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
@@ -40,14 +40,14 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Status>
 }
 
 /// All centres as they were last seen; the one that answers, as it is.
-fn centres(answering: &str, complete_until: Option<Timestamp>, all: &Centres) -> Vec<Centre> {
+fn centres(answering: &str, complete_until: Option<Timestamp>, all: &Centres) -> Vec<CentreStatus> {
     let centre = |(name, known): (&str, Known)| {
         let (answers, complete_until) = if name == answering {
             (Some(true), complete_until)
         } else {
             (known.answers, known.complete_until)
         };
-        Centre {
+        CentreStatus {
             name: name.to_owned(),
             answers,
             complete_until: complete_until.map(Timestamp::unix_s),
@@ -56,7 +56,7 @@ fn centres(answering: &str, complete_until: Option<Timestamp>, all: &Centres) ->
     all.named_states().map(centre).collect()
 }
 
-fn answer(centre: String, centres: Vec<Centre>, status: central::Status, now: Timestamp) -> Status {
+fn answer(centre: String, centres: Vec<CentreStatus>, status: central::Status, now: Timestamp) -> Status {
     let complete_until = store::complete_until(&status.clocks);
     let mut clocks = status.clocks;
     let mut regions = BTreeMap::<String, (Option<QueueState>, Option<SourceState>)>::new();
@@ -105,7 +105,7 @@ fn region(
     source: Option<SourceState>,
     clock: &RegionClock,
     now: Timestamp,
-) -> Region {
+) -> RegionStatus {
     let hold = queue.as_ref().and_then(|queue| queue.hold);
     let queue = queue.map(|queue| Queue {
         ready: queue.ready,
@@ -121,7 +121,7 @@ fn region(
         sql: source.sql_running,
         error: Some(source.last_error).filter(|error| !error.is_empty()),
     });
-    Region {
+    RegionStatus {
         region,
         held_back: held_back(clock, queue.as_ref(), replication.as_ref(), now),
         lag_s: queue.as_ref().map(|queue| queue.age_s),

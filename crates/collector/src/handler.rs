@@ -35,6 +35,9 @@ use crate::request::{Encoding, RequestHead};
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
 const STORE_LIMIT: Duration = Duration::from_secs(25);
 
+// A shutdown lets every request get its answer.
+const _: () = assert!(STORE_LIMIT.as_secs() < listener::DRAIN_LIMIT.as_secs());
+
 /// Most bodies unpacked and parsed at once: each may take 8 MiB and a core.
 const DECODES_MAX: usize = 2;
 

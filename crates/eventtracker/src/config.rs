@@ -9,7 +9,7 @@ use store::setup::{RegionAccounts, Site};
 /// The section `[region]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Region {
+pub(crate) struct RegionSection {
     pub(crate) name: String,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Region {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    pub(crate) region: Option<Region>,
+    pub(crate) region: Option<RegionSection>,
     pub(crate) queue: Option<queue::Config>,
     pub(crate) regional: Option<store::Server>,
     pub(crate) collector: Option<collector::Config>,

@@ -57,7 +57,7 @@ enum Command {
     Schema(commands::schema::Schema),
     /// Add a region to the centre, take it away, or let it move to another server
     #[command(subcommand)]
-    Region(commands::region::Region),
+    Region(commands::region::RegionCommand),
     /// Look into a region's queue
     #[command(subcommand)]
     Queue(commands::queue::Queue),

@@ -6,6 +6,7 @@ use crate::limits::{CONDITIONS_MAX, DEPTH_MAX, TARGET_BYTES_MAX, TARGETS_MAX, VI
 
 /// A refusal of a request. Its text is the sentence that the sender reads, with the remedy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are the words of the sentence above them")]
 pub enum Error {
     /// A target beyond [`TARGET_BYTES_MAX`].
     #[error("target is longer than {TARGET_BYTES_MAX} bytes: use a pattern instead of many names")]

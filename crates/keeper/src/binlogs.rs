@@ -19,7 +19,7 @@ use store::upkeep::{self, Binlog, BinlogFile};
 /// The region or this centre refused or did not answer.
 pub(crate) async fn keep(
     centre: &mut upkeep::Centre,
-    region: &mut upkeep::Region,
+    region: &mut upkeep::RegionalServer,
     name: &str,
     applied: &[BTreeMap<u32, u64>],
     keep_ms: i64,

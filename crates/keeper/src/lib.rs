@@ -51,7 +51,7 @@ struct Keeper {
     status: Central,
     /// The other centres, by name.
     others: Vec<(String, upkeep::Centre)>,
-    regions: Vec<Region>,
+    regions: Vec<KeptRegion>,
     /// The centre's server, for the connections of new regions.
     server: Server,
     account: Account,
@@ -65,9 +65,9 @@ struct Keeper {
 }
 
 /// A region, with connections of its own: regions are passed at once, and none waits for another's connection.
-struct Region {
+struct KeptRegion {
     source: Source,
-    server: upkeep::Region,
+    server: upkeep::RegionalServer,
     centre: upkeep::Centre,
 }
 
@@ -191,8 +191,8 @@ impl Keeper {
         for state in sources {
             let region = match known.iter().position(|region| region.source == state.source) {
                 Some(at) => known.swap_remove(at),
-                None => Region {
-                    server: upkeep::Region::new(state.source.server(&self.account)),
+                None => KeptRegion {
+                    server: upkeep::RegionalServer::new(state.source.server(&self.account)),
                     source: state.source,
                     centre: upkeep::Centre::new(self.server.clone()),
                 },
@@ -268,7 +268,7 @@ impl Keeper {
     }
 }
 
-impl Region {
+impl KeptRegion {
     /// Compares the region's clock and keeps its binlog. Returns its name, and why its binlog is not purged where clocks do not agree.
     async fn pass(
         &mut self,

@@ -28,7 +28,7 @@ const ROUND_TRIP_MS_MAX: i64 = 1_000;
 /// One of the two refused or did not answer.
 pub async fn compare(
     centre: &mut upkeep::Centre,
-    region: &mut upkeep::Region,
+    region: &mut upkeep::RegionalServer,
 ) -> Result<Option<(i64, Timestamp)>, Error> {
     let mut best: Option<(i64, i64, Timestamp)> = None;
     for _ in 0..SAMPLES {

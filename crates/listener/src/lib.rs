@@ -10,6 +10,6 @@ mod tokens;
 
 pub use health::Health;
 pub use hosts::{Host, Hosts, NotAHost, is_loopback};
-pub use serve::{Error, Limits, bind, serve};
+pub use serve::{DRAIN_LIMIT, Error, Limits, bind, serve};
 pub use shares::{Share, Shares};
 pub use tokens::{Sender, Token, TokenError, Tokens};

@@ -32,7 +32,7 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const WRITE_STALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Longest time that a shutdown waits for requests in progress.
-const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Pause after a failed accept (out of file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::layout::{Layout, Region};
+use crate::layout::{Layout, RegionLayout};
 use crate::roles;
 use shop::Shop;
 
@@ -87,7 +87,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(region: &Region) -> Result<Self> {
+    fn new(region: &RegionLayout) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(REQUEST_LIMIT)
@@ -188,7 +188,7 @@ struct Past {
 
 impl Past {
     /// The past of a region. A retry sends the same events under the same keys, hence the first start's minute is kept in a file.
-    fn of(region: &Region, now: i64) -> Result<Self> {
+    fn of(region: &RegionLayout, now: i64) -> Result<Self> {
         let done_file = region.dir.join("demo-past-done");
         if done_file.exists() {
             return Ok(Self {

@@ -21,7 +21,7 @@ pub struct Description {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<Standby>,
     /// The regions by name.
-    pub regions: BTreeMap<String, Region>,
+    pub regions: BTreeMap<String, RegionDescription>,
     /// Process ids of the preferred centre's roles.
     pub pids: CentrePids,
 }
@@ -50,7 +50,7 @@ pub struct Standby {
 
 /// A region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Region {
+pub struct RegionDescription {
     /// Base address of the first collector, as `http://127.0.0.1:7080`.
     pub collector: String,
     /// Base addresses of all collectors, where there are several.
@@ -150,7 +150,7 @@ impl Database {
     }
 }
 
-impl Region {
+impl RegionDescription {
     /// Base addresses of all collectors.
     #[must_use]
     pub fn all_collectors(&self) -> &[String] {

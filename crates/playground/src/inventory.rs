@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::centre::CENTRAL;
-use crate::layout::{Layout, Region};
+use crate::layout::{Layout, RegionLayout};
 use crate::mariadb::MariaDb;
 use crate::part::{Kind, Part};
 use crate::process::Process;
@@ -45,7 +45,7 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
         };
         processes.push(Process::new(kind, part, place, name, program, arguments, &logs));
     };
-    let has_roles = |region: &&Region| !options.servers_only.contains(&region.name);
+    let has_roles = |region: &&RegionLayout| !options.servers_only.contains(&region.name);
     for region in layout.regions.iter().filter(has_roles) {
         for n in 0..options.collectors {
             let name = format!("{}/collector-{}", region.name, n + 1);
@@ -82,7 +82,7 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
     processes
 }
 
-fn beanstalkd(region: &Region, programs: &Programs, logs: &Path) -> Process {
+fn beanstalkd(region: &RegionLayout, programs: &Programs, logs: &Path) -> Process {
     let port = region.beanstalkd_port();
     let listen = ["-l", "127.0.0.1", "-p", &port.to_string()].map(OsString::from);
     // -f0: a job is on disk before it is acknowledged.

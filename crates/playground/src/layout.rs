@@ -44,14 +44,14 @@ pub(crate) struct Layout {
     pub dir: PathBuf,
     /// The api's port.
     pub port: u16,
-    pub regions: Vec<Region>,
+    pub regions: Vec<RegionLayout>,
     pub central: Centre,
     pub standby: Option<Centre>,
 }
 
 /// The files and ports of a region.
 #[derive(Debug, Clone)]
-pub(crate) struct Region {
+pub(crate) struct RegionLayout {
     pub name: String,
     /// Its number, 1 for the directory's first region. It is `server_id` and `gtid_domain_id`, hence never another once events were
     /// written.
@@ -94,7 +94,7 @@ impl Layout {
         let mut port = options.port;
         for (name, number) in names.into_iter().zip(1..) {
             port += REGION_STEP;
-            regions.push(Region {
+            regions.push(RegionLayout {
                 dir: dir.join(&name),
                 is_attached: !options.unattached.contains(&name),
                 link_port: options.links.get(&name).copied().unwrap_or(port + MARIADB_OFFSET),
@@ -120,7 +120,7 @@ impl Layout {
     }
 
     /// The regions that every centre replicates from.
-    pub(crate) fn attached(&self) -> impl Iterator<Item = &Region> {
+    pub(crate) fn attached(&self) -> impl Iterator<Item = &RegionLayout> {
         self.regions.iter().filter(|region| region.is_attached)
     }
 
@@ -162,7 +162,7 @@ impl Layout {
         self.dir.join("logs")
     }
 
-    pub(crate) fn region_config(&self, region: &Region) -> PathBuf {
+    pub(crate) fn region_config(&self, region: &RegionLayout) -> PathBuf {
         self.dir.join(format!("{}.toml", region.name))
     }
 
@@ -193,7 +193,7 @@ impl Layout {
     }
 }
 
-impl Region {
+impl RegionLayout {
     pub(crate) fn queue_dir(&self) -> PathBuf {
         self.dir.join("beanstalkd")
     }

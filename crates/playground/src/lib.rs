@@ -14,6 +14,7 @@ mod inventory;
 mod layout;
 mod mariadb;
 mod memory;
+mod metrics;
 mod part;
 mod process;
 mod programs;
@@ -34,12 +35,13 @@ use crate::centre::{CENTRAL, Centre};
 use crate::claim::Claim;
 use crate::demo::Demo;
 pub use crate::description::{
-    CentrePids, DESCRIPTION_FILE, Database, Description, Pids, Region, RegionPids, Standby,
+    CentrePids, DESCRIPTION_FILE, Database, Description, Pids, RegionDescription, RegionPids, Standby,
 };
 pub use crate::directory::Directory;
 use crate::layout::Layout;
 pub use crate::layout::ROLES_PER_REGION_MAX;
 use crate::mariadb::MariaDb;
+pub use crate::metrics::counter;
 use crate::part::Kind;
 use crate::process::Process;
 use crate::programs::Programs;
@@ -188,7 +190,7 @@ impl Playground {
     pub fn description(&self) -> Description {
         let regions = self.layout.regions.iter().map(|region| {
             let urls = (0..self.options.collectors).map(|n| roles::base_url(region.collector_port(n)));
-            let description = Region {
+            let description = RegionDescription {
                 collector: roles::base_url(region.collector_port(0)),
                 collectors: if self.options.collectors > 1 {
                     urls.collect()

@@ -14,7 +14,7 @@ use crate::accounts::Accounts;
 use crate::centre::Centre;
 use crate::claim::create_private_dir;
 use crate::description::Database;
-use crate::layout::{Layout, Region};
+use crate::layout::{Layout, RegionLayout};
 use crate::memory::Memory;
 use crate::programs::Programs;
 
@@ -56,7 +56,7 @@ pub(crate) struct MariaDb {
 }
 
 impl MariaDb {
-    pub(crate) fn of_region(region: &Region) -> Self {
+    pub(crate) fn of_region(region: &RegionLayout) -> Self {
         let edited = REGION_OPTIONS.replace(NUMBER_PLACEHOLDER, &region.number.to_string());
         Self {
             side: Site::Regional,

@@ -11,7 +11,7 @@ use crate::Options;
 use crate::accounts::Accounts;
 use crate::centre::{CENTRAL, Centre};
 use crate::description::Database;
-use crate::layout::{Layout, Region};
+use crate::layout::{Layout, RegionLayout};
 use crate::mariadb::MariaDb;
 
 /// Writes one `<region>.toml` for each region and one `<centre>.toml` for each centre, with the options' overrides merged in.
@@ -33,7 +33,7 @@ pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, options: &Opti
     Ok(())
 }
 
-pub(crate) fn collector_arguments(layout: &Layout, region: &Region, n: usize) -> Vec<OsString> {
+pub(crate) fn collector_arguments(layout: &Layout, region: &RegionLayout, n: usize) -> Vec<OsString> {
     arguments(
         "collector",
         &layout.region_config(region),
@@ -41,7 +41,7 @@ pub(crate) fn collector_arguments(layout: &Layout, region: &Region, n: usize) ->
     )
 }
 
-pub(crate) fn worker_arguments(layout: &Layout, region: &Region, n: usize) -> Vec<OsString> {
+pub(crate) fn worker_arguments(layout: &Layout, region: &RegionLayout, n: usize) -> Vec<OsString> {
     let mut arguments = arguments("worker", &layout.region_config(region), region.worker_port(n));
     arguments.extend(["--name".into(), format!("worker-{}", n + 1).into()]);
     arguments
@@ -76,7 +76,7 @@ fn arguments(role: &str, config: &Path, port: u16) -> Vec<OsString> {
     ]
 }
 
-fn region_config(region: &Region, accounts: &Accounts) -> Result<Table> {
+fn region_config(region: &RegionLayout, accounts: &Accounts) -> Result<Table> {
     Ok(table([
         ("region", table([("name", region.name.as_str().into())]).into()),
         (

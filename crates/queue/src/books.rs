@@ -29,12 +29,15 @@ pub struct Figures {
     pub acknowledged: u64,
     /// Sum of the counts in jobs that may be in the queue once more than that, or not at all.
     pub doubtful: u64,
+    /// Jobs that are in the queue, as far as is known.
     pub jobs_put: u64,
     /// Sum of the counts in deleted jobs that were new to the ledger.
     pub counted: u64,
     /// Sum of the counts in deleted jobs that the ledger knew.
     pub recognised: u64,
+    /// Jobs whose counts are in the region's outbox, by this process or another.
     pub jobs_deleted: u64,
+    /// Jobs that cannot be read.
     pub jobs_buried: u64,
     /// Jobs that had been put into the tube before this process first saw it, by process of beanstalkd.
     pub jobs_at_start: BTreeMap<String, u64>,

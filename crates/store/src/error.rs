@@ -9,6 +9,7 @@ use crate::limits::{CONNECT, CONNECT_LIMIT};
 /// A failure or a refusal of this crate. Fields such as `server`, `from` and `to` are addresses as they are shown; the sentence of a refusal
 /// says the remedy.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are the words of the sentence above them")]
 pub enum Error {
     /// The server refused a statement, or the connection was lost.
     #[error("failed to {action} on {server}")]

@@ -17,7 +17,7 @@ pub use self::fence::Fence;
 pub use self::ledger::{Copied, copy_ledger, finish_ledger};
 pub use self::notes::RegionTotals;
 pub use self::outbox::check_region;
-pub use self::region::Region;
+pub use self::region::RegionalServer;
 pub use self::replication::{
     Identity, RegionAccounts, check_coverage, check_identity, check_other_centre, check_past, start_source,
 };

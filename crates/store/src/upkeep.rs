@@ -18,6 +18,6 @@ pub use self::packing::{
     BLOCKS_LISTED_MAX, MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer,
     StoredBlock,
 };
-pub use self::region::{Binlog, BinlogFile, Region};
+pub use self::region::{Binlog, BinlogFile, RegionalServer};
 pub use self::retention::{Dropped, PackedSize, Partition};
 pub use crate::clock::PEAK_NOT_KNOWN_MS;

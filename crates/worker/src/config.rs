@@ -12,16 +12,25 @@ use crate::held::FlushPolicy;
 /// Why a worker cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A flush would wait for so long that its jobs come back.
     #[error(
         "worker.flush_age_ms = {flush_age_ms} must be between 1 and a quarter of the jobs' time to run ({limit_ms} ms)"
     )]
-    FlushAge { flush_age_ms: u64, limit_ms: u64 },
+    FlushAge {
+        /// What is configured.
+        flush_age_ms: u64,
+        /// The longest.
+        limit_ms: u64,
+    },
+    /// The ledger would forget what clients may still repeat; the seconds that are configured.
     #[error(
         "worker.ledger_window_s = {0} must be at least {LEDGER_WINDOW_S_MIN}: a request that a client repeats later than that counts twice"
     )]
     LedgerWindow(u32),
+    /// Of the region's MariaDB, or a password that cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Of the queue.
     #[error(transparent)]
     Queue(#[from] queue::Error),
 }

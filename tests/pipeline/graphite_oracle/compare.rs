@@ -9,15 +9,15 @@ const RELATIVE_ERROR_MAX: f64 = 1e-9;
 
 /// Of `/render`.
 #[derive(Debug, serde::Deserialize)]
-pub(super) struct Answer {
+pub(super) struct Rendering {
     pub(super) status: u16,
     pub(super) body: Value,
 }
 
 /// Points that were equal, or a sentence on the first thing that is not.
 pub(super) fn compare(
-    theirs: &Answer,
-    ours: &Answer,
+    theirs: &Rendering,
+    ours: &Rendering,
     consolidation: Option<&Consolidation>,
 ) -> Result<usize, String> {
     if theirs.status != ours.status {

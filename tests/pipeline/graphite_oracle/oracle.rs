@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::compare::Answer;
+use super::compare::Rendering;
 use super::data::{Data, KNOWN_DAYS, MINUTE_S};
 
 const HELPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/graphite/oracle.py");
@@ -21,7 +21,7 @@ const GRAPHITE_PROGRAM: &str = "/usr/bin/graphite-manage";
 
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct Oracle {
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<Rendering>,
     /// What each function takes, by name.
     pub(super) functions: BTreeMap<String, Value>,
 }

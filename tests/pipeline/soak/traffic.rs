@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::truth::{self, Truth};
 use crate::ledger::Ledger;
-use crate::rig::{Answer, Rig, try_answer};
+use crate::rig::{Response, Rig, try_answer};
 use crate::sender::{EVENTS_PER_REQUEST, FIRST_MINUTE, as_events, client, keyed_rows};
 
 /// Between two requests of one client.
@@ -123,19 +123,19 @@ impl Traffic {
 
 impl Shared {
     /// What became of a request without a key.
-    fn note(&self, name: &str, outcome: reqwest::Result<Answer>) {
+    fn note(&self, name: &str, outcome: reqwest::Result<Response>) {
         let (figures, mut ledger) = (&self.figures, self.ledger.lock().unwrap());
         match outcome {
-            Ok(Answer { status: 202, .. }) => {
+            Ok(Response { status: 202, .. }) => {
                 ledger.acknowledged(name, FIRST_MINUTE, 1);
                 add(&figures.acknowledged, 1);
             }
-            Ok(Answer {
+            Ok(Response {
                 status: 429 | 503,
                 json,
                 ..
             }) if json["outcome"] != "unknown" => add(&figures.refused, 1),
-            Ok(Answer { status: 503, .. }) => {
+            Ok(Response { status: 503, .. }) => {
                 ledger.doubtful(name, FIRST_MINUTE, 1);
                 add(&figures.doubtful, 1);
             }
@@ -164,7 +164,7 @@ impl Client {
     }
 
     /// To any collector of the region: a retry need not meet the one that the first attempt met.
-    async fn keyed(&mut self, number: u64) -> Option<Answer> {
+    async fn keyed(&mut self, number: u64) -> Option<Response> {
         let collector = &self.collectors[self.rng.random_range(0..self.collectors.len())];
         let request = self.http.post(format!("{collector}/v1/events"));
         let request = request.header("Idempotency-Key", format!("{}-{number}", self.prefix));
@@ -186,8 +186,8 @@ impl Client {
             add(&shared.figures.events_keyed, EVENTS_PER_REQUEST);
             for attempt in 0_u32.. {
                 match self.keyed(number).await {
-                    Some(Answer { status: 202, .. }) => break,
-                    Some(Answer {
+                    Some(Response { status: 202, .. }) => break,
+                    Some(Response {
                         status: 429 | 503, ..
                     })
                     | None => {

@@ -10,14 +10,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::Error;
-use super::index::{Index, Unsorted};
-use super::tree::{self, Node, Path, TooMany};
 use crate::centres;
 use crate::form::Form;
 use crate::limits::{NODES_MAX, QUERIES_MAX};
 use crate::refusal::Refusal;
 use crate::room;
 use crate::state::Api;
+use name_index::tree::{self, Node, Path, TooMany};
+use name_index::{Index, Unsorted};
 
 /// Names that are read for one request as long as there is no index: a tenth of a second and 10 MB.
 const NAMES_BELOW_MAX: usize = 100_000;

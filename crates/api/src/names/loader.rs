@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
-use super::index::{Index, NAMES_MAX, TEXT_BYTES_MAX, Unsorted};
 use crate::centres::{self, Attempt, Centres};
+use name_index::{Index, NAMES_MAX, TEXT_BYTES_MAX, Unsorted};
 
 /// Least pause between two loads.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

@@ -12,12 +12,12 @@ use serde::Serialize;
 use store::central::{Matched, Name};
 
 use super::error::Error;
-use super::index::{Index, TooBroad};
 use crate::centres::{self, Attempt};
 use crate::limits::NAMES_MAX;
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::state::Api;
+use name_index::{Index, TooBroad};
 
 /// Names up to which the database is asked instead of the index: it knows every name as soon as it is counted, and finds so few within
 /// milliseconds.

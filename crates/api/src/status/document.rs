@@ -11,11 +11,11 @@ pub struct Status {
     pub centre: String,
     /// All centres, in the order in which they are preferred.
     #[serde(default)]
-    pub centres: Vec<Centre>,
+    pub centres: Vec<CentreStatus>,
     /// Until when no region's counts are missing; null where that is not known.
     pub complete_until: Option<f64>,
     /// By name.
-    pub regions: Vec<Region>,
+    pub regions: Vec<RegionStatus>,
     /// By number.
     pub shards: Vec<Shard>,
     /// What the keeper says is wrong.
@@ -29,7 +29,9 @@ pub struct Status {
 
 /// One centre, as the api last saw it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Centre {
+#[schemars(rename = "Centre")]
+pub struct CentreStatus {
+    /// Its name in the configuration.
     pub name: String,
     /// Whether its database answers; null before it was first asked.
     pub answers: Option<bool>,
@@ -52,7 +54,8 @@ pub struct Alarm {
 
 /// One region, as far as the centre knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Region {
+#[schemars(rename = "Region")]
+pub struct RegionStatus {
     /// Its name.
     pub region: String,
     /// Null where no word of the queue has reached the centre yet.

@@ -21,7 +21,7 @@ use super::schema::Admin;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Region {
+pub(crate) enum RegionCommand {
     /// Show every region that the centre replicates or should; exit code 1 if one does not run or the file disagrees
     List(Centre),
     /// Replicate from a new region from now on, also after a restart
@@ -58,7 +58,7 @@ struct OptionFile {
     path: PathBuf,
 }
 
-impl Region {
+impl RegionCommand {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::List(centre) => list::run(&centre).await,
@@ -106,8 +106,8 @@ impl Operator {
     }
 
     /// A region's database under the keeper's account.
-    fn database(&self, source: &Source) -> anyhow::Result<setup::Region> {
-        Ok(setup::Region::new(
+    fn database(&self, source: &Source) -> anyhow::Result<setup::RegionalServer> {
+        Ok(setup::RegionalServer::new(
             source.checked_server(&self.accounts.housekeeping)?,
         ))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use super::Region;
+use super::RegionalServer;
 use crate::Error;
 
 /// Longest wait for the fence, and in it for the row's lock: longer than the 15 s that a worker's transaction may take, so that none in
@@ -30,7 +30,7 @@ pub struct Fence {
     pub moved_from: Option<String>,
 }
 
-impl Region {
+impl RegionalServer {
     /// Reads the fence.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use model::{BatchId, Timestamp};
 use mysql_async::prelude::Queryable;
 
 use super::notes::RegionTotals;
-use super::region::Region;
+use super::region::RegionalServer;
 use crate::Error;
 
 /// Most rows, of some 80 bytes, that are read and written at once.
@@ -48,8 +48,8 @@ pub struct Copied {
 /// # Errors
 /// A server that refused or did not answer.
 pub async fn copy_ledger(
-    from: &mut Region,
-    to: &mut Region,
+    from: &mut RegionalServer,
+    to: &mut RegionalServer,
     progress: impl FnMut(u64),
 ) -> Result<Timestamp, Error> {
     let until = from.ledger_clock().await?.plus_ms(-SETTLED_AFTER_MS);
@@ -65,8 +65,8 @@ pub async fn copy_ledger(
 /// `LedgerDiffers` where the two are not the same afterwards, `Pruning` where a worker is pruning for too long, or a server that refused or
 /// did not answer; a repetition without `since` sets it right.
 pub async fn finish_ledger(
-    from: &mut Region,
-    to: &mut Region,
+    from: &mut RegionalServer,
+    to: &mut RegionalServer,
     since: Option<Timestamp>,
     progress: impl FnMut(u64),
 ) -> Result<Copied, Error> {
@@ -110,8 +110,8 @@ pub async fn finish_ledger(
 /// Copies the batches that were counted in the seconds `[from_s, until_s)`, in the order of time and id. Each piece begins after the last
 /// row of the one before: an index dive, where an offset would read everything before it again.
 async fn copy_batches(
-    from: &mut Region,
-    to: &mut Region,
+    from: &mut RegionalServer,
+    to: &mut RegionalServer,
     from_s: i64,
     until_s: i64,
     mut progress: impl FnMut(u64),
@@ -159,7 +159,7 @@ struct Digest {
     flushes: (u64, String),
 }
 
-impl Region {
+impl RegionalServer {
     /// The next piece of the ledger after a second and an id, up to the second `until_s`.
     async fn batches_after(
         &mut self,

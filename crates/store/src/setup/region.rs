@@ -4,16 +4,16 @@ use crate::link::Link;
 use crate::{Server, upkeep};
 
 /// A region's MariaDB for an operator, who may do what a keeper may, and lets the region move.
-pub struct Region {
-    upkeep: upkeep::Region,
+pub struct RegionalServer {
+    upkeep: upkeep::RegionalServer,
 }
 
-impl Region {
+impl RegionalServer {
     /// A connection that is made when first needed, and anew after a failure.
     #[must_use]
     pub fn new(server: Server) -> Self {
         Self {
-            upkeep: upkeep::Region::new(server),
+            upkeep: upkeep::RegionalServer::new(server),
         }
     }
 
@@ -24,7 +24,7 @@ impl Region {
     }
 
     /// The keeper's calls, over the same connection.
-    pub fn upkeep(&mut self) -> &mut upkeep::Region {
+    pub fn upkeep(&mut self) -> &mut upkeep::RegionalServer {
         &mut self.upkeep
     }
 

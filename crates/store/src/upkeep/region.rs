@@ -11,7 +11,7 @@ use crate::link::Link;
 use crate::{Error, Server};
 
 /// A region's MariaDB: its clock and its binlog. It is connected to when first needed, and anew after a failure.
-pub struct Region {
+pub struct RegionalServer {
     pub(crate) link: Link,
     /// The start of each binlog file that was asked for before, which does not change. Forgotten with a failure: another server may answer
     /// next.
@@ -36,7 +36,7 @@ pub struct Binlog {
     pub files: Vec<BinlogFile>,
 }
 
-impl Region {
+impl RegionalServer {
     /// A connection that is made when first needed.
     #[must_use]
     pub fn new(server: Server) -> Self {

@@ -76,8 +76,8 @@ impl Servers {
     }
 
     /// A region's database as an operator reaches it by the keeper's account.
-    pub(crate) fn region(&self, region: &str) -> setup::Region {
-        setup::Region::new(self.source(region).server(&self.account("keeper")))
+    pub(crate) fn region(&self, region: &str) -> setup::RegionalServer {
+        setup::RegionalServer::new(self.source(region).server(&self.account("keeper")))
     }
 
     /// The centre's, as its administrator does.

@@ -133,7 +133,7 @@ async fn keep_others_away(
     operator: &Operator,
     new: &Source,
     old: &Source,
-) -> anyhow::Result<Vec<setup::Region>> {
+) -> anyhow::Result<Vec<setup::RegionalServer>> {
     let mut databases = vec![operator.database(new)?];
     if old != new {
         databases.push(operator.database(old)?);

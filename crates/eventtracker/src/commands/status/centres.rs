@@ -1,17 +1,17 @@
 //! The centres in a status report.
 
-use api::status::Centre;
+use api::status::CentreStatus;
 use comfy_table::{Table, presets};
 use model::Timestamp;
 
 use super::utc;
 
-fn complete_until(centre: &Centre) -> Option<Timestamp> {
+fn complete_until(centre: &CentreStatus) -> Option<Timestamp> {
     Timestamp::from_unix_s(centre.complete_until?).ok()
 }
 
 /// What is wrong with a centre. `newest` is the most that any centre has.
-fn fault(centre: &Centre, newest: Option<Timestamp>) -> Option<String> {
+fn fault(centre: &CentreStatus, newest: Option<Timestamp>) -> Option<String> {
     if centre.answers == Some(false) {
         let remedy = "look after its MariaDB, for which the regions keep their binlogs";
         return Some(format!("does not answer: {remedy}"));
@@ -29,7 +29,7 @@ fn fault(centre: &Centre, newest: Option<Timestamp>) -> Option<String> {
 }
 
 /// A sentence for each centre that an operator should look at.
-pub(super) fn faults(centres: &[Centre]) -> Vec<String> {
+pub(super) fn faults(centres: &[CentreStatus]) -> Vec<String> {
     let newest = centres.iter().filter_map(complete_until).max();
     let faults = centres
         .iter()
@@ -39,7 +39,7 @@ pub(super) fn faults(centres: &[Centre]) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn table(centres: &[Centre]) -> String {
+pub(super) fn table(centres: &[CentreStatus]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["centre", "answers", "complete until"]);
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn each_has_a_line_and_its_fault() {
         let centres = |answers, complete_until| {
-            let centre = |name: &str, answers, complete_until| Centre {
+            let centre = |name: &str, answers, complete_until| CentreStatus {
                 name: name.to_owned(),
                 answers: Some(answers),
                 complete_until,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use api::status::{Queue, Region, Replication};
+use api::status::{Queue, RegionStatus, Replication};
 use comfy_table::{CellAlignment, Table, presets};
 use store::SILENCE_S_MAX;
 
 use super::{grouped, utc};
 
-pub(super) fn table(regions: &[Region]) -> String {
+pub(super) fn table(regions: &[RegionStatus]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
@@ -32,7 +32,7 @@ pub(super) fn table(regions: &[Region]) -> String {
     table.trim_fmt()
 }
 
-fn row(region: &Region) -> Vec<String> {
+fn row(region: &RegionStatus) -> Vec<String> {
     let count = |figure: fn(&Queue) -> u64| {
         region
             .queue
@@ -60,7 +60,7 @@ fn row(region: &Region) -> Vec<String> {
 }
 
 /// A sentence for each thing about a region that an operator should look at.
-pub(super) fn faults(region: &Region) -> Vec<String> {
+pub(super) fn faults(region: &RegionStatus) -> Vec<String> {
     let mut faults = Vec::new();
     match &region.replication {
         None => faults.push("the centre does not replicate it: `eventtracker region add` lets it, `eventtracker region remove` forgets it".to_owned()),

@@ -2,7 +2,7 @@
 
 use super::identity::Identity;
 use crate::setup::centre::Centre;
-use crate::setup::region::Region;
+use crate::setup::region::RegionalServer;
 use crate::source::{Source, SourceState};
 use crate::upkeep::{self, Binlog};
 use crate::{Account, Error};
@@ -12,7 +12,7 @@ use crate::{Account, Error};
 /// # Errors
 /// `BinlogGap` or `BinlogBehind` with the remedy; or a server that refused or did not answer.
 pub async fn check_coverage(centre: &mut Centre, source: &Source, account: &Account) -> Result<(), Error> {
-    let mut region = upkeep::Region::new(source.server(account));
+    let mut region = upkeep::RegionalServer::new(source.server(account));
     let binlog = region.binlog().await?;
     let last = region.last_written(binlog.gtid_domain).await?;
     let applied = centre
@@ -34,7 +34,7 @@ pub async fn check_past(
     identity: Identity,
     account: &Account,
 ) -> Result<(), Error> {
-    let fence = Region::new(source.server(account)).fence().await?;
+    let fence = RegionalServer::new(source.server(account)).fence().await?;
     match fence.moved_from {
         Some(from)
             if !centre

@@ -55,7 +55,7 @@ pub(super) async fn run(
 async fn take_back(
     operator: &mut Operator,
     here: &Source,
-    database: &mut setup::Region,
+    database: &mut setup::RegionalServer,
     target: &str,
     accept_loss: bool,
 ) -> anyhow::Result<()> {

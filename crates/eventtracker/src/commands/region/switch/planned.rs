@@ -133,7 +133,7 @@ struct Begun {
 async fn inspect(
     operator: &mut Operator,
     state: &SourceState,
-    old_database: &mut setup::Region,
+    old_database: &mut setup::RegionalServer,
     new: &Source,
 ) -> anyhow::Result<Begun> {
     let Source { region, .. } = new;
@@ -187,7 +187,7 @@ async fn inspect(
 /// A centre that does not come close within [`CLOSE_LIMIT`].
 async fn come_close(
     operator: &mut Operator,
-    old_database: &mut setup::Region,
+    old_database: &mut setup::RegionalServer,
     domain: u32,
     old: &Source,
 ) -> anyhow::Result<()> {
@@ -209,7 +209,7 @@ async fn come_close(
 /// # Errors
 /// Somebody writes there.
 async fn expect_stillness(
-    old_database: &mut setup::Region,
+    old_database: &mut setup::RegionalServer,
     domain: u32,
     last: u64,
     old: &Source,

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use model::{Glob, GlobError, Matcher};
 
-use super::index::Index;
+use crate::Index;
 
 /// Nodes that one query may look at: about a second of a core.
 const VISITS_MAX: usize = 1_000_000;
 
 /// A pattern over paths: one pattern for each part between dots, as in Graphite.
 #[derive(Debug)]
-pub(crate) struct Path(Vec<Part>);
+pub struct Path(Vec<Part>);
 
 /// The pattern of one part.
 #[derive(Debug)]
@@ -22,28 +22,29 @@ enum Part {
 
 /// A name, or all names below a path; where a name is a path, too, there is one of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) path: String,
+pub struct Node {
+    /// The parts from the root on, with dots between them.
+    pub path: String,
     /// The byte of the path at which its last part begins.
-    pub(crate) text_at: usize,
+    pub text_at: usize,
     /// Whether it is a name; else a branch.
-    pub(crate) is_leaf: bool,
+    pub is_leaf: bool,
     /// How many names it stands for: 1 for a leaf, else all below.
-    pub(crate) names: usize,
+    pub names: usize,
     /// Popularity of these names, summed up.
-    pub(crate) popularity: u64,
+    pub popularity: u64,
 }
 
 /// A walk refused because there are more nodes than an answer may have, or than a search may look at.
 #[derive(Debug, PartialEq)]
-pub(crate) struct TooMany;
+pub struct TooMany;
 
 impl Path {
     /// The path that a text means; an empty part matches only an empty one.
     ///
     /// # Errors
     /// A part that is no pattern over names.
-    pub(crate) fn parse(text: &str) -> Result<Self, GlobError> {
+    pub fn parse(text: &str) -> Result<Self, GlobError> {
         let part = |text: &str| {
             if text.is_empty() {
                 return Ok(Part::Literal(String::new()));
@@ -58,7 +59,7 @@ impl Path {
     }
 
     /// The text that every name at or below a match begins with.
-    pub(crate) fn prefix(&self) -> String {
+    pub fn prefix(&self) -> String {
         let mut prefix = String::new();
         for (at, part) in self.0.iter().enumerate() {
             prefix.push_str(if at > 0 { "." } else { "" });
@@ -77,8 +78,8 @@ impl Path {
 /// The nodes that `path` matches, in the order of names, a leaf before the branch of the same path.
 ///
 /// # Errors
-/// `TooMany` for more than `limit` nodes, or where it has to look at more than [`VISITS_MAX`].
-pub(crate) fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>, TooMany> {
+/// `TooMany` for more than `limit` nodes, or where it has to look at more than a million.
+pub fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>, TooMany> {
     let Some((last, parents)) = path.0.split_last() else {
         return Ok(Vec::new());
     };
@@ -245,8 +246,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::index::tests::index;
     use super::*;
+    use crate::index::tests::index;
 
     const NAMES: [(&str, u64); 7] = [
         ("web.load", 5),

@@ -7,10 +7,10 @@ use memchr::memmem;
 use model::Glob;
 
 /// Names that the index takes. With more there is none, and searches go to the database.
-pub(crate) const NAMES_MAX: usize = 5_000_000;
+pub const NAMES_MAX: usize = 5_000_000;
 
 /// Bytes of all names, each with its separator: with the rest of the index, and a new one beside the old, this is a gigabyte.
-pub(crate) const TEXT_BYTES_MAX: usize = 256 << 20;
+pub const TEXT_BYTES_MAX: usize = 256 << 20;
 
 /// Bytes of names that one search may match with a pattern, for each 64 of the pattern's tokens: about a second of a core.
 const MATCHED_BYTES_MAX: usize = 500_000_000;
@@ -23,14 +23,14 @@ const SEPARATOR: char = '\n';
 
 /// Names as they are read, in no order.
 #[derive(Debug, Default)]
-pub(crate) struct Unsorted {
+pub struct Unsorted {
     text: String,
     rows: Vec<(Range<u32>, u64)>,
 }
 
 /// All names, in two orders: that of popularity, in which searches want them, and that of names, in which they make a tree.
 #[derive(Debug)]
-pub(crate) struct Index {
+pub struct Index {
     /// A separator, then the names, each with one behind it: the most popular first, equally popular ones by name. A search that looks
     /// through it from its beginning finds the best first, and can stop.
     text: String,
@@ -46,11 +46,11 @@ pub(crate) struct Index {
 
 /// A search refused because its pattern costs more than a search may.
 #[derive(Debug, PartialEq)]
-pub(crate) struct TooBroad;
+pub struct TooBroad;
 
 impl Unsorted {
     /// Adds a name; false, and nothing is added, where there is no room for it.
-    pub(crate) fn push(&mut self, name: &str, popularity: u64) -> bool {
+    pub fn push(&mut self, name: &str, popularity: u64) -> bool {
         if self.rows.len() >= NAMES_MAX || self.text.len() + name.len() + 1 > TEXT_BYTES_MAX {
             return false;
         }
@@ -61,7 +61,7 @@ impl Unsorted {
     }
 
     /// Adds all names of `other`; false where there is no room for all, and some may have been added.
-    pub(crate) fn append(&mut self, other: &Self) -> bool {
+    pub fn append(&mut self, other: &Self) -> bool {
         other
             .rows
             .iter()
@@ -108,35 +108,40 @@ impl From<Unsorted> for Index {
 
 impl Index {
     /// How many names it has.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.popularity.len()
     }
 
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes of memory that it takes.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.text.len()
             + size_of::<u32>() * (self.starts.len() + self.by_name.len())
             + size_of::<u64>() * (self.popularity.len() + self.popularity_before.len())
     }
 
     /// The name at a place in the order of popularity, and how often it was counted.
-    pub(crate) fn entry(&self, at: usize) -> (&str, u64) {
+    pub fn entry(&self, at: usize) -> (&str, u64) {
         let range = self.starts[at]..self.starts[at + 1] - 1;
         (slice(&self.text, &range), self.popularity[at])
     }
 
     /// The name at a place in the order of names.
-    pub(crate) fn name(&self, at: usize) -> &str {
+    pub fn name(&self, at: usize) -> &str {
         self.entry(place(self.by_name[at])).0
     }
 
     /// Popularity of a range in the order of names, summed up.
-    pub(crate) fn popularity(&self, range: &Range<usize>) -> u64 {
+    pub fn popularity(&self, range: &Range<usize>) -> u64 {
         self.popularity_before[range.end].wrapping_sub(self.popularity_before[range.start])
     }
 
     /// The names within a range, in the order of names, that begin with `prefix`: a range of the same order.
-    pub(crate) fn beginning(&self, within: Range<usize>, prefix: &str) -> Range<usize> {
+    pub fn beginning(&self, within: Range<usize>, prefix: &str) -> Range<usize> {
         let places = &self.by_name[within.clone()];
         let name = |&at: &u32| self.entry(place(at)).0;
         let first = places.partition_point(|at| name(at) < prefix);
@@ -149,7 +154,7 @@ impl Index {
     ///
     /// # Errors
     /// `TooBroad` where the search would take longer than a second, about.
-    pub(crate) fn search(&self, pattern: Option<&Glob>, limit: usize) -> Result<Vec<usize>, TooBroad> {
+    pub fn search(&self, pattern: Option<&Glob>, limit: usize) -> Result<Vec<usize>, TooBroad> {
         let Some(pattern) = pattern else {
             return Ok((0..self.len().min(limit)).collect());
         };
