@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use model::Timestamp;
+use model::{Day, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -97,6 +97,16 @@ impl Sums {
 
     pub(crate) fn total(&self) -> u64 {
         self.sums.iter().sum()
+    }
+
+    /// The days of the first and the last minute.
+    pub(crate) fn days(&self) -> (Day, Day) {
+        let minutes = i64::try_from(self.minutes).unwrap_or(i64::MAX);
+        let last_minute = self.first_minute.saturating_add(minutes - 1);
+        (
+            Day::containing(60 * self.first_minute),
+            Day::containing(last_minute.saturating_mul(60)),
+        )
     }
 
     /// Takes off what is stored for a name and minute.

@@ -25,7 +25,7 @@ const BYTES_OF_CLOSED_DAY_MAX: u64 = 32 << 10;
 /// Longest pause behind a transaction.
 const REST_MAX: Duration = Duration::from_secs(5);
 
-/// Time after which a pass ends, whatever is left: the next one begins with the shard that this one was at.
+/// Time after which a pass ends, whatever is left: the next one goes on from there ([`resumed`]).
 const PASS_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Pause from the end of a pass to the next one, which then takes up what several flushes have counted; as long as the pass has taken, if
@@ -133,13 +133,14 @@ impl Merger {
         // From where the last pass ended, in rotation: a pass that has too little time must not always end before the same shards.
         let number = |shard: &Shard| usize::from(shard.number());
         shards.sort_by_key(|shard| (number(shard) < *first, number(shard)));
-        for shard in shards {
+        for (at, shard) in shards.into_iter().enumerate() {
             *first = number(&shard);
             let blocks = packer.blocks(shard).await?;
             left.is_more |= blocks.len() >= BLOCKS_LISTED_MAX;
             for blocks in transactions(blocks, before) {
                 if begun.elapsed() >= PASS_TIME_MAX || shutdown.is_cancelled() {
                     left.is_more = true;
+                    *first = resumed(number(&shard), at);
                     return Ok(left);
                 }
                 merge(packer, shard, before, blocks, &mut left).await?;
@@ -149,6 +150,12 @@ impl Merger {
         *first = 0;
         Ok(left)
     }
+}
+
+/// The number of the shard that the next pass begins with, after one that had no time for all of shard `number`, its `at`th from 0: the same
+/// one; but a shard that had a whole pass to itself lets all others come first, or it could keep them waiting for ever.
+fn resumed(number: usize, at: usize) -> usize {
+    if at == 0 { number + 1 } else { number }
 }
 
 /// Whether replication that runs has two transactions or more to apply.
@@ -265,6 +272,29 @@ async fn merge(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_with_more_than_a_pass_keeps_no_other_waiting() {
+        // Seconds that each shard's blocks take, of which the second never has fewer.
+        let mut left = [20_u64, 1_000, 50];
+        let (mut first, mut passes) = (0, 0);
+        while left[0] + left[2] > 0 {
+            let mut time = PASS_TIME_MAX.as_secs();
+            for at in 0..left.len() {
+                let number = (first + at) % left.len();
+                let spent = left[number].min(time);
+                time -= spent;
+                left[number] -= spent;
+                if left[number] > 0 {
+                    first = resumed(number, at);
+                    break;
+                }
+            }
+            left[1] = 1_000;
+            passes += 1;
+        }
+        assert!(passes <= 8, "{passes} passes");
+    }
 
     #[test]
     fn a_transaction_has_one_day_and_so_much_text() {

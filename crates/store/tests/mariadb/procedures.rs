@@ -190,7 +190,7 @@ async fn ratios(filled: &Filled, analyst: &mut Conn) {
     );
 }
 
-type Wanted = fn(&str) -> bool;
+type Predicate = fn(&str) -> bool;
 
 async fn sums(filled: &Filled, analyst: &mut Conn) {
     let periods = [
@@ -209,7 +209,7 @@ async fn sums(filled: &Filled, analyst: &mut Conn) {
     }
     // * stays within a part, ** does not, ? is one character; upper and lower case differ.
     let period = periods[0];
-    let globs: [(&str, Option<Wanted>); 6] = [
+    let globs: [(&str, Option<Predicate>); 6] = [
         ("shop.*", None),
         ("shop.*.sold", Some(|name| name == "shop.item.sold")),
         ("**.sold", Some(|name| name.ends_with(".sold"))),
