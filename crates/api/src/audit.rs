@@ -34,7 +34,7 @@ pub(crate) struct Audit {
     until: f64,
     /// Whether everything was compared, and found equal.
     equal: bool,
-    /// How many minutes and packed days were compared.
+    /// How many minutes were compared.
     compared: usize,
     /// The first hundred differences, a sentence each.
     gaps: Vec<String>,

@@ -78,9 +78,13 @@ impl Asset {
         };
         // A proxy that compresses makes a tag weak.
         let known = |listed: &str| listed.trim_start_matches("W/") == self.tag;
-        // With parameters it may be refused (`gzip;q=0`), which browsers never do.
+        // A weight of 0 refuses it (RFC 9110, 12.5.3).
         let takes_gzip = |listed: &str| {
-            listed == "gzip" || listed.starts_with("gzip;q=0.") || listed.starts_with("gzip;q=1")
+            let mut parts = listed.split(';').map(str::trim);
+            parts.next() == Some("gzip")
+                && parts
+                    .filter_map(|part| part.strip_prefix("q="))
+                    .all(|weight| weight.parse().is_ok_and(|weight: f32| weight > 0.0))
         };
         // `no-cache` lets the browser keep files, but ask for each whether it has changed: a newer program has other ones.
         let common = [

@@ -18,7 +18,7 @@ use serde::Serialize;
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
-use self::line::{Line, Sums};
+use self::line::{Fitted, Line};
 use self::terms::{NoTerm, Readings, Term};
 use crate::answer::Format;
 use crate::centres::Attempt;
@@ -162,7 +162,7 @@ impl Read {
                 }
             }
         }
-        let Sums { correlation, fit } = line.sums();
+        let Fitted { correlation, fit } = line.fitted();
         Relation {
             from: buckets.first_unix_s(),
             until: buckets.end_unix_s(),

@@ -68,7 +68,7 @@ pub(crate) enum Refusal {
 pub(crate) struct ParsedEvent<'a> {
     /// Bytes of the name as sent, even of a refused one; 0 without a name. A keyed request is cut into pieces by them.
     pub(crate) name_bytes: usize,
-    /// A hash of what was sent, whether valid or refused; the default in a request without a key.
+    /// A hash of what was sent, whether valid or refused; that of no text in a request without a key.
     pub(crate) content: ContentHash,
     /// The event, or why it does not count.
     pub(crate) event: Result<Event<'a>, Refusal>,

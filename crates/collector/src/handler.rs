@@ -35,7 +35,7 @@ use crate::request::{Encoding, RequestHead};
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
 const STORE_LIMIT: Duration = Duration::from_secs(25);
 
-// A shutdown lets every request get its answer.
+// A shutdown waits for longer than a request waits for its jobs.
 const _: () = assert!(STORE_LIMIT.as_secs() < listener::DRAIN_LIMIT.as_secs());
 
 /// Most bodies unpacked and parsed at once: each may take 8 MiB and a core.
@@ -193,9 +193,10 @@ impl Collector {
                 drop((turn, reading));
                 submitted.map(|submitted| (submitted, admitted.share))
             };
-            tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|_| Reply::Unknown)??
+            tokio::task::spawn_blocking(work).await.map_err(|error| {
+                tracing::error!(%error, "a request could not be read");
+                Reply::Unknown
+            })??
         };
         match stored(submitted.ticket, submitted.accepted).await {
             Outcome::Stored if submitted.accepted == 0 && submitted.rejected.total() > 0 => {

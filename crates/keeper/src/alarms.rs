@@ -7,8 +7,8 @@ use store::central::Status;
 use store::upkeep::{Alarm, KeyReuse};
 use store::{QueueState, SILENCE_S_MAX, SourceState};
 
-/// Most milliseconds that a region's clock may be off: more than any network's delay.
-const CLOCK_AHEAD_MS_MAX: i64 = 2_000;
+/// Most milliseconds that a region's clock may be off, ahead or behind: more than any network's delay.
+const CLOCK_OFF_MS_MAX: i64 = 2_000;
 
 /// Least room of a disk, in per cent: one with less is nearly full.
 const FREE_PER_CENT_MIN: u64 = 10;
@@ -26,7 +26,7 @@ pub(crate) fn standing(
         alarms.extend(of_source(state));
         let clock = status.clocks.get(region);
         let ahead_ms = clock.and_then(|clock| clock.ahead_ms);
-        if let Some(ahead_ms) = ahead_ms.filter(|ms| ms.abs() > CLOCK_AHEAD_MS_MAX) {
+        if let Some(ahead_ms) = ahead_ms.filter(|ms| ms.abs() > CLOCK_OFF_MS_MAX) {
             let seconds = ahead_ms.abs() / 1000;
             let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
             alarms.push(alarm(

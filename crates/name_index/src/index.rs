@@ -51,7 +51,8 @@ pub struct TooBroad;
 impl Unsorted {
     /// Adds a name; false, and nothing is added, where there is no room for it.
     pub fn push(&mut self, name: &str, popularity: u64) -> bool {
-        if self.rows.len() >= NAMES_MAX || self.text.len() + name.len() + 1 > TEXT_BYTES_MAX {
+        if self.rows.len() >= NAMES_MAX || self.text.len() + self.rows.len() + name.len() + 2 > TEXT_BYTES_MAX
+        {
             return false;
         }
         let start = offset(self.text.len());
@@ -125,6 +126,9 @@ impl Index {
     }
 
     /// The name at a place in the order of popularity, and how often it was counted.
+    ///
+    /// # Panics
+    /// Beyond [`Index::len`], as do the other three that take places.
     pub fn entry(&self, at: usize) -> (&str, u64) {
         let range = self.starts[at]..self.starts[at + 1] - 1;
         (slice(&self.text, &range), self.popularity[at])

@@ -215,7 +215,7 @@ pub enum Error {
     Shape { what: &'static str },
     /// A packed day or a block cannot be read.
     #[error(
-        "{server}: a packed day cannot be read ({row}): restore it from a backup, or delete it and lose its counts"
+        "{server}: a packed day or a block cannot be read ({row}): restore it from a backup, or delete it and lose its counts"
     )]
     PackedDay {
         server: String,

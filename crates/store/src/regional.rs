@@ -21,6 +21,7 @@ use model::{Batch, BatchId, EventId, EventName, Minute, Shard, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+pub(crate) use self::ledger::PRUNING_LOCK;
 pub(crate) use self::outbox::{CHECK_LIMIT, checked};
 pub use self::report::{Disk, Mark, Report};
 pub use self::reuse::Reused;
@@ -350,16 +351,15 @@ impl Transaction<'_> {
         let are_many = rows.len() > blocks::ROWS_MAX;
         for of_shard in rows.chunk_by(|a, b| Shard::of(a.0) == Shard::of(b.0)) {
             let shard = Shard::of(of_shard[0].0);
-            let (blocks, thin) = if are_many {
-                blocks::split(of_shard)
-            } else {
-                (Vec::new(), None)
-            };
+            if !are_many {
+                out.upsert_minutes(shard, of_shard).await?;
+                continue;
+            }
+            let (blocks, thin) = blocks::split(of_shard);
             for (day, block) in blocks {
                 out.push(blocks::statement(shard, day, block)?).await?;
             }
-            out.upsert_minutes(shard, thin.as_deref().unwrap_or(of_shard))
-                .await?;
+            out.upsert_minutes(shard, &thin).await?;
         }
         let region = self.region;
         let values = minutes

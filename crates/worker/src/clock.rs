@@ -11,6 +11,8 @@ const JUMP_MS: i64 = 1_000;
 /// takes 30 s (`store::COMPARISON_MS_MAX`), or has made another one.
 const HOLD: Duration = Duration::from_secs(35);
 
+const _: () = assert!(HOLD.as_millis() > store::COMPARISON_MS_MAX.unsigned_abs() as u128);
+
 /// The regional database's clock, by whose readings claims are made.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
@@ -44,8 +46,8 @@ impl Clock {
         {
             return None;
         }
-        let ago_us = at.saturating_duration_since(passed).as_micros().div_ceil(1_000);
-        Some(now.plus_ms(-i64::try_from(ago_us).ok()?))
+        let ago_ms = at.saturating_duration_since(passed).as_micros().div_ceil(1_000);
+        Some(now.plus_ms(-i64::try_from(ago_ms).ok()?))
     }
 }
 

@@ -6,15 +6,21 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use store::regional::Disk;
+use tokio::task::JoinHandle;
 
 /// How often the disks are asked: a full one takes longer to fill.
 const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Longest wait for an answer: a directory whose server or disk has died never gives one, and counting must not wait for it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Disks {
     directories: Vec<PathBuf>,
     fullest: Option<Disk>,
     asked: Option<Instant>,
+    /// A question that has not been answered yet. No other one is asked beside it.
+    asking: Option<JoinHandle<Option<Disk>>>,
 }
 
 impl Disks {
@@ -23,16 +29,26 @@ impl Disks {
             directories,
             fullest: None,
             asked: None,
+            asking: None,
         }
     }
 
-    /// The disk with the smallest part free; `None` where none is watched or can be asked.
+    /// The disk with the smallest part free; `None` where none is watched or can be asked, or one does not answer.
     pub(crate) async fn fullest(&mut self) -> Option<Disk> {
         if self.asked.is_none_or(|at| at.elapsed() >= INTERVAL) {
             self.asked = Some(Instant::now());
             let directories = self.directories.clone();
-            let fullest = tokio::task::spawn_blocking(move || fullest(&directories)).await;
-            self.fullest = fullest.unwrap_or_default();
+            let asking = self.asking.take();
+            let mut asking =
+                asking.unwrap_or_else(|| tokio::task::spawn_blocking(move || fullest(&directories)));
+            self.fullest = match tokio::time::timeout(ANSWER_LIMIT, &mut asking).await {
+                Ok(fullest) => fullest.unwrap_or_default(),
+                Err(_) => {
+                    tracing::warn!("a disk that should be watched does not answer");
+                    self.asking = Some(asking);
+                    None
+                }
+            };
         }
         self.fullest
     }

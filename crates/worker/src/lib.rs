@@ -143,8 +143,9 @@ impl Worker {
             return Ok(());
         }
         if is_due(self.pruned, PRUNE_INTERVAL) {
-            self.prune().await?;
+            // Noted first: a prune that fails is not made again at once, with nothing counted in between.
             self.pruned = Some(now);
+            self.prune().await?;
         }
         if std::mem::take(&mut self.failing) {
             tracing::info!("queue and database answer again");

@@ -19,7 +19,7 @@ pub(crate) struct Line {
 /// Correlation and line. Both are `None` where they are not defined: less than two pairs, or no variance of x. Without variance of y
 /// there is a line, but no correlation.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Sums {
+pub(crate) struct Fitted {
     pub(crate) correlation: Option<f64>,
     /// Slope and intercept.
     pub(crate) fit: Option<(f64, f64)>,
@@ -41,10 +41,10 @@ impl Line {
     }
 
     /// Correlation and line of the pairs so far.
-    pub(crate) fn sums(&self) -> Sums {
+    pub(crate) fn fitted(&self) -> Fitted {
         // Without variance of x all differences are 0, and so is their sum of squares, exactly.
         let (Some((first_x, first_y)), true) = (self.first, self.squares_x > 0.0) else {
-            return Sums {
+            return Fitted {
                 correlation: None,
                 fit: None,
             };
@@ -53,7 +53,7 @@ impl Line {
         let correlation = (self.squares_y > 0.0)
             .then(|| (self.products / (self.squares_x.sqrt() * self.squares_y.sqrt())).clamp(-1.0, 1.0));
         let intercept = (whole(first_y) - slope * whole(first_x)) + (self.mean_y - slope * self.mean_x);
-        Sums {
+        Fitted {
             correlation,
             fit: Some((slope, intercept)),
         }
@@ -93,12 +93,12 @@ mod tests {
 
     use super::*;
 
-    fn sums(pairs: &[(u128, u128)]) -> Sums {
+    fn fitted(pairs: &[(u128, u128)]) -> Fitted {
         let mut line = Line::default();
         for &(x, y) in pairs {
             line.add(Value::Sum(x), Value::Sum(y));
         }
-        line.sums()
+        line.fitted()
     }
 
     #[test]
@@ -107,26 +107,26 @@ mod tests {
         for n in 1..=60_u32 {
             line.add(Value::Ratio(f64::from(n) / 100.0), Value::Sum(u128::from(n)));
         }
-        let Sums { correlation, fit } = line.sums();
+        let Fitted { correlation, fit } = line.fitted();
         let (slope, intercept) = fit.unwrap();
         assert!((correlation.unwrap() - 1.0).abs() < 1e-12);
         assert!(
             (slope - 100.0).abs() < 1e-9 && intercept.abs() < 1e-9,
             "{slope} {intercept}"
         );
-        assert_eq!(sums(&[(0, 5), (1, 3)]).fit, Some((-2.0, 5.0)));
+        assert_eq!(fitted(&[(0, 5), (1, 3)]).fit, Some((-2.0, 5.0)));
     }
 
     #[test]
     fn undefined_is_none() {
-        let none = Sums {
+        let none = Fitted {
             correlation: None,
             fit: None,
         };
-        assert_eq!(sums(&[]), none);
-        assert_eq!(sums(&[(1, 2)]), none);
-        assert_eq!(sums(&[(3, 1), (3, 2), (3, 7)]), none);
-        let flat = sums(&[(1, 7), (2, 7), (9, 7)]);
+        assert_eq!(fitted(&[]), none);
+        assert_eq!(fitted(&[(1, 2)]), none);
+        assert_eq!(fitted(&[(3, 1), (3, 2), (3, 7)]), none);
+        let flat = fitted(&[(1, 7), (2, 7), (9, 7)]);
         assert_eq!((flat.correlation, flat.fit), (None, Some((0.0, 7.0))));
     }
 
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn large_counts_keep_their_differences() {
         let large = u128::from(u64::MAX);
-        let found = sums(&[(large, 3), (large - 1, 2), (large - 2, 1), (large - 1, 2)]);
+        let found = fitted(&[(large, 3), (large - 1, 2), (large - 2, 1), (large - 1, 2)]);
         assert!((found.correlation.unwrap() - 1.0).abs() < 1e-12, "{found:?}");
         assert!((found.fit.unwrap().0 - 1.0).abs() < 1e-12, "{found:?}");
     }
@@ -150,7 +150,7 @@ mod tests {
             };
             let (xx, yy, xy) = (sum(&|x, _| x * x), sum(&|_, y| y * y), sum(&|x, y| x * y));
             let exact: Vec<_> = pairs.iter().map(|&(x, y)| (u128::from(x), u128::from(y))).collect();
-            let found = sums(&exact);
+            let found = fitted(&exact);
             if let Some(correlation) = found.correlation {
                 prop_assert!((correlation - xy / (xx * yy).sqrt()).abs() < 1e-9);
             }

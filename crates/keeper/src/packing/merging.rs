@@ -143,7 +143,8 @@ impl Merger {
                     *first = resumed(number(&shard), at);
                     return Ok(left);
                 }
-                merge(packer, shard, before, blocks, &mut left).await?;
+                let until = begun + PASS_TIME_MAX;
+                merge(packer, shard, before, blocks, (until, shutdown), &mut left).await?;
             }
             *first += 1;
         }
@@ -232,10 +233,16 @@ async fn merge(
     shard: Shard,
     before: Day,
     blocks: Vec<StoredBlock>,
+    (until, shutdown): (Instant, &CancellationToken),
     left: &mut Leftover,
 ) -> Result<(), Error> {
     let mut slices = vec![blocks];
     while let Some(mut blocks) = slices.pop() {
+        // Halving blocks that each take too long could go on for hours.
+        if Instant::now() >= until || shutdown.is_cancelled() {
+            left.is_more = true;
+            return Ok(());
+        }
         let begun = Instant::now();
         let outcome = packer.merge(shard, &blocks, blocks[0].day < before).await;
         let elapsed = begun.elapsed();

@@ -96,7 +96,8 @@ impl Leases {
         match self.server.limited("ping", BRIEF_LIMIT, conn.ping()).await {
             Ok(()) => Some(conn),
             Err(error) => {
-                tracing::warn!(%error, "closing idle connections");
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "closing idle connections");
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 None
             }

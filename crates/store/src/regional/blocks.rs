@@ -25,7 +25,7 @@ const BLOCK_COUNTS_MIN: usize = 16;
 type Counted = (EventId, Minute, u64);
 
 /// The blocks of a shard's `rows`, which are in the order of names and minutes; and the rows that are to stay rows.
-pub(super) fn split(rows: &[Counted]) -> (Vec<(Day, Block)>, Option<Vec<Counted>>) {
+pub(super) fn split(rows: &[Counted]) -> (Vec<(Day, Block)>, Vec<Counted>) {
     let mut counts: BTreeMap<Day, usize> = BTreeMap::new();
     for row in rows {
         *counts.entry(Day::from(row.1)).or_default() += 1;
@@ -45,7 +45,7 @@ pub(super) fn split(rows: &[Counted]) -> (Vec<(Day, Block)>, Option<Vec<Counted>
         }
     }
     blocks.extend(open);
-    (blocks, Some(thin))
+    (blocks, thin)
 }
 
 /// The statement that inserts a block. Its text is compressed here, since a region's server takes much longer to compress what it writes
@@ -99,7 +99,7 @@ mod tests {
         rows.extend((4..20_000).map(|id| (EventId(id), minute(0), 1_000_000_000)));
         rows.extend((40..55).map(|day| (EventId(20_000), minute(day * 1_440), 5)));
         let (blocks, thin) = split(&rows);
-        let mut read = thin.unwrap();
+        let mut read = thin;
         assert_eq!(read, rows[rows.len() - 15..]);
         assert!(
             blocks.len() > 28,
@@ -121,7 +121,7 @@ mod tests {
     fn a_block_says_its_day() {
         let rows: Vec<Counted> = (0..16).map(|n| (EventId(7), minute(n), 1)).collect();
         let (mut blocks, thin) = split(&rows);
-        assert_eq!((blocks.len(), thin), (1, Some(Vec::new())));
+        assert_eq!((blocks.len(), thin), (1, Vec::new()));
         let (day, block) = blocks.remove(0);
         let text = "[[7,300,[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]]]";
         let compressed = compressed(text).unwrap();

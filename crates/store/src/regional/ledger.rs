@@ -2,7 +2,7 @@
 //! idempotency keys of counting: a batch whose id is there is never counted again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use model::{Batch, BatchId, ContentHash};
@@ -15,8 +15,11 @@ use crate::server::IDS_PER_STATEMENT;
 /// Rows that one pruning statement deletes, and those of the same second: their locks are held for milliseconds.
 const PRUNED_PER_STATEMENT: u32 = 5_000;
 
-/// Most statements of one pruning; the next one goes on from there.
-const PRUNING_STATEMENTS_MAX: u32 = 100;
+/// Time after which a pruning begins no further statement, since its worker counts nothing meanwhile; the next one goes on from there.
+const PRUNING_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// The lock of whoever prunes. A region that moves holds it, so that nothing is pruned while two ledgers are compared.
+pub(crate) const PRUNING_LOCK: &str = "eventtracker.prune";
 
 /// The question for the ledger's clock, in unix seconds.
 pub(super) const REACHED: &str =
@@ -99,10 +102,11 @@ pub(super) async fn holding(
 /// Deletes what was counted longer than `age` ago by the ledger's clock, unless another worker is at it. Returns the number of batches
 /// deleted. Each statement is a transaction of its own, so that commits wait for one of them at most.
 pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_async::Error> {
-    let begun: Option<Option<u8>> = conn
-        .query_first("SELECT GET_LOCK('eventtracker.prune', 0)")
+    let begun = Instant::now();
+    let is_ours: Option<Option<u8>> = conn
+        .query_first(format!("SELECT GET_LOCK('{PRUNING_LOCK}', 0)"))
         .await?;
-    if begun.flatten() != Some(1) {
+    if is_ours.flatten() != Some(1) {
         return Ok(0);
     }
     let reached_s: Option<i64> = conn.query_first(REACHED).await?;
@@ -111,7 +115,7 @@ pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_a
     // Without a clock nothing is old.
     let before_s = reached_s.map_or(0, |reached_s| reached_s.saturating_sub(age_s).max(0));
     let mut pruned = 0;
-    for _ in 0..PRUNING_STATEMENTS_MAX {
+    while begun.elapsed() < PRUNING_TIME_MAX {
         let slice = format!(
             "SELECT UNIX_TIMESTAMP(countedAt) FROM eventtracker.CountedBatch \
              WHERE countedAt < FROM_UNIXTIME({before_s}) ORDER BY countedAt LIMIT 1 OFFSET {PRUNED_PER_STATEMENT}"
@@ -139,6 +143,7 @@ pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_a
         ))
         .await?;
     }
-    conn.query_drop("DO RELEASE_LOCK('eventtracker.prune')").await?;
+    conn.query_drop(format!("DO RELEASE_LOCK('{PRUNING_LOCK}')"))
+        .await?;
     Ok(pruned)
 }

@@ -7,6 +7,7 @@ use mysql_async::prelude::Queryable;
 
 use super::RegionalServer;
 use crate::Error;
+use crate::regional::PRUNING_LOCK;
 
 /// Longest wait for the fence, and in it for the row's lock: longer than the 15 s that a worker's transaction may take, so that none in
 /// progress makes the fence fail.
@@ -105,7 +106,7 @@ impl RegionalServer {
     /// # Errors
     /// `Pruning` where a worker is still at it; the server refused or did not answer.
     pub async fn hold_pruning(&mut self) -> Result<(), Error> {
-        if self.link().lock("eventtracker.prune", PRUNING_WAIT_S).await? {
+        if self.link().lock(PRUNING_LOCK, PRUNING_WAIT_S).await? {
             return Ok(());
         }
         Err(Error::Pruning {

@@ -58,7 +58,10 @@ pub async fn check_identity(
         }
         match Identity::of(&other.server(account)).await {
             Ok(identity) => others.push((other.region, identity)),
-            Err(error) => tracing::warn!(region = other.region, %error, "a source could not be compared"),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(region = other.region, error, "a source could not be compared");
+            }
         }
     }
     let new = Identity::of(&source.server(account)).await?;
@@ -102,7 +105,8 @@ pub async fn check_other_centre(
         }),
         Ok(_) => Ok(()),
         Err(error) => {
-            tracing::warn!(centre = other.name, %error, "a centre could not be compared");
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(centre = other.name, error, "a centre could not be compared");
             Ok(())
         }
     }

@@ -78,7 +78,7 @@ impl Packer {
         blocks: &[StoredBlock],
         is_closed: bool,
     ) -> Result<Packed, Error> {
-        let Some(day) = blocks.first().map(|block| block.day) else {
+        let [StoredBlock { day, id, .. }, ..] = *blocks else {
             return Ok(Packed::Moved {
                 minutes: 0,
                 days: 0,
@@ -94,7 +94,11 @@ impl Packer {
             })
             .await?;
         match refused {
-            Some(failure) => self.refusal(shard, day, "EventBlock", failure),
+            // With one block left, its own id: an operator who deletes it deletes no other.
+            Some(failure) => {
+                let table = format!("EventBlock, the first of {} with id x'{id:032x}'", blocks.len());
+                self.refusal(shard, day, &table, failure)
+            }
             None => Ok(outcome),
         }
     }
