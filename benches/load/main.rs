@@ -1,14 +1,14 @@
 //! Load on the whole pipeline: whether it is exact, how fast, at what price.
 //!
-//! `benches/run` measures everything (`-- suite`), in rounds, beside references of the same run: `-- burst` sends what is taken at
+//! `benches/run` measures all comparisons (`-- suite`), in rounds, beside references of the same run: `-- burst` sends what is taken at
 //! once until the centre's answer is exact, `-- posts` single events, `-- history-load` a month of minutes; `-- parts` measures
 //! stations alone, `-- peers` other databases with the same events.
 //!
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
-//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- reads`, `-- renders`, `-- ingest` and `-- packing` are
-//! about years of counts at the centre, `-- names` is about a million names. All start a playground of their own. Wrong counts, or a role with too much memory, end with exit code 1;
-//! times never do, since machines differ: they are shown beside references from the same run.
+//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- reads`, `-- renders`, `-- ingest` and
+//! `-- packing` are about years of counts at the centre, `-- names` is about a million names. Wrong counts, or a role with too much
+//! memory, end with exit code 1; times never do, since machines differ: they are shown beside references from the same run.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
