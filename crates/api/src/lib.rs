@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::centres::Centres;
 pub use crate::centres::{BEHIND_MS_MAX, Centre};
 pub use crate::error::Error;
-use crate::names::Loader;
+use crate::names::loader::Loader;
 use crate::state::Api;
 use crate::writers::Writers;
 

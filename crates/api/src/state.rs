@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::centres::Centres;
 use crate::intake::Intake;
-use crate::names::Names;
+use crate::names::loader::Names;
 use crate::room::Room;
 use crate::turns::Turns;
 use crate::writers::Writers;
