@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, ensure};
-use model::Shard;
+use model::{Day, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -34,10 +34,35 @@ pub(crate) async fn compare(centre: &mut Conn, names: &[Name], sums: &mut Sums) 
             }
         }
     }
+    ensure_nowhere_else(centre, &indexes, sums.days()).await?;
     let (minutes, counts) = sums.left();
     ensure!(
         minutes == 0,
         "NOT EQUAL: {counts} counts of {minutes} names and minutes are not at the centre"
     );
+    Ok(())
+}
+
+/// That no other day has a count of these names. By the day, since totals of packed days come from an index.
+async fn ensure_nowhere_else(
+    centre: &mut Conn,
+    indexes: &HashMap<u64, usize>,
+    (first_day, last_day): (Day, Day),
+) -> Result<()> {
+    for shard in Shard::all() {
+        let (first, last) = shard.event_ids().into_inner();
+        let sql = format!(
+            "SELECT DISTINCT eventId, CAST(day AS CHAR) FROM eventtracker.event_days \
+             WHERE eventId BETWEEN {first} AND {last} AND day NOT BETWEEN '{first_day}' AND '{last_day}'"
+        );
+        let mut rows = centre.query_iter(sql).await?;
+        while let Some(row) = rows.next().await? {
+            let (id, day): (u64, String) = mysql_async::from_row_opt(row)?;
+            ensure!(
+                !indexes.contains_key(&id),
+                "NOT EQUAL: counts of {id} are stored on {day}, where nothing was sent"
+            );
+        }
+    }
     Ok(())
 }
