@@ -64,6 +64,9 @@ fn for_each_in_block(block: &str, mut each: impl FnMut(u64, i64, u64)) {
 
 /// Reads a packed day as anybody could, from its JSON.
 fn for_each_minute(packed: &str, mut each: impl FnMut(i64, u64)) {
+    if !packed.starts_with('[') {
+        return for_each_digit(packed, each);
+    }
     let minutes: Vec<Value> = serde_json::from_str(packed).unwrap();
     let is_array = minutes.first().is_some_and(Value::is_number);
     assert!(!is_array || minutes.len() == 1_440, "{packed}");
@@ -72,6 +75,24 @@ fn for_each_minute(packed: &str, mut each: impl FnMut(i64, u64)) {
             Some(0) => {}
             Some(count) => each(at, count),
             None => each(value[0].as_i64().unwrap(), value[1].as_u64().unwrap()),
+        }
+    }
+}
+
+/// Of the least count, and of a string for each digit that is added to it.
+fn for_each_digit(packed: &str, mut each: impl FnMut(i64, u64)) {
+    let parts: Vec<Value> = serde_json::from_str(&format!("[{packed}]")).unwrap();
+    let mut counts = vec![parts[0].as_u64().unwrap(); 1_440];
+    for (position, digits) in (0..).zip(&parts[1..]) {
+        let digits = digits.as_str().unwrap().as_bytes();
+        assert_eq!(digits.len(), 1_440, "{packed}");
+        for (count, digit) in counts.iter_mut().zip(digits) {
+            *count += u64::from(digit - b'#') * 92u64.pow(position);
+        }
+    }
+    for (at, count) in (0..).zip(counts) {
+        if count > 0 {
+            each(at, count);
         }
     }
 }

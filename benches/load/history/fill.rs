@@ -62,13 +62,20 @@ pub(crate) fn as_day_counts(minutes: &[u64]) -> Result<DayCounts> {
     Ok(counts)
 }
 
-/// Packed days in the order in which the keeper writes them.
+/// A packed day as a SQL literal.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', r"\\").replace('\'', "''"))
+}
+
+/// Packed days in the order in which the keeper writes them, and compressed as it does.
 pub(crate) async fn packed(
     conn: &mut Conn,
     names: &Names,
     days: Range<i64>,
     mut counts: impl FnMut() -> Result<(u64, String)>,
 ) -> Result<()> {
+    conn.query_drop("SET column_compression_zlib_strategy = FILTERED")
+        .await?;
     for number in days {
         let day = day(number);
         for (shard, ids) in names {
@@ -76,7 +83,7 @@ pub(crate) async fn packed(
                 let mut rows = Vec::new();
                 for id in some {
                     let (total, text) = counts()?;
-                    rows.push(format!("('{day}',{id},{total},'{text}')"));
+                    rows.push(format!("('{day}',{id},{total},{})", quoted(&text)));
                 }
                 let rows = rows.join(",");
                 conn.query_drop(format!("INSERT INTO {shard}.EventDay VALUES {rows}"))

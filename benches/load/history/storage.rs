@@ -165,10 +165,10 @@ impl Bench {
                     .flat_map(|(shard, ids)| ids.iter().map(move |id| (shard, id)));
                 for ((shard, id), minutes) in all.zip(&of_day) {
                     let counts = as_day_counts(&minutes[..hour * 60])?;
-                    let (total, text) = (counts.total(), counts.pack());
+                    let (total, text) = (counts.total(), fill::quoted(&counts.pack()));
                     self.conn
                         .query_drop(format!(
-                            "INSERT INTO {shard}.EventDay VALUES ('{date}',{id},{total},'{text}') \
+                            "INSERT INTO {shard}.EventDay VALUES ('{date}',{id},{total},{text}) \
                              ON DUPLICATE KEY UPDATE total = VALUES(total), counts = VALUES(counts)"
                         ))
                         .await?;

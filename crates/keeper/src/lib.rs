@@ -114,6 +114,7 @@ pub async fn run(
     tokio::join!(
         audits::run(&centre, &account, audit_interval, &audited, &shutdown),
         packing::run(&centre, &merger, pack_interval, &packed, &shutdown),
+        packing::anew::run(&centre, &shutdown),
         merger.run(upkeep::Centre::new(centre.clone()), &merged, &shutdown),
         async {
             if let Some(months) = config.keep_months {

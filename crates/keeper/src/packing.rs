@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "turns are paced by time")]
 
+pub(crate) mod anew;
 mod lane;
 pub(crate) mod merging;
 mod progress;

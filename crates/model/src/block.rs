@@ -1,6 +1,6 @@
 //! The block: counts of many names in one day, written as one text.
 
-use crate::day::{PackedDayError, Reader};
+use crate::reader::{PackedDayError, Reader};
 use crate::{EventId, MINUTES_PER_DAY};
 
 /// Most minutes without events that a run of minutes goes on over: they take less room than a new entry.

@@ -67,6 +67,13 @@ pub enum Error {
         table: String,
         engine: String,
     },
+    /// The packed days of a centre are in a form that this version does not write.
+    #[error(
+        "the packed days of {server} are in {}, and this version writes form {}: {}",
+        form.map_or("no known form".to_owned(), |form| format!("form {form}")), model::PACKED_FORM,
+        if form.is_some_and(|form| form > model::PACKED_FORM) { "take the version that wrote them, or a later one" } else { "apply the schema first" }
+    )]
+    Form { server: String, form: Option<u8> },
     /// The fence stands: the region's counts are written elsewhere.
     #[error(
         "region {region}'s database has moved to {to}: set [regional] in this worker's configuration and restart it"

@@ -15,8 +15,8 @@ pub use self::centre::Centre;
 pub use self::key_reuse::KeyReuse;
 pub use self::offset::Offset;
 pub use self::packing::{
-    BLOCKS_LISTED_MAX, MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, Packer,
-    StoredBlock,
+    BLOCKS_LISTED_MAX, MINUTES_PER_TRANSACTION_MAX, OPEN_NAMES_LISTED_MAX, OpenName, Packed, PackedAnew,
+    Packer, StoredBlock,
 };
 pub use self::region::{Binlog, BinlogFile, RegionalServer};
 pub use self::retention::{Dropped, PackedSize, Partition};

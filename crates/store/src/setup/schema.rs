@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::Shard;
+use model::{PACKED_FORM, Shard};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
@@ -97,6 +97,7 @@ impl Site {
                     sql!("central/alarm"),
                     sql!("central/dropped_days"),
                     sql!("central/packed_until"),
+                    sql!("central/packed_anew"),
                     sql!("central/annotation"),
                 ],
             ),
@@ -172,6 +173,7 @@ impl Site {
                 &[
                     sql!("central/shard_event_minute_upgrade"),
                     sql!("central/shard_event_day_upgrade"),
+                    sql!("central/packed_anew_row"),
                 ],
                 &[
                     sql!("central/region_status_upgrade"),
@@ -242,6 +244,7 @@ impl std::fmt::Display for Difference {
 /// The server refused or did not answer: the comparison could not be made.
 pub async fn check(admin: &Server, site: Site) -> Result<Vec<Difference>, Error> {
     let mut conn = admin.connect().await?;
+    expect_known_form(admin, &mut conn, site).await?;
     let run = async {
         conn.query_drop("SET sql_log_bin = 0").await?;
         conn.query_drop(format!("DROP DATABASE IF EXISTS {SCRATCH}"))
@@ -258,6 +261,33 @@ pub async fn check(admin: &Server, site: Site) -> Result<Vec<Difference>, Error>
         Ok(differences)
     };
     admin.limited("check the schema", CHECK_LIMIT, run).await
+}
+
+/// Refuses a centre whose packed days a later version has written.
+async fn expect_known_form(admin: &Server, conn: &mut Conn, site: Site) -> Result<(), Error> {
+    const SQL: &str = "SELECT MAX(form) FROM eventtracker.PackedAnew";
+    if site == Site::Regional {
+        return Ok(());
+    }
+    let read = async {
+        if show_create(conn, "TABLE", "eventtracker.PackedAnew")
+            .await?
+            .is_none()
+        {
+            return Ok(None);
+        }
+        conn.query_first::<Option<u8>, _>(SQL).await
+    };
+    match admin
+        .limited("look at the form of packed days", CHECK_LIMIT, read)
+        .await?
+    {
+        Some(Some(form)) if form > PACKED_FORM => Err(Error::Form {
+            server: admin.to_string(),
+            form: Some(form),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Compares what one statement creates with what the server has.
@@ -370,7 +400,7 @@ mod tests {
         assert!(engines.contains(&("bigdata_31.EventMinute".to_owned(), "BLACKHOLE".to_owned())));
         assert!(engines.contains(&("eventtracker.CountedBatch".to_owned(), "InnoDB".to_owned())));
         assert_eq!(engines.len(), Site::Regional.tables().len());
-        assert_eq!(Site::Central.tables().len(), 108);
+        assert_eq!(Site::Central.tables().len(), 109);
         assert_eq!(Site::Central.databases().len(), 33);
     }
 
@@ -384,7 +414,7 @@ mod tests {
             .iter()
             .find(|text| text.contains("VIEW eventtracker.event_minutes "))
             .unwrap();
-        assert_eq!(minutes.matches("UNION ALL\nSELECT").count(), 95);
+        assert_eq!(minutes.matches("UNION ALL\nSELECT").count(), 127);
         assert!(minutes.contains(
             "FROM bigdata_31.EventMinute\nWHERE eventId BETWEEN 17870283321406128128 AND 18446744073709551615"
         ));

@@ -1,7 +1,6 @@
 //! A centre with forty days of counts, packed and not, and what is known of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use chrono::DateTime;
 use model::{EventId, Shard};
@@ -36,7 +35,7 @@ impl Filled {
         let servers = Servers::start().await;
         let names: BTreeMap<_, _> = (0..NAMES).map(|n| (name(n), counts(n))).collect();
         let forms = fill(&servers.centre_root(), &names).await;
-        assert_eq!(forms.len(), 64, "not each shard has a dense and a sparse day");
+        assert_eq!(forms.len(), 96, "not each shard has a day in each form");
         Self { servers, names }
     }
 
@@ -209,7 +208,7 @@ fn counts(n: u64) -> Counts {
 }
 
 /// Writes what the keeper and replication would have written; returns the forms of packed days by shard.
-async fn fill(root: &Server, names: &BTreeMap<String, Counts>) -> BTreeSet<(Shard, bool)> {
+async fn fill(root: &Server, names: &BTreeMap<String, Counts>) -> BTreeSet<(Shard, Form)> {
     let (mut days, mut minutes) = (BTreeMap::new(), BTreeMap::new());
     let mut forms = BTreeSet::new();
     let mut tags = Vec::new();
@@ -237,10 +236,11 @@ async fn fill(root: &Server, names: &BTreeMap<String, Counts>) -> BTreeSet<(Shar
                     .or_default()
                     .extend(late(id, &mut counts));
             }
-            let (is_dense, json) = packed(day, &counts);
-            forms.insert((Shard::of(id), is_dense));
+            let (form, text) = packed(day, &counts);
+            forms.insert((Shard::of(id), form));
             let total: u64 = counts.values().sum();
-            let row = format!("('{}',{id},{total},'{json}')", date(day));
+            let text = text.replace('\\', r"\\").replace('\'', "''");
+            let row = format!("('{}',{id},{total},'{text}')", date(day));
             days.entry(Shard::of(id)).or_insert_with(Vec::new).push(row);
         }
     }
@@ -280,22 +280,47 @@ fn late(id: EventId, counts: &mut Counts) -> Vec<String> {
         .to_vec()
 }
 
-/// A day's counts as `schema/central/shard_event_day.sql` describes them, and whether in the dense form.
-fn packed(day: u64, counts: &Counts) -> (bool, String) {
+/// The forms of `schema/central/shard_event_day.sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Pairs,
+    /// As earlier versions wrote, and today's where counts are very far apart.
+    Numbers,
+    Digits,
+}
+
+/// A day's counts as text: of every other day with many minutes as numbers, as if an earlier version had packed it.
+fn packed(day: u64, counts: &Counts) -> (Form, String) {
     const SPARSE_MINUTES_MAX: usize = 8;
-    let mut json = "[".to_owned();
-    let is_dense = counts.len() > SPARSE_MINUTES_MAX;
-    if is_dense {
-        for minute in (day..day + DAY_S).step_by(60) {
-            write!(json, "{},", counts.get(&minute).unwrap_or(&0)).unwrap();
-        }
+    let minutes: Vec<u64> = (day..day + DAY_S)
+        .step_by(60)
+        .map(|minute| counts.get(&minute).copied().unwrap_or(0))
+        .collect();
+    if counts.len() <= SPARSE_MINUTES_MAX {
+        let pairs = counts
+            .iter()
+            .map(|(minute, count)| format!("[{},{count}]", (minute - day) / 60));
+        (Form::Pairs, format!("[{}]", pairs.collect::<Vec<_>>().join(",")))
+    } else if (day / DAY_S).is_multiple_of(2) {
+        (Form::Numbers, format!("{minutes:?}").replace(' ', ""))
     } else {
-        for (minute, count) in counts {
-            write!(json, "[{},{count}],", (minute - day) / 60).unwrap();
-        }
+        (Form::Digits, digits(&minutes))
     }
-    json.pop();
-    (is_dense, json + "]")
+}
+
+/// The form of digits.
+pub(crate) fn digits(minutes: &[u64]) -> String {
+    let least = *minutes.iter().min().unwrap();
+    let most = *minutes.iter().max().unwrap();
+    let mut parts = vec![least.to_string()];
+    let mut scale = 1;
+    while parts.len() == 1 || (most - least) / scale > 0 {
+        let digit = |count: &u64| char::from(b'#' + u8::try_from((count - least) / scale % 92).unwrap());
+        let line: String = minutes.iter().map(digit).collect();
+        parts.push(format!("\"{}\"", line.replace('\\', r"\\")));
+        scale *= 92;
+    }
+    parts.join(",")
 }
 
 /// The sentence that a query is refused with.

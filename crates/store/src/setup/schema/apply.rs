@@ -84,6 +84,7 @@ pub async fn apply(
 ) -> Result<(), Error> {
     let mut conn = admin.connect().await?;
     hold(admin, &mut conn).await?;
+    super::expect_known_form(admin, &mut conn, site).await?;
     let session = conn.id();
     let statements = Statements {
         admin,
