@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::Glob;
+use model::{EventId, EventName, Extent, Glob};
 use store::Server;
-use store::central::{Central, Matched, Position, Snapshot};
+use store::central::{Central, Matched, Name, Position, Snapshot, Wanted};
 
 pub(crate) use self::error::{AtCentre, Error};
 pub use self::known::BEHIND_MS_MAX;
@@ -347,9 +347,38 @@ impl Attempt {
         // Read in the snapshot itself. Outside of it a flush could come in between, and the position would promise counts that
         // the snapshot has not.
         let position = snapshot.position().await?;
+        if let Err(error) = self.note(position) {
+            // Ended rather than dropped, which would cost its connection with each round.
+            snapshot.end().await?;
+            return Err(error);
+        }
+        Ok((snapshot, found))
+    }
+
+    /// Names and counts as of [`Central::read`], out of a snapshot as of [`Self::snapshot`].
+    ///
+    /// # Errors
+    /// As of [`Self::snapshot`]; with `GoesBack`, too, `each` was given counts.
+    pub(crate) async fn read(
+        &self,
+        names: &[EventName<'_>],
+        wanted: &[Wanted<'_>],
+        each: impl FnMut(usize, EventId, i64, u64) + Send,
+    ) -> Result<(Vec<Name>, Extent), Error> {
+        let whole = self.central().read(names, wanted, each).await?;
+        if self.centres.is_several() {
+            self.note(whole.position)?;
+        }
+        Ok((whole.names, whole.extent))
+    }
+
+    /// Notes the position of an answer, before any of it is sent: a request that begins once the answer is out has to find it here.
+    ///
+    /// # Errors
+    /// `GoesBack` where it lacks counts that were answered before.
+    fn note(&self, position: Position) -> Result<(), Error> {
         if position.covers(&self.must_have) {
-            // Joined before any count is read or sent: a request that begins once this answer is out has to find it here. Joined and
-            // not set, since the answers of two centres at once may each have flushes of one region that the other lacks.
+            // Joined and not set, since the answers of two centres at once may each have flushes of one region that the other lacks.
             self.centres.answered().join(&position);
         } else if self.may_go_back {
             metrics::counter!("api_answers_gone_back_total").increment(1);
@@ -360,11 +389,9 @@ impl Attempt {
             // Set and not joined: counts that no centre has any more would keep every later request waiting for them.
             *self.centres.answered() = position;
         } else {
-            // Finished rather than dropped, which would cost its connection with each round.
-            snapshot.finish().await?;
             return Err(Error::GoesBack);
         }
-        Ok((snapshot, found))
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The names and patterns that a request asks for.
 
-use model::{Glob, GlobError};
+use model::{EventName, Glob, GlobError};
 
 use crate::limits::{PATTERN_TOKENS_MAX, PATTERNS_MAX};
 use crate::parameters::Parameters;
@@ -42,6 +42,13 @@ pub(crate) fn parse(parameters: &Parameters) -> Result<Vec<Glob>, Error> {
         check_tokens(&patterns)?;
     }
     Ok(patterns)
+}
+
+/// The names that `patterns` are, if none of them has a wildcard. A text that cannot be a name was never counted, and is left out.
+pub(crate) fn literals(patterns: &[Glob]) -> Option<Vec<EventName<'_>>> {
+    let texts: Option<Vec<&str>> = patterns.iter().map(Glob::literal).collect();
+    let names = texts?.into_iter().map(EventName::new);
+    Some(names.filter_map(Result::ok).collect())
 }
 
 /// Checks what the patterns of one request cost to hold and to match.

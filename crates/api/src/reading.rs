@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use model::{Buckets, EventId, Minute};
-use store::central::{Grain, Snapshot};
+use model::{Buckets, EventId, EventName, Extent, Minute};
+use store::central::{Grain, Name, Snapshot, Wanted};
 
-use crate::centres::{self, AtCentre};
+use crate::centres::{self, AtCentre, Attempt};
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
 use crate::room::Busy;
@@ -60,8 +60,13 @@ const NOT_ASKED_FOR: store::Error = store::Error::Shape {
     what: "a count of another name or time than those asked for",
 };
 
-/// The sums that counts are added to: `rows` of `length` each.
-pub(crate) struct Sums<R, I> {
+/// The sums that the counts of some names are added to: `rows` of `length` each. Only the sums are held, never the counts, and the caller
+/// has to hold room for as many points.
+pub(crate) struct Sums<'a, R, I> {
+    /// The names' ids, of which none comes twice.
+    pub(crate) ids: &'a [EventId],
+    /// The ranges of minutes that are read.
+    pub(crate) parts: Vec<Part>,
     /// How many rows there are: one for each name, or one for all.
     pub(crate) rows: usize,
     /// How many sums a row has: one for each bucket.
@@ -72,66 +77,153 @@ pub(crate) struct Sums<R, I> {
     pub(crate) index_of: I,
 }
 
-impl<R, I> Sums<R, I>
+/// The sums that are wanted from one snapshot, while their counts come.
+pub(crate) struct Adding<'a, R, I> {
+    all: &'a [Sums<'a, R, I>],
+    /// What is wanted from the snapshot, and the index in `all` that it belongs to.
+    wanted: Vec<(usize, Wanted<'a>)>,
+    /// The rows of each of `all`.
+    rows: Vec<Rows>,
+    /// The name whose counts come at the moment, and its row: those of one name come together, and its row is looked up once.
+    current: Option<(usize, EventId, usize)>,
+    /// Whether each count was asked for. Remembered until the end: what is handed a count cannot end the reading.
+    is_asked: bool,
+}
+
+/// Sums, and the row of each name in them.
+struct Rows {
+    row_of: HashMap<EventId, usize>,
+    sums: Vec<Vec<u128>>,
+}
+
+impl<'a, R, I> Adding<'a, R, I>
 where
     R: Fn(usize) -> usize,
-    I: Fn(i64) -> Option<usize> + Sync,
+    I: Fn(i64) -> Option<usize>,
 {
-    /// Adds up the counts of `ids`, of which none comes twice, while their rows arrive: only the sums are held, never the counts. The
-    /// caller has to hold room for as many points as there are sums.
+    pub(crate) fn new(all: &'a [Sums<'a, R, I>]) -> Self {
+        let mut wanted = Vec::new();
+        let mut rows = Vec::new();
+        for (at, sums) in all.iter().enumerate() {
+            let of_part = |&(minutes, grain): &Part| Wanted {
+                ids: sums.ids,
+                minutes,
+                grain,
+            };
+            wanted.extend(sums.parts.iter().map(|part| (at, of_part(part))));
+            let row_of = sums
+                .ids
+                .iter()
+                .enumerate()
+                .map(|(at, &id)| (id, (sums.row_of)(at)));
+            rows.push(Rows {
+                row_of: row_of.collect(),
+                sums: vec![vec![0; sums.length]; sums.rows],
+            });
+        }
+        Self {
+            all,
+            wanted,
+            rows,
+            current: None,
+            is_asked: true,
+        }
+    }
+
+    /// What is wanted from the snapshot.
+    pub(crate) fn wanted(&self) -> Vec<Wanted<'a>> {
+        self.wanted.iter().map(|(_, wanted)| wanted.clone()).collect()
+    }
+
+    /// Adds a count to the sum that it was wanted for.
+    pub(crate) fn add(&mut self, wanted: usize, id: EventId, unix_s: i64, count: u64) {
+        let at = self.wanted[wanted].0;
+        let Rows { row_of, sums } = &mut self.rows[at];
+        if self
+            .current
+            .is_none_or(|(of, current, _)| (of, current) != (at, id))
+        {
+            self.current = row_of.get(&id).map(|&row| (at, id, row));
+        }
+        match (self.current, (self.all[at].index_of)(unix_s)) {
+            (Some((.., row)), Some(index)) => sums[row][index] += u128::from(count),
+            _ => self.is_asked = false,
+        }
+    }
+
+    /// The sums of each, row by row.
     ///
     /// # Errors
-    /// `Query`, `TimedOut` or `PackedDay` as of [`Snapshot::counts`]; `Shape` where the database gives what was not asked for.
-    pub(crate) async fn read(
-        self,
-        snapshot: &mut Snapshot,
-        ids: &[EventId],
-        parts: impl IntoIterator<Item = Part>,
-    ) -> Result<Vec<Vec<u128>>, store::Error> {
-        let rows = ids.iter().enumerate().map(|(at, &id)| (id, (self.row_of)(at)));
-        let rows: HashMap<EventId, usize> = rows.collect();
-        let index_of = &self.index_of;
-        let mut sums = vec![vec![0_u128; self.length]; self.rows];
-        // The counts of one name come together: its row is looked up once.
-        let mut current = None;
-        // Remembered until the end: what is handed a count cannot end the reading.
-        let mut is_asked = true;
-        for (minutes, grain) in parts {
-            let add = |id, unix_s, count| {
-                if current.is_none_or(|(of, _)| of != id) {
-                    current = rows.get(&id).map(|&row| (id, row));
-                }
-                match (current, index_of(unix_s)) {
-                    (Some((_, row)), Some(index)) => sums[row][index] += u128::from(count),
-                    _ => is_asked = false,
-                }
-            };
-            snapshot.counts(ids, minutes, grain, add).await?;
+    /// `Shape` where the database gave what was not asked for.
+    pub(crate) fn sums(self) -> Result<Vec<Vec<Vec<u128>>>, store::Error> {
+        if self.is_asked {
+            Ok(self.rows.into_iter().map(|rows| rows.sums).collect())
+        } else {
+            Err(NOT_ASKED_FOR)
         }
-        if is_asked { Ok(sums) } else { Err(NOT_ASKED_FOR) }
     }
 }
 
-/// The sum of each bucket, for each of `ids`, of which none comes twice. The caller has to hold room for as many points.
-///
-/// # Errors
-/// The database's, as of [`Sums::read`].
-pub(crate) async fn sums_by_bucket(
-    snapshot: &mut Snapshot,
-    ids: &[EventId],
-    buckets: &Buckets,
-) -> Result<Vec<Vec<u128>>, store::Error> {
-    let sums = Sums {
-        rows: ids.len(),
-        length: buckets.len(),
-        row_of: |at| at,
-        index_of: |unix_s| buckets.index_of(unix_s),
-    };
+/// The sum of each bucket, for each of `ids`, of which none comes twice.
+pub(crate) fn by_bucket<'a>(
+    ids: &'a [EventId],
+    buckets: &'a Buckets,
+) -> Sums<'a, impl Fn(usize) -> usize, impl Fn(i64) -> Option<usize>> {
     let grain = if buckets.are_of_days() {
         Grain::Day
     } else {
         Grain::Minute
     };
-    let part = buckets.minutes().map(|minutes| (minutes, grain));
-    sums.read(snapshot, ids, part).await
+    Sums {
+        ids,
+        parts: buckets
+            .minutes()
+            .map(|minutes| (minutes, grain))
+            .into_iter()
+            .collect(),
+        rows: ids.len(),
+        length: buckets.len(),
+        row_of: |at| at,
+        index_of: |unix_s| buckets.index_of(unix_s),
+    }
+}
+
+/// The rest of `snapshot`: all sums, and the time of which they are known.
+///
+/// # Errors
+/// The database's, as of [`Snapshot::read`]; `Shape` where it gives what was not asked for.
+pub(crate) async fn read<R, I>(
+    snapshot: Snapshot,
+    all: &[Sums<'_, R, I>],
+) -> Result<(Vec<Vec<Vec<u128>>>, Extent), store::Error>
+where
+    R: Fn(usize) -> usize + Sync,
+    I: Fn(i64) -> Option<usize> + Sync,
+{
+    let mut adding = Adding::new(all);
+    let wanted = adding.wanted();
+    let add = |wanted, id, unix_s, count| adding.add(wanted, id, unix_s, count);
+    // The clocks come last, but in the same snapshot: they say until when these counts, and no later ones, are complete.
+    let extent = snapshot.read(&wanted, add).await?;
+    Ok((adding.sums()?, extent))
+}
+
+/// All sums of `names`, which are given as a whole, in one round trip; and those of the names that were ever counted, in no order.
+///
+/// # Errors
+/// `Database` as of [`store::central::Central::read`], or where it gives what was not asked for; `GoesBack` where the centre lacks counts.
+pub(crate) async fn read_named<R, I>(
+    attempt: &Attempt,
+    names: &[EventName<'_>],
+    all: &[Sums<'_, R, I>],
+) -> Result<(Vec<Name>, Vec<Vec<Vec<u128>>>, Extent), centres::Error>
+where
+    R: Fn(usize) -> usize + Sync,
+    I: Fn(i64) -> Option<usize> + Sync,
+{
+    let mut adding = Adding::new(all);
+    let wanted = adding.wanted();
+    let add = |wanted, id, unix_s, count| adding.add(wanted, id, unix_s, count);
+    let (names, extent) = attempt.read(names, &wanted, add).await?;
+    Ok((names, adding.sums()?, extent))
 }

@@ -26,7 +26,7 @@ use crate::limits::POINTS_MAX;
 use crate::parameters::Parameters;
 use crate::patterns;
 use crate::range::Range;
-use crate::reading::{self, sums_by_bucket};
+use crate::reading::{self, by_bucket};
 use crate::refusal::Refusal;
 use crate::room::{self, Room};
 use crate::state::Api;
@@ -120,7 +120,7 @@ async fn read(
     texts.dedup();
     let patterns = texts.into_iter().map(Glob::new).collect::<Result<Vec<_>, _>>();
     let patterns = patterns.map_err(patterns::Error::from)?;
-    let (mut snapshot, found) = attempt.snapshot(&patterns, patterns.len()).await?;
+    let (snapshot, found) = attempt.snapshot(&patterns, patterns.len()).await?;
     let Matched::Names(names) = found else {
         return Err(reading::Error::TooManySeries);
     };
@@ -135,12 +135,12 @@ async fn read(
         return Err(reading::Error::TooManyPoints);
     }
     let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
-    let sums = sums_by_bucket(&mut snapshot, &ids, buckets).await?;
-    let extent = snapshot.finish().await?;
+    let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;
+    let sums = sums.into_iter().flatten();
     Ok(Read {
         extent,
         terms,
-        sums: ids.into_iter().zip(sums).collect(),
+        sums: ids.iter().copied().zip(sums).collect(),
         _room: room,
     })
 }

@@ -2,12 +2,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "ranges are relative to now")]
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use model::{Extent, Glob, Timestamp};
+use model::{Buckets, EventName, Extent, Glob, Timestamp};
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,7 +18,7 @@ use crate::limits::{COUNTS_READ_MAX, POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
 use crate::parameters::Parameters;
 use crate::patterns;
 use crate::range::Range;
-use crate::reading::{self, sums_by_bucket};
+use crate::reading::{self, by_bucket};
 use crate::refusal::Refusal;
 use crate::room::Room;
 use crate::state::Api;
@@ -70,30 +71,56 @@ struct Read {
 /// # Errors
 /// `TooManySeries`, `TooManyPoints`, `TooManyCounts` and `Busy` before any count is read; `Centre` where the centre is of no use.
 async fn read(room: &Room, query: &Query, attempt: Attempt) -> Result<Read, reading::Error> {
-    let (mut snapshot, found) = attempt.snapshot(&query.patterns, SERIES_MAX).await?;
+    let buckets = &query.range.buckets;
+    // Names that are given as a whole are looked up beside their counts. Unless that is too much to ask for: those that were never counted
+    // take no room, and only a look-up tells how many they are.
+    if let Some(names) = patterns::literals(&query.patterns)
+        && let Ok(room) = room_for(room, buckets, names.len())
+    {
+        let ids: Vec<_> = names.iter().map(EventName::id).collect();
+        let (mut found, sums, extent) =
+            reading::read_named(&attempt, &names, &[by_bucket(&ids, buckets)]).await?;
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut sums: HashMap<_, _> = ids.into_iter().zip(sums.into_iter().flatten()).collect();
+        let series = found.into_iter().filter_map(|name| {
+            let sums = sums.remove(&name.id)?;
+            Some(Series { name, sums })
+        });
+        return Ok(Read {
+            extent,
+            series: series.collect(),
+            room,
+        });
+    }
+    let (snapshot, found) = attempt.snapshot(&query.patterns, SERIES_MAX).await?;
     let Matched::Names(names) = found else {
         return Err(reading::Error::TooManySeries);
     };
     // Every refusal comes before the first count: by then nothing was spent on the answer but finding its names.
-    let buckets = &query.range.buckets;
-    let points = names.len() * buckets.len();
-    if points > POINTS_MAX {
-        return Err(reading::Error::TooManyPoints);
-    }
-    if names.len().saturating_mul(buckets.counts()) > COUNTS_READ_MAX {
-        return Err(reading::Error::TooManyCounts);
-    }
-    let room = room.of_points(points + names.len() * POINTS_PER_NAME)?;
+    let room = room_for(room, buckets, names.len())?;
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
-    let sums = sums_by_bucket(&mut snapshot, &ids, buckets).await?;
-    // Last, but in the same snapshot: the clocks say until when these counts, and no later ones, are complete.
-    let extent = snapshot.finish().await?;
-    let series = names.into_iter().zip(sums);
+    let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;
+    let series = names.into_iter().zip(sums.into_iter().flatten());
     Ok(Read {
         extent,
         series: series.map(|(name, sums)| Series { name, sums }).collect(),
         room,
     })
+}
+
+/// Room for the buckets of so many names.
+///
+/// # Errors
+/// `TooManyPoints`, `TooManyCounts` and `Busy`.
+fn room_for(room: &Room, buckets: &Buckets, names: usize) -> Result<OwnedSemaphorePermit, reading::Error> {
+    let points = names * buckets.len();
+    if points > POINTS_MAX {
+        return Err(reading::Error::TooManyPoints);
+    }
+    if names.saturating_mul(buckets.counts()) > COUNTS_READ_MAX {
+        return Err(reading::Error::TooManyCounts);
+    }
+    Ok(room.of_points(points + names * POINTS_PER_NAME)?)
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Annotation, AnnotationId, EventId, Extent, Glob, Minute, Timestamp};
-use mysql_async::Conn;
+use model::{Annotation, AnnotationId, EventId, EventName, Extent, Glob, Timestamp};
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 pub use self::annotations::AnnotationQuery;
-pub use self::counts::Grain;
+pub use self::counts::{Grain, Wanted};
 use self::lease::{Lease, Leases};
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
@@ -77,9 +77,19 @@ impl Central {
         // The turn before the connection: who waits for a turn must not keep a connection from others.
         let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
         let mut lease = self.0.lease(turn).await?;
+        // A text that cannot be a name was never counted.
+        let literals = patterns.iter().filter_map(Glob::literal);
+        let begin = names::begin(
+            &literals
+                .filter_map(|text| EventName::new(text).ok())
+                .collect::<Vec<_>>(),
+        );
         let known = lease
             .call("begin a snapshot", BRIEF_LIMIT, async |conn| {
-                names::begin(conn, patterns).await
+                let mut answers = conn.query_iter(begin).await?;
+                let known = names::collect(&mut answers).await?;
+                answers.drop_result().await?;
+                Ok(known)
             })
             .await?;
         let matched = lease
@@ -188,30 +198,44 @@ impl Central {
 /// The central database as of one moment. Dropping it unfinished costs its connection.
 pub struct Snapshot(Lease);
 
+/// The rest of a snapshot that was read in one conversation.
+#[derive(Debug)]
+pub struct Whole {
+    /// Those of the names that were counted at least once, in no order.
+    pub names: Vec<Name>,
+    /// The last flush of each region that its counts have.
+    pub position: Position,
+    /// From when to when its counts are known.
+    pub extent: Extent,
+}
+
 impl Snapshot {
-    /// Hands the counts of `ids` in `minutes`, of which both ends are included, to `each`: id, the minute in unix seconds, count. With
-    /// [`Grain::Day`], which asks for whole days, the sum of a day may come with its first minute. A minute may come in several parts,
-    /// which add up. `ids` has no id twice.
+    /// Hands all counts that are `wanted` to `each`: the index of what they are wanted for, id, the minute in unix seconds, count. A minute
+    /// may come in several parts, which add up. Then ends the snapshot, and returns from when to when its counts are known: from what
+    /// retention has kept to the watermark.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer, `PackedDay` for what cannot be read; `each` may have been given
-    /// some of the counts.
-    pub async fn counts(
-        &mut self,
-        ids: &[EventId],
-        minutes: (Minute, Minute),
-        grain: Grain,
-        each: impl FnMut(EventId, i64, u64) + Send,
-    ) -> Result<(), Error> {
-        let read = async |conn: &mut Conn| counts::read(conn, ids, minutes, grain, each).await;
-        match self.0.call("read counts", CALL_LIMIT, read).await? {
-            None => Ok(()),
-            Some((row, source)) => Err(Error::PackedDay {
-                server: self.0.server().to_string(),
-                row,
-                source,
-            }),
-        }
+    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account, `PackedDay` for what
+    /// cannot be read; `each` may have been given some of the counts.
+    pub async fn read(
+        mut self,
+        wanted: &[Wanted<'_>],
+        each: impl FnMut(usize, EventId, i64, u64) + Send,
+    ) -> Result<Extent, Error> {
+        let parts = counts::parts(wanted);
+        let script = format!("DO 0{}; {}", counts::script(&parts), clock::extent_and_commit());
+        let read = async |conn: &mut Conn| {
+            let mut answers = conn.query_iter(script).await?;
+            answers.collect::<Row>().await?;
+            let unreadable = counts::collect(&mut answers, &parts, each).await?;
+            let extent = clock::extent(&mut answers).await?;
+            answers.drop_result().await?;
+            Ok((extent, unreadable))
+        };
+        let (extent, unreadable) = self.0.call("read counts", CALL_LIMIT, read).await?;
+        let read = self.0.readable(unreadable);
+        self.0.give_back();
+        read.map(|()| extent)
     }
 
     /// The position of this snapshot: the last flush of each region that its counts have.
@@ -223,14 +247,70 @@ impl Snapshot {
         self.0.call("read the regions' flushes", BRIEF_LIMIT, read).await
     }
 
-    /// Ends the snapshot. Returns from when to when its counts are known: from what retention has kept to the watermark.
+    /// Ends the snapshot unread.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
-    pub async fn finish(mut self) -> Result<Extent, Error> {
-        let read = async |conn: &mut Conn| clock::extent_and_commit(conn).await;
-        let extent = self.0.call("read the clocks", BRIEF_LIMIT, read).await?;
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn end(mut self) -> Result<(), Error> {
+        let end = async |conn: &mut Conn| conn.query_drop("COMMIT").await;
+        self.0.call("end a snapshot", BRIEF_LIMIT, end).await?;
         self.0.give_back();
-        Ok(extent)
+        Ok(())
+    }
+}
+
+impl Central {
+    /// Reads `names` and the counts that are `wanted`, as [`Snapshot::read`] does, out of one snapshot and in one round trip. Ids of names
+    /// that were never counted have no counts.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::read`].
+    pub async fn read(
+        &self,
+        names: &[EventName<'_>],
+        wanted: &[Wanted<'_>],
+        each: impl FnMut(usize, EventId, i64, u64) + Send,
+    ) -> Result<Whole, Error> {
+        let mut lease = self.0.lease(None).await?;
+        let parts = counts::parts(wanted);
+        let script = format!(
+            "{}; {}{}; {}",
+            names::begin(names),
+            position::SQL,
+            counts::script(&parts),
+            clock::extent_and_commit()
+        );
+        let read = async |conn: &mut Conn| {
+            let mut answers = conn.query_iter(script).await?;
+            let names = names::collect(&mut answers).await?;
+            let position = position::collect(&mut answers).await?;
+            let unreadable = counts::collect(&mut answers, &parts, each).await?;
+            let extent = clock::extent(&mut answers).await?;
+            answers.drop_result().await?;
+            let whole = Whole {
+                names,
+                position,
+                extent,
+            };
+            Ok((whole, unreadable))
+        };
+        let (whole, unreadable) = lease.call("read counts", CALL_LIMIT, read).await?;
+        let read = lease.readable(unreadable);
+        lease.give_back();
+        read.map(|()| whole)
+    }
+}
+
+impl Lease {
+    /// The error for a row that cannot be read, if there is one.
+    fn readable(&self, unreadable: Option<counts::Unreadable>) -> Result<(), Error> {
+        let Some((row, source)) = unreadable else {
+            return Ok(());
+        };
+        Err(Error::PackedDay {
+            server: self.server().to_string(),
+            row,
+            source,
+        })
     }
 }

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use model::{Day, Extent, Timestamp};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, QueryResult, TextProtocol};
 
 use crate::source::{SHOW_SOURCES, source_state};
 
@@ -71,15 +71,24 @@ impl RegionClock {
 
 /// Reads the clock of every region that this centre replicates from, by region; in the snapshot of `conn`, if it has one.
 pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
-    Ok(read_and(conn, "DO 0").await?.0)
+    let mut answers = conn.query_iter(script("DO 0")).await?;
+    let (clocks, _) = collect(&mut answers).await?;
+    answers.drop_result().await?;
+    Ok(clocks)
 }
 
-/// Reads from when to when the counts of the snapshot of `conn` are known, and ends it in the same round trip. The clocks are read in the
-/// snapshot of the counts: claims from after it would promise counts that it does not have.
-pub(crate) async fn extent_and_commit(conn: &mut Conn) -> Result<Extent, mysql_async::Error> {
-    // The note on what was dropped is read after the snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was
-    // noted before it went.
-    let (clocks, kept_since) = read_and(conn, "COMMIT").await?;
+/// The end of a script that reads a snapshot: the question from when to when its counts are known, and its end. The clocks are read in the
+/// snapshot of the counts: claims from after it would promise counts that it does not have. The note on what was dropped is read after the
+/// snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was noted before it went.
+pub(crate) fn extent_and_commit() -> String {
+    script("COMMIT")
+}
+
+/// Reads the answers to [`extent_and_commit`].
+pub(crate) async fn extent(
+    answers: &mut QueryResult<'_, '_, TextProtocol>,
+) -> Result<Extent, mysql_async::Error> {
+    let (clocks, kept_since) = collect(answers).await?;
     Ok(Extent {
         complete_until: complete_until(&clocks),
         kept_since,
@@ -95,19 +104,21 @@ pub(crate) async fn kept_since(conn: &mut Conn) -> Result<Option<Day>, mysql_asy
 /// The question for the first day that is kept.
 const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
 
-/// Reads the clocks, runs the statement `then`, and reads the first day that is kept, in one round trip.
-async fn read_and(
-    conn: &mut Conn,
-    then: &'static str,
-) -> Result<(BTreeMap<String, RegionClock>, Option<Day>), mysql_async::Error> {
+/// The questions for the clocks, the statement `then`, and the question for the first day that is kept.
+fn script(then: &str) -> String {
     /// The latest claim of each region: every claim is about the whole region, whichever worker made it.
     const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
                        MAX(peakMs), MAX(aheadMs), CAST(UNIX_TIMESTAMP(MAX(measuredAt)) * 1000 AS SIGNED), \
                        CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
                        FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
+    format!("{SHOW_SOURCES}; {SQL}; {then}; {KEPT_SINCE}")
+}
+
+/// Reads the answers to [`script`].
+async fn collect(
+    answers: &mut QueryResult<'_, '_, TextProtocol>,
+) -> Result<(BTreeMap<String, RegionClock>, Option<Day>), mysql_async::Error> {
     type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
-    let script = format!("{SHOW_SOURCES}; {SQL}; {then}; {KEPT_SINCE}");
-    let mut answers = conn.query_iter(script).await?;
     let mut clocks = BTreeMap::new();
     // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
     for row in answers.collect::<mysql_async::Row>().await? {
@@ -131,7 +142,6 @@ async fn read_and(
     }
     answers.collect::<mysql_async::Row>().await?;
     let since: Vec<Option<i64>> = answers.collect().await?;
-    answers.drop_result().await?;
     Ok((clocks, since.into_iter().flatten().next().map(Day::containing)))
 }
 

@@ -1,14 +1,14 @@
 //! The counts that a plan needs, read out of one snapshot.
 
-use graphite::{Counts, Name, Plan, Span};
-use model::{Extent, Minute};
+use graphite::{Counts, Name, Plan, Read, Reading, Span};
+use model::{EventName, Extent, Minute};
 use store::central::{Grain, Matched};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::centres::Attempt;
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
-use crate::reading::{Error, Part, Sums};
+use crate::reading::{self, Error, Part, Sums};
 use crate::room::Room;
 
 const MINUTE_S: i64 = 60;
@@ -54,7 +54,13 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, attempt: Attempt) -> Result<
     // First what needs no database, so that it costs no connection.
     let globs = plan.globs();
     patterns::check_tokens(&globs)?;
-    let (mut snapshot, found) = attempt.snapshot(&globs, SERIES_MAX).await?;
+    if let Some(names) = patterns::literals(&globs)
+        && globs.len().saturating_mul(names.len()) <= MATCHES_MAX
+        && let Some(fetched) = fetch_named(room, plan, &names, &attempt).await?
+    {
+        return Ok(fetched);
+    }
+    let (snapshot, found) = attempt.snapshot(&globs, SERIES_MAX).await?;
     let Matched::Names(names) = found else {
         return Err(Error::TooManySeries);
     };
@@ -66,7 +72,56 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, attempt: Attempt) -> Result<
         id: name.id,
         name: name.name,
     });
-    let reading = plan.reading(&names.collect::<Vec<_>>())?;
+    let (reading, room) = prepare(room, plan, &names.collect::<Vec<_>>())?;
+    // The snapshot ends before anything is evaluated: functions take time, which would keep its connection and hold up the server's
+    // purge of old row versions.
+    let all: Vec<_> = reading.reads().iter().map(sums_of).collect();
+    let (sums, extent) = reading::read(snapshot, &all).await?;
+    drop(all);
+    Ok(Fetched {
+        values: reading.values(),
+        counts: reading.with(sums, extent),
+        room: Some(room),
+    })
+}
+
+/// Reads what `plan` needs of `names`, which are all that it names, in one round trip; `None` where one of them was never counted, or where
+/// all of them would be too much.
+///
+/// # Errors
+/// `Centre` where the centre is of no use.
+async fn fetch_named(
+    room: &Room,
+    plan: &Plan,
+    names: &[EventName<'_>],
+    attempt: &Attempt,
+) -> Result<Option<Fetched>, Error> {
+    let name = |name: &EventName<'_>| Name {
+        id: name.id(),
+        name: name.to_string(),
+    };
+    let mut all: Vec<Name> = names.iter().map(name).collect();
+    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    all.dedup_by(|a, b| a.name == b.name);
+    let Ok((reading, room)) = prepare(room, plan, &all) else {
+        return Ok(None);
+    };
+    let wanted: Vec<_> = reading.reads().iter().map(sums_of).collect();
+    let (found, sums, extent) = reading::read_named(attempt, names, &wanted).await?;
+    drop(wanted);
+    Ok((found.len() == all.len()).then(|| Fetched {
+        values: reading.values(),
+        counts: reading.with(sums, extent),
+        room: Some(room),
+    }))
+}
+
+/// What is read of `names`, and room for it.
+///
+/// # Errors
+/// `TooManyPoints`, `TooManyCounts`, `Graphite` and `Busy`.
+fn prepare(room: &Room, plan: &Plan, names: &[Name]) -> Result<(Reading, OwnedSemaphorePermit), Error> {
+    let reading = plan.reading(names)?;
     // What is held and what is read differ: sums of many names may be one row, which is cheap to hold and dear to read.
     let (mut held, mut counts) = (0_usize, 0_usize);
     for read in reading.reads() {
@@ -83,24 +138,19 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, attempt: Attempt) -> Result<
     // Room is taken last among the checks, so that no request has it only to be refused, and for the values too: they are made of the
     // sums while these are still held.
     let room = room.of_points(held + ROOM_PER_VALUE * values)?;
-    let mut sums = Vec::with_capacity(reading.reads().len());
-    for read in reading.reads() {
-        let rows = Sums {
-            rows: read.rows(),
-            length: read.span.bucket_count(),
-            row_of: |at| read.row_of(at),
-            index_of: |unix_s| read.span.index_of(unix_s),
-        };
-        sums.push(rows.read(&mut snapshot, &read.ids, parts(read.span)).await?);
+    Ok((reading, room))
+}
+
+/// The sums that are read at once.
+fn sums_of(read: &Read) -> Sums<'_, impl Fn(usize) -> usize, impl Fn(i64) -> Option<usize>> {
+    Sums {
+        ids: &read.ids,
+        parts: parts(read.span),
+        rows: read.rows(),
+        length: read.span.bucket_count(),
+        row_of: |at| read.row_of(at),
+        index_of: |unix_s| read.span.index_of(unix_s),
     }
-    // The snapshot ends before anything is evaluated: functions take time, which would keep its connection and hold up the server's
-    // purge of old row versions.
-    let extent = snapshot.finish().await?;
-    Ok(Fetched {
-        counts: reading.with(sums, extent),
-        values,
-        room: Some(room),
-    })
 }
 
 /// The parts of a span that are read one after the other. Whole days may come as sums where the buckets are days, but not the parts of

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use model::{EventId, EventName, Glob};
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, QueryResult, TextProtocol};
 
 use crate::rows::for_each_row;
 
@@ -109,28 +108,29 @@ pub(super) async fn search(
     Ok(Matched::Names(names.collect()))
 }
 
-/// Begins a snapshot, and finds the names among `patterns` that have no wildcard, in one round trip.
-pub(super) async fn begin(conn: &mut Conn, patterns: &[Glob]) -> Result<Vec<Name>, mysql_async::Error> {
+/// The begin of a snapshot, and the question for `names`.
+pub(super) fn begin(names: &[EventName<'_>]) -> String {
     const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-    // No character of a name needs to be escaped, and a text that cannot be a name was never counted.
-    let literals = patterns.iter().filter_map(Glob::literal);
-    let names: Vec<EventName<'_>> = literals.filter_map(|text| EventName::new(text).ok()).collect();
     if names.is_empty() {
-        conn.query_drop(BEGIN).await?;
-        return Ok(Vec::new());
+        return format!("{BEGIN}; DO 0");
     }
     let ids: Vec<String> = names.iter().map(|name| name.id().to_string()).collect();
+    // No character of a name needs to be escaped.
     let texts: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
-    let script = format!(
+    format!(
         "{BEGIN}; SELECT eventId, tagName, popularity FROM bigdata_0.EventTags \
          WHERE eventId IN ({}) AND tagName IN ({})",
         ids.join(","),
         texts.join(",")
-    );
-    let mut answers = conn.query_iter(script).await?;
+    )
+}
+
+/// Reads the answers to [`begin`]: the names that were counted, in no order.
+pub(super) async fn collect(
+    answers: &mut QueryResult<'_, '_, TextProtocol>,
+) -> Result<Vec<Name>, mysql_async::Error> {
     answers.collect::<mysql_async::Row>().await?;
     let rows: Vec<Row> = answers.collect().await?;
-    answers.drop_result().await?;
     Ok(rows.into_iter().map(name).collect())
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, QueryResult, TextProtocol};
 
 /// The number of each region's last flush that is in a snapshot. Flushes are numbered in the order of the region's binlog and
 /// the number comes in the transaction of the counts, so a snapshot with the same or higher numbers has every count that
@@ -28,11 +28,23 @@ impl Position {
     }
 }
 
+/// The question for the position of a snapshot.
+pub(super) const SQL: &str = "SELECT region, flushes FROM bigdata_0.RegionTotal";
+
+/// Reads the answer to [`SQL`].
+pub(super) async fn collect(
+    answers: &mut QueryResult<'_, '_, TextProtocol>,
+) -> Result<Position, mysql_async::Error> {
+    let rows: Vec<(String, u64)> = answers.collect().await?;
+    Ok(Position(rows.into_iter().collect()))
+}
+
 /// Reads the position of the snapshot of `conn`.
 pub(super) async fn read(conn: &mut Conn) -> Result<Position, mysql_async::Error> {
-    const SQL: &str = "SELECT region, flushes FROM bigdata_0.RegionTotal";
-    let rows: Vec<(String, u64)> = conn.query(SQL).await?;
-    Ok(Position(rows.into_iter().collect()))
+    let mut answers = conn.query_iter(SQL).await?;
+    let position = collect(&mut answers).await?;
+    answers.drop_result().await?;
+    Ok(position)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use model::{Day, EventId, Glob, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use store::Error;
-use store::central::{Central, Grain, Matched};
+use store::central::{Central, Grain, Matched, Wanted};
 use store::setup::Site;
 use store::upkeep::{self, Dropped, Partition};
 
@@ -75,14 +75,17 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
     let root = filled.servers.description().central.root();
     let central = Central::new(&root).unwrap();
     let patterns = [Glob::new("a").unwrap()];
-    let (mut copied_under, found) = central.snapshot(&patterns, 10).await.unwrap();
+    let (copied_under, found) = central.snapshot(&patterns, 10).await.unwrap();
     assert!(matches!(found, Matched::Names(names) if names.len() == 1));
     let partitions = filled.cut().await;
-    let read = copied_under
-        .counts(&[filled.id], minutes(), Grain::Minute, |_, _, _| {})
-        .await;
+    let ids = [filled.id];
+    let wanted = |grain| Wanted {
+        ids: &ids,
+        minutes: minutes(),
+        grain,
+    };
+    let read = copied_under.read(&[wanted(Grain::Minute)], |_, _, _, _| {}).await;
     assert!(read.unwrap_err().is_table_changed());
-    drop(copied_under);
     assert!(
         store::setup::check(&root, Site::Central)
             .await
@@ -91,18 +94,17 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
     );
 
     // What is dropped under a snapshot is missing in it.
-    let (mut snapshot, _) = central.snapshot(&patterns, 10).await.unwrap();
+    let (snapshot, _) = central.snapshot(&patterns, 10).await.unwrap();
     let dropped = filled
         .keeper
         .drop_partition(filled.shard, &partitions[0].name, day(4));
     assert_eq!(dropped.await.unwrap().rows, 1);
     let mut sum = 0;
-    snapshot
-        .counts(&[filled.id], minutes(), Grain::Day, |_, _, count| sum += count)
-        .await
-        .unwrap();
+    let extent = snapshot
+        .read(&[wanted(Grain::Day)], |_, _, _, count| sum += count)
+        .await;
     assert_eq!(sum, 4 + 5);
-    assert_eq!(snapshot.finish().await.unwrap().kept_since, Some(day(4)));
+    assert_eq!(extent.unwrap().kept_since, Some(day(4)));
     filled.servers.playground.stop().await;
 }
 
