@@ -6,16 +6,17 @@ use std::ops::Range;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
 use model::{Buckets, Extent, Timestamp};
 use store::central::Name;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::text::{UnixSeconds, UtcSeconds, push_count};
+
 /// Points per piece of text: about 80 kB.
 const POINTS_PER_PIECE: usize = 4_000;
 
-/// Bytes of a point's text: `,[1763787600,1234]`, with some to spare.
-const BYTES_PER_POINT: usize = 20;
+/// Bytes of a point's text, with some to spare: `,[1763787600,1234]`, or `,2025-11-22T05:00:00Z,1234` behind a name.
+const BYTES_PER_POINT: usize = 30;
 
 /// The answer to `GET /v1/series`, before it is text.
 pub(crate) struct Answer {
@@ -127,12 +128,15 @@ impl Answer {
             }
             Piece::Points(at, range) => {
                 let mut text = String::with_capacity(BYTES_PER_POINT * range.len());
-                let mut digits = itoa::Buffer::new();
+                let mut times = UnixSeconds::default();
                 for (index, start, count) in self.points(*at, range) {
                     text.push_str(if index > 0 { ",[" } else { "[" });
-                    text.push_str(digits.format(start));
+                    times.push(&mut text, start);
                     text.push(',');
-                    text.push_str(count.map_or("null", |count| digits.format(count)));
+                    match count {
+                        Some(count) => push_count(&mut text, count),
+                        None => text.push_str("null"),
+                    }
                     text.push(']');
                 }
                 text
@@ -146,15 +150,17 @@ impl Answer {
         match piece {
             Piece::Head => "name,time,count\n".to_owned(),
             Piece::Points(at, range) => {
-                let mut text = String::new();
                 let name = model::csv::text_cell(&self.series[*at].name.name);
+                let mut text = String::with_capacity((BYTES_PER_POINT + name.len()) * range.len());
+                let mut times = UtcSeconds::default();
                 for (_, start, count) in self.points(*at, range) {
-                    let time = DateTime::<Utc>::from_timestamp(start, 0).unwrap_or_default();
                     text.push_str(&name);
                     text.push(',');
-                    text.push_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true));
+                    times.push(&mut text, start);
                     text.push(',');
-                    text.push_str(&count.map(|count| count.to_string()).unwrap_or_default());
+                    if let Some(count) = count {
+                        push_count(&mut text, count);
+                    }
                     text.push('\n');
                 }
                 text

@@ -26,6 +26,7 @@ mod routes;
 mod series;
 mod state;
 pub mod status;
+mod text;
 mod turns;
 mod writers;
 
