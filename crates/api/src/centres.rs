@@ -29,7 +29,8 @@ const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
 /// Pause between two rounds of all centres while one of them catches up.
 const CATCH_UP_POLL: Duration = Duration::from_millis(50);
 
-/// Snapshots of one request that may be lost to changes of partitions, which the keeper makes once a month and shard.
+/// Snapshots of one request that may be lost to changes: of partitions, which the keeper makes once a month and shard, and of days that late
+/// events are merged into, which are read anew by the next.
 const CHANGES_MAX: u32 = 10;
 
 /// The value of [`Inner::in_charge`] while no centre is in charge.
@@ -128,8 +129,8 @@ impl Centres {
                     lacking_since.get_or_insert_with(tokio::time::Instant::now);
                     tokio::time::sleep(CATCH_UP_POLL).await;
                 }
-                // The partitions changed under the snapshot, which is lost; the centre is well, and a new snapshot finds the new ones.
-                Error::Database(error) if error.is_table_changed() && changes < CHANGES_MAX => changes += 1,
+                // The snapshot is lost; the centre is well, and a new one finds what is new.
+                Error::Database(error) if error.is_changed() && changes < CHANGES_MAX => changes += 1,
                 Error::Database(error) => return Err(Error::Database(error).into()),
             }
         }
@@ -365,9 +366,10 @@ impl Attempt {
         wanted: &[Wanted<'_>],
         each: impl FnMut(usize, EventId, i64, u64) + Send,
     ) -> Result<(Vec<Name>, Extent), Error> {
-        let whole = self.central().read(names, wanted, each).await?;
-        if self.centres.is_several() {
-            self.note(whole.position)?;
+        let is_several = self.centres.is_several();
+        let whole = self.central().read(names, is_several, wanted, each).await?;
+        if let Some(position) = whole.position {
+            self.note(position)?;
         }
         Ok((whole.names, whole.extent))
     }

@@ -164,6 +164,16 @@ where
     }
 }
 
+/// The grain that counts may come in where buckets are shorter than days, and begin and end at multiples of all of `seconds`.
+pub(crate) fn grain_within(seconds: &[i64]) -> Grain {
+    const HOUR_S: i64 = 3_600;
+    if seconds.iter().all(|seconds| seconds % HOUR_S == 0) {
+        Grain::Hour
+    } else {
+        Grain::Minute
+    }
+}
+
 /// The sum of each bucket, for each of `ids`, of which none comes twice.
 pub(crate) fn by_bucket<'a>(
     ids: &'a [EventId],
@@ -172,7 +182,7 @@ pub(crate) fn by_bucket<'a>(
     let grain = if buckets.are_of_days() {
         Grain::Day
     } else {
-        Grain::Minute
+        grain_within(&[buckets.step().seconds()])
     };
     Sums {
         ids,

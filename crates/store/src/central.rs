@@ -2,24 +2,29 @@
 
 mod annotations;
 mod counts;
+mod days;
 mod lease;
 mod names;
 mod position;
+mod sources;
 mod status;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Annotation, AnnotationId, EventId, EventName, Extent, Glob, Timestamp};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
 
 pub use self::annotations::AnnotationQuery;
+use self::counts::Trouble;
 pub use self::counts::{Grain, Wanted};
+use self::days::Days;
 use self::lease::{Lease, Leases};
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
+use self::sources::LastSources;
 pub use self::status::{ShardSize, Status};
 use crate::clock::{self, complete_until};
 use crate::{Error, Place, Server};
@@ -38,7 +43,16 @@ const BRIEF_LIMIT: Duration = Duration::from_secs(3);
 /// A connection is used again only after a call that ended well. A call that failed, timed out, or whose future
 /// was dropped closes its connection, and its place is free once the server has ended its statement.
 #[derive(Clone)]
-pub struct Central(Arc<Leases>);
+pub struct Central(Arc<Shared>);
+
+/// The state that clones share.
+struct Shared {
+    leases: Arc<Leases>,
+    /// The regions, as they were last read.
+    sources: LastSources,
+    /// Days that were unpacked before.
+    days: Days,
+}
 
 impl Central {
     /// The database of `server`. Connections are made when a call needs one.
@@ -46,7 +60,11 @@ impl Central {
     /// # Errors
     /// `PasswordVariable` or `PasswordFile` for a password that cannot be read.
     pub fn new(server: &Server) -> Result<Self, Error> {
-        Ok(Self(Arc::new(Leases::new(server)?)))
+        Ok(Self(Arc::new(Shared {
+            leases: Arc::new(Leases::new(server)?),
+            sources: LastSources::default(),
+            days: Days::new(),
+        })))
     }
 
     /// Asks whether the database answers.
@@ -76,7 +94,7 @@ impl Central {
     pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Matched), Error> {
         // The turn before the connection: who waits for a turn must not keep a connection from others.
         let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
-        let mut lease = self.0.lease(turn).await?;
+        let mut lease = self.0.leases.lease(turn).await?;
         // A text that cannot be a name was never counted.
         let literals = patterns.iter().filter_map(Glob::literal);
         let begin = names::begin(
@@ -97,7 +115,25 @@ impl Central {
                 names::matching(conn, patterns, known, limit).await
             })
             .await?;
-        Ok((Snapshot(lease), matched))
+        let shared = Arc::clone(&self.0);
+        Ok((Snapshot { lease, shared }, matched))
+    }
+
+    /// Reads `names` and the counts that are `wanted`, as [`Snapshot::read`] does, out of one snapshot and in one round trip. Ids of names
+    /// that were never counted have no counts.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::read`].
+    pub async fn read(
+        &self,
+        names: &[EventName<'_>],
+        with_position: bool,
+        wanted: &[Wanted<'_>],
+        each: impl FnMut(usize, EventId, i64, u64) + Send,
+    ) -> Result<Whole, Error> {
+        let lease = self.0.leases.lease(None).await?;
+        let beginning = Beginning { names, with_position };
+        self.0.read(lease, Some(beginning), wanted, each).await
     }
 
     /// The `limit` most popular names that `query` matches: all names without one, names that contain it
@@ -179,7 +215,7 @@ impl Central {
         limit: Duration,
         ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
     ) -> Result<T, Error> {
-        let mut lease = self.0.lease(turn).await?;
+        let mut lease = self.0.leases.lease(turn).await?;
         let answer = lease.call(action, limit, ask).await?;
         lease.give_back();
         Ok(answer)
@@ -188,7 +224,7 @@ impl Central {
     /// The turn to scan that a broad search needs; it waits here, without a connection, while others scan.
     async fn turn(&self, broad: bool) -> Result<Option<Place>, Error> {
         Ok(if broad {
-            Some(self.0.turn_to_scan().await?)
+            Some(self.0.leases.turn_to_scan().await?)
         } else {
             None
         })
@@ -196,15 +232,18 @@ impl Central {
 }
 
 /// The central database as of one moment. Dropping it unfinished costs its connection.
-pub struct Snapshot(Lease);
+pub struct Snapshot {
+    lease: Lease,
+    shared: Arc<Shared>,
+}
 
 /// The rest of a snapshot that was read in one conversation.
 #[derive(Debug)]
 pub struct Whole {
     /// Those of the names that were counted at least once, in no order.
     pub names: Vec<Name>,
-    /// The last flush of each region that its counts have.
-    pub position: Position,
+    /// The last flush of each region that its counts have, if that was asked for.
+    pub position: Option<Position>,
     /// From when to when its counts are known.
     pub extent: Extent,
 }
@@ -216,26 +255,14 @@ impl Snapshot {
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account, `PackedDay` for what
-    /// cannot be read; `each` may have been given some of the counts.
+    /// cannot be read, `Merged` where the next snapshot will do; `each` may have been given some of the counts.
     pub async fn read(
-        mut self,
+        self,
         wanted: &[Wanted<'_>],
         each: impl FnMut(usize, EventId, i64, u64) + Send,
     ) -> Result<Extent, Error> {
-        let parts = counts::parts(wanted);
-        let script = format!("DO 0{}; {}", counts::script(&parts), clock::extent_and_commit());
-        let read = async |conn: &mut Conn| {
-            let mut answers = conn.query_iter(script).await?;
-            answers.collect::<Row>().await?;
-            let unreadable = counts::collect(&mut answers, &parts, each).await?;
-            let extent = clock::extent(&mut answers).await?;
-            answers.drop_result().await?;
-            Ok((extent, unreadable))
-        };
-        let (extent, unreadable) = self.0.call("read counts", CALL_LIMIT, read).await?;
-        let read = self.0.readable(unreadable);
-        self.0.give_back();
-        read.map(|()| extent)
+        let Self { lease, shared } = self;
+        Ok(shared.read(lease, None, wanted, each).await?.extent)
     }
 
     /// The position of this snapshot: the last flush of each region that its counts have.
@@ -244,7 +271,9 @@ impl Snapshot {
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn position(&mut self) -> Result<Position, Error> {
         let read = async |conn: &mut Conn| position::read(conn).await;
-        self.0.call("read the regions' flushes", BRIEF_LIMIT, read).await
+        self.lease
+            .call("read the regions' flushes", BRIEF_LIMIT, read)
+            .await
     }
 
     /// Ends the snapshot unread.
@@ -253,64 +282,81 @@ impl Snapshot {
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn end(mut self) -> Result<(), Error> {
         let end = async |conn: &mut Conn| conn.query_drop("COMMIT").await;
-        self.0.call("end a snapshot", BRIEF_LIMIT, end).await?;
-        self.0.give_back();
+        self.lease.call("end a snapshot", BRIEF_LIMIT, end).await?;
+        self.lease.give_back();
         Ok(())
     }
 }
 
-impl Central {
-    /// Reads `names` and the counts that are `wanted`, as [`Snapshot::read`] does, out of one snapshot and in one round trip. Ids of names
-    /// that were never counted have no counts.
-    ///
-    /// # Errors
-    /// As of [`Snapshot::read`].
-    pub async fn read(
+/// The beginning of a snapshot that is read in one conversation.
+struct Beginning<'a> {
+    names: &'a [EventName<'a>],
+    with_position: bool,
+}
+
+impl Shared {
+    /// Reads a snapshot to its end; from its beginning where there is one, else on a connection that is in it.
+    #[expect(clippy::disallowed_methods, reason = "what is kept has an age")]
+    async fn read(
         &self,
-        names: &[EventName<'_>],
+        mut lease: Lease,
+        beginning: Option<Beginning<'_>>,
         wanted: &[Wanted<'_>],
         each: impl FnMut(usize, EventId, i64, u64) + Send,
     ) -> Result<Whole, Error> {
-        let mut lease = self.0.lease(None).await?;
-        let parts = counts::parts(wanted);
-        let script = format!(
-            "{}; {}{}; {}",
-            names::begin(names),
-            position::SQL,
-            counts::script(&parts),
-            clock::extent_and_commit()
-        );
+        let connected = lease.connected();
+        let known = self.sources.known(connected);
+        let parts = counts::parts(wanted, &self.days, connected);
+        let with_position = beginning
+            .as_ref()
+            .is_some_and(|beginning| beginning.with_position);
+        let mut script = match &beginning {
+            Some(beginning) => names::begin(beginning.names),
+            None => "DO 0; DO 0".to_owned(),
+        };
+        for (is_asked, question) in [
+            (with_position, position::SQL),
+            (known.is_none(), clock::SHOW_SOURCES),
+        ] {
+            if is_asked {
+                script += "; ";
+                script += question;
+            }
+        }
+        script += &format!("{}; {}", counts::script(&parts), clock::ending());
+        let asked = Instant::now();
         let read = async |conn: &mut Conn| {
             let mut answers = conn.query_iter(script).await?;
             let names = names::collect(&mut answers).await?;
-            let position = position::collect(&mut answers).await?;
-            let unreadable = counts::collect(&mut answers, &parts, each).await?;
-            let extent = clock::extent(&mut answers).await?;
+            let mut position = None;
+            if with_position {
+                position = Some(position::collect(&mut answers).await?);
+            }
+            let sources = match known {
+                Some(sources) => sources,
+                None => {
+                    let sources = Arc::new(clock::sources(&mut answers).await?);
+                    self.sources.note(asked, Arc::clone(&sources));
+                    sources
+                }
+            };
+            let trouble = counts::collect(&mut answers, &parts, (&self.days, asked), each).await?;
+            let extent = clock::extent(&mut answers, &sources).await?;
             answers.drop_result().await?;
             let whole = Whole {
                 names,
                 position,
                 extent,
             };
-            Ok((whole, unreadable))
+            Ok((whole, trouble))
         };
-        let (whole, unreadable) = lease.call("read counts", CALL_LIMIT, read).await?;
-        let read = lease.readable(unreadable);
+        let (whole, trouble) = lease.call("read counts", CALL_LIMIT, read).await?;
+        let server = lease.server().to_string();
         lease.give_back();
-        read.map(|()| whole)
-    }
-}
-
-impl Lease {
-    /// The error for a row that cannot be read, if there is one.
-    fn readable(&self, unreadable: Option<counts::Unreadable>) -> Result<(), Error> {
-        let Some((row, source)) = unreadable else {
-            return Ok(());
-        };
-        Err(Error::PackedDay {
-            server: self.server().to_string(),
-            row,
-            source,
-        })
+        match trouble {
+            None => Ok(whole),
+            Some(Trouble::Merged) => Err(Error::Merged { server }),
+            Some(Trouble::Unreadable(row, source)) => Err(Error::PackedDay { server, row, source }),
+        }
     }
 }

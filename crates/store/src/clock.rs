@@ -5,13 +5,14 @@
 //! ahead when it was made. The keeper compares the two all the time, and notes the peak: the most that the region's clock was ahead while
 //! claims from then may still be under way. A claim less the peak is never too late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Day, Extent, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, TextProtocol};
 
-use crate::source::{SHOW_SOURCES, source_state};
+pub(crate) use crate::source::SHOW_SOURCES;
+use crate::source::source_state;
 
 /// The peak where a claim was made by a clock that was never compared, in milliseconds: a century, which no clock is ahead.
 pub const PEAK_NOT_KNOWN_MS: i64 = 3_155_760_000_000;
@@ -71,8 +72,9 @@ impl RegionClock {
 
 /// Reads the clock of every region that this centre replicates from, by region; in the snapshot of `conn`, if it has one.
 pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
-    let mut answers = conn.query_iter(script("DO 0")).await?;
-    let (clocks, _) = collect(&mut answers).await?;
+    let mut answers = conn.query_iter(format!("{SHOW_SOURCES}; {CLAIMS}")).await?;
+    let sources = sources(&mut answers).await?;
+    let clocks = clocks(&mut answers, &sources).await?;
     answers.drop_result().await?;
     Ok(clocks)
 }
@@ -80,19 +82,32 @@ pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
 /// The end of a script that reads a snapshot: the question from when to when its counts are known, and its end. The clocks are read in the
 /// snapshot of the counts: claims from after it would promise counts that it does not have. The note on what was dropped is read after the
 /// snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was noted before it went.
-pub(crate) fn extent_and_commit() -> String {
-    script("COMMIT")
+pub(crate) fn ending() -> String {
+    format!("{CLAIMS}; COMMIT; {KEPT_SINCE}")
 }
 
-/// Reads the answers to [`extent_and_commit`].
+/// Reads the answers to [`ending`], for the regions in `sources`.
 pub(crate) async fn extent(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
+    sources: &BTreeSet<String>,
 ) -> Result<Extent, mysql_async::Error> {
-    let (clocks, kept_since) = collect(answers).await?;
+    let clocks = clocks(answers, sources).await?;
+    answers.collect::<mysql_async::Row>().await?;
+    let since: Vec<Option<i64>> = answers.collect().await?;
     Ok(Extent {
         complete_until: complete_until(&clocks),
-        kept_since,
+        kept_since: since.into_iter().flatten().next().map(Day::containing),
     })
+}
+
+/// Reads the answer to [`SHOW_SOURCES`]: the regions that this centre replicates from.
+pub(crate) async fn sources(
+    answers: &mut QueryResult<'_, '_, TextProtocol>,
+) -> Result<BTreeSet<String>, mysql_async::Error> {
+    let rows: Vec<mysql_async::Row> = answers.collect().await?;
+    rows.iter()
+        .map(|row| Ok(source_state(row)?.source.region))
+        .collect()
 }
 
 /// The first day that retention has not dropped; `None` where it never dropped any.
@@ -104,45 +119,42 @@ pub(crate) async fn kept_since(conn: &mut Conn) -> Result<Option<Day>, mysql_asy
 /// The question for the first day that is kept.
 const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
 
-/// The questions for the clocks, the statement `then`, and the question for the first day that is kept.
-fn script(then: &str) -> String {
-    /// The latest claim of each region: every claim is about the whole region, whichever worker made it.
-    const SQL: &str = "SELECT region, CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED), \
-                       MAX(peakMs), MAX(aheadMs), CAST(UNIX_TIMESTAMP(MAX(measuredAt)) * 1000 AS SIGNED), \
-                       CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
-                       FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region) GROUP BY region";
-    format!("{SHOW_SOURCES}; {SQL}; {then}; {KEPT_SINCE}")
-}
+/// The question for the latest claims: every claim is about the whole of its region, whichever worker made it.
+const CLAIMS: &str = "SELECT region, CAST(UNIX_TIMESTAMP(completeUntil) * 1000 AS SIGNED), peakMs, aheadMs, \
+                      CAST(UNIX_TIMESTAMP(measuredAt) * 1000 AS SIGNED), \
+                      CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
+                      FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region)";
 
-/// Reads the answers to [`script`].
-async fn collect(
+/// Reads the answers to [`CLAIMS`], for the regions in `sources`.
+async fn clocks(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
-) -> Result<(BTreeMap<String, RegionClock>, Option<Day>), mysql_async::Error> {
+    sources: &BTreeSet<String>,
+) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
-    let mut clocks = BTreeMap::new();
-    // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
-    for row in answers.collect::<mysql_async::Row>().await? {
-        clocks.insert(source_state(&row)?.source.region, RegionClock::default());
-    }
+    let mut claims = BTreeMap::<String, (Claim, i64)>::new();
     for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in
         answers.collect::<Row>().await?
     {
         let (Some(peak_ms), Some(ahead_ms), Some(compared_ms)) = (peak_ms, ahead_ms, compared_ms) else {
             continue;
         };
-        if let Some(clock) = clocks.get_mut(&region) {
-            let claim = Claim {
-                complete_until_ms,
-                peak_ms,
-                ahead_ms,
-                compared_ms,
-            };
-            *clock = RegionClock::of(claim, now_ms);
-        }
+        let claim = Claim {
+            complete_until_ms,
+            peak_ms,
+            ahead_ms,
+            compared_ms,
+        };
+        let (latest, _) = claims.entry(region).or_insert((claim, now_ms));
+        latest.complete_until_ms = latest.complete_until_ms.max(complete_until_ms);
     }
-    answers.collect::<mysql_async::Row>().await?;
-    let since: Vec<Option<i64>> = answers.collect().await?;
-    Ok((clocks, since.into_iter().flatten().next().map(Day::containing)))
+    // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
+    let clock = |region: &String| {
+        let clock = claims
+            .get(region)
+            .map(|&(claim, now_ms)| RegionClock::of(claim, now_ms));
+        (region.clone(), clock.unwrap_or_default())
+    };
+    Ok(sources.iter().map(clock).collect())
 }
 
 /// The centre's watermark, until when everything is complete: the least of all regions' watermarks, by the centre's clock. `None` while one

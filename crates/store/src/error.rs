@@ -67,6 +67,9 @@ pub enum Error {
         table: String,
         engine: String,
     },
+    /// Late events were merged into a day that was read before. The next snapshot reads it anew.
+    #[error("late events were merged into packed days of {server} while they were read")]
+    Merged { server: String },
     /// The packed days of a centre are in a form that this version does not write.
     #[error(
         "the packed days of {server} are in {}, and this version writes form {}: {}",
@@ -269,11 +272,18 @@ impl Error {
         matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == LOCK_WAIT_TIMEOUT)
     }
 
-    /// Whether the partitions of a table were changed under a snapshot, which cannot read it any more.
+    /// Whether the next snapshot will do, as there was only a change meanwhile: of a table's partitions, or of a day that was kept.
     #[must_use]
-    pub fn is_table_changed(&self) -> bool {
+    pub fn is_changed(&self) -> bool {
         const TABLE_DEFINITION_CHANGED: u16 = 1412;
-        matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == TABLE_DEFINITION_CHANGED)
+        match self {
+            Self::Merged { .. } => true,
+            Self::Query {
+                source: mysql_async::Error::Server(error),
+                ..
+            } => error.code == TABLE_DEFINITION_CHANGED,
+            _ => false,
+        }
     }
 
     /// Whether the server could not be reached, was lost, shuts down, or did not answer what takes a moment.

@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::centres::Attempt;
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
-use crate::reading::{self, Error, Part, Sums};
+use crate::reading::{self, Error, Part, Sums, grain_within};
 use crate::room::Room;
 
 const MINUTE_S: i64 = 60;
@@ -173,7 +173,7 @@ fn parts(span: Span) -> Vec<Part> {
         add(head, tail, Grain::Day);
         add(tail, end, Grain::Minute);
     } else {
-        add(first, end, Grain::Minute);
+        add(first, end, grain_within(&[first, end, span.bucket_s]));
     }
     parts
 }
@@ -182,7 +182,7 @@ fn parts(span: Span) -> Vec<Part> {
 fn counts_of(span: Span) -> usize {
     let counts = parts(span).into_iter().map(|((first, last), grain)| {
         let step_s = match grain {
-            Grain::Minute => MINUTE_S,
+            Grain::Minute | Grain::Hour => MINUTE_S,
             Grain::Day => DAY_S,
         };
         usize::try_from((last.unix_s() - first.unix_s()) / step_s + 1).unwrap_or(usize::MAX)
@@ -201,13 +201,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_minute_is_asked_for_once(from in 0i64..5_000, length in 1i64..10_000, bucket_s in prop::sample::select(&[60i64, DAY_S])) {
+        fn every_minute_is_asked_for_once(from in 0i64..5_000, length in 1i64..10_000, bucket_s in prop::sample::select(&[60i64, 3_600, DAY_S])) {
             let first = T + 60 * from;
             let span = Span { first, end: first + 60 * length, bucket_s };
             let mut at = first;
             for ((begin, last), grain) in parts(span) {
                 prop_assert_eq!(begin.unix_s(), at);
                 at = last.unix_s() + 60;
+                if grain == Grain::Hour {
+                    prop_assert_eq!((begin.unix_s() % 3_600, at % 3_600), (0, 0));
+                }
                 if grain == Grain::Day {
                     prop_assert_eq!((begin.unix_s() % DAY_S, at % DAY_S), (0, 0));
                 }

@@ -1,8 +1,13 @@
 //! Counts of names, from all of the places that a count may be in: packed days, minutes and blocks.
 
-use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block, for_each_packed};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block};
 use mysql_async::{QueryResult, TextProtocol};
 
+use super::days::{DAYS_PER_PART_MAX, Days, KeptDay, days};
 use crate::rows::for_each_of;
 use crate::server::IDS_PER_STATEMENT;
 
@@ -11,12 +16,19 @@ use crate::server::IDS_PER_STATEMENT;
 pub enum Grain {
     /// Each minute by itself: packed days are unpacked.
     Minute,
-    /// Sums of days: packed days are not unpacked.
+    /// Whole hours: the sum of an hour may come with its first minute.
+    Hour,
+    /// Whole days: the sum of a day may come with its first minute, and packed days are not unpacked.
     Day,
 }
 
-/// The name of a row of `EventDay` or `EventBlock`, and what is wrong with it.
-pub(super) type Unreadable = (String, PackedDayError);
+/// Reasons for which counts are not all there.
+pub(super) enum Trouble {
+    /// A row of `EventDay` or `EventBlock`, and what is wrong with it.
+    Unreadable(String, PackedDayError),
+    /// Late events were merged into a day that was kept, which is forgotten now.
+    Merged,
+}
 
 /// The counts of some names that are wanted from a snapshot.
 #[derive(Debug, Clone)]
@@ -25,7 +37,7 @@ pub struct Wanted<'a> {
     pub ids: &'a [EventId],
     /// The first and the last minute.
     pub minutes: (Minute, Minute),
-    /// With [`Grain::Day`], which wants whole days, the sum of a day may come with its first minute.
+    /// What the counts may come as.
     pub grain: Grain,
 }
 
@@ -37,10 +49,23 @@ pub(super) struct Part {
     ids: Vec<EventId>,
     minutes: (Minute, Minute),
     grain: Grain,
+    days: PackedDays,
 }
 
-/// The parts of all that is wanted.
-pub(super) fn parts(wanted: &[Wanted<'_>]) -> Vec<Part> {
+/// What is asked for of a part's packed days.
+enum PackedDays {
+    /// The totals of days.
+    Totals,
+    /// The counts.
+    Counts,
+    /// The counts, with totals, to keep them.
+    CountsToKeep,
+    /// The totals, to see whether these days still are as they were.
+    Kept(Vec<(EventId, Day, Arc<KeptDay>)>),
+}
+
+/// The parts of all that is wanted, on a connection that was made at `connected`.
+pub(super) fn parts(wanted: &[Wanted<'_>], kept: &Days, connected: Instant) -> Vec<Part> {
     let mut parts = Vec::new();
     for (at, wanted) in wanted.iter().enumerate() {
         let mut ids = wanted.ids.to_vec();
@@ -54,10 +79,27 @@ pub(super) fn parts(wanted: &[Wanted<'_>]) -> Vec<Part> {
                     ids: ids.to_vec(),
                     minutes: wanted.minutes,
                     grain: wanted.grain,
+                    days: PackedDays::of(ids, wanted, kept, connected),
                 }),
         );
     }
     parts
+}
+
+impl PackedDays {
+    fn of(ids: &[EventId], wanted: &Wanted<'_>, kept: &Days, connected: Instant) -> Self {
+        if wanted.grain == Grain::Day {
+            return Self::Totals;
+        }
+        let (first, last) = (Day::from(wanted.minutes.0), Day::from(wanted.minutes.1));
+        if days(first, last).take(DAYS_PER_PART_MAX + 1).count() * ids.len() > DAYS_PER_PART_MAX {
+            return Self::Counts;
+        }
+        match kept.all(ids, (first, last), connected) {
+            Some(all) => Self::Kept(all),
+            None => Self::CountsToKeep,
+        }
+    }
 }
 
 /// The questions for all `parts`, each behind a semicolon.
@@ -66,51 +108,100 @@ pub(super) fn script(parts: &[Part]) -> String {
     questions.collect()
 }
 
-/// Reads the answers to [`script`] for each of `parts`. Returns the first row that cannot be read.
+/// Reads the answers to [`script`], asked at `asked`, for each of `parts`. Returns the first trouble.
 pub(super) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
     parts: &[Part],
+    (kept, asked): (&Days, Instant),
     mut each: impl FnMut(usize, EventId, i64, u64) + Send,
-) -> Result<Option<Unreadable>, mysql_async::Error> {
-    let mut unreadable = None;
+) -> Result<Option<Trouble>, mysql_async::Error> {
+    let mut trouble = None;
     for part in parts {
-        let each = |id, unix_s, count| each(part.at, id, unix_s, count);
-        let of_part = part.collect(answers, each).await?;
-        unreadable = unreadable.or(of_part);
+        let mut each = |id, unix_s, count| each(part.at, id, unix_s, count);
+        let of_days = part.collect_days(answers, (kept, asked), &mut each).await?;
+        let of_rest = part.collect_rest(answers, &mut each).await?;
+        trouble = trouble.or(of_days).or(of_rest);
     }
-    Ok(unreadable)
+    Ok(trouble)
 }
 
 impl Part {
-    async fn collect(
+    /// Reads the packed days.
+    async fn collect_days(
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
-        mut each: impl FnMut(EventId, i64, u64) + Send,
-    ) -> Result<Option<Unreadable>, mysql_async::Error> {
-        let asked = self.minutes.0.unix_s()..=self.minutes.1.unix_s();
-        let shard = Shard::of(self.ids[0]);
-        let mut unreadable = None;
-        match self.grain {
-            Grain::Day => {
+        (kept, asked): (&Days, Instant),
+        each: &mut (impl FnMut(EventId, i64, u64) + Send),
+    ) -> Result<Option<Trouble>, mysql_async::Error> {
+        let mut trouble = None;
+        let by_hour = self.grain == Grain::Hour;
+        let mut unreadable = |id: u64, day: Day, error| {
+            let row = format!("{}.EventDay, day {day}, eventId {id}", Shard::of(self.ids[0]));
+            trouble.get_or_insert(Trouble::Unreadable(row, error));
+        };
+        match &self.days {
+            PackedDays::Totals => {
                 for_each_of(answers, |(id, unix_s, total)| each(EventId(id), unix_s, total)).await?;
             }
-            Grain::Minute => {
-                for_each_of(answers, |(id, unix_s, counts): (u64, i64, Vec<u8>)| {
-                    let read = for_each_packed(&counts, |minute, count| {
-                        let at = unix_s + 60 * i64::from(minute);
-                        if asked.contains(&at) {
-                            each(EventId(id), at, count);
+            PackedDays::Counts => {
+                for_each_of(answers, |(id, unix_s, text): (u64, i64, Vec<u8>)| {
+                    let day = Day::containing(unix_s);
+                    match KeptDay::of(asked, 0, &text) {
+                        Ok(counts) => {
+                            counts.for_each(day, self.minutes, by_hour, |at, count| {
+                                each(EventId(id), at, count)
+                            });
                         }
-                    });
-                    if let Err(error) = read {
-                        let day = Day::containing(unix_s);
-                        let row = format!("{shard}.EventDay, day {day}, eventId {id}");
-                        unreadable.get_or_insert((row, error));
+                        Err(error) => unreadable(id, day, error),
                     }
                 })
                 .await?;
             }
+            PackedDays::CountsToKeep => {
+                let mut missing: HashSet<(EventId, Day)> = self.all_days().collect();
+                for_each_of(answers, |(id, unix_s, text, total): (u64, i64, Vec<u8>, u64)| {
+                    let (id, day) = (EventId(id), Day::containing(unix_s));
+                    match KeptDay::of(asked, total, &text) {
+                        Ok(counts) => {
+                            counts.for_each(day, self.minutes, by_hour, |at, count| each(id, at, count));
+                            kept.keep(id, day, counts);
+                        }
+                        Err(error) => unreadable(id.0, day, error),
+                    }
+                    missing.remove(&(id, day));
+                })
+                .await?;
+                for (id, day) in missing {
+                    kept.keep(id, day, KeptDay::none(asked));
+                }
+            }
+            PackedDays::Kept(all) => {
+                let mut totals = HashMap::new();
+                for_each_of(answers, |(id, unix_s, total): (u64, i64, u64)| {
+                    totals.insert((EventId(id), Day::containing(unix_s)), total);
+                })
+                .await?;
+                for (id, day, counts) in all {
+                    if totals.get(&(*id, *day)).copied().unwrap_or(0) == counts.total {
+                        counts.for_each(*day, self.minutes, by_hour, |at, count| each(*id, at, count));
+                    } else {
+                        kept.forget(*id, *day);
+                        trouble = Some(Trouble::Merged);
+                    }
+                }
+            }
         }
+        Ok(trouble)
+    }
+
+    /// Reads minutes that are not packed, and blocks.
+    async fn collect_rest(
+        &self,
+        answers: &mut QueryResult<'_, '_, TextProtocol>,
+        each: &mut (impl FnMut(EventId, i64, u64) + Send),
+    ) -> Result<Option<Trouble>, mysql_async::Error> {
+        let asked = self.minutes.0.unix_s()..=self.minutes.1.unix_s();
+        let mut trouble = None;
         for_each_of(answers, |(id, unix_s, count)| each(EventId(id), unix_s, count)).await?;
         for_each_of(answers, |(unix_s, counts): (i64, Vec<u8>)| {
             let read = for_each_in_block(&counts, |id, minute, count| {
@@ -121,32 +212,57 @@ impl Part {
             });
             if let Err(error) = read {
                 let day = Day::containing(unix_s);
-                unreadable.get_or_insert((format!("{shard}.EventBlock, day {day}"), error));
+                let row = format!("{}.EventBlock, day {day}", Shard::of(self.ids[0]));
+                trouble.get_or_insert(Trouble::Unreadable(row, error));
             }
         })
         .await?;
-        Ok(unreadable)
+        Ok(trouble)
+    }
+
+    /// Each of its days for each of its ids.
+    fn all_days(&self) -> impl Iterator<Item = (EventId, Day)> {
+        let (first, last) = (Day::from(self.minutes.0), Day::from(self.minutes.1));
+        let of_id = move |&id: &EventId| days(first, last).map(move |day| (id, day));
+        self.ids.iter().flat_map(of_id)
     }
 
     /// The question for the packed days, then for the minutes that are not packed, then for the blocks that may have some of them.
     fn question(&self) -> String {
         let shard = Shard::of(self.ids[0]);
-        let ids: Vec<String> = self.ids.iter().map(ToString::to_string).collect();
-        let ids = ids.join(",");
         let (first, last) = self.minutes;
-        // Sums of days come from the index alone.
-        let what = match self.grain {
-            Grain::Day => "total",
-            Grain::Minute => "counts",
-        };
         let (first_day, last_day) = (Day::from(first), Day::from(last));
+        // One name is asked for by = and one day by the primary key, which the server is quicker to plan.
+        let ids = match self.ids.as_slice() {
+            [id] => format!("= {id}"),
+            ids => {
+                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                format!("IN ({})", ids.join(","))
+            }
+        };
+        let days = if first_day == last_day {
+            format!("= '{first_day}'")
+        } else {
+            format!("BETWEEN '{first_day}' AND '{last_day}'")
+        };
+        let what = match &self.days {
+            // From the index alone.
+            PackedDays::Totals | PackedDays::Kept(_) => "total",
+            PackedDays::Counts => "counts",
+            PackedDays::CountsToKeep => "counts, total",
+        };
         // FORCE INDEX: the optimizer might find it cheaper to read the days of all names.
+        let index = if what == "total" || first_day < last_day {
+            "eventTotal"
+        } else {
+            "PRIMARY"
+        };
         format!(
-            "SELECT eventId, UNIX_TIMESTAMP(day), {what} FROM {shard}.EventDay FORCE INDEX (eventTotal) \
-         WHERE eventId IN ({ids}) AND day BETWEEN '{first_day}' AND '{last_day}'; \
-         SELECT eventId, UNIX_TIMESTAMP(createDate), count FROM {shard}.EventMinute \
-         WHERE eventId IN ({ids}) AND createDate BETWEEN FROM_UNIXTIME({}) AND FROM_UNIXTIME({}); \
-         SELECT (TO_DAYS(day) - 719528) * 86400, counts FROM {shard}.EventBlock WHERE day BETWEEN '{first_day}' AND '{last_day}'",
+            "SELECT eventId, UNIX_TIMESTAMP(day), {what} FROM {shard}.EventDay FORCE INDEX ({index}) \
+             WHERE eventId {ids} AND day {days}; \
+             SELECT eventId, UNIX_TIMESTAMP(createDate), count FROM {shard}.EventMinute \
+             WHERE eventId {ids} AND createDate BETWEEN FROM_UNIXTIME({}) AND FROM_UNIXTIME({}); \
+             SELECT (TO_DAYS(day) - 719528) * 86400, counts FROM {shard}.EventBlock WHERE day {days}",
             first.unix_s(),
             last.unix_s()
         )

@@ -36,14 +36,24 @@ pub(super) struct Leases {
     slots: Arc<Semaphore>,
     /// A place for each scan of most names.
     broad_scans: Arc<Semaphore>,
-    /// Connections that are not lent, each with the instant when it was given back.
-    idle: Mutex<Vec<(Conn, Instant)>>,
+    /// Connections that are not lent.
+    idle: Mutex<Vec<Idle>>,
+}
+
+/// A connection that is not lent.
+struct Idle {
+    conn: Conn,
+    /// The instant before it was made.
+    connected: Instant,
+    /// The instant when it was given back.
+    since: Instant,
 }
 
 /// A connection for one piece of work. Dropping it closes the connection and ends its statement; only [`Lease::give_back`] keeps it.
 pub(super) struct Lease {
     leases: Arc<Leases>,
     session: Session,
+    connected: Instant,
 }
 
 impl Leases {
@@ -60,14 +70,18 @@ impl Leases {
     /// A connection, which keeps the turn to scan that the work needs, if any.
     pub(super) async fn lease(self: &Arc<Self>, turn: Option<Place>) -> Result<Lease, Error> {
         let slot = self.place(&self.slots, "get a free connection").await?;
-        let conn = match self.take_idle().await {
-            Some(conn) => conn,
-            None => self.connect().await?,
+        let (conn, connected) = match self.take_idle().await {
+            Some(idle) => idle,
+            None => {
+                let before = Instant::now();
+                (self.connect().await?, before)
+            }
         };
         let places = turn.into_iter().chain([slot]).collect();
         Ok(Lease {
             leases: Arc::clone(self),
             session: Session::new(Arc::clone(&self.server), conn, places),
+            connected,
         })
     }
 
@@ -87,14 +101,18 @@ impl Leases {
         }
     }
 
-    /// An idle connection that still answers. One that does not means that the server went away, and the others with it.
-    async fn take_idle(&self) -> Option<Conn> {
-        let (mut conn, since) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+    /// An idle connection that still answers, and when it was made. One that does not means that the server went away, and the others with it.
+    async fn take_idle(&self) -> Option<(Conn, Instant)> {
+        let Idle {
+            mut conn,
+            connected,
+            since,
+        } = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         if since.elapsed() < TRUSTED_FOR {
-            return Some(conn);
+            return Some((conn, connected));
         }
         match self.server.limited("ping", BRIEF_LIMIT, conn.ping()).await {
-            Ok(()) => Some(conn),
+            Ok(()) => Some((conn, connected)),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "closing idle connections");
@@ -131,13 +149,22 @@ impl Lease {
         self.session.server()
     }
 
+    /// The instant before the connection was made.
+    pub(super) fn connected(&self) -> Instant {
+        self.connected
+    }
+
     /// Gives the connection back for the next piece of work: only after a call that ended well, and outside of a transaction.
     pub(super) fn give_back(self) {
         self.leases
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push((self.session.over(), Instant::now()));
+            .push(Idle {
+                conn: self.session.over(),
+                connected: self.connected,
+                since: Instant::now(),
+            });
     }
 }
 

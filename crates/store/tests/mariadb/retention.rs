@@ -85,7 +85,7 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
         grain,
     };
     let read = copied_under.read(&[wanted(Grain::Minute)], |_, _, _, _| {}).await;
-    assert!(read.unwrap_err().is_table_changed());
+    assert!(read.unwrap_err().is_changed());
     assert!(
         store::setup::check(&root, Site::Central)
             .await
