@@ -5,6 +5,7 @@
 
 mod analysts;
 mod filled;
+mod kept_days;
 mod packing;
 mod procedures;
 mod relocation;
