@@ -6,7 +6,7 @@
 //!
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
-//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- reads`, `-- renders`, `-- ingest` and
+//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- forms`, `-- reads`, `-- renders`, `-- ingest` and
 //! `-- packing` are about years of counts at the centre, `-- names` is about a million names. Wrong counts, or a role with too much
 //! memory, end with exit code 1; times never do, since machines differ: they are shown beside references from the same run.
 
@@ -74,6 +74,8 @@ enum Command {
     Cut(cut::Cut),
     /// Measure bytes per point on disk, packed and as rows
     Storage(history::storage::Storage),
+    /// Compare the forms in which a day may be packed
+    Forms(history::forms::Forms),
     /// Measure how soon series of up to a year are there
     Reads(history::reads::Reads),
     /// Measure how soon Grafana has its graphs
@@ -113,6 +115,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Latency(latency) => latency.run().await,
             Command::Cut(cut) => cut.run().await,
             Command::Storage(storage) => storage.run().await,
+            Command::Forms(forms) => forms.run().await,
             Command::Reads(reads) => reads.run().await,
             Command::Renders(renders) => renders.run().await,
             Command::Ingest(ingest) => ingest.run().await,

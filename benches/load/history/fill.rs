@@ -72,9 +72,20 @@ pub(crate) async fn packed(
     conn: &mut Conn,
     names: &Names,
     days: Range<i64>,
+    counts: impl FnMut() -> Result<(u64, String)>,
+) -> Result<()> {
+    packed_with(conn, "FILTERED", names, days, counts).await
+}
+
+/// Packed days, compressed with another of the server's strategies.
+pub(crate) async fn packed_with(
+    conn: &mut Conn,
+    strategy: &str,
+    names: &Names,
+    days: Range<i64>,
     mut counts: impl FnMut() -> Result<(u64, String)>,
 ) -> Result<()> {
-    conn.query_drop("SET column_compression_zlib_strategy = FILTERED")
+    conn.query_drop(format!("SET column_compression_zlib_strategy = {strategy}"))
         .await?;
     for number in days {
         let day = day(number);

@@ -15,7 +15,7 @@ use crate::figures::{float, table};
 use crate::pipeline::Pipeline;
 
 /// Counts per minute of a name, and what is said of them.
-const MEANS: [(f64, &str); 5] = [
+pub(crate) const MEANS: [(f64, &str); 5] = [
     (0.002, "3 a day"),
     (0.05, "0.05"),
     (1.0, "1"),
@@ -41,15 +41,20 @@ pub(crate) struct Storage {
 }
 
 /// Bytes of a table in all shards.
-struct Size {
-    pages: u64,
-    files: u64,
+pub(crate) struct Size {
+    pub(crate) pages: u64,
+    pub(crate) files: u64,
 }
 
 struct Bench {
-    conn: Conn,
-    data: PathBuf,
+    tables: Tables,
     rng: StdRng,
+}
+
+/// The tables of packed days and of minutes.
+pub(crate) struct Tables {
+    pub(crate) conn: Conn,
+    data: PathBuf,
 }
 
 impl Storage {
@@ -126,11 +131,8 @@ impl Storage {
 
 impl Bench {
     async fn new(pipeline: &Pipeline) -> Result<Self> {
-        let socket = &pipeline.description.central.socket;
-        let dir = socket.parent().context("the centre has no directory")?;
         Ok(Self {
-            conn: pipeline.description.central.root().connect().await?,
-            data: dir.join("data"),
+            tables: Tables::new(pipeline).await?,
             rng: StdRng::seed_from_u64(1),
         })
     }
@@ -141,14 +143,14 @@ impl Bench {
             let counts = as_day_counts(&random_day(mean, rng)?)?;
             Ok((counts.total(), counts.pack()))
         };
-        fill::packed(&mut self.conn, names, 0..days, counts).await?;
-        self.take_size("EventDay").await
+        fill::packed(&mut self.tables.conn, names, 0..days, counts).await?;
+        self.tables.take_size("EventDay").await
     }
 
     async fn rows(&mut self, names: &Names, days: i64, mean: f64) -> Result<Size> {
         let rng = &mut self.rng;
-        fill::rows(&mut self.conn, names, 0..days, || random_day(mean, rng)).await?;
-        self.take_size("EventMinute").await
+        fill::rows(&mut self.tables.conn, names, 0..days, || random_day(mean, rng)).await?;
+        self.tables.take_size("EventMinute").await
     }
 
     /// As if each hour were packed when it ends.
@@ -166,7 +168,8 @@ impl Bench {
                 for ((shard, id), minutes) in all.zip(&of_day) {
                     let counts = as_day_counts(&minutes[..hour * 60])?;
                     let (total, text) = (counts.total(), fill::quoted(&counts.pack()));
-                    self.conn
+                    self.tables
+                        .conn
                         .query_drop(format!(
                             "INSERT INTO {shard}.EventDay VALUES ('{date}',{id},{total},{text}) \
                              ON DUPLICATE KEY UPDATE total = VALUES(total), counts = VALUES(counts)"
@@ -175,11 +178,22 @@ impl Bench {
                 }
             }
         }
-        self.take_size("EventDay").await
+        self.tables.take_size("EventDay").await
+    }
+}
+
+impl Tables {
+    pub(crate) async fn new(pipeline: &Pipeline) -> Result<Self> {
+        let socket = &pipeline.description.central.socket;
+        let dir = socket.parent().context("the centre has no directory")?;
+        Ok(Self {
+            conn: pipeline.description.central.root().connect().await?,
+            data: dir.join("data"),
+        })
     }
 
     /// Measures a table, and empties it.
-    async fn take_size(&mut self, table: &str) -> Result<Size> {
+    pub(crate) async fn take_size(&mut self, table: &str) -> Result<Size> {
         let mut size = Size { pages: 0, files: 0 };
         for shard in Shard::all() {
             self.conn
