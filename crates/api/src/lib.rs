@@ -4,6 +4,7 @@ mod annotations;
 mod answer;
 mod audit;
 mod centres;
+mod compression;
 mod dashboard;
 mod error;
 mod events;

@@ -4,10 +4,11 @@
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 
+use crate::compression::{self, Places};
 use crate::limits::REQUEST_LIMIT;
 use crate::refusal::Refusal;
 use crate::state::Api;
@@ -45,6 +46,8 @@ pub(crate) fn all(api: Api) -> Router {
         .route("/events/", post(events::post))
         .merge(dashboard::routes())
         .merge(graphite::routes())
+        .layer(compression::layer())
+        .layer(from_fn_with_state(Places::new(), compression::limited))
         .with_state(api)
 }
 
