@@ -6,8 +6,7 @@ use std::ops::Range;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use model::{Buckets, Extent, Timestamp};
-use store::central::Name;
+use model::{Buckets, EventId, Extent, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::text::{UnixSeconds, UtcSeconds, push_count};
@@ -31,7 +30,8 @@ pub(crate) struct Answer {
 
 /// A name and its sums.
 pub(crate) struct Series {
-    pub(crate) name: Name,
+    pub(crate) name: String,
+    pub(crate) id: EventId,
     /// One sum for each bucket. A sum of 0 means no events: counts begin at 1.
     pub(crate) sums: Vec<u128>,
 }
@@ -117,14 +117,11 @@ impl Answer {
                 serde_json::json!(self.extent.complete_until.map(Timestamp::unix_s)),
             ),
             Piece::SeriesHead(at) => {
-                let Series { name, sums } = &self.series[*at];
+                let Series { name, id, sums } = &self.series[*at];
                 let comma = if *at > 0 { "," } else { "" };
-                let quoted = serde_json::json!(name.name);
+                let quoted = serde_json::json!(name);
                 let total: u128 = (0..sums.len()).filter_map(|index| self.shown(*at, index)).sum();
-                format!(
-                    r#"{comma}{{"name":{quoted},"event_id":"{}","total":{total},"points":["#,
-                    name.id
-                )
+                format!(r#"{comma}{{"name":{quoted},"event_id":"{id}","total":{total},"points":["#)
             }
             Piece::Points(at, range) => {
                 let mut text = String::with_capacity(BYTES_PER_POINT * range.len());
@@ -150,7 +147,7 @@ impl Answer {
         match piece {
             Piece::Head => "name,time,count\n".to_owned(),
             Piece::Points(at, range) => {
-                let name = model::csv::text_cell(&self.series[*at].name.name);
+                let name = model::csv::text_cell(&self.series[*at].name);
                 let mut text = String::with_capacity((BYTES_PER_POINT + name.len()) * range.len());
                 let mut times = UtcSeconds::default();
                 for (_, start, count) in self.points(*at, range) {
@@ -191,7 +188,7 @@ impl Answer {
 mod tests {
     use std::sync::Arc;
 
-    use model::{EventId, Step};
+    use model::Step;
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -200,11 +197,8 @@ mod tests {
         let from = Timestamp::from_unix_ms(1_763_787_600_000);
         let length_ms = i64::try_from(sums.len()).unwrap() * 60_000;
         let series = |name: &&str| Series {
-            name: Name {
-                name: (*name).to_owned(),
-                id: EventId::of(name),
-                popularity: 0,
-            },
+            name: (*name).to_owned(),
+            id: EventId::of(name),
             sums: sums.to_vec(),
         };
         Answer {

@@ -1,9 +1,10 @@
 //! The counts that an answer is made of, read out of one snapshot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model::{Buckets, EventId, EventName, Extent, Minute};
-use store::central::{Grain, Name, Snapshot, Wanted};
+use name_index::Index;
+use store::central::{Grain, Snapshot, Wanted};
 
 use crate::centres::{self, AtCentre, Attempt};
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
@@ -218,15 +219,17 @@ where
     Ok((adding.sums()?, extent))
 }
 
-/// All sums of `names`, which are given as a whole, in one round trip; and those of the names that were ever counted, in no order.
+/// All sums of `names`, which are given as a whole, in one round trip; and the ids of those that were ever counted, in no order. Names that
+/// are all in `index` were counted, and are not looked up.
 ///
 /// # Errors
 /// `Database` as of [`store::central::Central::read`], or where it gives what was not asked for; `GoesBack` where the centre lacks counts.
 pub(crate) async fn read_named<R, I>(
     attempt: &Attempt,
+    index: Option<&Index>,
     names: &[EventName<'_>],
     all: &[Sums<'_, R, I>],
-) -> Result<(Vec<Name>, Vec<Vec<Vec<u128>>>, Extent), centres::Error>
+) -> Result<(HashSet<EventId>, Vec<Vec<Vec<u128>>>, Extent), centres::Error>
 where
     R: Fn(usize) -> usize + Sync,
     I: Fn(i64) -> Option<usize> + Sync,
@@ -234,6 +237,14 @@ where
     let mut adding = Adding::new(all);
     let wanted = adding.wanted();
     let add = |wanted, id, unix_s, count| adding.add(wanted, id, unix_s, count);
-    let (names, extent) = attempt.read(names, &wanted, add).await?;
-    Ok((names, adding.sums()?, extent))
+    let is_in_index = |name: &EventName<'_>| index.is_some_and(|index| index.contains(name.as_str()));
+    let are_known = names.iter().all(is_in_index);
+    let asked = if are_known { &[] } else { names };
+    let (found, extent) = attempt.read(asked, &wanted, add).await?;
+    let counted = if are_known {
+        names.iter().map(EventName::id).collect()
+    } else {
+        found.iter().map(|name| name.id).collect()
+    };
+    Ok((counted, adding.sums()?, extent))
 }

@@ -2,13 +2,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "ranges are relative to now")]
 
-use std::collections::HashMap;
 use std::time::SystemTime;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use model::{Buckets, EventName, Extent, Glob, Timestamp};
+use name_index::Index;
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -44,9 +44,10 @@ impl Query {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let query = Query::parse(uri.query(), &headers, Timestamp::from(SystemTime::now()))?;
+    let index = api.names.index();
     let read = api
         .centres
-        .ask(|attempt| read(&api.points, &query, attempt))
+        .ask(|attempt| read(&api.points, index.as_deref(), &query, attempt))
         .await?;
     let answer = Answer {
         buckets: query.range.buckets,
@@ -70,7 +71,12 @@ struct Read {
 ///
 /// # Errors
 /// `TooManySeries`, `TooManyPoints`, `TooManyCounts` and `Busy` before any count is read; `Centre` where the centre is of no use.
-async fn read(room: &Room, query: &Query, attempt: Attempt) -> Result<Read, reading::Error> {
+async fn read(
+    room: &Room,
+    index: Option<&Index>,
+    query: &Query,
+    attempt: Attempt,
+) -> Result<Read, reading::Error> {
     let buckets = &query.range.buckets;
     // Names that are given as a whole are looked up beside their counts. Unless that is too much to ask for: those that were never counted
     // take no room, and only a look-up tells how many they are.
@@ -78,13 +84,15 @@ async fn read(room: &Room, query: &Query, attempt: Attempt) -> Result<Read, read
         && let Ok(room) = room_for(room, buckets, names.len())
     {
         let ids: Vec<_> = names.iter().map(EventName::id).collect();
-        let (mut found, sums, extent) =
-            reading::read_named(&attempt, &names, &[by_bucket(&ids, buckets)]).await?;
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let mut sums: HashMap<_, _> = ids.into_iter().zip(sums.into_iter().flatten()).collect();
-        let series = found.into_iter().filter_map(|name| {
-            let sums = sums.remove(&name.id)?;
-            Some(Series { name, sums })
+        let all = [by_bucket(&ids, buckets)];
+        let (counted, sums, extent) = reading::read_named(&attempt, index, &names, &all).await?;
+        let series = names.iter().zip(sums.into_iter().flatten());
+        let series = series.filter(|(name, _)| counted.contains(&name.id()));
+        // The patterns are in the order of names.
+        let series = series.map(|(name, sums)| Series {
+            name: name.to_string(),
+            id: name.id(),
+            sums,
         });
         return Ok(Read {
             extent,
@@ -103,7 +111,13 @@ async fn read(room: &Room, query: &Query, attempt: Attempt) -> Result<Read, read
     let series = names.into_iter().zip(sums.into_iter().flatten());
     Ok(Read {
         extent,
-        series: series.map(|(name, sums)| Series { name, sums }).collect(),
+        series: series
+            .map(|(name, sums)| Series {
+                name: name.name,
+                id: name.id,
+                sums,
+            })
+            .collect(),
         room,
     })
 }

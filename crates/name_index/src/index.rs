@@ -153,6 +153,14 @@ impl Index {
         within.start + first..within.start + first + count
     }
 
+    /// Whether `name` is one of the names.
+    pub fn contains(&self, name: &str) -> bool {
+        let found = self
+            .by_name
+            .binary_search_by(|&at| self.entry(place(at)).0.cmp(name));
+        found.is_ok()
+    }
+
     /// Places, in the order of popularity, of the `limit` most popular names that match: all names without a pattern, names that
     /// contain it where it has no wildcard, else whole names.
     ///

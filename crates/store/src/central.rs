@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Annotation, AnnotationId, EventId, EventName, Extent, Glob, Timestamp};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 pub use self::annotations::AnnotationQuery;
 use self::counts::Trouble;
@@ -97,14 +97,15 @@ impl Central {
         let mut lease = self.0.leases.lease(turn).await?;
         // A text that cannot be a name was never counted.
         let literals = patterns.iter().filter_map(Glob::literal);
-        let begin = names::begin(
-            &literals
-                .filter_map(|text| EventName::new(text).ok())
-                .collect::<Vec<_>>(),
-        );
+        let literals: Vec<_> = literals.filter_map(|text| EventName::new(text).ok()).collect();
         let known = lease
             .call("begin a snapshot", BRIEF_LIMIT, async |conn| {
-                let mut answers = conn.query_iter(begin).await?;
+                let Some(question) = names::question(&literals) else {
+                    conn.query_drop(names::BEGIN).await?;
+                    return Ok(Vec::new());
+                };
+                let mut answers = conn.query_iter(format!("{}; {question}", names::BEGIN)).await?;
+                answers.collect::<Row>().await?;
                 let known = names::collect(&mut answers).await?;
                 answers.drop_result().await?;
                 Ok(known)
@@ -289,6 +290,7 @@ impl Snapshot {
 }
 
 /// The beginning of a snapshot that is read in one conversation.
+#[derive(Default)]
 struct Beginning<'a> {
     names: &'a [EventName<'a>],
     with_position: bool,
@@ -307,27 +309,29 @@ impl Shared {
         let connected = lease.connected();
         let known = self.sources.known(connected);
         let parts = counts::parts(wanted, &self.days, connected);
-        let with_position = beginning
-            .as_ref()
-            .is_some_and(|beginning| beginning.with_position);
-        let mut script = match &beginning {
-            Some(beginning) => names::begin(beginning.names),
-            None => "DO 0; DO 0".to_owned(),
-        };
-        for (is_asked, question) in [
-            (with_position, position::SQL),
-            (known.is_none(), clock::SHOW_SOURCES),
-        ] {
-            if is_asked {
-                script += "; ";
-                script += question;
-            }
-        }
-        script += &format!("{}; {}", counts::script(&parts), clock::ending());
+        let is_begun = beginning.is_none();
+        let Beginning { names, with_position } = beginning.unwrap_or_default();
+        let begin = (!is_begun).then(|| names::BEGIN.to_owned());
+        let names = names::question(names);
+        let has_names = names.is_some();
+        let position = with_position.then(|| position::SQL.to_owned());
+        let sources = known.is_none().then(|| clock::SHOW_SOURCES.to_owned());
+        let questions = [begin, names, position, sources].into_iter().flatten();
+        let questions = questions
+            .chain(counts::questions(&parts))
+            .chain([clock::ending()]);
+        let script = questions.collect::<Vec<_>>().join("; ");
         let asked = Instant::now();
+        // The answers come in the order of the questions.
         let read = async |conn: &mut Conn| {
             let mut answers = conn.query_iter(script).await?;
-            let names = names::collect(&mut answers).await?;
+            if !is_begun {
+                answers.collect::<Row>().await?;
+            }
+            let mut names = Vec::new();
+            if has_names {
+                names = names::collect(&mut answers).await?;
+            }
             let mut position = None;
             if with_position {
                 position = Some(position::collect(&mut answers).await?);

@@ -2,6 +2,7 @@
 
 use graphite::{Counts, Name, Plan, Read, Reading, Span};
 use model::{EventName, Extent, Minute};
+use name_index::Index;
 use store::central::{Grain, Matched};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -50,13 +51,18 @@ impl Fetched {
 /// # Errors
 /// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManyCounts`, `Graphite` and `Busy` before any count is read;
 /// `Centre` where the centre is of no use.
-pub(super) async fn fetch(room: &Room, plan: &Plan, attempt: Attempt) -> Result<Fetched, Error> {
+pub(super) async fn fetch(
+    room: &Room,
+    index: Option<&Index>,
+    plan: &Plan,
+    attempt: Attempt,
+) -> Result<Fetched, Error> {
     // First what needs no database, so that it costs no connection.
     let globs = plan.globs();
     patterns::check_tokens(&globs)?;
     if let Some(names) = patterns::literals(&globs)
         && globs.len().saturating_mul(names.len()) <= MATCHES_MAX
-        && let Some(fetched) = fetch_named(room, plan, &names, &attempt).await?
+        && let Some(fetched) = fetch_named(room, index, plan, &names, &attempt).await?
     {
         return Ok(fetched);
     }
@@ -92,6 +98,7 @@ pub(super) async fn fetch(room: &Room, plan: &Plan, attempt: Attempt) -> Result<
 /// `Centre` where the centre is of no use.
 async fn fetch_named(
     room: &Room,
+    index: Option<&Index>,
     plan: &Plan,
     names: &[EventName<'_>],
     attempt: &Attempt,
@@ -107,9 +114,9 @@ async fn fetch_named(
         return Ok(None);
     };
     let wanted: Vec<_> = reading.reads().iter().map(sums_of).collect();
-    let (found, sums, extent) = reading::read_named(attempt, names, &wanted).await?;
+    let (counted, sums, extent) = reading::read_named(attempt, index, names, &wanted).await?;
     drop(wanted);
-    Ok((found.len() == all.len()).then(|| Fetched {
+    Ok((counted.len() == all.len()).then(|| Fetched {
         values: reading.values(),
         counts: reading.with(sums, extent),
         room: Some(room),

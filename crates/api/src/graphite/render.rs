@@ -36,8 +36,9 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Respons
     let fetched = match plan.globs().is_empty() {
         true => Fetched::nothing(&plan)?,
         false => {
+            let index = api.names.index();
             api.centres
-                .ask(|attempt| fetch(&api.points, &plan, attempt))
+                .ask(|attempt| fetch(&api.points, index.as_deref(), &plan, attempt))
                 .await?
         }
     };

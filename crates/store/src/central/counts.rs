@@ -102,13 +102,12 @@ impl PackedDays {
     }
 }
 
-/// The questions for all `parts`, each behind a semicolon.
-pub(super) fn script(parts: &[Part]) -> String {
-    let questions = parts.iter().map(|part| format!("; {}", part.question()));
-    questions.collect()
+/// The questions for all `parts`.
+pub(super) fn questions(parts: &[Part]) -> impl Iterator<Item = String> {
+    parts.iter().map(Part::question)
 }
 
-/// Reads the answers to [`script`], asked at `asked`, for each of `parts`. Returns the first trouble.
+/// Reads the answers to [`questions`], asked at `asked`, for each of `parts`. Returns the first trouble.
 pub(super) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
     parts: &[Part],

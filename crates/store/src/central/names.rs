@@ -108,28 +108,29 @@ pub(super) async fn search(
     Ok(Matched::Names(names.collect()))
 }
 
-/// The begin of a snapshot, and the question for `names`.
-pub(super) fn begin(names: &[EventName<'_>]) -> String {
-    const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+/// The begin of a snapshot.
+pub(super) const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+
+/// The question for `names`, if there are any.
+pub(super) fn question(names: &[EventName<'_>]) -> Option<String> {
     if names.is_empty() {
-        return format!("{BEGIN}; DO 0");
+        return None;
     }
     let ids: Vec<String> = names.iter().map(|name| name.id().to_string()).collect();
     // No character of a name needs to be escaped.
     let texts: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
-    format!(
-        "{BEGIN}; SELECT eventId, tagName, popularity FROM bigdata_0.EventTags \
+    Some(format!(
+        "SELECT eventId, tagName, popularity FROM bigdata_0.EventTags \
          WHERE eventId IN ({}) AND tagName IN ({})",
         ids.join(","),
         texts.join(",")
-    )
+    ))
 }
 
-/// Reads the answers to [`begin`]: the names that were counted, in no order.
+/// Reads the answer to [`question`]: the names that were counted, in no order.
 pub(super) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
 ) -> Result<Vec<Name>, mysql_async::Error> {
-    answers.collect::<mysql_async::Row>().await?;
     let rows: Vec<Row> = answers.collect().await?;
     Ok(rows.into_iter().map(name).collect())
 }
