@@ -5,9 +5,9 @@
 -- only where that does.
 -- A condition on eventId leaves one shard to read, where it is a constant, a user variable or IN. A condition on day or unixDay leaves
 -- only those packed days to unpack; one on unixSeconds or createDate alone does not.
--- Packed days (shard_event_day.sql) are read twice, once for each kind of text. Of numbers and pairs: with pairs n is NULL, and m and c hold the
--- pair; with numbers m is the number once more and means nothing. Of digits: JSON_TABLE takes the text apart, so that it is decompressed once and not for
--- each minute.
+-- Packed days (shard_event_day.sql): JSON_TABLE takes the text apart once, and not for each minute. Of digits, with brackets around, it makes
+-- one row, of which d0 is longer than any number, and s counts the minutes; of pairs a row for each, where n is NULL and m and c hold the pair;
+-- of numbers a row for each, where m and c mean nothing.
 CREATE OR REPLACE ALGORITHM = MERGE DEFINER = eventtracker_analysts SQL SECURITY DEFINER
 VIEW eventtracker.event_minutes (eventId, createDate, count, day, unixSeconds, unixDay) AS
 SELECT eventId,
@@ -31,35 +31,30 @@ FROM bigdata_{shard}.EventMinute
 WHERE eventId BETWEEN {first} AND {last}
 UNION ALL
 SELECT d.eventId,
-    (TO_DAYS(d.day) - 719528) * 86400 + IF(j.n IS NULL, j.m, j.ord - 1) * 60,
-    COALESCE(j.n, j.c),
-    d.day,
-    (TO_DAYS(d.day) - 719528) * 86400
-FROM bigdata_{shard}.EventDay AS d,
-    JSON_TABLE(IF(LEFT(d.counts, 1) = '[', d.counts, '[]'), '$[*]' COLUMNS (
-        ord FOR ORDINALITY,
-        n BIGINT UNSIGNED PATH '$',
-        m INT PATH '$[0]',
-        c BIGINT UNSIGNED PATH '$[1]')) AS j
-WHERE d.eventId BETWEEN {first} AND {last} AND COALESCE(j.n, j.c) > 0
-UNION ALL
-SELECT d.eventId,
-    (TO_DAYS(d.day) - 719528) * 86400 + s.seq * 60,
-    CAST(j.least + (ORD(SUBSTR(j.d0, s.seq + 1, 1)) - 35 + IF(j.d1 IS NULL, 0, (ORD(SUBSTR(j.d1, s.seq + 1, 1)) - 35) * 92
-        + IF(j.d2 IS NULL, 0, (ORD(SUBSTR(j.d2, s.seq + 1, 1)) - 35) * 8464
-        + IF(j.d3 IS NULL, 0, (ORD(SUBSTR(j.d3, s.seq + 1, 1)) - 35) * 778688)))) AS UNSIGNED),
+    (TO_DAYS(d.day) - 719528) * 86400 + IF(LENGTH(j.d0) > 20, CAST(s.seq AS INT), IF(j.n IS NULL, j.m, j.ord - 1)) * 60,
+    IF(LENGTH(j.d0) > 20,
+        j.least + (ORD(SUBSTR(j.d0, s.seq + 1, 1)) - 35 + IF(j.d1 IS NULL, 0, (ORD(SUBSTR(j.d1, s.seq + 1, 1)) - 35) * 92
+            + IF(j.d2 IS NULL, 0, (ORD(SUBSTR(j.d2, s.seq + 1, 1)) - 35) * 8464
+            + IF(j.d3 IS NULL, 0, (ORD(SUBSTR(j.d3, s.seq + 1, 1)) - 35) * 778688)))),
+        COALESCE(j.n, j.c)),
     d.day,
     (TO_DAYS(d.day) - 719528) * 86400
 FROM bigdata_{shard}.EventDay AS d
-STRAIGHT_JOIN JSON_TABLE(IF(LEFT(d.counts, 1) = '[', '[]', CONCAT('[', d.counts, ']')), '$' COLUMNS (
+STRAIGHT_JOIN JSON_TABLE(IF(LEFT(d.counts, 1) = '[', d.counts, CONCAT('[[', d.counts, ']]')), '$[*]' COLUMNS (
+        ord FOR ORDINALITY,
+        n BIGINT UNSIGNED PATH '$',
+        m INT PATH '$[0]',
+        c BIGINT UNSIGNED PATH '$[1]',
         least BIGINT UNSIGNED PATH '$[0]',
         d0 VARCHAR(1440) CHARACTER SET ascii PATH '$[1]',
         d1 VARCHAR(1440) CHARACTER SET ascii PATH '$[2]',
         d2 VARCHAR(1440) CHARACTER SET ascii PATH '$[3]',
         d3 VARCHAR(1440) CHARACTER SET ascii PATH '$[4]')) AS j
-STRAIGHT_JOIN bigdata_{shard}.seq_0_to_1439 AS s
-WHERE d.eventId BETWEEN {first} AND {last} AND j.d0 IS NOT NULL AND (j.least > 0 OR SUBSTR(j.d0, s.seq + 1, 1) <> '#' OR SUBSTR(j.d1, s.seq + 1, 1) <> '#'
-        OR SUBSTR(j.d2, s.seq + 1, 1) <> '#' OR SUBSTR(j.d3, s.seq + 1, 1) <> '#')
+STRAIGHT_JOIN bigdata_{shard}.seq_0_to_1439 AS s ON s.seq <= IF(LENGTH(j.d0) > 20, 1439, 0)
+WHERE d.eventId BETWEEN {first} AND {last} AND IF(LENGTH(j.d0) > 20,
+        j.least > 0 OR SUBSTR(j.d0, s.seq + 1, 1) <> '#' OR SUBSTR(j.d1, s.seq + 1, 1) <> '#'
+            OR SUBSTR(j.d2, s.seq + 1, 1) <> '#' OR SUBSTR(j.d3, s.seq + 1, 1) <> '#',
+        COALESCE(j.n, j.c) > 0)
 UNION ALL
 SELECT j.eventId,
     (TO_DAYS(b.day) - 719528) * 86400 + (j.first + j.ord - 1) * 60,

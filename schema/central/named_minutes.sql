@@ -28,39 +28,32 @@ STRAIGHT_JOIN bigdata_{shard}.EventMinute AS m ON m.eventId = t.eventId
 WHERE t.eventId BETWEEN {first} AND {last}
 UNION ALL
 SELECT t.tagName,
-    (TO_DAYS(d.day) - 719528) * 86400 + IF(j.n IS NULL, j.m, j.ord - 1) * 60,
-    COALESCE(j.n, j.c),
-    d.day,
-    (TO_DAYS(d.day) - 719528) * 86400,
-    d.eventId
-FROM bigdata_0.EventTags AS t
-STRAIGHT_JOIN bigdata_{shard}.EventDay AS d ON d.eventId = t.eventId,
-    JSON_TABLE(IF(LEFT(d.counts, 1) = '[', d.counts, '[]'), '$[*]' COLUMNS (
-        ord FOR ORDINALITY,
-        n BIGINT UNSIGNED PATH '$',
-        m INT PATH '$[0]',
-        c BIGINT UNSIGNED PATH '$[1]')) AS j
-WHERE t.eventId BETWEEN {first} AND {last} AND COALESCE(j.n, j.c) > 0
-UNION ALL
-SELECT t.tagName,
-    (TO_DAYS(d.day) - 719528) * 86400 + s.seq * 60,
-    CAST(j.least + (ORD(SUBSTR(j.d0, s.seq + 1, 1)) - 35 + IF(j.d1 IS NULL, 0, (ORD(SUBSTR(j.d1, s.seq + 1, 1)) - 35) * 92
-        + IF(j.d2 IS NULL, 0, (ORD(SUBSTR(j.d2, s.seq + 1, 1)) - 35) * 8464
-        + IF(j.d3 IS NULL, 0, (ORD(SUBSTR(j.d3, s.seq + 1, 1)) - 35) * 778688)))) AS UNSIGNED),
+    (TO_DAYS(d.day) - 719528) * 86400 + IF(LENGTH(j.d0) > 20, CAST(s.seq AS INT), IF(j.n IS NULL, j.m, j.ord - 1)) * 60,
+    IF(LENGTH(j.d0) > 20,
+        j.least + (ORD(SUBSTR(j.d0, s.seq + 1, 1)) - 35 + IF(j.d1 IS NULL, 0, (ORD(SUBSTR(j.d1, s.seq + 1, 1)) - 35) * 92
+            + IF(j.d2 IS NULL, 0, (ORD(SUBSTR(j.d2, s.seq + 1, 1)) - 35) * 8464
+            + IF(j.d3 IS NULL, 0, (ORD(SUBSTR(j.d3, s.seq + 1, 1)) - 35) * 778688)))),
+        COALESCE(j.n, j.c)),
     d.day,
     (TO_DAYS(d.day) - 719528) * 86400,
     d.eventId
 FROM bigdata_0.EventTags AS t
 STRAIGHT_JOIN bigdata_{shard}.EventDay AS d ON d.eventId = t.eventId
-STRAIGHT_JOIN JSON_TABLE(IF(LEFT(d.counts, 1) = '[', '[]', CONCAT('[', d.counts, ']')), '$' COLUMNS (
+STRAIGHT_JOIN JSON_TABLE(IF(LEFT(d.counts, 1) = '[', d.counts, CONCAT('[[', d.counts, ']]')), '$[*]' COLUMNS (
+        ord FOR ORDINALITY,
+        n BIGINT UNSIGNED PATH '$',
+        m INT PATH '$[0]',
+        c BIGINT UNSIGNED PATH '$[1]',
         least BIGINT UNSIGNED PATH '$[0]',
         d0 VARCHAR(1440) CHARACTER SET ascii PATH '$[1]',
         d1 VARCHAR(1440) CHARACTER SET ascii PATH '$[2]',
         d2 VARCHAR(1440) CHARACTER SET ascii PATH '$[3]',
         d3 VARCHAR(1440) CHARACTER SET ascii PATH '$[4]')) AS j
-STRAIGHT_JOIN bigdata_{shard}.seq_0_to_1439 AS s
-WHERE t.eventId BETWEEN {first} AND {last} AND j.d0 IS NOT NULL AND (j.least > 0 OR SUBSTR(j.d0, s.seq + 1, 1) <> '#' OR SUBSTR(j.d1, s.seq + 1, 1) <> '#'
-        OR SUBSTR(j.d2, s.seq + 1, 1) <> '#' OR SUBSTR(j.d3, s.seq + 1, 1) <> '#')
+STRAIGHT_JOIN bigdata_{shard}.seq_0_to_1439 AS s ON s.seq <= IF(LENGTH(j.d0) > 20, 1439, 0)
+WHERE t.eventId BETWEEN {first} AND {last} AND IF(LENGTH(j.d0) > 20,
+        j.least > 0 OR SUBSTR(j.d0, s.seq + 1, 1) <> '#' OR SUBSTR(j.d1, s.seq + 1, 1) <> '#'
+            OR SUBSTR(j.d2, s.seq + 1, 1) <> '#' OR SUBSTR(j.d3, s.seq + 1, 1) <> '#',
+        COALESCE(j.n, j.c) > 0)
 UNION ALL
 SELECT t.tagName,
     (TO_DAYS(b.day) - 719528) * 86400 + (j.first + j.ord - 1) * 60,

@@ -414,7 +414,7 @@ mod tests {
             .iter()
             .find(|text| text.contains("VIEW eventtracker.event_minutes "))
             .unwrap();
-        assert_eq!(minutes.matches("UNION ALL\nSELECT").count(), 127);
+        assert_eq!(minutes.matches("UNION ALL\nSELECT").count(), 95);
         assert!(minutes.contains(
             "FROM bigdata_31.EventMinute\nWHERE eventId BETWEEN 17870283321406128128 AND 18446744073709551615"
         ));

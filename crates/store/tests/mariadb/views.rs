@@ -145,17 +145,11 @@ async fn only_what_is_asked_for_is_read() {
             let read = filled.rows_read(&mut analyst, &sql).await;
             let databases: BTreeSet<_> = read.keys().map(|(database, _)| database.clone()).collect();
             assert_eq!(databases, shards_of(names), "{sql}");
-            // Minutes and packed days, of which event_minutes reads each form by itself.
-            let (branches, forms) = if view == "event_minutes" { (3, 2) } else { (2, 1) };
-            assert_eq!(
-                branches_read(&mut analyst, &sql).await,
-                branches * names.len(),
-                "{sql}"
-            );
+            assert_eq!(branches_read(&mut analyst, &sql).await, 2 * names.len(), "{sql}");
             for (table, &rows) in &read {
                 // Late minutes of a packed day are two.
                 let limit = if table.1 == "EventDay" {
-                    8 * forms
+                    8
                 } else {
                     unpacked(a).max(unpacked(b)) + 3
                 };
