@@ -184,7 +184,7 @@ impl Forms {
         let id = names.values().flatten().next().map_or(0, |id| id.0);
         let of_name = "SELECT CAST(SUM(total) AS UNSIGNED) FROM bigdata_0.EventDay WHERE eventId = ";
         let total: Option<u64> = bench.conn.query_first(format!("{of_name}{id}")).await?;
-        let sql = form.sql(id);
+        let sql = form.sql(id, days[0].1.starts_with("[["));
         let mut fastest = f64::INFINITY;
         for _ in 0..5 {
             let begun = Instant::now();
@@ -213,8 +213,8 @@ impl Form {
         })
     }
 
-    /// The sum of a name's minutes.
-    fn sql(&self, id: u64) -> String {
+    /// The sum of a name's minutes, from the table itself; `are_pairs` if they are written so.
+    fn sql(&self, id: u64, are_pairs: bool) -> String {
         let days = "bigdata_0.EventDay AS d FORCE INDEX (eventTotal)";
         let (base, zero) = match self.way {
             Way::Numbers => {
@@ -223,17 +223,21 @@ impl Form {
                      JSON_TABLE(d.counts, '$[*]' COLUMNS (n BIGINT UNSIGNED PATH '$')) AS j WHERE d.eventId = {id} AND j.n > 0"
                 );
             }
-            Way::Ours => {
+            Way::Ours if are_pairs => {
                 return format!(
-                    "SELECT CAST(SUM(count) AS UNSIGNED) FROM eventtracker.event_minutes WHERE eventId = {id}"
+                    "SELECT CAST(SUM(j.c) AS UNSIGNED) FROM {days}, \
+                     JSON_TABLE(d.counts, '$[*]' COLUMNS (c BIGINT UNSIGNED PATH '$[1]')) AS j WHERE d.eventId = {id}"
                 );
             }
+            Way::Ours => (92, b'#'),
             Way::Digits(base, zero) => (base, zero),
         };
-        let columns: Vec<String> = (0..7)
+        // As many as the numbers of the series have.
+        let digits = if base == 10 { 7 } else { 4 };
+        let columns: Vec<String> = (0..digits)
             .map(|at| format!("d{at} VARCHAR(1440) CHARACTER SET ascii PATH '$[{}]'", at + 1))
             .collect();
-        let value = (0..7).rev().fold("0".to_owned(), |above, at| {
+        let value = (0..digits).rev().fold("0".to_owned(), |above, at| {
             format!("IF(j.d{at} IS NULL, 0, ORD(SUBSTR(j.d{at}, s.seq + 1, 1)) - {zero} + {base} * {above})")
         });
         format!(
