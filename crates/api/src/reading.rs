@@ -53,7 +53,7 @@ impl AtCentre for Error {
     }
 }
 
-/// A range of minutes to be read, both ends included, and whether sums of whole days will do.
+/// A range of minutes to be read, both ends included, and what its counts may come as.
 pub(crate) type Part = ((Minute, Minute), Grain);
 
 /// The error for a count that no sum has a place for: without it the sums would be less than what was counted.
@@ -79,7 +79,7 @@ pub(crate) struct Sums<'a, R, I> {
 }
 
 /// The sums that are wanted from one snapshot, while their counts come.
-pub(crate) struct Adding<'a, R, I> {
+struct Adding<'a, R, I> {
     all: &'a [Sums<'a, R, I>],
     /// What is wanted from the snapshot, and the index in `all` that it belongs to.
     wanted: Vec<(usize, Wanted<'a>)>,
@@ -102,7 +102,7 @@ where
     R: Fn(usize) -> usize,
     I: Fn(i64) -> Option<usize>,
 {
-    pub(crate) fn new(all: &'a [Sums<'a, R, I>]) -> Self {
+    fn new(all: &'a [Sums<'a, R, I>]) -> Self {
         let mut wanted = Vec::new();
         let mut rows = Vec::new();
         for (at, sums) in all.iter().enumerate() {
@@ -132,12 +132,12 @@ where
     }
 
     /// What is wanted from the snapshot.
-    pub(crate) fn wanted(&self) -> Vec<Wanted<'a>> {
+    fn wanted(&self) -> Vec<Wanted<'a>> {
         self.wanted.iter().map(|(_, wanted)| wanted.clone()).collect()
     }
 
     /// Adds a count to the sum that it was wanted for.
-    pub(crate) fn add(&mut self, wanted: usize, id: EventId, unix_s: i64, count: u64) {
+    fn add(&mut self, wanted: usize, id: EventId, unix_s: i64, count: u64) {
         let at = self.wanted[wanted].0;
         let Rows { row_of, sums } = &mut self.rows[at];
         if self
@@ -156,7 +156,7 @@ where
     ///
     /// # Errors
     /// `Shape` where the database gave what was not asked for.
-    pub(crate) fn sums(self) -> Result<Vec<Vec<Vec<u128>>>, store::Error> {
+    fn sums(self) -> Result<Vec<Vec<Vec<u128>>>, store::Error> {
         if self.is_asked {
             Ok(self.rows.into_iter().map(|rows| rows.sums).collect())
         } else {
