@@ -15,6 +15,9 @@ pub(crate) const MATCHES_MAX: usize = 200_000;
 /// Series of one answer: what they cost is bounded by their points and counts; so many names alone take 2 MB.
 pub(crate) const SERIES_MAX: usize = 10_000;
 
+/// Names that are read for one answer, each once for each window of time: what is asked of the database is some 45 bytes for each.
+pub(crate) const NAMES_READ_MAX: usize = 1_000_000;
+
 /// Counts that are read for one answer, of a name in a minute or in a day: 200 names over a year by the minute, which takes as
 /// long as an answer may.
 pub(crate) const COUNTS_READ_MAX: usize = 120_000_000;

@@ -7,7 +7,7 @@ use name_index::Index;
 use store::central::{Grain, Snapshot, Wanted};
 
 use crate::centres::{self, AtCentre, Attempt};
-use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
+use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
 use crate::room::Busy;
 
@@ -25,6 +25,10 @@ pub(crate) enum Error {
          shorter range, a narrower pattern, or a step of a day"
     )]
     TooManyCounts,
+    #[error(
+        "more than {NAMES_READ_MAX} names to read, each once for each window of time: ask for fewer names, or fewer windows"
+    )]
+    TooManyNames,
     #[error(
         "all patterns reach so many names that each would be looked at for each pattern more than {MATCHES_MAX} times: ask in \
          several requests"

@@ -88,13 +88,19 @@ pub(crate) fn json(room: &Room, answer: &impl Serialize) -> Result<Response, Err
 pub(crate) fn held(room: &Room, text: Vec<u8>, content_type: &'static str) -> Result<Response, Error> {
     let permit = room.of_points(text.len().div_ceil(BYTES_PER_PERMIT))?;
     // In pieces, so that the permit is held until the client has taken nearly all.
+    let length = text.len();
     let mut left = Bytes::from(text);
     let pieces = std::iter::from_fn(move || {
         let _held_with_them = &permit;
         (!left.is_empty()).then(|| Ok::<_, Infallible>(left.split_to(left.len().min(PIECE_BYTES))))
     });
     let body = Body::from_stream(futures_util::stream::iter(pieces));
-    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+    let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
+    // Known, unlike that of a stream: so that what is short is not compressed.
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length.into());
+    Ok(response)
 }
 
 #[cfg(test)]

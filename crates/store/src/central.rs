@@ -6,24 +6,26 @@ mod days;
 mod lease;
 mod names;
 mod position;
+mod snapshot;
 mod sources;
 mod status;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use model::{Annotation, AnnotationId, EventId, EventName, Extent, Glob, Timestamp};
+use model::{Annotation, AnnotationId, EventId, EventName, Glob, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 pub use self::annotations::AnnotationQuery;
-use self::counts::Trouble;
 pub use self::counts::{Grain, Wanted};
 use self::days::Days;
-use self::lease::{Lease, Leases};
+use self::lease::Leases;
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
+use self::snapshot::Beginning;
+pub use self::snapshot::{Snapshot, Whole};
 use self::sources::LastSources;
 pub use self::status::{ShardSize, Status};
 use crate::clock::{self, complete_until};
@@ -229,138 +231,5 @@ impl Central {
         } else {
             None
         })
-    }
-}
-
-/// The central database as of one moment. Dropping it unfinished costs its connection.
-pub struct Snapshot {
-    lease: Lease,
-    shared: Arc<Shared>,
-}
-
-/// The rest of a snapshot that was read in one conversation.
-#[derive(Debug)]
-pub struct Whole {
-    /// Those of the names that were counted at least once, in no order.
-    pub names: Vec<Name>,
-    /// The last flush of each region that its counts have, if that was asked for.
-    pub position: Option<Position>,
-    /// From when to when its counts are known.
-    pub extent: Extent,
-}
-
-impl Snapshot {
-    /// Hands all counts that are `wanted` to `each`: the index of what they are wanted for, id, the minute in unix seconds, count. A minute
-    /// may come in several parts, which add up. Then ends the snapshot, and returns from when to when its counts are known: from what
-    /// retention has kept to the watermark.
-    ///
-    /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account, `PackedDay` for what
-    /// cannot be read, `Merged` where the next snapshot will do; `each` may have been given some of the counts.
-    pub async fn read(
-        self,
-        wanted: &[Wanted<'_>],
-        each: impl FnMut(usize, EventId, i64, u64) + Send,
-    ) -> Result<Extent, Error> {
-        let Self { lease, shared } = self;
-        Ok(shared.read(lease, None, wanted, each).await?.extent)
-    }
-
-    /// The position of this snapshot: the last flush of each region that its counts have.
-    ///
-    /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn position(&mut self) -> Result<Position, Error> {
-        let read = async |conn: &mut Conn| position::read(conn).await;
-        self.lease
-            .call("read the regions' flushes", BRIEF_LIMIT, read)
-            .await
-    }
-
-    /// Ends the snapshot unread.
-    ///
-    /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn end(mut self) -> Result<(), Error> {
-        let end = async |conn: &mut Conn| conn.query_drop("COMMIT").await;
-        self.lease.call("end a snapshot", BRIEF_LIMIT, end).await?;
-        self.lease.give_back();
-        Ok(())
-    }
-}
-
-/// The beginning of a snapshot that is read in one conversation.
-#[derive(Default)]
-struct Beginning<'a> {
-    names: &'a [EventName<'a>],
-    with_position: bool,
-}
-
-impl Shared {
-    /// Reads a snapshot to its end; from its beginning where there is one, else on a connection that is in it.
-    #[expect(clippy::disallowed_methods, reason = "what is kept has an age")]
-    async fn read(
-        &self,
-        mut lease: Lease,
-        beginning: Option<Beginning<'_>>,
-        wanted: &[Wanted<'_>],
-        each: impl FnMut(usize, EventId, i64, u64) + Send,
-    ) -> Result<Whole, Error> {
-        let connected = lease.connected();
-        let known = self.sources.known(connected);
-        let parts = counts::parts(wanted, &self.days, connected);
-        let is_begun = beginning.is_none();
-        let Beginning { names, with_position } = beginning.unwrap_or_default();
-        let begin = (!is_begun).then(|| names::BEGIN.to_owned());
-        let names = names::question(names);
-        let has_names = names.is_some();
-        let position = with_position.then(|| position::SQL.to_owned());
-        let sources = known.is_none().then(|| clock::SHOW_SOURCES.to_owned());
-        let questions = [begin, names, position, sources].into_iter().flatten();
-        let questions = questions
-            .chain(counts::questions(&parts))
-            .chain([clock::ending()]);
-        let script = questions.collect::<Vec<_>>().join("; ");
-        let asked = Instant::now();
-        // The answers come in the order of the questions.
-        let read = async |conn: &mut Conn| {
-            let mut answers = conn.query_iter(script).await?;
-            if !is_begun {
-                answers.collect::<Row>().await?;
-            }
-            let mut names = Vec::new();
-            if has_names {
-                names = names::collect(&mut answers).await?;
-            }
-            let mut position = None;
-            if with_position {
-                position = Some(position::collect(&mut answers).await?);
-            }
-            let sources = match known {
-                Some(sources) => sources,
-                None => {
-                    let sources = Arc::new(clock::sources(&mut answers).await?);
-                    self.sources.note(asked, Arc::clone(&sources));
-                    sources
-                }
-            };
-            let trouble = counts::collect(&mut answers, &parts, (&self.days, asked), each).await?;
-            let extent = clock::extent(&mut answers, &sources).await?;
-            answers.drop_result().await?;
-            let whole = Whole {
-                names,
-                position,
-                extent,
-            };
-            Ok((whole, trouble))
-        };
-        let (whole, trouble) = lease.call("read counts", CALL_LIMIT, read).await?;
-        let server = lease.server().to_string();
-        lease.give_back();
-        match trouble {
-            None => Ok(whole),
-            Some(Trouble::Merged) => Err(Error::Merged { server }),
-            Some(Trouble::Unreadable(row, source)) => Err(Error::PackedDay { server, row, source }),
-        }
     }
 }

@@ -7,7 +7,7 @@ use store::central::{Grain, Matched};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::centres::Attempt;
-use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX};
+use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX};
 use crate::patterns;
 use crate::reading::{self, Error, Part, Sums, grain_within};
 use crate::room::Room;
@@ -49,7 +49,7 @@ impl Fetched {
 /// room for all that it will hold, so that no request that has begun to read is out of memory halfway.
 ///
 /// # Errors
-/// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManyCounts`, `Graphite` and `Busy` before any count is read;
+/// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManyCounts`, `TooManyNames`, `Graphite` and `Busy` before any count is read;
 /// `Centre` where the centre is of no use.
 pub(super) async fn fetch(
     room: &Room,
@@ -60,11 +60,20 @@ pub(super) async fn fetch(
     // First what needs no database, so that it costs no connection.
     let globs = plan.globs();
     patterns::check_tokens(&globs)?;
+    // Names that are given as a whole, and known to be there, need not be found first.
     if let Some(names) = patterns::literals(&globs)
+        && index.is_some_and(|index| names.iter().all(|name| index.contains(name.as_str())))
         && globs.len().saturating_mul(names.len()) <= MATCHES_MAX
-        && let Some(fetched) = fetch_named(room, index, plan, &names, &attempt).await?
+        && let Ok((reading, room)) = prepare(room, plan, &in_order(&names))
     {
-        return Ok(fetched);
+        let all: Vec<_> = reading.reads().iter().map(sums_of).collect();
+        let (_, sums, extent) = reading::read_named(&attempt, index, &names, &all).await?;
+        drop(all);
+        return Ok(Fetched {
+            values: reading.values(),
+            counts: reading.with(sums, extent),
+            room: Some(room),
+        });
     }
     let (snapshot, found) = attempt.snapshot(&globs, SERIES_MAX).await?;
     let Matched::Names(names) = found else {
@@ -91,49 +100,30 @@ pub(super) async fn fetch(
     })
 }
 
-/// Reads what `plan` needs of `names`, which are all that it names, in one round trip; `None` where one of them was never counted, or where
-/// all of them would be too much.
-///
-/// # Errors
-/// `Centre` where the centre is of no use.
-async fn fetch_named(
-    room: &Room,
-    index: Option<&Index>,
-    plan: &Plan,
-    names: &[EventName<'_>],
-    attempt: &Attempt,
-) -> Result<Option<Fetched>, Error> {
+/// The names in their order, each once.
+fn in_order(names: &[EventName<'_>]) -> Vec<Name> {
+    let mut names = names.to_vec();
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
     let name = |name: &EventName<'_>| Name {
         id: name.id(),
         name: name.to_string(),
     };
-    let mut all: Vec<Name> = names.iter().map(name).collect();
-    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    all.dedup_by(|a, b| a.name == b.name);
-    let Ok((reading, room)) = prepare(room, plan, &all) else {
-        return Ok(None);
-    };
-    let wanted: Vec<_> = reading.reads().iter().map(sums_of).collect();
-    let (counted, sums, extent) = reading::read_named(attempt, index, names, &wanted).await?;
-    drop(wanted);
-    Ok((counted.len() == all.len()).then(|| Fetched {
-        values: reading.values(),
-        counts: reading.with(sums, extent),
-        room: Some(room),
-    }))
+    names.iter().map(name).collect()
 }
 
 /// What is read of `names`, and room for it.
 ///
 /// # Errors
-/// `TooManyPoints`, `TooManyCounts`, `Graphite` and `Busy`.
+/// `TooManyPoints`, `TooManyCounts`, `TooManyNames`, `Graphite` and `Busy`.
 fn prepare(room: &Room, plan: &Plan, names: &[Name]) -> Result<(Reading, OwnedSemaphorePermit), Error> {
     let reading = plan.reading(names)?;
     // What is held and what is read differ: sums of many names may be one row, which is cheap to hold and dear to read.
-    let (mut held, mut counts) = (0_usize, 0_usize);
+    let (mut held, mut counts, mut ids) = (0_usize, 0_usize, 0_usize);
     for read in reading.reads() {
         held = held.saturating_add(read.span.bucket_count().saturating_mul(read.rows()));
         counts = counts.saturating_add(counts_of(read.span).saturating_mul(read.ids.len()));
+        ids += read.ids.len();
     }
     let values = reading.values();
     if held > POINTS_MAX || values > POINTS_MAX {
@@ -141,6 +131,9 @@ fn prepare(room: &Room, plan: &Plan, names: &[Name]) -> Result<(Reading, OwnedSe
     }
     if counts > COUNTS_READ_MAX {
         return Err(Error::TooManyCounts);
+    }
+    if ids > NAMES_READ_MAX {
+        return Err(Error::TooManyNames);
     }
     // Room is taken last among the checks, so that no request has it only to be refused, and for the values too: they are made of the
     // sums while these are still held.

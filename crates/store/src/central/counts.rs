@@ -11,6 +11,12 @@ use super::days::{DAYS_PER_PART_MAX, Days, KeptDay, days};
 use crate::rows::for_each_of;
 use crate::server::IDS_PER_STATEMENT;
 
+/// Names that are asked for at once, about: each is twice in the text.
+const IDS_PER_SCRIPT_MAX: usize = 10_000;
+
+/// Kept days that are handed over before other tasks get their turn: half a millisecond.
+const DAYS_PER_TURN: usize = 64;
+
 /// The resolution that counts are asked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grain {
@@ -65,25 +71,34 @@ enum PackedDays {
 }
 
 /// The parts of all that is wanted, on a connection that was made at `connected`.
-pub(super) fn parts(wanted: &[Wanted<'_>], kept: &Days, connected: Instant) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for (at, wanted) in wanted.iter().enumerate() {
+pub(super) fn parts(wanted: &[Wanted<'_>], kept: &Days, connected: Instant) -> impl Iterator<Item = Part> {
+    wanted.iter().enumerate().flat_map(move |(at, wanted)| {
         let mut ids = wanted.ids.to_vec();
         ids.sort_unstable();
         let of_shard = ids.chunk_by(|a, b| Shard::of(*a) == Shard::of(*b));
-        parts.extend(
-            of_shard
-                .flat_map(|ids| ids.chunks(IDS_PER_STATEMENT))
-                .map(|ids| Part {
-                    at,
-                    ids: ids.to_vec(),
-                    minutes: wanted.minutes,
-                    grain: wanted.grain,
-                    days: PackedDays::of(ids, wanted, kept, connected),
-                }),
-        );
+        let part = |ids: &[EventId]| Part {
+            at,
+            ids: ids.to_vec(),
+            minutes: wanted.minutes,
+            grain: wanted.grain,
+            days: PackedDays::of(ids, wanted, kept, connected),
+        };
+        let parts = of_shard.flat_map(|ids| ids.chunks(IDS_PER_STATEMENT)).map(part);
+        parts.collect::<Vec<_>>()
+    })
+}
+
+/// The next of `parts`, as many as are asked for at once.
+pub(super) fn batch(parts: &mut impl Iterator<Item = Part>) -> Vec<Part> {
+    let mut ids = 0;
+    let mut batch = Vec::new();
+    while ids < IDS_PER_SCRIPT_MAX
+        && let Some(part) = parts.next()
+    {
+        ids += part.ids.len();
+        batch.push(part);
     }
-    parts
+    batch
 }
 
 impl PackedDays {
@@ -112,7 +127,7 @@ pub(super) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
     parts: &[Part],
     (kept, asked): (&Days, Instant),
-    mut each: impl FnMut(usize, EventId, i64, u64) + Send,
+    each: &mut (impl FnMut(usize, EventId, i64, u64) + Send),
 ) -> Result<Option<Trouble>, mysql_async::Error> {
     let mut trouble = None;
     for part in parts {
@@ -180,7 +195,10 @@ impl Part {
                     totals.insert((EventId(id), Day::containing(unix_s)), total);
                 })
                 .await?;
-                for (id, day, counts) in all {
+                for (at, (id, day, counts)) in all.iter().enumerate() {
+                    if at % DAYS_PER_TURN == DAYS_PER_TURN - 1 {
+                        tokio::task::yield_now().await;
+                    }
                     if totals.get(&(*id, *day)).copied().unwrap_or(0) == counts.total {
                         counts.for_each(*day, self.minutes, by_hour, |at, count| each(*id, at, count));
                     } else {

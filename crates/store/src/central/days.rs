@@ -5,8 +5,10 @@
 //! that nothing is shown. A total at its limit would not grow, so such a day is not kept. A centre that was restored from a backup is another
 //! server, with connections of its own: a connection takes only days that were read after it was made.
 
-use std::sync::Arc;
-use std::time::Instant;
+#![expect(clippy::disallowed_methods, reason = "a day is trusted or not by its age")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use model::{Day, EventId, MINUTES_PER_DAY, Minute, PackedDayError, for_each_packed};
 use quick_cache::Weighter;
@@ -27,8 +29,16 @@ pub(super) const DAYS_PER_PART_MAX: usize = 8_192;
 const HOURS: usize = 24;
 const MINUTES_PER_HOUR: usize = MINUTES_PER_DAY / HOURS;
 
+/// Time for which no day is taken from memory after one was found merged: what is read again must not be late again, however fast events
+/// of the past come in.
+const DISTRUSTED_FOR: Duration = Duration::from_secs(1);
+
 /// The days, each of which was read at least once.
-pub(super) struct Days(Cache<(EventId, Day), Arc<KeptDay>, Bytes>);
+pub(super) struct Days {
+    kept: Cache<(EventId, Day), Arc<KeptDay>, Bytes>,
+    /// When a day was last found merged.
+    merged: Mutex<Option<Instant>>,
+}
 
 /// A name's day as it was packed once.
 pub(super) struct KeptDay {
@@ -51,20 +61,27 @@ enum Counts {
 
 impl Days {
     pub(super) fn new() -> Self {
-        Self(Cache::with_weighter(DAYS_EXPECTED, BYTES_MAX, Bytes))
+        Self {
+            kept: Cache::with_weighter(DAYS_EXPECTED, BYTES_MAX, Bytes),
+            merged: Mutex::default(),
+        }
     }
 
-    /// Each day of each of `ids`, if all of them were read after `connected`.
+    /// Each day of each of `ids`, if all of them were read after `connected`, and none was found merged just now.
     pub(super) fn all(
         &self,
         ids: &[EventId],
         (first, last): (Day, Day),
         connected: Instant,
     ) -> Option<Vec<(EventId, Day, Arc<KeptDay>)>> {
+        let merged = *self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        if merged.is_some_and(|at| at.elapsed() < DISTRUSTED_FOR) {
+            return None;
+        }
         let mut all = Vec::new();
         for &id in ids {
             for day in days(first, last) {
-                let kept = self.0.get(&(id, day)).filter(|kept| kept.asked > connected)?;
+                let kept = self.kept.get(&(id, day)).filter(|kept| kept.asked > connected)?;
                 all.push((id, day, kept));
             }
         }
@@ -73,14 +90,16 @@ impl Days {
 
     /// Keeps a day whose row was read from `asked` on.
     pub(super) fn keep(&self, id: EventId, day: Day, kept: KeptDay) {
-        if kept.total < u64::MAX {
-            self.0.insert((id, day), Arc::new(kept));
+        let newer = |before: Arc<KeptDay>| before.asked > kept.asked;
+        if kept.total < u64::MAX && !self.kept.peek(&(id, day)).is_some_and(newer) {
+            self.kept.insert((id, day), Arc::new(kept));
         }
     }
 
     /// Forgets a day that is not any more as it was.
     pub(super) fn forget(&self, id: EventId, day: Day) {
-        self.0.remove(&(id, day));
+        self.kept.remove(&(id, day));
+        *self.merged.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -267,8 +286,14 @@ mod tests {
         assert!(!all(before), "a day is missing");
         kept.keep(id, of.next(), KeptDay::none(asked));
         assert!(all(before) && !all(Instant::now()));
+        kept.keep(id, of, KeptDay::of(before, 2, b"[[0,2]]").unwrap());
+        assert!(all(before), "what was read before takes no later one's place");
         kept.forget(id, of);
-        assert!(!all(before));
+        kept.keep(id, of, row());
+        assert!(!all(before), "it is read once more");
+        *kept.merged.lock().unwrap() = None;
+        assert!(all(before));
+        kept.kept.remove(&(id, of));
         kept.keep(id, of, KeptDay::of(asked, u64::MAX, b"[[0,3]]").unwrap());
         assert!(!all(before), "its total would not grow");
     }
@@ -281,6 +306,6 @@ mod tests {
             let row = KeptDay::of(Instant::now(), 1, counts.as_bytes()).unwrap();
             kept.keep(EventId(number), Day::containing(86_400), row);
         }
-        assert!(kept.0.weight() <= BYTES_MAX && kept.0.len() > 30_000);
+        assert!(kept.kept.weight() <= BYTES_MAX && kept.kept.len() > 30_000);
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Leases {
 /// A connection that is not lent.
 struct Idle {
     conn: Conn,
-    /// The instant before it was made.
+    /// The instant when it was there.
     connected: Instant,
     /// The instant when it was given back.
     since: Instant,
@@ -72,10 +72,7 @@ impl Leases {
         let slot = self.place(&self.slots, "get a free connection").await?;
         let (conn, connected) = match self.take_idle().await {
             Some(idle) => idle,
-            None => {
-                let before = Instant::now();
-                (self.connect().await?, before)
-            }
+            None => (self.connect().await?, Instant::now()),
         };
         let places = turn.into_iter().chain([slot]).collect();
         Ok(Lease {
@@ -149,7 +146,7 @@ impl Lease {
         self.session.server()
     }
 
-    /// The instant before the connection was made.
+    /// The instant when the connection was there.
     pub(super) fn connected(&self) -> Instant {
         self.connected
     }

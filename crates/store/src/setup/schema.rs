@@ -173,7 +173,6 @@ impl Site {
                 &[
                     sql!("central/shard_event_minute_upgrade"),
                     sql!("central/shard_event_day_upgrade"),
-                    sql!("central/packed_anew_row"),
                 ],
                 &[
                     sql!("central/region_status_upgrade"),
@@ -185,6 +184,16 @@ impl Site {
         };
         let sharded = per_shard.iter().flat_map(|text| for_each_shard(text));
         sharded.chain(once.iter().map(|&s| s.to_owned())).collect()
+    }
+}
+
+impl Site {
+    /// The statements that say, after the views, that these read what is packed now.
+    fn marks(self) -> Vec<String> {
+        match self {
+            Self::Regional => Vec::new(),
+            Self::Central => for_each_shard(sql!("central/packed_anew_row")),
+        }
     }
 }
 

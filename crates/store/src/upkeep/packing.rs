@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use model::{Day, DayCounts, EventId, MINUTES_PER_DAY, OutsideDay, PackedDayError, Shard};
+use model::{Day, DayCounts, EventId, MINUTES_PER_DAY, OutsideDay, PACKED_FORM, PackedDayError, Shard};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
@@ -47,6 +47,8 @@ pub const MINUTES_PER_TRANSACTION_MAX: u64 = 4 * MINUTES_PER_DAY as u64;
 /// may be stopped at any moment, and several may work at once.
 pub struct Packer {
     link: Link,
+    /// The session at whose beginning the form of packed days was looked at, and was ours.
+    form_known_in: Option<u32>,
 }
 
 /// A name with minutes that are not packed.
@@ -86,11 +88,37 @@ impl Packer {
             format!("SET max_statement_time = {STATEMENT_S_MAX}"),
             // Digits have no words that come again: to look for them costs room.
             "SET column_compression_zlib_strategy = FILTERED".to_owned(),
-            // A centre whose views do not read the form that is written here has no such table, and nothing is packed there.
-            "DO (SELECT MAX(form) FROM eventtracker.PackedAnew)".to_owned(),
         ];
         Self {
             link: Link::with_setup(server, setup.into()),
+            form_known_in: None,
+        }
+    }
+
+    /// Makes sure, once for each connection, that the centre's views read the form that is written here, and that no later one is there.
+    ///
+    /// # Errors
+    /// `Form` where that is not so; the server refused or did not answer.
+    async fn expect_form(&mut self) -> Result<(), Error> {
+        const SQL: &str = "SELECT MIN(form), MAX(form) FROM eventtracker.PackedAnew";
+        if self.form_known_in.is_some() && self.form_known_in == self.link.session() {
+            return Ok(());
+        }
+        let forms: Option<(Option<u8>, Option<u8>)> = self
+            .link
+            .call("look at the form of packed days", CALL_LIMIT, async |conn| {
+                conn.query_first(SQL).await
+            })
+            .await?;
+        match forms {
+            Some((Some(PACKED_FORM), Some(PACKED_FORM))) => {
+                self.form_known_in = self.link.session();
+                Ok(())
+            }
+            forms => Err(Error::Form {
+                server: self.link.server().to_string(),
+                form: forms.and_then(|(_, last)| last),
+            }),
         }
     }
 
@@ -143,8 +171,10 @@ impl Packer {
     ///
     /// # Errors
     /// The server refused or did not answer, and whether the transaction was committed is not known; or `PackedDay` for a row of
-    /// `EventDay` that cannot be read, `OutsideDay` for a minute that would vanish, and nothing was changed.
+    /// `EventDay` that cannot be read, `OutsideDay` for a minute that would vanish, `Form` where days are packed in another form, and
+    /// nothing was changed.
     pub async fn pack(&mut self, shard: Shard, day: Day, ids: &[EventId]) -> Result<Packed, Error> {
+        self.expect_form().await?;
         let action = "pack a day";
         let mut refused = None;
         let outcome = self

@@ -18,7 +18,7 @@ const NAME: &str = "raced";
 const LATE: u64 = 400;
 
 /// Fewest readings that must have met a day which was merged since they saw it: else nothing was raced.
-const MERGED_MIN: u64 = 5;
+const MERGED_MIN: u64 = 3;
 
 struct Race {
     /// Late events whose transaction was sent, and those whose transaction had ended.

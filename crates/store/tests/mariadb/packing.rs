@@ -159,7 +159,7 @@ async fn days_of_an_earlier_version_are_packed_anew() {
 async fn a_centre_of_another_version_is_refused() {
     let mut servers = Servers::start().await;
     let root = servers.description().central.root();
-    let shard = Shard::of(EventId(1));
+    let (shard, day) = (Shard::of(EventId(1)), Day::containing(MINUTE_S));
     let mut conn = root.connect().await.unwrap();
     conn.query_drop("UPDATE eventtracker.PackedAnew SET form = 3 WHERE shard = 0")
         .await
@@ -169,6 +169,12 @@ async fn a_centre_of_another_version_is_refused() {
         sentence(store::setup::check(&root, Site::Central).await.unwrap_err()),
         sentence(apply(&root, Site::Central).await.unwrap_err()),
         sentence(Packer::new(root.clone()).pack_anew(shard).await.unwrap_err()),
+        sentence(
+            Packer::new(root.clone())
+                .pack(shard, day, &[EventId(1)])
+                .await
+                .unwrap_err(),
+        ),
     ];
     for refusal in refusals {
         assert!(
@@ -180,7 +186,6 @@ async fn a_centre_of_another_version_is_refused() {
     conn.query_drop("DROP TABLE eventtracker.PackedAnew")
         .await
         .unwrap();
-    let day = Day::containing(MINUTE_S);
     let refused = Packer::new(root.clone()).pack(shard, day, &[EventId(1)]).await;
     assert!(
         refused

@@ -135,7 +135,8 @@ struct Statements<'a, P> {
 }
 
 impl<P: FnMut(Waiting<'_>)> Statements<'_, P> {
-    /// Runs all of them: databases before their tables, tables before their upgrades, and views, which need the upgraded columns, last.
+    /// Runs all of them: databases before their tables, tables before their upgrades, views, which need the upgraded columns, then; and
+    /// what says that all of it is there last.
     async fn run(mut self, site: Site) -> Result<(), Error> {
         let setup = format!("SET sql_log_bin = 0, lock_wait_timeout = {IN_USE_WAIT_S}");
         for statement in std::iter::once(setup)
@@ -143,6 +144,7 @@ impl<P: FnMut(Waiting<'_>)> Statements<'_, P> {
             .chain(site.tables())
             .chain(site.upgrades())
             .chain(site.views())
+            .chain(site.marks())
         {
             self.apply(&statement).await?;
         }

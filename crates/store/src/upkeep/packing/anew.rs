@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Day, DayCounts, EventId, PACKED_FORM, Shard, may_be_packed_anew};
+use model::{Day, DayCounts, EventId, Shard, may_be_packed_anew};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -34,21 +34,22 @@ impl Packer {
     /// # Errors
     /// `Form` where the centre's days are of another form; the server refused or did not answer, and the next call looks at the same days.
     pub async fn pack_anew(&mut self, shard: Shard) -> Result<PackedAnew, Error> {
+        self.expect_form().await?;
         let number = shard.number();
         let noted = format!(
-            "SELECT form, (TO_DAYS(day) - 719528) * 86400, eventId, day = '{END}' \
+            "SELECT (TO_DAYS(day) - 719528) * 86400, eventId, day = '{END}' \
              FROM eventtracker.PackedAnew WHERE shard = {number}"
         );
-        let noted: Option<(u8, i64, u64, bool)> = self
+        let noted: Option<(i64, u64, bool)> = self
             .link
             .call("look how far packing anew is", CALL_LIMIT, async |conn| {
                 conn.query_first(noted).await
             })
             .await?;
-        let Some((PACKED_FORM, unix_s, id, is_done)) = noted else {
+        let Some((unix_s, id, is_done)) = noted else {
             return Err(Error::Form {
                 server: self.link.server().to_string(),
-                form: noted.map(|(form, ..)| form),
+                form: None,
             });
         };
         if is_done {

@@ -85,6 +85,10 @@ impl Packer {
                 merged: 0,
             });
         };
+        // Into minutes they may go in any form.
+        if is_closed {
+            self.expect_form().await?;
+        }
         let mut refused = None;
         let outcome = self
             .link
