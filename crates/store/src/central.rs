@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Annotation, AnnotationId, EventId, EventName, Glob, Timestamp};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
 
 pub use self::annotations::AnnotationQuery;
 pub use self::counts::{Grain, Wanted};
@@ -24,7 +24,7 @@ use self::days::Days;
 use self::lease::Leases;
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
-use self::snapshot::Beginning;
+use self::snapshot::{Beginning, Opening};
 pub use self::snapshot::{Snapshot, Whole};
 use self::sources::LastSources;
 pub use self::status::{ShardSize, Status};
@@ -100,17 +100,18 @@ impl Central {
         // A text that cannot be a name was never counted.
         let literals = patterns.iter().filter_map(Glob::literal);
         let literals: Vec<_> = literals.filter_map(|text| EventName::new(text).ok()).collect();
+        let opening = Opening {
+            begins: true,
+            names: names::question(&literals),
+            ..Opening::default()
+        };
+        let script = opening.questions().collect::<Vec<_>>().join("; ");
         let known = lease
             .call("begin a snapshot", BRIEF_LIMIT, async |conn| {
-                let Some(question) = names::question(&literals) else {
-                    conn.query_drop(names::BEGIN).await?;
-                    return Ok(Vec::new());
-                };
-                let mut answers = conn.query_iter(format!("{}; {question}", names::BEGIN)).await?;
-                answers.collect::<Row>().await?;
-                let known = names::collect(&mut answers).await?;
+                let mut answers = conn.query_iter(script).await?;
+                let opened = opening.collect(&mut answers).await?;
                 answers.drop_result().await?;
-                Ok(known)
+                Ok(opened.names)
             })
             .await?;
         let matched = lease

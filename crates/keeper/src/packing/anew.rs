@@ -31,15 +31,10 @@ pub(crate) async fn run(centre: &Server, shutdown: &CancellationToken) {
                     REST * begun.elapsed()
                 }
                 Ok(PackedAnew::Held) => PAUSE,
-                Err(error) if is_failing => {
-                    tracing::debug!(
-                        error = error as &dyn std::error::Error,
-                        "packing anew still waits"
-                    );
-                    PAUSE
-                }
                 Err(error) => {
-                    tracing::warn!(error = error as &dyn std::error::Error, "packing anew waits");
+                    if !is_failing {
+                        tracing::warn!(error = error as &dyn std::error::Error, "packing anew waits");
+                    }
                     PAUSE
                 }
             };

@@ -62,10 +62,8 @@ pub(super) struct Part {
 enum PackedDays {
     /// The totals of days.
     Totals,
-    /// The counts.
-    Counts,
-    /// The counts, with totals, to keep them.
-    CountsToKeep,
+    /// The counts, and whether they are kept.
+    Counts { are_kept: bool },
     /// The totals, to see whether these days still are as they were.
     Kept(Vec<(EventId, Day, Arc<KeptDay>)>),
 }
@@ -108,11 +106,11 @@ impl PackedDays {
         }
         let (first, last) = (Day::from(wanted.minutes.0), Day::from(wanted.minutes.1));
         if days(first, last).take(DAYS_PER_PART_MAX + 1).count() * ids.len() > DAYS_PER_PART_MAX {
-            return Self::Counts;
+            return Self::Counts { are_kept: false };
         }
         match kept.all(ids, (first, last), connected) {
             Some(all) => Self::Kept(all),
-            None => Self::CountsToKeep,
+            None => Self::Counts { are_kept: true },
         }
     }
 }
@@ -149,7 +147,7 @@ impl Part {
     ) -> Result<Option<Trouble>, mysql_async::Error> {
         let mut trouble = None;
         let by_hour = self.grain == Grain::Hour;
-        let mut unreadable = |id: u64, day: Day, error| {
+        let mut unreadable = |id: EventId, day: Day, error| {
             let row = format!("{}.EventDay, day {day}, eventId {id}", Shard::of(self.ids[0]));
             trouble.get_or_insert(Trouble::Unreadable(row, error));
         };
@@ -157,32 +155,23 @@ impl Part {
             PackedDays::Totals => {
                 for_each_of(answers, |(id, unix_s, total)| each(EventId(id), unix_s, total)).await?;
             }
-            PackedDays::Counts => {
-                for_each_of(answers, |(id, unix_s, text): (u64, i64, Vec<u8>)| {
-                    let day = Day::containing(unix_s);
-                    match KeptDay::of(asked, 0, &text) {
-                        Ok(counts) => {
-                            counts.for_each(day, self.minutes, by_hour, |at, count| {
-                                each(EventId(id), at, count)
-                            });
-                        }
-                        Err(error) => unreadable(id, day, error),
-                    }
-                })
-                .await?;
-            }
-            PackedDays::CountsToKeep => {
-                let mut missing: HashSet<(EventId, Day)> = self.all_days().collect();
+            PackedDays::Counts { are_kept } => {
+                let mut missing: HashSet<(EventId, Day)> = HashSet::new();
+                if *are_kept {
+                    missing.extend(self.all_days());
+                }
                 for_each_of(answers, |(id, unix_s, text, total): (u64, i64, Vec<u8>, u64)| {
                     let (id, day) = (EventId(id), Day::containing(unix_s));
+                    missing.remove(&(id, day));
                     match KeptDay::of(asked, total, &text) {
                         Ok(counts) => {
                             counts.for_each(day, self.minutes, by_hour, |at, count| each(id, at, count));
-                            kept.keep(id, day, counts);
+                            if *are_kept {
+                                kept.keep(id, day, counts);
+                            }
                         }
-                        Err(error) => unreadable(id.0, day, error),
+                        Err(error) => unreadable(id, day, error),
                     }
-                    missing.remove(&(id, day));
                 })
                 .await?;
                 for (id, day) in missing {
@@ -265,8 +254,7 @@ impl Part {
         let what = match &self.days {
             // From the index alone.
             PackedDays::Totals | PackedDays::Kept(_) => "total",
-            PackedDays::Counts => "counts",
-            PackedDays::CountsToKeep => "counts, total",
+            PackedDays::Counts { .. } => "counts, total",
         };
         // FORCE INDEX: the optimizer might find it cheaper to read the days of all names.
         let index = if what == "total" || first_day < last_day {

@@ -80,23 +80,24 @@ impl Snapshot {
 }
 
 /// The questions before those for counts.
-struct Opening {
-    begins: bool,
-    names: Option<String>,
-    with_position: bool,
-    with_sources: bool,
+#[derive(Default)]
+pub(super) struct Opening {
+    pub(super) begins: bool,
+    pub(super) names: Option<String>,
+    pub(super) with_position: bool,
+    pub(super) with_sources: bool,
 }
 
 /// The answers to an [`Opening`].
 #[derive(Default)]
-struct Opened {
-    names: Vec<Name>,
+pub(super) struct Opened {
+    pub(super) names: Vec<Name>,
     position: Option<Position>,
     sources: Option<BTreeSet<String>>,
 }
 
 impl Opening {
-    fn questions(&self) -> impl Iterator<Item = String> {
+    pub(super) fn questions(&self) -> impl Iterator<Item = String> {
         let begin = self.begins.then(|| names::BEGIN.to_owned());
         let position = self.with_position.then(|| position::SQL.to_owned());
         let sources = self.with_sources.then(|| clock::SHOW_SOURCES.to_owned());
@@ -106,7 +107,7 @@ impl Opening {
     }
 
     /// Reads the answers, in the order of the questions.
-    async fn collect(
+    pub(super) async fn collect(
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
     ) -> Result<Opened, mysql_async::Error> {
