@@ -129,21 +129,25 @@ async fn set_while_nobody_compares() {
     signal("STOP", keeper).await;
     let database = rig.description().regions["us"].mariadb.clone();
     rig.set_database_clock("us/mariadb", &database, OFF_S).await;
-    wait_up_to(CLAIMS_RESUME, "completeness not to be known for want of a comparison", async || {
-        let acknowledged = probe.post(&rig).await;
-        if let Some(until) = probe.look(&rig, acknowledged).await {
-            return Err(until.to_string());
-        }
-        // The other region's last comparison may be the older one, which alone leaves the answer without a claim.
-        let status = rig.get("/v1/status").await.json;
-        let regions = status["regions"].as_array().unwrap();
-        let us = regions.iter().find(|region| region["region"] == "us").unwrap();
-        let why = us["held_back"].as_str().unwrap_or_default();
-        match why.contains("last compared") && us["clock"].is_null() {
-            true => Ok(()),
-            false => Err(us.to_string()),
-        }
-    })
+    wait_up_to(
+        CLAIMS_RESUME,
+        "completeness not to be known for want of a comparison",
+        async || {
+            let acknowledged = probe.post(&rig).await;
+            if let Some(until) = probe.look(&rig, acknowledged).await {
+                return Err(until.to_string());
+            }
+            // The other region's last comparison may be the older one, which alone leaves the answer without a claim.
+            let status = rig.get("/v1/status").await.json;
+            let regions = status["regions"].as_array().unwrap();
+            let us = regions.iter().find(|region| region["region"] == "us").unwrap();
+            let why = us["held_back"].as_str().unwrap_or_default();
+            match why.contains("last compared") && us["clock"].is_null() {
+                true => Ok(()),
+                false => Err(us.to_string()),
+            }
+        },
+    )
     .await;
     // The workers claim again, and still nobody knows by which clock.
     let claims = "SELECT COUNT(*) FROM bigdata_0.RegionClock WHERE region = 'us' AND completeUntil > NOW() + INTERVAL 30 SECOND";

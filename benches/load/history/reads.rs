@@ -12,6 +12,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -25,7 +26,10 @@ const YEAR_DAYS: i64 = 365;
 
 const MEAN: f64 = 25.0;
 
-const CLIENTS: usize = 8;
+pub(super) const CLIENTS: usize = 8;
+
+/// Questions of each kind after a restart.
+const FIRST_REQUESTS: usize = 10;
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -94,10 +98,10 @@ impl Reads {
 
     async fn measure(&self, pipeline: &Pipeline) -> Result<()> {
         let client = sender::client()?;
-        let victoria = Victoria::start(&client).await?;
+        let mut victoria = Victoria::start(&client).await?;
         let mut conn = pipeline.description.central.root().connect().await?;
         self.fill(&mut conn, &client, victoria.as_ref()).await?;
-        let (_api, base) = start_api(pipeline, &client).await?;
+        let (api, base) = start_api(pipeline, &client).await?;
         let bench = Bench {
             client: client.clone(),
             api: base,
@@ -139,10 +143,12 @@ impl Reads {
             "of VictoriaMetrics",
         ];
         println!("{}", table(header, lines));
-        if let Some(victoria) = victoria {
-            victoria.stop().await?;
+        drop(api);
+        bench.after_a_restart(pipeline, victoria.as_mut()).await?;
+        match victoria {
+            Some(victoria) => victoria.stop().await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn fill(
@@ -187,7 +193,9 @@ impl Reads {
         if let Some(victoria) = victoria {
             for n in 0..self.victoria_names {
                 for (day, minutes) in (0..).zip(&days) {
-                    victoria.import(client, &format!("v{n}"), day, minutes).await?;
+                    victoria
+                        .import(client, &json!({ "__name__": format!("v{n}") }), day, minutes)
+                        .await?;
                 }
             }
             victoria.flush(client).await?;
@@ -292,6 +300,40 @@ impl Bench {
         }
     }
 
+    /// The first questions after MariaDB and the api, and VictoriaMetrics, were started again: each for another name.
+    async fn after_a_restart(&self, pipeline: &Pipeline, victoria: Option<&mut Victoria>) -> Result<()> {
+        restart_centre(pipeline).await?;
+        let (_api, _) = start_api(pipeline, &self.client).await?;
+        let has_victoria = victoria.is_some();
+        if let Some(victoria) = victoria {
+            victoria.crash(&self.client).await?;
+        }
+        let mut lines = Vec::new();
+        for (at, case) in CASES.iter().enumerate() {
+            let mut line = [case.what, "-", "-"].map(str::to_owned);
+            for (cell, store) in line[1..].iter_mut().zip([Store::Packed, Store::Victoria]) {
+                if store == Store::Victoria && !has_victoria {
+                    continue;
+                }
+                let mut durations = Durations::new()?;
+                for number in at * FIRST_REQUESTS..(at + 1) * FIRST_REQUESTS {
+                    let url = self.url(case, store, number).context("the store is there")?;
+                    let begun = Instant::now();
+                    let answer = self.client.get(url).send().await?.error_for_status()?;
+                    answer.bytes().await?;
+                    durations.record(begun.elapsed());
+                }
+                *cell = format!("{} / {}", ms(durations.quantile(0.5)), ms(durations.max()));
+            }
+            lines.push(line);
+        }
+        println!(
+            "\nafter a restart, median and longest of the first {FIRST_REQUESTS} questions, each for another name"
+        );
+        println!("{}", table(["", "packed", "VictoriaMetrics"], lines));
+        Ok(())
+    }
+
     async fn latency(
         self: &Arc<Self>,
         case: &Case,
@@ -344,6 +386,27 @@ impl Bench {
         }
         Ok(Some(all))
     }
+}
+
+/// The playground starts it again, with nothing in its memory but what it loads itself.
+async fn restart_centre(pipeline: &Pipeline) -> Result<()> {
+    let mut conn = pipeline.description.central.root().connect().await?;
+    conn.query_drop("SHUTDOWN").await?;
+    let begun = Instant::now();
+    // It is the same server as long as it answers.
+    while is_up(pipeline).await {
+        ensure!(begun.elapsed() < READY_LIMIT, "MariaDB did not end");
+        tokio::time::sleep(POLL).await;
+    }
+    while !is_up(pipeline).await {
+        ensure!(begun.elapsed() < 2 * READY_LIMIT, "MariaDB did not start again");
+        tokio::time::sleep(POLL).await;
+    }
+    pipeline.enlarge_centre().await
+}
+
+async fn is_up(pipeline: &Pipeline) -> bool {
+    pipeline.description.central.root().connect().await.is_ok()
 }
 
 pub(super) fn shown(durations: &Durations) -> String {

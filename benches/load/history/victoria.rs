@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -63,11 +64,11 @@ impl Victoria {
         self.ready(client).await
     }
 
-    /// A day of one name.
+    /// A day of one series, which `metric` names.
     pub(crate) async fn import(
         &self,
         client: &reqwest::Client,
-        name: &str,
+        metric: &Value,
         day: i64,
         minutes: &[u64],
     ) -> Result<()> {
@@ -78,7 +79,7 @@ impl Victoria {
             .map(|(at, _)| (start + 60 * at).to_string() + "000")
             .collect();
         let line = format!(
-            r#"{{"metric":{{"__name__":"{name}"}},"values":[{}],"timestamps":[{}]}}"#,
+            r#"{{"metric":{metric},"values":[{}],"timestamps":[{}]}}"#,
             values.join(","),
             times.join(",")
         );
