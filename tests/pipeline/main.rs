@@ -11,6 +11,7 @@
 
 mod centre;
 mod ledger;
+mod python;
 mod relay;
 mod rig;
 mod sender;
@@ -56,6 +57,7 @@ mod restored_centre;
 mod roles_observed;
 mod same_rules;
 mod second_centre;
+mod series_formats;
 mod slow_clients;
 mod soak;
 mod sql_clients;

@@ -1,7 +1,6 @@
 //! How one name depends on another: I(L(t)), from events to the line.
 
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::rig::{Rig, two_regions, wait_until};
 
@@ -74,33 +73,7 @@ async fn the_line_through_what_was_counted() {
     let csv = csv.send().await.unwrap().text().await.unwrap();
     assert_eq!(csv.lines().nth(2), Some("2025-11-22T05:01:00Z,7,1"));
     assert_eq!(csv.lines().next(), Some("time,x,y"));
-    compressed(&rig, &range).await;
     rig.stop().await;
-}
-
-/// A client that nobody here wrote asks for encodings, and has the same bytes in the end.
-async fn compressed(rig: &Rig, range: &str) {
-    let url = format!(
-        "{}/v1/series?{range}&name=web.load&name=shop.item.sold&name=a&format=csv",
-        rig.description().api
-    );
-    let fetched = async |options: &[&str]| {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--fail", "--write-out", "%header{content-encoding}"]);
-        let output = curl.args(options).arg(&url).output().await.unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let plain = fetched(&[]).await;
-    assert_eq!(
-        plain.lines().count(),
-        3 * (usize::try_from(MINUTES).unwrap() + 1) + 1
-    );
-    for encoding in ["gzip", "zstd"] {
-        let asks = format!("accept-encoding: {encoding}");
-        let decoded = fetched(&["--compressed", "--header", &asks]).await;
-        assert_eq!(decoded.strip_suffix(encoding), Some(plain.as_str()));
-    }
 }
 
 async fn slashes(rig: &Rig, range: &str) {

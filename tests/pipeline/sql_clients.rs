@@ -1,18 +1,11 @@
 //! Drivers that nobody here wrote ask the analysts' SQL, in sessions of several time zones: the same counts in each, or a sentence.
 
-use std::process::Stdio;
-
 use playground::Options;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::ledger::Ledger;
-use crate::rig::{LIMIT, Rig, one_region};
-
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/sql/clients.py");
-
-/// Where `tests/setup` installs the drivers.
-const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/python");
+use crate::python::printed;
+use crate::rig::{Rig, one_region};
 
 /// 2025-10-25T22:00:00Z, the midnight before Berlin's day of 25 hours.
 const MIDNIGHT_S: i64 = 1_761_429_600;
@@ -21,24 +14,11 @@ const HOUR_S: i64 = 3_600;
 async fn asked(rig: &Rig, name: &str, (begin, end): (i64, i64)) -> Value {
     let user = "eventtracker_analyst";
     let password = std::fs::read_to_string(rig.data_dir().join("passwords").join(user)).unwrap();
-    let mut command = Command::new("/usr/bin/python3");
-    command
-        .arg(SCRIPT)
-        .arg(&rig.description().central.socket)
-        .args([user, password.trim(), name, &begin.to_string(), &end.to_string()])
-        .env("PYTHONPATH", DRIVERS)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output())
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{} (the drivers are installed by tests/setup, or pip3 install --target target/python -r tests/sql/requirements.txt)",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
+    let description = rig.description();
+    let socket = description.central.socket.to_str().unwrap();
+    let period = [begin, end].map(|at| at.to_string());
+    let arguments = [socket, user, password.trim(), name, &period[0], &period[1]];
+    printed("sql_clients.py", &arguments).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

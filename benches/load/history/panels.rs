@@ -252,7 +252,11 @@ async fn check(
 
 async fn send(request: &RequestBuilder) -> Result<String> {
     let request = request.try_clone().context("a request has a body of bytes")?;
-    Ok(request.send().await?.error_for_status()?.text().await?)
+    let answer = request.send().await?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    ensure!(status.is_success(), "{status}: {text}");
+    Ok(text)
 }
 
 /// The same counts for both.

@@ -1,6 +1,7 @@
-//! A series answer as JSON or CSV, written piece by piece while it is sent.
+//! A series answer as JSON, CSV or Arrow, written piece by piece while it is sent.
 
-use std::convert::Infallible;
+mod arrow;
+
 use std::ops::Range;
 
 use axum::body::Body;
@@ -41,30 +42,55 @@ pub(crate) struct Series {
 pub(crate) enum Format {
     Json,
     Csv,
+    /// A stream of Arrow's interprocess communication.
+    Arrow,
+}
+
+/// The formats that a path answers in: the first is that of whoever asks for none.
+pub(crate) type Formats = &'static [Format];
+
+/// Reasons for which an answer is not written in the format that is wanted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("a sum is greater than 64 bits, which Arrow has no number for: ask for json or csv")]
+    TooGreat,
+    #[error("the answer could not be written")]
+    Unwritable(#[from] arrow::Error),
 }
 
 impl Format {
-    /// The format that `parameter` names, else the first of the two types that the Accept header lists, else JSON.
-    /// `None` for a parameter with another word.
-    pub(crate) fn wanted(parameter: Option<&str>, accept: Option<&str>) -> Option<Self> {
-        match parameter {
-            Some("json") => return Some(Self::Json),
-            Some("csv") => return Some(Self::Csv),
-            Some(_) => return None,
-            None => {}
+    /// The word for it in a query.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Arrow => "arrow",
+        }
+    }
+
+    /// Its type for HTTP.
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+
+    /// The one of `formats` that `parameter` names, else the first that the Accept header lists, else the first of them. `None` for a
+    /// parameter with another word.
+    pub(crate) fn wanted(formats: Formats, parameter: Option<&str>, accept: Option<&str>) -> Option<Self> {
+        let find = |is_it: &dyn Fn(Self) -> bool| formats.iter().copied().find(|format| is_it(*format));
+        if let Some(word) = parameter {
+            return find(&|format| format.word() == word);
         }
         let types = accept
             .unwrap_or_default()
             .split(',')
-            .map(|range| range.split(';').next().unwrap_or(range));
-        let listed = types.filter_map(
-            |media_type| match media_type.trim().to_ascii_lowercase().as_str() {
-                "application/json" => Some(Self::Json),
-                "text/csv" => Some(Self::Csv),
-                _ => None,
-            },
-        );
-        Some(listed.into_iter().next().unwrap_or(Self::Json))
+            .map(|range| range.split(';').next().unwrap_or(range).trim());
+        let mut listed =
+            types.filter_map(|listed| find(&|format| format.media_type().eq_ignore_ascii_case(listed)));
+        listed.next().or(formats.first().copied())
     }
 }
 
@@ -80,24 +106,27 @@ enum Piece {
 }
 
 impl Answer {
-    /// The response, whose text is made while it is sent.
-    pub(crate) fn into_response(self, format: Format) -> Response {
-        let content_type = match format {
-            Format::Json => "application/json",
-            Format::Csv => "text/csv; charset=utf-8",
-        };
+    /// The response, which is written while it is sent.
+    ///
+    /// # Errors
+    /// `TooGreat` for a sum that the format has no number for.
+    pub(crate) fn into_response(self, format: Format) -> Result<Response, Error> {
         let is_short = self.series.len() * self.buckets.len() <= POINTS_PER_PIECE;
-        let mut texts = self.pieces().into_iter().map(move |piece| match format {
-            Format::Json => self.json(&piece),
-            Format::Csv => self.csv(&piece),
-        });
-        // As a whole, whose length is known; the sums it is made of are given back.
-        let body = if is_short {
-            Body::from(texts.by_ref().collect::<String>())
-        } else {
-            Body::from_stream(futures_util::stream::iter(texts.map(Ok::<_, Infallible>)))
+        let body = match format {
+            Format::Json => body(self.texts(Self::json), is_short)?,
+            Format::Csv => body(self.texts(Self::csv), is_short)?,
+            Format::Arrow => body(arrow::batches(self)?, is_short)?,
         };
-        ([(header::CONTENT_TYPE, content_type)], body).into_response()
+        let content_type = match format {
+            Format::Csv => "text/csv; charset=utf-8",
+            other => other.media_type(),
+        };
+        Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+    }
+
+    fn texts(self, write: fn(&Self, &Piece) -> String) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
+        let pieces = self.pieces().into_iter();
+        pieces.map(move |piece| Ok(write(&self, &piece).into_bytes()))
     }
 
     fn pieces(&self) -> Vec<Piece> {
@@ -190,6 +219,21 @@ impl Answer {
     }
 }
 
+/// A short answer as a whole, whose length is known; the sums it is made of are given back.
+fn body(
+    mut pieces: impl Iterator<Item = Result<Vec<u8>, Error>> + Send + 'static,
+    is_short: bool,
+) -> Result<Body, Error> {
+    if !is_short {
+        return Ok(Body::from_stream(futures_util::stream::iter(pieces)));
+    }
+    let whole = pieces.try_fold(Vec::new(), |mut whole, piece| {
+        whole.extend_from_slice(&piece?);
+        Ok::<_, Error>(whole)
+    });
+    Ok(Body::from(whole?))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -265,9 +309,32 @@ mod tests {
         assert_eq!(names, ["'-a", "'=a", "'@a", "'+a", "a=-"]);
     }
 
+    #[tokio::test]
+    async fn arrow_is_one_stream_whatever_its_length() {
+        let read = async |answer: Answer| {
+            let response = answer.into_response(Format::Arrow).unwrap();
+            let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
+                .await
+                .unwrap();
+            let reader = arrow_ipc::reader::StreamReader::try_new(&bytes[..], None).unwrap();
+            reader.map(|batch| batch.unwrap().num_rows()).collect::<Vec<_>>()
+        };
+        assert_eq!(read(answer(&[], &[3])).await, [0; 0]);
+        assert_eq!(read(answer(&["a", "b"], &[3; 5])).await, [10]);
+        assert_eq!(
+            read(answer(&["a", "b"], &[3; 3_000])).await,
+            [POINTS_PER_PIECE, 2_000]
+        );
+        let greatest = u128::from(u64::MAX);
+        assert_eq!(read(answer(&["a"], &[greatest])).await, [1]);
+        let too_great = answer(&["a"], &[0, greatest + 1]).into_response(Format::Arrow);
+        assert!(matches!(too_great, Err(Error::TooGreat)));
+    }
+
     #[test]
     fn the_parameter_goes_before_the_header() {
-        let wanted = Format::wanted;
+        const ALL: Formats = &[Format::Json, Format::Csv, Format::Arrow];
+        let wanted = |parameter, accept| Format::wanted(ALL, parameter, accept);
         assert_eq!(wanted(None, None), Some(Format::Json));
         assert_eq!(
             wanted(None, Some("text/html, Text/CSV;q=0.9, */*")),
@@ -277,7 +344,13 @@ mod tests {
             wanted(None, Some("application/json, text/csv")),
             Some(Format::Json)
         );
+        assert_eq!(
+            wanted(None, Some("application/vnd.apache.arrow.stream")),
+            Some(Format::Arrow)
+        );
         assert_eq!(wanted(Some("json"), Some("text/csv")), Some(Format::Json));
+        assert_eq!(wanted(Some("arrow"), None), Some(Format::Arrow));
         assert_eq!(wanted(Some("xml"), None), None);
+        assert_eq!(Format::wanted(&ALL[..2], Some("arrow"), None), None);
     }
 }

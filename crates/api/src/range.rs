@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 use model::{Buckets, Step, StepError, Timestamp, query_time};
 
-use crate::answer::Format;
+use crate::answer::{Format, Formats};
 use crate::limits::POINTS_PER_SERIES_MAX;
 use crate::parameters::{self, Parameters};
 
@@ -23,8 +23,8 @@ pub(crate) enum Error {
     Empty,
     #[error("from and until are more than 8 days apart: 'eventtracker audit' takes any range")]
     TooLongToAudit,
-    #[error("format is neither json nor csv")]
-    Format,
+    #[error("format is not one of {}", .0.iter().map(|format| format.word()).collect::<Vec<_>>().join(" "))]
+    Format(Formats),
     #[error("more than {POINTS_PER_SERIES_MAX} points per series: use a larger step or a shorter range")]
     TooManyPointsPerSeries,
 }
@@ -37,12 +37,17 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// The range that the parameters `from`, `until` and `step` name, by default the last hour by the minute; `format` or the header
-    /// `Accept`.
+    /// The range that the parameters `from`, `until` and `step` name, by default the last hour by the minute; and the one of `formats`
+    /// that `format` or the header `Accept` names.
     ///
     /// # Errors
     /// Those of a single parameter; `Empty`, `TooManyPointsPerSeries` for what they mean together.
-    pub(crate) fn parse(parameters: &Parameters, headers: &HeaderMap, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) fn parse(
+        parameters: &Parameters,
+        headers: &HeaderMap,
+        formats: Formats,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let step = parameters.one("step")?.unwrap_or("1m").parse::<Step>()?;
         let (from, until) = (
             time(parameters, "from", "-1h", now)?,
@@ -57,7 +62,8 @@ impl Range {
         Ok(Self {
             buckets: Buckets::covering(from, until, step, POINTS_PER_SERIES_MAX)
                 .ok_or(Error::TooManyPointsPerSeries)?,
-            format: Format::wanted(parameters.one("format")?, accept).ok_or(Error::Format)?,
+            format: Format::wanted(formats, parameters.one("format")?, accept)
+                .ok_or(Error::Format(formats))?,
         })
     }
 }

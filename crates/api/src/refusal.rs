@@ -8,7 +8,7 @@ use crate::annotations::error as annotations;
 use crate::names::error as names;
 use crate::relation::terms::NoTerm;
 use crate::room::Busy;
-use crate::{centres, form, intake, parameters, patterns, range, reading, room, turns, writers};
+use crate::{answer, centres, form, intake, parameters, patterns, range, reading, room, turns, writers};
 
 /// Reasons for which a handler refuses a request. Causes go to the log; the client gets the variant's sentence.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,8 @@ pub(crate) enum Refusal {
     Turn(#[from] turns::Error),
     #[error(transparent)]
     Answer(#[from] room::Error),
+    #[error(transparent)]
+    Series(#[from] answer::Error),
 }
 
 impl From<reading::Error> for Refusal {
@@ -80,9 +82,9 @@ impl Refusal {
             Self::Form(form::Error::TooLong)
             | Self::Annotation(annotations::Error::Body(intake::Error::TooLong { .. }))
             | Self::Intake(intake::Error::TooLong { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Answer(room::Error::Unwritable(_)) | Self::Turn(turns::Error::Died(_)) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Answer(room::Error::Unwritable(_))
+            | Self::Series(answer::Error::Unwritable(_))
+            | Self::Turn(turns::Error::Died(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Answer(room::Error::Busy(_))
             | Self::Form(form::Error::Crowded(_))
             | Self::Annotation(annotations::Error::Body(intake::Error::Crowded))
@@ -102,7 +104,9 @@ impl Refusal {
                 metrics::counter!("api_database_failures_total").increment(1);
                 tracing::error!(error = error as &dyn std::error::Error, "refused a request");
             }
-            Self::Turn(turns::Error::Died(_)) | Self::Answer(room::Error::Unwritable(_)) => {
+            Self::Turn(turns::Error::Died(_))
+            | Self::Answer(room::Error::Unwritable(_))
+            | Self::Series(answer::Error::Unwritable(_)) => {
                 tracing::error!(error, "failed to answer a request");
             }
             _ => {}

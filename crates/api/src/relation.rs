@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use self::line::{Fitted, Line};
 use self::terms::{NoTerm, Readings, Term};
-use crate::answer::Format;
+use crate::answer::{Format, Formats};
 use crate::centres::Attempt;
 use crate::limits::POINTS_MAX;
 use crate::parameters::Parameters;
@@ -32,6 +32,8 @@ use crate::room::{self, Room};
 use crate::state::Api;
 
 const PARAMETERS: &[&str] = &["x", "y", "from", "until", "step", "format"];
+
+const FORMATS: Formats = &[Format::Json, Format::Csv];
 
 /// Room that a pair takes while an answer is made, in points: its two values and its time.
 const POINTS_PER_PAIR: usize = size_of::<(Value, Value, i64)>().div_ceil(size_of::<u128>());
@@ -75,7 +77,7 @@ enum Value {
 
 pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
-    let range = Range::parse(&parameters, &headers, Timestamp::from(SystemTime::now()))?;
+    let range = Range::parse(&parameters, &headers, FORMATS, Timestamp::from(SystemTime::now()))?;
     let term = |key| -> Result<Readings, Refusal> {
         let text = parameters.one(key)?.unwrap_or_default();
         Ok(Readings::parse(text).ok_or(NoTerm(key))?)
@@ -86,13 +88,11 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
         .ask(|attempt| read(&api.points, &readings, &range.buckets, attempt))
         .await?;
     let relation = read.relation(&range.buckets);
-    match range.format {
-        Format::Json => Ok(room::json(&api.points, &relation)?),
-        Format::Csv => {
-            let text = relation.csv().into_bytes();
-            Ok(room::held(&api.points, text, "text/csv; charset=utf-8")?)
-        }
+    if range.format == Format::Csv {
+        let text = relation.csv().into_bytes();
+        return Ok(room::held(&api.points, text, "text/csv; charset=utf-8")?);
     }
+    Ok(room::json(&api.points, &relation)?)
 }
 
 /// The counts of one snapshot that an answer is made of.

@@ -12,7 +12,7 @@ use name_index::Index;
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::{Answer, Series};
+use crate::answer::{Answer, Format, Formats, Series};
 use crate::centres::Attempt;
 use crate::limits::{COUNTS_READ_MAX, POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
 use crate::parameters::Parameters;
@@ -25,6 +25,8 @@ use crate::state::Api;
 
 const PARAMETERS: &[&str] = &["name", "from", "until", "step", "format"];
 
+const FORMATS: Formats = &[Format::Json, Format::Csv, Format::Arrow];
+
 /// The request, parsed and within its limits.
 #[derive(Debug)]
 struct Query {
@@ -36,7 +38,7 @@ impl Query {
     fn parse(query: Option<&str>, headers: &HeaderMap, now: Timestamp) -> Result<Self, Refusal> {
         let parameters = Parameters::parse(query, PARAMETERS)?;
         Ok(Self {
-            range: Range::parse(&parameters, headers, now)?,
+            range: Range::parse(&parameters, headers, FORMATS, now)?,
             patterns: patterns::parse(&parameters)?,
         })
     }
@@ -55,7 +57,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
         series: read.series,
         _room: read.room,
     };
-    Ok(answer.into_response(query.range.format))
+    Ok(answer.into_response(query.range.format)?)
 }
 
 /// The counts of one snapshot that an answer is made of.
@@ -142,7 +144,6 @@ mod tests {
     use model::Step;
 
     use super::*;
-    use crate::answer::Format;
 
     fn parse(query: &str) -> Result<Query, Refusal> {
         Query::parse(
@@ -203,7 +204,7 @@ mod tests {
                 "more than 600000 points per series: use a larger step or a shorter range",
             ),
             ("name=", "pattern is empty"),
-            ("name=a&format=xml", "format is neither json nor csv"),
+            ("name=a&format=xml", "format is not one of json csv arrow"),
             (
                 "name=a&step=1h&step=1d",
                 "query parameter step is given more than once",
