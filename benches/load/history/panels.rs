@@ -72,29 +72,38 @@ const CASES: [Case; 2] = [
 /// A question: as a target of Graphite, as MetricsQL, and how many series are its answer.
 struct Question {
     function: &'static str,
-    target: fn(&str) -> String,
+    target: fn(&Case) -> String,
     query: fn(&str) -> String,
     series: usize,
+    /// Whether it is some of its series, of which others may be as large.
+    picks: bool,
 }
 
 const QUESTIONS: [Question; 3] = [
     Question {
         function: "sumSeries",
-        target: |names| format!("sumSeries({names})"),
+        target: |case| format!("sumSeries({})", case.paths()),
         query: |sums| format!("sum({sums})"),
         series: 1,
+        picks: false,
     },
     Question {
         function: "groupByNode",
-        target: |names| format!("groupByNode({names},1,'sumSeries')"),
+        target: |case| format!("groupByNode({},1,'sumSeries')", case.paths()),
         query: |sums| format!("sum by (group) ({sums})"),
         series: GROUPS,
+        picks: false,
     },
     Question {
         function: "highestMax",
-        target: |names| format!("highestMax({names},10)"),
+        // The largest of hours, as in the query: without summarize it would be that of minutes.
+        target: |case| match case.step {
+            "1m" => format!("highestMax({},10)", case.paths()),
+            step => format!("highestMax(summarize({},'{step}'),10)", case.paths()),
+        },
         query: |sums| format!("topk_max(10, {sums})"),
         series: 10,
+        picks: true,
     },
 ];
 
@@ -103,7 +112,7 @@ impl Case {
     fn render(&self, client: &reqwest::Client, base: &str, question: &Question) -> RequestBuilder {
         let (from, until) = self.range();
         let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("target", &(question.target)(&format!("of{}.*.*", self.names)))
+            .append_pair("target", &(question.target)(self))
             .append_pair("from", &(from - 1).to_string())
             .append_pair("until", &(until - 60).to_string())
             .append_pair("maxDataPoints", &self.values_max.to_string())
@@ -126,6 +135,10 @@ impl Case {
             ("step", self.step.to_owned()),
             ("nocache", "1".to_owned()),
         ])
+    }
+
+    fn paths(&self) -> String {
+        format!("of{}.*.*", self.names)
     }
 
     fn range(&self) -> (i64, i64) {
@@ -222,7 +235,8 @@ impl Panels {
     }
 }
 
-/// The sum of all values of an answer, which has as many series and points as it should.
+/// The sum of all values of an answer, which has as many series and points as it should; or of the largest of each series where the question
+/// picks some.
 async fn check(
     request: &RequestBuilder,
     case: &Case,
@@ -239,13 +253,18 @@ async fn check(
     let mut sum = 0;
     for series in list {
         let points = series[points].as_array().context("a series has points")?;
-        ensure!(points.len() == case.values, "{} points", points.len());
-        for point in points {
-            sum += match &point[value] {
-                Value::String(text) => text.parse::<u64>()?,
-                number => format!("{:.0}", number.as_f64().context("a value is a number")?).parse()?,
-            };
-        }
+        let known = points.iter().filter(|point| !point[value].is_null());
+        let read = |point: &Value| match &point[value] {
+            Value::String(text) => Ok(text.parse::<u64>()?),
+            number => anyhow::Ok(format!("{:.0}", number.as_f64().context("a value is a number")?).parse()?),
+        };
+        let values: Vec<u64> = known.map(read).collect::<Result<_>>()?;
+        ensure!(values.len() == case.values, "{} points", values.len());
+        sum += if question.picks {
+            values.into_iter().max().unwrap_or(0)
+        } else {
+            values.into_iter().sum()
+        };
     }
     Ok(sum)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use model::{EventId, EventName, Extent, Glob};
 use store::Server;
-use store::central::{Central, Matched, Name, Position, Snapshot, Wanted};
+use store::central::{Central, Counted, Matched, Name, Position, Snapshot, Wanted};
 
 pub(crate) use self::error::{AtCentre, Error};
 pub use self::known::BEHIND_MS_MAX;
@@ -364,7 +364,7 @@ impl Attempt {
         &self,
         names: &[EventName<'_>],
         wanted: &[Wanted<'_>],
-        each: impl FnMut(usize, EventId, i64, u64) + Send,
+        each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<(Vec<Name>, Extent), Error> {
         let is_several = self.centres.is_several();
         let whole = self.central().read(names, is_several, wanted, each).await?;

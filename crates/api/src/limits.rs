@@ -31,6 +31,9 @@ pub(crate) const POINTS_PER_SERIES_MAX: usize = 600_000;
 /// Points of one answer: 32 MB of sums, about 50 MB of JSON.
 pub(crate) const POINTS_MAX: usize = 2_000_000;
 
+/// Sums that are held for the functions of one request, of a name in a minute or in the interval that these come in: 64 MB.
+pub(crate) const SUMS_MAX: usize = 4_000_000;
+
 /// The limits that Graphite's language shares with the other answers.
 pub(crate) const GRAPHITE: graphite::Limits = graphite::Limits {
     patterns_max: PATTERNS_MAX,

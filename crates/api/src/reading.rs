@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use model::{Buckets, EventId, EventName, Extent, Minute};
 use name_index::Index;
-use store::central::{Grain, Snapshot, Wanted};
+use store::central::{Counted, Grain, Snapshot, Wanted};
 
 use crate::centres::{self, AtCentre, Attempt};
-use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX};
+use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
 use crate::patterns;
 use crate::room::Busy;
 
@@ -20,6 +20,11 @@ pub(crate) enum Error {
     TooManySeries,
     #[error("more than {POINTS_MAX} points: use a larger step, a shorter range or a narrower pattern")]
     TooManyPoints,
+    #[error(
+        "more than {SUMS_MAX} counts for functions to look at, one for each name and minute: use a shorter range, a narrower \
+         pattern, or summarize(…, '1h') around the names, which gives one for each hour"
+    )]
+    TooManySums,
     #[error(
         "more than {COUNTS_READ_MAX} counts to read, one for each name and minute, or day where whole days will do: use a \
          shorter range, a narrower pattern, or a step of a day"
@@ -140,8 +145,8 @@ where
         self.wanted.iter().map(|(_, wanted)| wanted.clone()).collect()
     }
 
-    /// Adds a count to the sum that it was wanted for.
-    fn add(&mut self, wanted: usize, id: EventId, unix_s: i64, count: u64) {
+    /// Adds counts to the sums that they were wanted for.
+    fn add(&mut self, wanted: usize, id: EventId, counted: Counted<'_>) {
         let at = self.wanted[wanted].0;
         let Rows { row_of, sums } = &mut self.rows[at];
         if self
@@ -150,10 +155,23 @@ where
         {
             self.current = row_of.get(&id).map(|&row| (at, id, row));
         }
-        match (self.current, (self.all[at].index_of)(unix_s)) {
-            (Some((.., row)), Some(index)) => sums[row][index] += u128::from(count),
-            _ => self.is_asked = false,
+        let Some((.., row)) = self.current else {
+            self.is_asked = false;
+            return;
+        };
+        let (sums, index_of) = (&mut sums[row], &self.all[at].index_of);
+        if let Counted::Minutes(first, least, above) = counted
+            && let Some(sums) = each_its_own(sums, above.len(), (index_of, first))
+        {
+            for (sum, &more) in sums.iter_mut().zip(above) {
+                *sum += u128::from(least + u64::from(more));
+            }
+            return;
         }
+        counted.each(|unix_s, count| match index_of(unix_s) {
+            Some(index) => sums[index] += u128::from(count),
+            None => self.is_asked = false,
+        });
     }
 
     /// The sums of each, row by row.
@@ -167,6 +185,19 @@ where
             Err(NOT_ASKED_FOR)
         }
     }
+}
+
+/// The sums of so many minutes from `first` on, where each minute has one of its own.
+fn each_its_own<'a>(
+    sums: &'a mut [u128],
+    minutes: usize,
+    (index_of, first): (&impl Fn(i64) -> Option<usize>, i64),
+) -> Option<&'a mut [u128]> {
+    const MINUTE_S: i64 = 60;
+    let after = i64::try_from(minutes.checked_sub(1)?).ok()?;
+    let (begin, last) = (index_of(first)?, index_of(first + MINUTE_S * after)?);
+    // Buckets of whole minutes do not overlap: so many for as many minutes are of a minute each.
+    (last - begin == minutes - 1).then(|| &mut sums[begin..=last])
 }
 
 /// The grain that counts may come in where buckets are shorter than days, and begin and end at multiples of all of `seconds`.
@@ -217,7 +248,7 @@ where
 {
     let mut adding = Adding::new(all);
     let wanted = adding.wanted();
-    let add = |wanted, id, unix_s, count| adding.add(wanted, id, unix_s, count);
+    let add = |wanted, id, counted: Counted<'_>| adding.add(wanted, id, counted);
     // The clocks come last, but in the same snapshot: they say until when these counts, and no later ones, are complete.
     let extent = snapshot.read(&wanted, add).await?;
     Ok((adding.sums()?, extent))
@@ -240,7 +271,7 @@ where
 {
     let mut adding = Adding::new(all);
     let wanted = adding.wanted();
-    let add = |wanted, id, unix_s, count| adding.add(wanted, id, unix_s, count);
+    let add = |wanted, id, counted: Counted<'_>| adding.add(wanted, id, counted);
     let is_in_index = |name: &EventName<'_>| index.is_some_and(|index| index.contains(name.as_str()));
     let are_known = names.iter().all(is_in_index);
     let asked = if are_known { &[] } else { names };

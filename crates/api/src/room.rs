@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -37,6 +38,9 @@ const SHORT_POINTS_MAX: usize = 60_000;
 /// Points of all short answers in the room that long ones do not take: 48 MB of sums.
 const SHORT_POINTS_HELD_MAX: usize = 50 * SHORT_POINTS_MAX;
 
+/// Longest wait for room that others' functions have, which work for two seconds at most.
+const WAIT_LIMIT: Duration = Duration::from_secs(5);
+
 /// Bytes that are handed to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -70,6 +74,25 @@ impl Room {
         });
         found.ok_or(Busy)
     }
+
+    /// Room as [`Self::of_points`], waiting for a moment: for what is given back as soon as it is worked on, whatever a client does.
+    ///
+    /// # Errors
+    /// `Busy` where others have it for longer.
+    pub(crate) async fn of_points_soon(&self, points: usize) -> Result<OwnedSemaphorePermit, Busy> {
+        if let Ok(permit) = self.of_points(points) {
+            return Ok(permit);
+        }
+        let permits = u32::try_from(points).map_err(|_| Busy)?;
+        let wait = Arc::clone(&self.long).acquire_many_owned(permits);
+        let waited = tokio::time::timeout(WAIT_LIMIT, wait).await;
+        waited.map_err(|_| Busy)?.map_err(|_| Busy)
+    }
+}
+
+/// What is left of `room` where the rest of an answer takes no more than so many points.
+pub(crate) fn shrunk(mut room: OwnedSemaphorePermit, points: usize) -> OwnedSemaphorePermit {
+    room.split(points.min(room.num_permits())).unwrap_or(room)
 }
 
 /// An answer in JSON, which takes room for its text until it is sent.
@@ -106,6 +129,21 @@ pub(crate) fn held(room: &Room, text: Vec<u8>, content_type: &'static str) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_waited_for_up_to_a_limit() {
+        let room = Room::new();
+        let all = room.of_points(LONG_POINTS_HELD_MAX).unwrap();
+        let wanted = SHORT_POINTS_MAX + 1;
+        assert!(matches!(room.of_points_soon(wanted).await, Err(Busy)));
+        let (waited, ()) = tokio::join!(room.of_points_soon(wanted), async {
+            tokio::task::yield_now().await;
+            drop(shrunk(all, LONG_POINTS_HELD_MAX - wanted));
+        });
+        let waited = waited.unwrap();
+        assert_eq!(waited.num_permits(), wanted);
+        assert_eq!(shrunk(waited, wanted + 1).num_permits(), wanted);
+    }
 
     #[test]
     fn long_answers_leave_room_for_short_ones() {

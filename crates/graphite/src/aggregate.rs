@@ -153,6 +153,17 @@ fn percentile_of_sorted(sorted: &[Number], percent: f64, interpolate: bool) -> P
     })
 }
 
+/// The list sorted by the aggregate of each; equal ones stay in their order, and one that is not known is the smallest.
+pub(crate) fn sorted<T>(list: Vec<T>, from_highest: bool, aggregate: impl Fn(&T) -> Point) -> Vec<T> {
+    let least = Number::Real(f64::NEG_INFINITY);
+    let keyed = list
+        .into_iter()
+        .map(|item| (aggregate(&item).unwrap_or(least), item));
+    let mut keyed: Vec<(Number, T)> = keyed.collect();
+    keyed.sort_by(|(a, _), (b, _)| if from_highest { b.order(*a) } else { a.order(*b) });
+    keyed.into_iter().map(|(_, item)| item).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

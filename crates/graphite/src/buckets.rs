@@ -81,6 +81,11 @@ pub(crate) fn to_read_s(range: (i64, i64), values_max: usize) -> i64 {
     }
 }
 
+/// The longest buckets that those of both lengths are made of.
+pub(crate) fn common_s(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { common_s(b, a.rem_euclid(b)) }
+}
+
 /// Consolidates each of `list`, of a request for `range`, to at most `values_max` values.
 pub(crate) fn consolidate(list: &mut [Series], range: (i64, i64), values_max: usize) {
     for series in list {

@@ -66,9 +66,17 @@ impl Evaluation<'_> {
                 }
                 Ok(list)
             }
-            Node::Sum { query, window } => {
+            Node::Picked { query, window, picks } => {
                 let text = &self.plan.queries[*query].text;
-                Ok(self.counts.sum(*query, text, *window).into_iter().collect())
+                Ok(self.counts.picked(*query, text, *window, *picks))
+            }
+            Node::Sums {
+                query,
+                window,
+                grouping,
+            } => {
+                let text = &self.plan.queries[*query].text;
+                Ok(self.counts.sums((*query, *grouping), text, *window))
             }
             Node::Call(call) => self.call(call),
         }
@@ -89,6 +97,8 @@ impl Evaluation<'_> {
             context: self.plan.options.context,
             x_files_factor: self.x_files_factor,
             in_own_windows,
+            picks: call.function.picks.map(|picks| picks(&arguments)),
+            minutes_end: call.adds_by_s.map(|_| call.window.minutes().1),
         };
         let mut outcome = (call.function.run)(&mut frame, arguments)?;
         outcome.iter_mut().for_each(Series::shorten);

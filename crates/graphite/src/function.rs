@@ -1,7 +1,9 @@
 //! Descriptions of functions: everything that planning and evaluating ask about a function stands in its description, never in its name.
 
+use crate::aggregate::{Aggregate, sorted};
 use crate::arguments::Arguments;
 use crate::error::Error;
+use crate::number::Point;
 use crate::parameter::Parameter;
 use crate::series::Series;
 use crate::window::{Context, Window};
@@ -17,6 +19,12 @@ pub(crate) struct Function {
     pub(crate) windows: Option<Windows>,
     /// Whether summing the values into buckets may as well come before the function.
     pub(crate) commutes: Commutes,
+    /// How it only adds series up, if it does.
+    pub(crate) adds: Option<Adds>,
+    /// By what it keeps some of its series, if it does nothing else.
+    pub(crate) picks: Option<fn(&Arguments) -> Picks>,
+    /// The interval that it only adds values up by, if it does: what is read may be summed to any part of that.
+    pub(crate) adds_by_s: Option<fn(&Arguments, Context) -> Option<i64>>,
     /// Whether it makes one value of several series' values at the same time.
     pub(crate) combines: bool,
     /// Whether it is a line of its own, with fewer values than a series of counts has.
@@ -41,6 +49,9 @@ impl Function {
         run: |_, mut args| Ok(args.series()),
         windows: None,
         commutes: Commutes::Never,
+        adds: None,
+        picks: None,
+        adds_by_s: None,
         combines: false,
         draws_line: false,
         sets_x_files_factor: false,
@@ -63,9 +74,33 @@ pub(crate) struct Windows {
 pub(crate) enum Commutes {
     Never,
     Always,
-    /// Always, and the function is nothing but the sum of its series, so that their counts may be added up as they are read.
-    AsSum,
     If(fn(&Arguments) -> bool),
+}
+
+/// How a function adds series up by group: its outcome is the same for the sum of each group, so that counts may be added up as they are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Adds {
+    /// Whether it does, with these arguments.
+    pub(crate) when: fn(&Arguments) -> bool,
+    /// The group that a series is in.
+    pub(crate) group_of: fn(&Arguments, &Series) -> String,
+}
+
+/// Which series a function keeps: the first so many by the aggregate of each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Picks {
+    pub(crate) aggregate: Aggregate,
+    pub(crate) from_highest: bool,
+    pub(crate) count: usize,
+}
+
+impl Picks {
+    /// Those of `list` that are kept, given the aggregate of each.
+    pub(crate) fn of<T>(self, list: Vec<T>, aggregate: impl Fn(&T) -> Point) -> Vec<T> {
+        let mut picked = sorted(list, self.from_highest, aggregate);
+        picked.truncate(self.count);
+        picked
+    }
 }
 
 /// The context that the windows of a function depend on, besides its arguments.
@@ -84,4 +119,8 @@ pub(crate) struct Frame {
     pub(crate) x_files_factor: Option<f64>,
     /// The first argument in each of the function's windows.
     pub(crate) in_own_windows: Vec<Vec<Series>>,
+    /// What the function picks, if it does.
+    pub(crate) picks: Option<Picks>,
+    /// The end of the window's minutes, where its series may be of longer buckets, which are to be added up.
+    pub(crate) minutes_end: Option<i64>,
 }

@@ -14,6 +14,9 @@ pub const DEPTH_MAX: usize = 32;
 /// Most visits of one request's evaluation: a visit is the evaluation of one name, call or literal in one window. A hundred for each target.
 pub const VISITS_MAX: usize = 10_000;
 
+/// Most ways of one request in which series are added up as they are read: each looks at every name. Others are given series.
+pub(crate) const GROUPINGS_MAX: usize = 20;
+
 /// Most conditions of one `seriesByTag`; Grafana's editor makes one for each row that somebody adds.
 pub const CONDITIONS_MAX: usize = 10;
 

@@ -3,6 +3,7 @@
 use chrono::DateTime;
 
 use crate::number::Point;
+use crate::reading::VALUES_PER_SERIES;
 use crate::request::{Format, Options};
 use crate::series::Series;
 use crate::zone::Zone;
@@ -42,6 +43,15 @@ impl Output {
             drops_nulls: options.drops_nulls,
             zone: options.context.zone,
         }
+    }
+
+    /// The number of values that it has, of which names take some: the measure of its memory.
+    pub fn values(&self) -> usize {
+        let values = self
+            .series
+            .iter()
+            .map(|series| series.values.len() + VALUES_PER_SERIES);
+        values.sum()
     }
 
     /// The media type of its text, for the header `Content-Type`.

@@ -8,15 +8,18 @@ use model::Glob;
 use crate::arguments::Arguments;
 use crate::buckets;
 use crate::error::Error;
-use crate::function::{Commutes, Function, WindowContext};
+use crate::function::{Adds, Commutes, Function, Picks, WindowContext};
 use crate::functions::find;
-use crate::limits::VISITS_MAX;
+use crate::limits::{GROUPINGS_MAX, VISITS_MAX};
 use crate::parse::{Call, Expression};
 use crate::request::{Options, Request};
 use crate::selector::Selector;
+use crate::series::Series;
 use crate::time;
 use crate::value::Value;
 use crate::window::{Context, MINUTE_S, Window};
+
+const DAY_S: i64 = 86_400;
 
 /// A planned request: the names that it asks for, and how its series are made of their counts.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Plan {
     pub(crate) options: Options,
     pub(crate) targets: Vec<Node>,
     pub(crate) queries: Vec<Query>,
+    /// The ways in which series are added up as they are read.
+    pub(crate) groupings: Vec<Grouping>,
     /// Seconds of the buckets that counts are summed to as they are read: a minute, unless larger ones make no difference to the answer.
     pub(crate) bucket_s: i64,
     visits: usize,
@@ -37,8 +42,29 @@ pub(crate) struct Query {
     pub(crate) selector: Selector,
     /// The number of times that each window is wanted, series by series.
     pub(crate) windows: BTreeMap<Window, usize>,
-    /// The number of times that the sum of all series is wanted in each window, and none of them by itself.
-    pub(crate) summed: BTreeMap<Window, usize>,
+    /// The number of series that are picked in each window by the aggregates of all.
+    pub(crate) picked: BTreeMap<Window, usize>,
+    /// The number of times that sums of series are wanted, in each window by each grouping, and none of them by itself.
+    pub(crate) summed: BTreeMap<(Window, usize), usize>,
+}
+
+/// A way of adding up series: a function, and the arguments that it is called with.
+pub(crate) struct Grouping {
+    adds: Adds,
+    arguments: Arguments,
+}
+
+impl Grouping {
+    /// The group that a series is in.
+    pub(crate) fn group_of(&self, series: &Series) -> String {
+        (self.adds.group_of)(&self.arguments, series)
+    }
+}
+
+impl std::fmt::Debug for Grouping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Grouping").field(&self.arguments).finish()
+    }
 }
 
 /// An expression that is series, in the window that it is evaluated in.
@@ -49,10 +75,17 @@ pub(crate) enum Node {
         query: usize,
         window: Window,
     },
-    /// The sum of all series of the query, as one series.
-    Sum {
+    /// Some of the query's series.
+    Picked {
         query: usize,
         window: Window,
+        picks: Picks,
+    },
+    /// The sums of the query's series, one for each group.
+    Sums {
+        query: usize,
+        window: Window,
+        grouping: usize,
     },
     Call(Resolved),
 }
@@ -67,6 +100,8 @@ pub(crate) struct Resolved {
     pub(crate) series: Vec<(usize, Node)>,
     /// The first argument in each of the function's own windows.
     pub(crate) in_own_windows: Vec<Node>,
+    /// The interval that it adds up, where all that it is given may come as sums of any part of that.
+    pub(crate) adds_by_s: Option<i64>,
 }
 
 impl std::fmt::Debug for Resolved {
@@ -94,6 +129,8 @@ impl Plan {
             context: options.context,
             queries: Vec::new(),
             numbers: HashMap::new(),
+            groupings: Vec::new(),
+            groupings_by_text: HashMap::new(),
             patterns: 0,
             visits: 0,
             is_heavy: false,
@@ -101,16 +138,26 @@ impl Plan {
         let window = options.window;
         let targets = targets.iter().map(|target| planner.node(target, window));
         let targets: Vec<Node> = targets.collect::<Result<_, _>>()?;
-        let bucket_s = match options.values_max {
-            Some(values_max) if options.x_files_factor.is_none() && targets.iter().all(Node::commutes) => {
+        let drawn_s = match options.values_max {
+            Some(values_max) if options.x_files_factor.is_none() => {
                 buckets::to_read_s(window.minutes(), values_max)
             }
             _ => MINUTE_S,
         };
+        let read_s = |target: &Node| {
+            if target.commutes() {
+                Some(drawn_s)
+            } else {
+                target.added_s()
+            }
+        };
+        let read_s = targets.iter().filter_map(read_s);
+        let bucket_s = read_s.reduce(buckets::common_s).unwrap_or(MINUTE_S);
         Ok(Self {
             options,
             targets,
             queries: planner.queries,
+            groupings: planner.groupings,
             bucket_s,
             visits: planner.visits,
             is_heavy: planner.is_heavy,
@@ -142,13 +189,31 @@ impl Node {
         };
         let itself = match call.function.commutes {
             Commutes::Never => false,
-            Commutes::Always | Commutes::AsSum => true,
+            Commutes::Always => true,
             Commutes::If(condition) => condition(&call.arguments),
         };
         let mut series = call.series.iter().map(|(_, node)| node);
         // A line has another step than counts: beside one, values are combined at a common step, which is no part of a bucket.
         let has_line = call.function.combines && self.has_line();
         itself && !has_line && series.all(Self::commutes)
+    }
+
+    /// The longest buckets that counts may be summed to as they are read where all of them are added up by intervals; `None` without any.
+    fn added_s(&self) -> Option<i64> {
+        let Self::Call(call) = self else {
+            return Some(MINUTE_S);
+        };
+        if let Some(seconds) = call.adds_by_s {
+            let within_days = buckets::common_s(seconds, DAY_S);
+            return Some(if within_days % MINUTE_S == 0 {
+                within_days
+            } else {
+                MINUTE_S
+            });
+        }
+        let series = call.series.iter().map(|(_, node)| node);
+        let all = series.chain(&call.in_own_windows);
+        all.filter_map(Self::added_s).reduce(buckets::common_s)
     }
 
     fn has_line(&self) -> bool {
@@ -167,6 +232,9 @@ struct Planner {
     queries: Vec<Query>,
     /// The queries' numbers by their texts: names that are asked for twice are read once.
     numbers: HashMap<String, usize>,
+    groupings: Vec<Grouping>,
+    /// The groupings' numbers by function and arguments: sums that are asked for twice are read once.
+    groupings_by_text: HashMap<String, usize>,
     patterns: usize,
     visits: usize,
     is_heavy: bool,
@@ -225,9 +293,29 @@ impl Planner {
             text: text.clone(),
             selector,
             windows: BTreeMap::new(),
+            picked: BTreeMap::new(),
             summed: BTreeMap::new(),
         });
         Ok(number)
+    }
+
+    /// The number of a grouping; `None` where series are not added up as they are read.
+    fn grouping(&mut self, function: &Function, arguments: &Arguments) -> Option<usize> {
+        let adds = function.adds.filter(|adds| self.adds && (adds.when)(arguments))?;
+        let text = format!("{:?} {arguments:?}", function.names);
+        if let Some(number) = self.groupings_by_text.get(&text) {
+            return Some(*number);
+        }
+        if self.groupings.len() == GROUPINGS_MAX {
+            return None;
+        }
+        self.groupings.push(Grouping {
+            adds,
+            arguments: arguments.clone(),
+        });
+        let number = self.groupings.len() - 1;
+        self.groupings_by_text.insert(text, number);
+        Some(number)
     }
 
     fn call(&mut self, call: &Call, window: Window) -> Result<Resolved, Error> {
@@ -240,12 +328,30 @@ impl Planner {
             arguments,
             series: Vec::new(),
             in_own_windows: Vec::new(),
+            adds_by_s: None,
         };
-        if let Some(names) = only_summed(function, call).filter(|_| self.adds) {
-            self.charge(1)?;
+        if let Some(names) = only_names(call)
+            && let Some(grouping) = self.grouping(function, &resolved.arguments)
+        {
+            self.charge(expressions(call).count())?;
             let query = self.query(names)?;
-            *self.queries[query].summed.entry(window).or_insert(0) += 1;
-            resolved.series.push((0, Node::Sum { query, window }));
+            *self.queries[query].summed.entry((window, grouping)).or_insert(0) += 1;
+            resolved.series.push((
+                0,
+                Node::Sums {
+                    query,
+                    window,
+                    grouping,
+                },
+            ));
+            return Ok(resolved);
+        }
+        if let Some((names, picks)) = only_names(call).zip(function.picks) {
+            self.charge(expressions(call).count())?;
+            let (query, picks) = (self.query(names)?, picks(&resolved.arguments));
+            let count = self.queries[query].picked.entry(window).or_insert(0);
+            *count = count.saturating_add(picks.count);
+            resolved.series.push((0, Node::Picked { query, window, picks }));
             return Ok(resolved);
         }
         let first = expressions(call).zip(&places).find(|(_, place)| **place == 0);
@@ -271,20 +377,21 @@ impl Planner {
                 resolved.series.push((place, self.node(expression, window)?));
             }
         }
+        // With a factor it matters how many of an interval's minutes are known.
+        let mut series = resolved.series.iter().map(|(_, node)| node);
+        let commute = series.all(|node| node.commutes() && !node.has_line());
+        let adds_by_s = function.adds_by_s.filter(|_| self.adds && commute);
+        resolved.adds_by_s = adds_by_s.and_then(|of| of(&resolved.arguments, self.context));
         Ok(resolved)
     }
 }
 
-/// The names whose series a call only adds up, if it does.
-fn only_summed<'a>(function: &Function, call: &'a Call) -> Option<&'a Expression> {
-    match (function.commutes, &call.arguments[..]) {
-        (Commutes::AsSum, [names @ (Expression::Path(_) | Expression::Tags(_))])
-            if call.keywords.is_empty() =>
-        {
-            Some(names)
-        }
-        _ => None,
-    }
+/// The names that are a call's only series, if it has no other.
+fn only_names(call: &Call) -> Option<&Expression> {
+    let names = call.arguments.first()?;
+    let are_names = matches!(names, Expression::Path(_) | Expression::Tags(_));
+    let mut others = expressions(call).skip(1);
+    (are_names && others.all(|other| literal(other).is_some())).then_some(names)
 }
 
 /// Whether an expression has a call that changes how many of a row's values must be known.

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use model::{EventId, Extent};
 
 use crate::error::Error;
+use crate::function::Picks;
 use crate::number::Point;
-use crate::plan::Plan;
+use crate::plan::{Grouping, Plan};
 use crate::series::Series;
 use crate::span::Span;
-use crate::window::Window;
+use crate::window::{MINUTE_S, Window};
 
 /// The memory of a series' name and tags, in values.
-const VALUES_PER_SERIES: usize = 32;
+pub(crate) const VALUES_PER_SERIES: usize = 32;
 
 /// A name that counts are kept of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,32 +24,48 @@ pub struct Name {
     pub name: String,
 }
 
-/// A read: counts of one span to be summed, of each name by itself or of all together.
+/// A read: counts of one span to be summed, of each name by itself or of several together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
     /// The minutes, and the buckets that they are summed to.
     pub span: Span,
     /// The ids of the names, none twice.
     pub ids: Vec<EventId>,
-    /// The query whose names' sum it is.
-    summed_for: Option<usize>,
+    /// The sums of several names that it is.
+    sums: Option<Sums>,
+}
+
+/// Sums of a query's names, one for each group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sums {
+    query: usize,
+    grouping: usize,
+    /// The row of each name.
+    rows: Vec<usize>,
+    /// The group of each row.
+    groups: Vec<Group>,
+}
+
+/// Names that are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Group {
+    /// The place of the first among the query's names.
+    first: usize,
+    /// How many there are.
+    names: usize,
 }
 
 impl Read {
     /// The number of rows that are wanted, each of [`Span::bucket_count`] sums.
     pub fn rows(&self) -> usize {
-        match self.summed_for {
-            Some(_) => 1,
-            None => self.ids.len(),
-        }
+        self.sums
+            .as_ref()
+            .map_or(self.ids.len(), |sums| sums.groups.len())
     }
 
     /// The index of the row that the counts of the name at this place of `ids` belong to.
     pub fn row_of(&self, at: usize) -> usize {
-        match self.summed_for {
-            Some(_) => 0,
-            None => at,
-        }
+        self.sums.as_ref().map_or(at, |sums| sums.rows[at])
     }
 }
 
@@ -94,6 +111,24 @@ impl Plan {
     }
 }
 
+impl Grouping {
+    /// The row of each name, and the group of each row, in the order in which they begin.
+    fn rows_of(&self, names: &[Name]) -> (Vec<usize>, Vec<Group>) {
+        let mut numbers = HashMap::new();
+        let mut groups = Vec::new();
+        let row = |(at, name): (usize, &Name)| {
+            let group = self.group_of(&Series::new(name.name.clone(), (0, 0, MINUTE_S), Vec::new()));
+            let row = *numbers.entry(group).or_insert_with(|| {
+                groups.push(Group { first: at, names: 0 });
+                groups.len() - 1
+            });
+            groups[row].names += 1;
+            row
+        };
+        (names.iter().enumerate().map(row).collect(), groups)
+    }
+}
+
 impl Reading {
     /// Adds the reads of series. Spans of one name that overlap are read once.
     fn want_series(&mut self, plan: &Plan) -> Result<(), Error> {
@@ -110,13 +145,30 @@ impl Reading {
                     spans.entry(name.id).or_default().insert(span);
                 }
             }
+            for (window, count) in &query.picked {
+                let span = plan.span(*window)?;
+                let made = names
+                    .len()
+                    .min(*count)
+                    .saturating_mul(span.bucket_count() + VALUES_PER_SERIES);
+                self.values = self.values.saturating_add(made);
+                for name in names {
+                    spans.entry(name.id).or_default().insert(span);
+                }
+            }
         }
         let mut wanted = BTreeMap::<Span, Vec<EventId>>::new();
         for (id, spans) in spans {
             let mut hulls = Vec::<Span>::new();
             for span in spans {
+                let hull = |last: &Span| Span {
+                    end: last.end.max(span.end),
+                    ..*last
+                };
                 match hulls.last_mut() {
-                    Some(last) if span.first <= last.end => last.end = last.end.max(span.end),
+                    Some(last) if span.first <= last.end && hull(last).has(*last) && hull(last).has(span) => {
+                        *last = hull(last);
+                    }
                     _ => hulls.push(span),
                 }
             }
@@ -127,23 +179,33 @@ impl Reading {
         let reads = wanted.into_iter().map(|(span, ids)| Read {
             span,
             ids,
-            summed_for: None,
+            sums: None,
         });
         self.reads.extend(reads);
         Ok(())
     }
 
-    /// Adds the reads of sums, one for each query and window: what is summed cannot be shared between windows.
+    /// Adds the reads of sums, one for each query, window and grouping: what is summed cannot be shared between windows.
     fn want_sums(&mut self, plan: &Plan) -> Result<(), Error> {
         for (number, query) in plan.queries.iter().enumerate() {
-            for (window, visits) in &query.summed {
-                let span = plan.span(*window)?;
-                let made = (span.bucket_count() + VALUES_PER_SERIES).saturating_mul(*visits);
+            for (&(window, grouping), visits) in &query.summed {
+                let span = plan.span(window)?;
+                let names = &self.matched[number];
+                let (rows, groups) = plan.groupings[grouping].rows_of(names);
+                let made = groups
+                    .len()
+                    .saturating_mul(span.bucket_count() + VALUES_PER_SERIES)
+                    .saturating_mul(*visits);
                 self.values = self.values.saturating_add(made);
                 self.reads.push(Read {
                     span,
-                    ids: self.matched[number].iter().map(|name| name.id).collect(),
-                    summed_for: Some(number),
+                    ids: names.iter().map(|name| name.id).collect(),
+                    sums: Some(Sums {
+                        query: number,
+                        grouping,
+                        rows,
+                        groups,
+                    }),
                 });
             }
         }
@@ -170,10 +232,12 @@ impl Reading {
             summed: HashMap::new(),
         };
         for (read, rows) in self.reads.into_iter().zip(sums) {
-            match read.summed_for {
-                Some(query) => {
-                    let sums = rows.into_iter().next().unwrap_or_default();
-                    counts.summed.insert((query, read.span), sums);
+            match read.sums {
+                Some(sums) => {
+                    let groups = sums.groups.into_iter().zip(rows).collect();
+                    counts
+                        .summed
+                        .insert((sums.query, sums.grouping, read.span), groups);
                 }
                 None => {
                     for (id, sums) in read.ids.into_iter().zip(rows) {
@@ -186,6 +250,9 @@ impl Reading {
     }
 }
 
+/// The sums of a group.
+type Added = (Group, Vec<u128>);
+
 /// The counts that were read for a plan.
 #[derive(Debug)]
 pub struct Counts {
@@ -193,54 +260,66 @@ pub struct Counts {
     extent: Extent,
     matched: Vec<Vec<Name>>,
     series: HashMap<EventId, Vec<(Span, Vec<u128>)>>,
-    /// The sums over all names of a query, where no function looks at each of them.
-    summed: HashMap<(usize, Span), Vec<u128>>,
+    /// The sums of groups of a query's names, where no function looks at each of them, by query, grouping and span.
+    summed: HashMap<(usize, usize, Span), Vec<Added>>,
 }
 
 impl Counts {
     /// The series of a query in a window that was planned. Their path is its `text`.
     pub(crate) fn series(&self, query: usize, text: &str, window: Window) -> Vec<Series> {
         let span = Span::of(window, self.bucket_s);
-        let series = self.matched[query].iter().map(|name| {
-            let values = self.values_of(name.id, span);
+        let names = self.matched[query].iter();
+        names.map(|name| self.one(name, text, span)).collect()
+    }
+
+    fn one(&self, name: &Name, text: &str, span: Span) -> Series {
+        let values = self.values_of(name.id, span);
+        let grid = (span.start(), span.stop(), self.bucket_s);
+        let mut series = Series::new(name.name.clone(), grid, values);
+        text.clone_into(&mut series.path);
+        series
+    }
+
+    /// Those of a query's series that are picked by what they are in a window that was planned so; only they are made.
+    pub(crate) fn picked(&self, query: usize, text: &str, window: Window, picks: Picks) -> Vec<Series> {
+        let span = Span::of(window, self.bucket_s);
+        let picked = picks.of(self.matched[query].iter().collect(), |name| {
+            picks.aggregate.of(&self.values_of(name.id, span))
+        });
+        picked
+            .into_iter()
+            .map(|name| self.one(name, text, span))
+            .collect()
+    }
+
+    /// The sums of a query's series, one for each group of a grouping, in a window that was planned so.
+    pub(crate) fn sums(&self, (query, grouping): (usize, usize), text: &str, window: Window) -> Vec<Series> {
+        let span = Span::of(window, self.bucket_s);
+        let groups = self.summed.get(&(query, grouping, span));
+        let series = groups.into_iter().flatten().map(|(group, sums)| {
+            let values = sums.iter().enumerate();
+            let values = values.map(|(index, sum)| span.shown(index, *sum, &self.extent));
+            let grid = (span.start(), span.stop(), self.bucket_s);
             let mut series = Series::new(
-                name.name.clone(),
-                (span.start(), span.stop(), self.bucket_s),
-                values,
+                self.matched[query][group.first].name.clone(),
+                grid,
+                values.collect(),
             );
+            if group.names > 1 {
+                // A sum has only the tags that all of them have in common.
+                series.tags.clear();
+            }
             text.clone_into(&mut series.path);
             series
         });
         series.collect()
     }
 
-    /// The sum of all series of a query, as one series, in a window that was planned so; `None` where the query has no names.
-    pub(crate) fn sum(&self, query: usize, text: &str, window: Window) -> Option<Series> {
-        let span = Span::of(window, self.bucket_s);
-        let names = &self.matched[query];
-        let first = names.first()?;
-        let sums = self
-            .summed
-            .get(&(query, span))
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let values = sums.iter().enumerate();
-        let values = values.map(|(index, sum)| span.shown(index, *sum, &self.extent));
-        let grid = (span.start(), span.stop(), self.bucket_s);
-        let mut series = Series::new(first.name.clone(), grid, values.collect());
-        if names.len() > 1 {
-            // A sum has only the tags that all of them have in common.
-            series.tags.clear();
-        }
-        text.clone_into(&mut series.path);
-        Some(series)
-    }
-
     fn values_of(&self, id: EventId, span: Span) -> Vec<Point> {
         let held = self
             .series
             .get(&id)
-            .and_then(|held| held.iter().find(|(held, _)| held.covers(span)));
+            .and_then(|held| held.iter().find(|(held, _)| held.has(span)));
         let Some((held, sums)) = held else {
             return vec![None; span.bucket_count()];
         };

@@ -45,8 +45,11 @@ impl Span {
         usize::try_from((unix_s - self.start()) / self.bucket_s).ok()
     }
 
-    pub(crate) fn covers(self, other: Self) -> bool {
-        self.first <= other.first && other.end <= self.end
+    /// Whether its buckets have those of `other`: not where a bucket of `other` is cut by the begin or the end of that, and no bucket of it.
+    pub(crate) fn has(self, other: Self) -> bool {
+        let is_edge = |at: i64, own: i64| at == own || at.rem_euclid(self.bucket_s) == 0;
+        let covers = self.first <= other.first && other.end <= self.end;
+        covers && is_edge(other.first, self.first) && is_edge(other.end, self.end)
     }
 
     /// The value of bucket `index`, whose counts are `sum`: the sum of the values that a series of minutes has there; `None` where none of

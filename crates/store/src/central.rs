@@ -19,7 +19,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 pub use self::annotations::AnnotationQuery;
-pub use self::counts::{Grain, Wanted};
+pub use self::counts::{Counted, Grain, Wanted};
 use self::days::Days;
 use self::lease::Leases;
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
@@ -133,7 +133,7 @@ impl Central {
         names: &[EventName<'_>],
         with_position: bool,
         wanted: &[Wanted<'_>],
-        each: impl FnMut(usize, EventId, i64, u64) + Send,
+        each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<Whole, Error> {
         let lease = self.0.leases.lease(None).await?;
         let beginning = Beginning { names, with_position };

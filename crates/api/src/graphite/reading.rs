@@ -1,23 +1,23 @@
 //! The counts that a plan needs, read out of one snapshot.
 
 use graphite::{Counts, Name, Plan, Read, Reading, Span};
-use model::{EventName, Extent, Minute};
+use model::{EventName, Extent, Glob, Minute};
 use name_index::Index;
-use store::central::{Grain, Matched};
+use store::central::{Grain, Matched, Snapshot};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::centres::Attempt;
-use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX};
+use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
 use crate::patterns;
 use crate::reading::{self, Error, Part, Sums, grain_within};
-use crate::room::Room;
+use crate::room::{Busy, Room};
 
 const MINUTE_S: i64 = 60;
 
 const DAY_S: i64 = 86_400;
 
 /// Points whose room a value takes on its way through the functions.
-const ROOM_PER_VALUE: usize = 2;
+pub(super) const ROOM_PER_VALUE: usize = 2;
 
 /// The counts that were read for all targets of a request.
 pub(super) struct Fetched {
@@ -49,8 +49,8 @@ impl Fetched {
 /// room for all that it will hold, so that no request that has begun to read is out of memory halfway.
 ///
 /// # Errors
-/// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManyCounts`, `TooManyNames`, `Graphite` and `Busy` before any count is read;
-/// `Centre` where the centre is of no use.
+/// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManySums`, `TooManyCounts`, `TooManyNames`, `Graphite` and `Busy` before
+/// any count is read; `Centre` where the centre is of no use.
 pub(super) async fn fetch(
     room: &Room,
     index: Option<&Index>,
@@ -64,8 +64,9 @@ pub(super) async fn fetch(
     if let Some(names) = patterns::literals(&globs)
         && index.is_some_and(|index| names.iter().all(|name| index.contains(name.as_str())))
         && globs.len().saturating_mul(names.len()) <= MATCHES_MAX
-        && let Ok((reading, room)) = prepare(room, plan, &in_order(&names))
+        && let Ok((reading, points)) = prepare(plan, &in_order(&names))
     {
+        let room = room.of_points_soon(points).await?;
         let all: Vec<_> = reading.reads().iter().map(sums_of).collect();
         let (_, sums, extent) = reading::read_named(&attempt, index, &names, &all).await?;
         drop(all);
@@ -75,7 +76,40 @@ pub(super) async fn fetch(
             room: Some(room),
         });
     }
-    let (snapshot, found) = attempt.snapshot(&globs, SERIES_MAX).await?;
+    let (snapshot, names) = found(&attempt, &globs).await?;
+    let (reading, points) = prepare(plan, &names)?;
+    let (snapshot, reading, room) = match room.of_points(points) {
+        Ok(room) => (snapshot, reading, room),
+        Err(Busy) => {
+            // Nobody waits for room with a connection; and when it is there, there may be other names.
+            snapshot.end().await?;
+            let room = room.of_points_soon(points).await?;
+            let (snapshot, names) = found(&attempt, &globs).await?;
+            let (reading, points) = prepare(plan, &names)?;
+            if points > room.num_permits() {
+                return Err(Busy.into());
+            }
+            (snapshot, reading, room)
+        }
+    };
+    // The snapshot ends before anything is evaluated: functions take time, which would keep its connection and hold up the server's
+    // purge of old row versions.
+    let all: Vec<_> = reading.reads().iter().map(sums_of).collect();
+    let (sums, extent) = reading::read(snapshot, &all).await?;
+    drop(all);
+    Ok(Fetched {
+        values: reading.values(),
+        counts: reading.with(sums, extent),
+        room: Some(room),
+    })
+}
+
+/// A snapshot, and the names that any of `globs` matches in it, in their order.
+///
+/// # Errors
+/// `TooManySeries`, `TooManyMatches`; `Centre` where the centre is of no use.
+async fn found(attempt: &Attempt, globs: &[Glob]) -> Result<(Snapshot, Vec<Name>), Error> {
+    let (snapshot, found) = attempt.snapshot(globs, SERIES_MAX).await?;
     let Matched::Names(names) = found else {
         return Err(Error::TooManySeries);
     };
@@ -87,17 +121,7 @@ pub(super) async fn fetch(
         id: name.id,
         name: name.name,
     });
-    let (reading, room) = prepare(room, plan, &names.collect::<Vec<_>>())?;
-    // The snapshot ends before anything is evaluated: functions take time, which would keep its connection and hold up the server's
-    // purge of old row versions.
-    let all: Vec<_> = reading.reads().iter().map(sums_of).collect();
-    let (sums, extent) = reading::read(snapshot, &all).await?;
-    drop(all);
-    Ok(Fetched {
-        values: reading.values(),
-        counts: reading.with(sums, extent),
-        room: Some(room),
-    })
+    Ok((snapshot, names.collect()))
 }
 
 /// The names in their order, each once.
@@ -112,11 +136,11 @@ fn in_order(names: &[EventName<'_>]) -> Vec<Name> {
     names.iter().map(name).collect()
 }
 
-/// What is read of `names`, and room for it.
+/// What is read of `names`, and the points whose room it takes.
 ///
 /// # Errors
-/// `TooManyPoints`, `TooManyCounts`, `TooManyNames`, `Graphite` and `Busy`.
-fn prepare(room: &Room, plan: &Plan, names: &[Name]) -> Result<(Reading, OwnedSemaphorePermit), Error> {
+/// `TooManyPoints`, `TooManySums`, `TooManyCounts`, `TooManyNames`, `Graphite`.
+fn prepare(plan: &Plan, names: &[Name]) -> Result<(Reading, usize), Error> {
     let reading = plan.reading(names)?;
     // What is held and what is read differ: sums of many names may be one row, which is cheap to hold and dear to read.
     let (mut held, mut counts, mut ids) = (0_usize, 0_usize, 0_usize);
@@ -126,8 +150,11 @@ fn prepare(room: &Room, plan: &Plan, names: &[Name]) -> Result<(Reading, OwnedSe
         ids += read.ids.len();
     }
     let values = reading.values();
-    if held > POINTS_MAX || values > POINTS_MAX {
+    if values > POINTS_MAX {
         return Err(Error::TooManyPoints);
+    }
+    if held > SUMS_MAX {
+        return Err(Error::TooManySums);
     }
     if counts > COUNTS_READ_MAX {
         return Err(Error::TooManyCounts);
@@ -135,10 +162,8 @@ fn prepare(room: &Room, plan: &Plan, names: &[Name]) -> Result<(Reading, OwnedSe
     if ids > NAMES_READ_MAX {
         return Err(Error::TooManyNames);
     }
-    // Room is taken last among the checks, so that no request has it only to be refused, and for the values too: they are made of the
-    // sums while these are still held.
-    let room = room.of_points(held + ROOM_PER_VALUE * values)?;
-    Ok((reading, room))
+    // Room for the values, too: they are made of the sums while these are still held.
+    Ok((reading, held + ROOM_PER_VALUE * values))
 }
 
 /// The sums that are read at once.

@@ -13,10 +13,11 @@ use graphite::{Output, Plan, Request};
 use model::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::reading::{Fetched, fetch};
+use super::reading::{Fetched, ROOM_PER_VALUE, fetch};
 use crate::form::Form;
 use crate::limits::GRAPHITE;
 use crate::refusal::Refusal;
+use crate::room::shrunk;
 use crate::state::Api;
 
 /// Values that are evaluated where requests are served; more would hold others up, and wait for a turn.
@@ -48,7 +49,10 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Respons
     let answer = move || {
         let _parsed = parsed;
         let output = plan.evaluate(&fetched.counts)?;
-        Ok(sent(output, fetched.room))
+        drop(fetched.counts);
+        // A client may be slow: meanwhile others have the room of what was needed to get here.
+        let values = ROOM_PER_VALUE * output.values();
+        Ok(sent(output, fetched.room.map(|room| shrunk(room, values))))
     };
     if is_large {
         api.evaluations.run(answer).await?

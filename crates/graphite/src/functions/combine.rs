@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::aggregate::{Aggregate, percentile};
 use crate::arguments::Arguments;
 use crate::error::Error;
-use crate::function::{Commutes, Frame, Function};
+use crate::function::{Adds, Commutes, Frame, Function};
 use crate::number::{Number, general};
 use crate::parameter::{DefaultValue, Kind, Parameter, SERIES, optional, required};
 use crate::series::{Aligned, Series, is_enough, paths};
@@ -31,12 +31,18 @@ const fn of_rows(
 }
 
 pub(crate) const TABLE: &[Function] = &[
-    of_rows(
-        &["sumSeries", "sum"],
-        "The sum of all series.",
-        |frame, args| one(frame, args, "sum"),
-        Commutes::AsSum,
-    ),
+    Function {
+        adds: Some(Adds {
+            when: |_| true,
+            group_of: |_, _| String::new(),
+        }),
+        ..of_rows(
+            &["sumSeries", "sum"],
+            "The sum of all series.",
+            |frame, args| one(frame, args, "sum"),
+            Commutes::Always,
+        )
+    },
     of_rows(
         &["averageSeries", "avg"],
         "The average of all series.",

@@ -4,7 +4,7 @@ use super::nulls::is_known;
 use crate::aggregate::{Aggregate, average, deviation, percentile};
 use crate::arguments::Arguments;
 use crate::error::Error;
-use crate::function::{Commutes, Frame, Function};
+use crate::function::{Commutes, Frame, Function, Picks};
 use crate::number::{Number, Point};
 use crate::parameter::{DefaultValue, Kind, Parameter, SERIES, optional, required};
 use crate::regex::Pattern;
@@ -23,6 +23,24 @@ const fn keeping(
         parameters,
         run,
         ..Function::PLAIN
+    }
+}
+
+const fn picking(
+    name: &'static [&'static str],
+    description: &'static str,
+    parameters: &'static [Parameter],
+    picks: fn(&Arguments) -> Picks,
+) -> Function {
+    Function {
+        picks: Some(picks),
+        ..keeping(name, description, parameters, |frame, mut args| {
+            let list = args.series();
+            Ok(match frame.picks {
+                Some(picks) => picks.of(list, |series| picks.aggregate.of(&series.values)),
+                None => list,
+            })
+        })
     }
 }
 
@@ -102,57 +120,51 @@ pub(crate) const TABLE: &[Function] = &[
     ),
     Function {
         commutes: Commutes::If(|args| args.aggregate(2) == Aggregate::Sum),
-        ..keeping(
+        ..picking(
             &["highest"],
             "The n series with the largest values by the function.",
             RANKED,
-            |_, args| {
-                let aggregate = args.aggregate(2);
-                Ok(ranked(args, aggregate, true))
-            },
+            |args| picked(args, args.aggregate(2), true),
         )
     },
     Function {
         commutes: Commutes::If(|args| args.aggregate(2) == Aggregate::Sum),
-        ..keeping(
+        ..picking(
             &["lowest"],
             "The n series with the smallest values by the function.",
             RANKED,
-            |_, args| {
-                let aggregate = args.aggregate(2);
-                Ok(ranked(args, aggregate, false))
-            },
+            |args| picked(args, args.aggregate(2), false),
         )
     },
-    keeping(
+    picking(
         &["highestMax"],
         "The n series with the largest values.",
         COUNT,
-        |_, args| Ok(ranked(args, Aggregate::Max, true)),
+        |args| picked(args, Aggregate::Max, true),
     ),
-    keeping(
+    picking(
         &["highestAverage"],
         "The n series with the largest averages.",
         COUNT,
-        |_, args| Ok(ranked(args, Aggregate::Average, true)),
+        |args| picked(args, Aggregate::Average, true),
     ),
-    keeping(
+    picking(
         &["highestCurrent"],
         "The n series with the largest last values.",
         COUNT,
-        |_, args| Ok(ranked(args, Aggregate::Last, true)),
+        |args| picked(args, Aggregate::Last, true),
     ),
-    keeping(
+    picking(
         &["lowestAverage"],
         "The n series with the smallest averages.",
         COUNT,
-        |_, args| Ok(ranked(args, Aggregate::Average, false)),
+        |args| picked(args, Aggregate::Average, false),
     ),
-    keeping(
+    picking(
         &["lowestCurrent"],
         "The n series with the smallest last values.",
         COUNT,
-        |_, args| Ok(ranked(args, Aggregate::Last, false)),
+        |args| picked(args, Aggregate::Last, false),
     ),
     Function {
         commutes: Commutes::Always,
@@ -275,11 +287,12 @@ fn holds(value: Point, operator: &str, threshold: Number) -> bool {
     }
 }
 
-fn ranked(mut args: Arguments, aggregate: Aggregate, from_highest: bool) -> Vec<Series> {
-    let n = usize::try_from(args.integer(1)).unwrap_or(0);
-    let mut list = super::sort::sorted(args.series(), aggregate, from_highest);
-    list.truncate(n);
-    list
+fn picked(args: &Arguments, aggregate: Aggregate, from_highest: bool) -> Picks {
+    Picks {
+        aggregate,
+        from_highest,
+        count: usize::try_from(args.integer(1)).unwrap_or(0),
+    }
 }
 
 fn matching(mut args: Arguments, wanted: bool) -> Result<Vec<Series>, Error> {

@@ -4,7 +4,7 @@ use super::combine::{by_key, combined};
 use crate::aggregate::Aggregate;
 use crate::arguments::Arguments;
 use crate::error::Error;
-use crate::function::{Commutes, Frame, Function};
+use crate::function::{Adds, Commutes, Frame, Function};
 use crate::number::Number;
 use crate::parameter::{DefaultValue, Kind, Parameter, SERIES, optional, required};
 use crate::parse::{Expression, parse};
@@ -32,6 +32,10 @@ const fn grouping(
 pub(crate) const TABLE: &[Function] = &[
     Function {
         commutes: Commutes::Always,
+        adds: Some(Adds {
+            when: |_| true,
+            group_of: |args, series| without(series, &positions(args)),
+        }),
         ..grouping(
             &["sumSeriesWithWildcards"],
             "Sums of the series whose names are equal without the parts at these positions.",
@@ -70,6 +74,10 @@ pub(crate) const TABLE: &[Function] = &[
             optional("callback", Kind::AggregateOrSeries).or(DefaultValue::Text("average")),
         ],
         commutes: Commutes::If(|args| args.aggregate(2) == Aggregate::Sum),
+        adds: Some(Adds {
+            when: |args| args.aggregate(2) == Aggregate::Sum,
+            group_of: |args, series| key(series, std::slice::from_ref(args.value(1))),
+        }),
         ..grouping(
             &["groupByNode"],
             "Series that share the part of their names at this position, made one by the function.",
@@ -86,6 +94,10 @@ pub(crate) const TABLE: &[Function] = &[
             optional("nodes", Kind::NodeOrTag).many(),
         ],
         commutes: Commutes::If(|args| args.aggregate(1) == Aggregate::Sum),
+        adds: Some(Adds {
+            when: |args| args.aggregate(1) == Aggregate::Sum,
+            group_of: |args, series| key(series, args.many()),
+        }),
         ..grouping(
             &["groupByNodes"],
             "Series that share the parts of their names at these positions, made one by the function.",
@@ -111,15 +123,22 @@ pub(crate) const TABLE: &[Function] = &[
 ];
 
 fn without_parts(frame: &mut Frame, mut args: Arguments, word: &str) -> Result<Vec<Series>, Error> {
-    let positions: Vec<usize> = args.many().iter().filter_map(position).collect();
-    let groups = by_key(args.series(), |series| {
-        let parts = series.name.split('.').enumerate();
-        let kept = parts
-            .filter(|(at, _)| !positions.contains(at))
-            .map(|(_, part)| part);
-        kept.collect::<Vec<_>>().join(".")
-    });
+    let positions = positions(&args);
+    let groups = by_key(args.series(), |series| without(series, &positions));
     each_combined(frame, groups, word)
+}
+
+/// A series' name without the parts at `positions`.
+fn without(series: &Series, positions: &[usize]) -> String {
+    let parts = series.name.split('.').enumerate();
+    let kept = parts
+        .filter(|(at, _)| !positions.contains(at))
+        .map(|(_, part)| part);
+    kept.collect::<Vec<_>>().join(".")
+}
+
+fn positions(args: &Arguments) -> Vec<usize> {
+    args.many().iter().filter_map(position).collect()
 }
 
 fn position(value: &Value) -> Option<usize> {

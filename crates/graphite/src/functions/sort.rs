@@ -1,6 +1,6 @@
 //! Functions that sort series.
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, sorted};
 use crate::arguments::Arguments;
 use crate::error::Error;
 use crate::function::{Commutes, Frame, Function};
@@ -36,7 +36,7 @@ pub(crate) const TABLE: &[Function] = &[
             "By the value of the function, the smallest first.",
             |_, mut args| {
                 let (aggregate, reverse) = (args.aggregate(1), args.boolean(2));
-                Ok(sorted(args.series(), aggregate, reverse))
+                Ok(sorted_by(args.series(), aggregate, reverse))
             },
         )
     },
@@ -72,13 +72,13 @@ pub(crate) const TABLE: &[Function] = &[
     Function {
         commutes: Commutes::Always,
         ..sorting(&["sortByTotal"], "By sum, the largest first.", |_, mut args| {
-            Ok(sorted(args.series(), Aggregate::Sum, true))
+            Ok(sorted_by(args.series(), Aggregate::Sum, true))
         })
     },
     sorting(
         &["sortByMaxima"],
         "By largest value, the largest first.",
-        |_, mut args| Ok(sorted(args.series(), Aggregate::Max, true)),
+        |_, mut args| Ok(sorted_by(args.series(), Aggregate::Max, true)),
     ),
     sorting(
         &["sortByMinima"],
@@ -87,20 +87,13 @@ pub(crate) const TABLE: &[Function] = &[
             let mut list = args.series();
             let most = |series: &Series| Aggregate::Max.of(&series.values);
             list.retain(|series| most(series).is_some_and(|most| most.is_above(Number::ZERO)));
-            Ok(sorted(list, Aggregate::Min, false))
+            Ok(sorted_by(list, Aggregate::Min, false))
         },
     ),
 ];
 
-/// The series sorted by the aggregate of each; equal ones stay in their order, and one that is not known is the smallest.
-pub(crate) fn sorted(list: Vec<Series>, aggregate: Aggregate, from_highest: bool) -> Vec<Series> {
-    let least = Number::Real(f64::NEG_INFINITY);
-    let keyed = list
-        .into_iter()
-        .map(|series| (aggregate.of(&series.values).unwrap_or(least), series));
-    let mut keyed: Vec<(Number, Series)> = keyed.collect();
-    keyed.sort_by(|(a, _), (b, _)| if from_highest { b.order(*a) } else { a.order(*b) });
-    keyed.into_iter().map(|(_, series)| series).collect()
+fn sorted_by(list: Vec<Series>, aggregate: Aggregate, from_highest: bool) -> Vec<Series> {
+    sorted(list, from_highest, |series| aggregate.of(&series.values))
 }
 
 /// The name as a key for a natural order: each run of digits is padded to ten.

@@ -28,6 +28,12 @@ pub(crate) const TABLE: &[Function] = &[
         ],
         run: summarize,
         interval_at: Some(1),
+        adds_by_s: Some(|args, context| {
+            // As the clock of another zone has it, an interval may begin within a bucket of UTC.
+            let is_by_utc = context.zone == Zone::UTC && !args.boolean(3);
+            let adds = is_by_utc && args.aggregate(2) == Aggregate::Sum;
+            adds.then(|| args.length(1).ok()).flatten()
+        }),
         ..Function::PLAIN
     },
     Function {
@@ -97,8 +103,7 @@ impl Intervals {
 
     /// Intervals that begin at multiples of their length since 1970, by the zone's clock; `None` where a change of the clock is within the
     /// range, and they are no whole days.
-    fn by_the_clock(series: &Series, length: i64, zone: Zone) -> Option<Self> {
-        let range = (series.start, series.end);
+    fn by_the_clock(series: &Series, range: (i64, i64), length: i64, zone: Zone) -> Option<Self> {
         let whole = |(start, end): (i64, i64), shown_s: i64| {
             let begun = |at: i64| at - (at + shown_s).rem_euclid(length);
             (begun(start), begun(end) + length, length)
@@ -108,7 +113,7 @@ impl Intervals {
         } else if !zone.shifts_within(range, length) {
             Some(Self::of(whole(range, zone.offset_s(series.start)), None, series))
         } else if length % DAY_S == 0 {
-            let shown = (zone.local_s(series.start), zone.local_s(series.end));
+            let shown = (zone.local_s(range.0), zone.local_s(range.1));
             Some(Self::of(whole(shown, 0), Some(zone), series))
         } else {
             None
@@ -166,7 +171,11 @@ fn summarize(frame: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Erro
         let intervals = if from_start {
             Intervals::from_start(series, length, zone)
         } else {
-            Intervals::by_the_clock(series, length, zone).ok_or_else(|| Error::ChangedClock(text.clone()))?
+            // Not to where a bucket ends that was read in place of minutes.
+            let end = frame.minutes_end.map_or(series.end, |end| end.min(series.end));
+            let range = (series.start, end);
+            Intervals::by_the_clock(series, range, length, zone)
+                .ok_or_else(|| Error::ChangedClock(text.clone()))?
         };
         let values = intervals.put_together(series, aggregate);
         series.tag("summarize", &text);

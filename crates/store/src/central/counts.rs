@@ -28,6 +28,32 @@ pub enum Grain {
     Day,
 }
 
+/// Counts of a name, as they come.
+#[derive(Debug, Clone, Copy)]
+pub enum Counted<'a> {
+    /// Of the minute, hour or day that begins at a unix second.
+    One(i64, u64),
+    /// Of the minutes from a unix second on: the least of them, and what each has more.
+    Minutes(i64, u64, &'a [u8]),
+}
+
+impl Counted<'_> {
+    /// Hands over each by itself: a unix second, and its count, which is not 0.
+    pub fn each(self, mut each: impl FnMut(i64, u64)) {
+        match self {
+            Self::One(unix_s, count) => each(unix_s, count),
+            Self::Minutes(first, least, above) => {
+                for (at, &more) in (0..).map(|minute| first + 60 * minute).zip(above) {
+                    let count = least + u64::from(more);
+                    if count > 0 {
+                        each(at, count);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Reasons for which counts are not all there.
 pub(super) enum Trouble {
     /// A row of `EventDay` or `EventBlock`, and what is wrong with it.
@@ -125,11 +151,11 @@ pub(super) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
     parts: &[Part],
     (kept, asked): (&Days, Instant),
-    each: &mut (impl FnMut(usize, EventId, i64, u64) + Send),
+    each: &mut (impl FnMut(usize, EventId, Counted<'_>) + Send),
 ) -> Result<Option<Trouble>, mysql_async::Error> {
     let mut trouble = None;
     for part in parts {
-        let mut each = |id, unix_s, count| each(part.at, id, unix_s, count);
+        let mut each = |id, counted: Counted<'_>| each(part.at, id, counted);
         let of_days = part.collect_days(answers, (kept, asked), &mut each).await?;
         let of_rest = part.collect_rest(answers, &mut each).await?;
         trouble = trouble.or(of_days).or(of_rest);
@@ -143,7 +169,7 @@ impl Part {
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
         (kept, asked): (&Days, Instant),
-        each: &mut (impl FnMut(EventId, i64, u64) + Send),
+        each: &mut (impl FnMut(EventId, Counted<'_>) + Send),
     ) -> Result<Option<Trouble>, mysql_async::Error> {
         let mut trouble = None;
         let by_hour = self.grain == Grain::Hour;
@@ -153,7 +179,10 @@ impl Part {
         };
         match &self.days {
             PackedDays::Totals => {
-                for_each_of(answers, |(id, unix_s, total)| each(EventId(id), unix_s, total)).await?;
+                for_each_of(answers, |(id, unix_s, total)| {
+                    each(EventId(id), Counted::One(unix_s, total))
+                })
+                .await?;
             }
             PackedDays::Counts { are_kept } => {
                 let mut missing: HashSet<(EventId, Day)> = HashSet::new();
@@ -165,7 +194,7 @@ impl Part {
                     missing.remove(&(id, day));
                     match KeptDay::of(asked, total, &text) {
                         Ok(counts) => {
-                            counts.for_each(day, self.minutes, by_hour, |at, count| each(id, at, count));
+                            counts.for_each(day, self.minutes, by_hour, |counted| each(id, counted));
                             if *are_kept {
                                 kept.keep(id, day, counts);
                             }
@@ -189,7 +218,7 @@ impl Part {
                         tokio::task::yield_now().await;
                     }
                     if totals.get(&(*id, *day)).copied().unwrap_or(0) == counts.total {
-                        counts.for_each(*day, self.minutes, by_hour, |at, count| each(*id, at, count));
+                        counts.for_each(*day, self.minutes, by_hour, |counted| each(*id, counted));
                     } else {
                         kept.forget(*id, *day);
                         trouble = Some(Trouble::Merged);
@@ -204,16 +233,19 @@ impl Part {
     async fn collect_rest(
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
-        each: &mut (impl FnMut(EventId, i64, u64) + Send),
+        each: &mut (impl FnMut(EventId, Counted<'_>) + Send),
     ) -> Result<Option<Trouble>, mysql_async::Error> {
         let asked = self.minutes.0.unix_s()..=self.minutes.1.unix_s();
         let mut trouble = None;
-        for_each_of(answers, |(id, unix_s, count)| each(EventId(id), unix_s, count)).await?;
+        for_each_of(answers, |(id, unix_s, count)| {
+            each(EventId(id), Counted::One(unix_s, count));
+        })
+        .await?;
         for_each_of(answers, |(unix_s, counts): (i64, Vec<u8>)| {
             let read = for_each_in_block(&counts, |id, minute, count| {
                 let at = unix_s + 60 * i64::from(minute);
                 if asked.contains(&at) && self.ids.binary_search(&id).is_ok() {
-                    each(id, at, count);
+                    each(id, Counted::One(at, count));
                 }
             });
             if let Err(error) = read {

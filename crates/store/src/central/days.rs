@@ -14,6 +14,8 @@ use model::{Day, EventId, MINUTES_PER_DAY, Minute, PackedDayError, for_each_pack
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::counts::Counted;
+
 /// Most bytes of days that are kept, about: 40,000 days of every minute.
 const BYTES_MAX: u64 = 64 << 20;
 
@@ -133,43 +135,42 @@ impl KeptDay {
         Ok(Self { asked, total, counts })
     }
 
-    /// Hands the counts of `asked` to `each`: the first second of a minute, and its count. With `by_hour`, which asks for whole hours, the
-    /// sum of an hour may come with its first minute.
+    /// Hands the counts of `asked` to `each`. With `by_hour`, which asks for whole hours, the sum of an hour may come with its first minute.
     pub(super) fn for_each(
         &self,
         day: Day,
         (first, last): (Minute, Minute),
         by_hour: bool,
-        mut each: impl FnMut(i64, u64),
+        mut each: impl FnMut(Counted<'_>),
     ) {
         let start = day.unix_s();
-        let asked = first.unix_s()..=last.unix_s();
-        let mut hand_over = |minute: usize, count: u64| {
-            let at = start + 60 * i64::try_from(minute).unwrap_or(0);
-            if count > 0 && asked.contains(&at) {
-                each(at, count);
+        let minute_of = |unix_s: i64| usize::try_from((unix_s - start).div_euclid(60)).unwrap_or(0);
+        let asked = minute_of(first.unix_s())..MINUTES_PER_DAY.min(minute_of(last.unix_s() + 60));
+        let at = |minute: usize| start + 60 * i64::try_from(minute).unwrap_or(0);
+        let mut one = |minute: usize, count: u64| {
+            if count > 0 && asked.contains(&minute) {
+                each(Counted::One(at(minute), count));
             }
         };
         match &self.counts {
             Counts::None => {}
             Counts::Few(minutes) => {
                 for &(minute, count) in minutes {
-                    hand_over(minute.into(), count);
+                    one(minute.into(), count);
                 }
             }
             Counts::Near(_, near) if by_hour => {
                 for (hour, &sum) in near.1.iter().enumerate() {
-                    hand_over(hour * MINUTES_PER_HOUR, sum);
+                    one(hour * MINUTES_PER_HOUR, sum);
                 }
             }
             Counts::Near(least, near) => {
-                for (minute, &above) in near.0.iter().enumerate() {
-                    hand_over(minute, least + u64::from(above));
-                }
+                let above = near.0.get(asked.clone()).unwrap_or_default();
+                each(Counted::Minutes(at(asked.start), *least, above));
             }
             Counts::Any(minutes) => {
                 for (minute, &count) in minutes.iter().enumerate() {
-                    hand_over(minute, count);
+                    one(minute, count);
                 }
             }
         }
@@ -239,9 +240,11 @@ mod tests {
         let (mut sum, mut parts) = (0, 0);
         let asked =
             [of.unix_s() + 3_600, of.unix_s() + 7_200 - 60].map(|at| Minute::from_unix_s(at).unwrap());
-        kept.for_each(of, asked.into(), by_hour, |_, count| {
-            sum += count;
-            parts += 1;
+        kept.for_each(of, asked.into(), by_hour, |counted| {
+            counted.each(|_, count| {
+                sum += count;
+                parts += 1;
+            });
         });
         (sum, parts)
     }

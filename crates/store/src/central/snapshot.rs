@@ -8,7 +8,7 @@ use model::{EventId, EventName, Extent};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, Row, TextProtocol};
 
-use super::counts::{self, Trouble, Wanted};
+use super::counts::{self, Counted, Trouble, Wanted};
 use super::lease::Lease;
 use super::names::{self, Name};
 use super::position::{self, Position};
@@ -40,8 +40,8 @@ pub(super) struct Beginning<'a> {
 }
 
 impl Snapshot {
-    /// Hands all counts that are `wanted` to `each`: the index of what they are wanted for, id, the minute in unix seconds, count. A minute
-    /// may come in several parts, which add up. Then ends the snapshot, and returns from when to when its counts are known: from what
+    /// Hands all counts that are `wanted` to `each`, with the index of what they are wanted for and the name's id. A minute may come in several
+    /// parts, which add up. Then ends the snapshot, and returns from when to when its counts are known: from what
     /// retention has kept to the watermark.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Snapshot {
     pub async fn read(
         self,
         wanted: &[Wanted<'_>],
-        each: impl FnMut(usize, EventId, i64, u64) + Send,
+        each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<Extent, Error> {
         let Self { lease, shared } = self;
         Ok(shared.read(lease, None, wanted, each).await?.extent)
@@ -137,7 +137,7 @@ impl Shared {
         mut lease: Lease,
         beginning: Option<Beginning<'_>>,
         wanted: &[Wanted<'_>],
-        mut each: impl FnMut(usize, EventId, i64, u64) + Send,
+        mut each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<Whole, Error> {
         let connected = lease.connected();
         let mut sources = self.sources.known(connected);

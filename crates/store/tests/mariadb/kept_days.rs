@@ -7,7 +7,7 @@ use std::time::Instant;
 use model::{Day, EventId, EventName, Minute, Shard};
 use mysql_async::prelude::Queryable;
 use store::Error;
-use store::central::{Central, Grain, Wanted};
+use store::central::{Central, Counted, Grain, Wanted};
 use store::upkeep::Packer;
 
 use crate::servers::{LIMIT, MINUTE_S, Servers};
@@ -39,9 +39,11 @@ async fn read(central: &Central, grain: Grain) -> Result<(u64, usize), Error> {
         grain,
     };
     let (mut sum, mut parts) = (0, 0);
-    let add = |_, _, _, count| {
-        sum += count;
-        parts += 1;
+    let add = |_, _, counted: Counted<'_>| {
+        counted.each(|_, count| {
+            sum += count;
+            parts += 1;
+        });
     };
     central.read(&[name], false, &[wanted], add).await?;
     Ok((sum, parts))

@@ -84,7 +84,7 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
         minutes: minutes(),
         grain,
     };
-    let read = copied_under.read(&[wanted(Grain::Minute)], |_, _, _, _| {}).await;
+    let read = copied_under.read(&[wanted(Grain::Minute)], |_, _, _| {}).await;
     assert!(read.unwrap_err().is_changed());
     assert!(
         store::setup::check(&root, Site::Central)
@@ -101,7 +101,9 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
     assert_eq!(dropped.await.unwrap().rows, 1);
     let mut sum = 0;
     let extent = snapshot
-        .read(&[wanted(Grain::Day)], |_, _, _, count| sum += count)
+        .read(&[wanted(Grain::Day)], |_, _, counted| {
+            counted.each(|_, count| sum += count);
+        })
         .await;
     assert_eq!(sum, 4 + 5);
     assert_eq!(extent.unwrap().kept_since, Some(day(4)));

@@ -1,4 +1,4 @@
-//! Counts that are summed to buckets as they are read give what buckets of the functions' values give.
+//! Counts that are summed as they are read, to buckets or by groups of names, give what sums of the functions' values give.
 
 use model::{Extent, Timestamp};
 use proptest::prelude::*;
@@ -86,6 +86,7 @@ fn claims() -> Vec<String> {
         "groupByNode(group(a.*.n,threshold(3,'a.b')),0,'sum')",
         "sumSeriesWithWildcards(group(a.*.n,alias(constantLine(3),'a.b.n')),1)",
         "group(a.*.n,constantLine(3))|sortByName()",
+        "group(a.x.n,timeShift(a.x.n,'1d'),timeShift(a.x.n,'7min'))",
     ];
     let claiming = with_lines.into_iter().filter(|target| commutes(target));
     let nested = nested.into_iter().chain(claiming);
@@ -102,8 +103,81 @@ fn sums_of_rows_do_not_claim_it_beside_a_line() {
     assert!(commutes("group(sumSeries(a.*.n),constantLine(3))"));
 }
 
+/// Calls that only add series up, or only keep some of them.
+const ADDING_OR_PICKING: [&str; 20] = [
+    "highestMax(*.*.n,2)",
+    "highestAverage(*.*.n,1)",
+    "highestCurrent(a.*.n,1)",
+    "lowestAverage(*.*.n,2)",
+    "lowestCurrent(*.*.n,n=3)",
+    "highest(*.*.n,2,'max')",
+    "highest(*.*.n,2,func='sum')",
+    "lowest(*.*.n,1)",
+    "highestMax(*.*.n,-1)",
+    "sumSeries(*.*.n)",
+    "sum(a.*.n)",
+    "groupByNode(*.*.n,0,'sum')",
+    "groupByNode(*.*.n,-2,'sumSeries')",
+    "groupByNode(*.*.n,'name','sum')",
+    "groupByNode(*.*.n,9,callback='sum')",
+    "groupByNodes(*.*.n,'sum',1,0)",
+    "groupByNodes(*.*.n,'total')",
+    "sumSeriesWithWildcards(*.*.n,1)",
+    "sumSeriesWithWildcards(*.*.n)",
+    "aliasByNode(groupByNode(*.*.n,1,'sum'),0)",
+];
+
+/// Targets, and the seconds that their counts are summed to as they are read.
+const BY_INTERVAL: [(&str, i64); 16] = [
+    ("summarize(*.*.n,'1h')", 3_600),
+    ("summarize(*.*.n,'3h','sum',false)", 3_600 * 3),
+    ("summarize(a.x.n,'7d')", 86_400),
+    ("summarize(a.x.n,'90min')", 1_800 * 3),
+    ("summarize(a.x.n,'7h')", 3_600),
+    ("highestMax(summarize(*.*.n,'1h'),2)", 3_600),
+    ("summarize(sumSeries(*.*.n),'1h')|movingAverage(5)", 3_600),
+    ("summarize(summarize(*.*.n,'1h'),'1d','max')", 3_600),
+    ("summarize(summarize(*.*.n,'1h'),'1d')|scale(2)", 3_600),
+    ("maxSeries(summarize(*.*.n,'2h'),summarize(a.x.n,'2h'))", 7_200),
+    ("timeShift(summarize(a.x.n,'1h'),'1d')", 3_600),
+    ("group(summarize(a.x.n,'1h'),constantLine(3))", 3_600),
+    // By the minute.
+    ("summarize(*.*.n,'90s')", 60),
+    ("summarize(*.*.n,'1h','max')", 60),
+    ("group(summarize(a.x.n,'1h'),maxSeries(a.x.n))", 60),
+    ("summarize(*.*.n,'1h','sum',true)", 60),
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn what_is_added_or_picked_as_it_is_read_is_what_it_is_of_series(
+        rows in prop::collection::vec((0usize..4, 0i64..60, 1u64..1_000), 0..60),
+        names in 0usize..=4,
+        target in prop::sample::select(&ADDING_OR_PICKING),
+        complete in 0i64..60,
+    ) {
+        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n", "b.z.n"].map(|name| (name, Vec::new())).into();
+        for (name, minute, count) in rows {
+            counts[name].1.push((T + 60 * minute, count));
+        }
+        counts.truncate(names);
+        let extent = Extent {
+            complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
+            kept_since: None,
+        };
+        let window = Window { from: T - 1, until: T + 3_600 };
+        // What is in a group is series to the function around it.
+        let as_series = target.replace("*.*.n", "group(*.*.n)").replace("a.*.n", "group(a.*.n)");
+        let [added, series] = [target, as_series.as_str()].map(|target| {
+            let plan = planned(target, window, utc(T)).unwrap();
+            let counts = counted(&plan, &counts, extent).unwrap();
+            (plan.queries[0].windows.len(), plan.series(&counts).unwrap())
+        });
+        prop_assert_eq!((added.0, series.0), (0, 1));
+        prop_assert_eq!(added.1, series.1);
+    }
 
     #[test]
     fn sums_are_the_same_before_and_after_functions_that_say_so(
@@ -124,5 +198,31 @@ proptest! {
         let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
         let [before, after] = both_ways(&target, window, values_max, &counts, extent);
         prop_assert_eq!(before, after);
+    }
+
+    #[test]
+    fn intervals_are_the_same_whether_minutes_are_summed_as_they_are_read(
+        rows in prop::collection::vec((0usize..3, 0i64..4_000, 1u64..1_000), 0..60),
+        (target, read_s) in prop::sample::select(&BY_INTERVAL),
+        (from, minutes) in (0i64..3_000, 1i64..4_000),
+        (complete, kept) in (0i64..4_000, 0i64..4),
+    ) {
+        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, Vec::new())).into();
+        for (name, minute, count) in rows {
+            counts[name].1.push((T + 60 * minute, count));
+        }
+        let extent = Extent {
+            complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
+            kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
+        };
+        let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
+        let [read, by_minutes] = [None, Some(MINUTE_S)].map(|bucket_s| {
+            let mut plan = planned(target, window, utc(T)).unwrap();
+            assert_eq!(plan.bucket_s, read_s, "{target}");
+            plan.bucket_s = bucket_s.unwrap_or(plan.bucket_s);
+            let counts = counted(&plan, &counts, extent).unwrap();
+            plan.series(&counts)
+        });
+        prop_assert_eq!(read, by_minutes);
     }
 }
