@@ -272,7 +272,7 @@ where
     let mut adding = Adding::new(all);
     let wanted = adding.wanted();
     let add = |wanted, id, counted: Counted<'_>| adding.add(wanted, id, counted);
-    let is_in_index = |name: &EventName<'_>| index.is_some_and(|index| index.contains(name.as_str()));
+    let is_in_index = |name: &EventName<'_>| index.is_some_and(|index| index.contains(name));
     let are_known = names.iter().all(is_in_index);
     let asked = if are_known { &[] } else { names };
     let (found, extent) = attempt.read(asked, &wanted, add).await?;

@@ -1,16 +1,21 @@
-//! All names in memory, to be searched in milliseconds and walked as a tree.
+//! All names in memory, in segments.
 
 use std::cmp::Reverse;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
-use memchr::memmem;
-use model::Glob;
+use model::{EventId, EventName, Glob};
 
-/// Names that the index takes. With more there is none, and searches go to the database.
-pub const NAMES_MAX: usize = 5_000_000;
+use crate::segment::{Budget, Exceeded, Segment, Unsorted};
 
-/// Bytes of all names, each with its separator: with the rest of the index, and a new one beside the old, this is a gigabyte.
-pub const TEXT_BYTES_MAX: usize = 256 << 20;
+/// Bytes that an index may take. With more names there is none, and searches go to the database.
+pub const BYTES_MAX: usize = 256 << 20;
+
+/// Names of a segment, about: a new one is made beside the old one, which takes so much more memory for a moment.
+const NAMES_PER_SEGMENT: usize = 500_000;
+
+/// Most segments: each is searched, and walked, by itself.
+const SEGMENTS_MAX: usize = 64;
 
 /// Bytes of names that one search may match with a pattern, for each 64 of the pattern's tokens: about a second of a core.
 const MATCHED_BYTES_MAX: usize = 500_000_000;
@@ -18,99 +23,80 @@ const MATCHED_BYTES_MAX: usize = 500_000_000;
 /// Bytes of names that one search may look through for pieces of names, one piece after the other: about a second of a core, too.
 const SEARCHED_BYTES_MAX: usize = 2_000_000_000;
 
-/// The character between names in the index's text, which no name has.
-const SEPARATOR: char = '\n';
-
-/// Names as they are read, in no order.
-#[derive(Debug, Default)]
-pub struct Unsorted {
-    text: String,
-    rows: Vec<(Range<u32>, u64)>,
-}
-
-/// All names, in two orders: that of popularity, in which searches want them, and that of names, in which they make a tree.
-#[derive(Debug)]
+/// All names: each in the segment that its id belongs to, so that one segment after the other can be made anew.
+#[derive(Debug, Clone, Default)]
 pub struct Index {
-    /// A separator, then the names, each with one behind it: the most popular first, equally popular ones by name. A search that looks
-    /// through it from its beginning finds the best first, and can stop.
-    text: String,
-    /// The offset in the text at which each name begins, and at which one more would.
-    starts: Vec<u32>,
-    /// Popularity of each name, in the same order.
-    popularity: Vec<u64>,
-    /// For each name, in the order of names, its place in the order of popularity.
-    by_name: Vec<u32>,
-    /// Prefix sums: the popularity of all names before one, in the order of names, modulo 2^64; and at the end that of all.
-    popularity_before: Vec<u64>,
+    /// The first id of each segment, in their order, and the segment.
+    segments: Vec<(EventId, Arc<Segment>)>,
 }
+
+/// Names that lie next to each other in the order of names: a range of each segment that has some of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names(Vec<(usize, Range<usize>)>);
 
 /// A search refused because its pattern costs more than a search may.
 #[derive(Debug, PartialEq)]
 pub struct TooBroad;
 
-impl Unsorted {
-    /// Adds a name; false, and nothing is added, where there is no room for it.
-    pub fn push(&mut self, name: &str, popularity: u64) -> bool {
-        if self.rows.len() >= NAMES_MAX || self.text.len() + self.rows.len() + name.len() + 2 > TEXT_BYTES_MAX
-        {
-            return false;
-        }
-        let start = offset(self.text.len());
-        self.text.push_str(name);
-        self.rows.push((start..offset(self.text.len()), popularity));
-        true
-    }
-
-    /// Adds all names of `other`; false where there is no room for all, and some may have been added.
-    pub fn append(&mut self, other: &Self) -> bool {
-        other
-            .rows
-            .iter()
-            .all(|(range, popularity)| self.push(slice(&other.text, range), *popularity))
+impl From<Unsorted> for Index {
+    /// An index of a single segment.
+    fn from(unsorted: Unsorted) -> Self {
+        Self::default().with(
+            &(EventId(0)..=EventId(u64::MAX)),
+            vec![(EventId(0), unsorted.into())],
+        )
     }
 }
 
-impl From<Unsorted> for Index {
-    fn from(Unsorted { text, mut rows }: Unsorted) -> Self {
-        rows.sort_unstable_by(|(a, _), (b, _)| slice(&text, a).cmp(slice(&text, b)));
-        let mut before = 0_u64;
-        let popularities = rows.iter().map(|&(_, popularity)| popularity);
-        let sums = popularities.map(|popularity| {
-            before = before.wrapping_add(popularity);
-            before
-        });
-        let popularity_before = std::iter::once(0).chain(sums).collect();
-        let mut by_popularity: Vec<u32> = (0..offset(rows.len())).collect();
-        // The sort is stable: equally popular names stay in the order of names.
-        by_popularity.sort_by_key(|&at| Reverse(rows[place(at)].1));
-
-        let mut ordered = String::with_capacity(text.len() + rows.len() + 1);
-        ordered.push(SEPARATOR);
-        let (mut starts, mut by_name) = (Vec::with_capacity(rows.len() + 1), vec![0; rows.len()]);
-        let mut popularity = Vec::with_capacity(rows.len());
-        for (at, &in_names) in (0..).zip(&by_popularity) {
-            let (range, times) = &rows[place(in_names)];
-            starts.push(offset(ordered.len()));
-            popularity.push(*times);
-            by_name[place(in_names)] = at;
-            ordered.push_str(slice(&text, range));
-            ordered.push(SEPARATOR);
-        }
-        starts.push(offset(ordered.len()));
-        Self {
-            text: ordered,
-            starts,
-            popularity,
-            by_name,
-            popularity_before,
-        }
-    }
+/// The ranges of ids for segments of so many names in all: equal parts of all ids, which are hashes of names. Those for more names are parts
+/// of those for fewer.
+pub fn ranges(names: usize) -> Vec<RangeInclusive<EventId>> {
+    let count = names
+        .div_ceil(NAMES_PER_SEGMENT)
+        .next_power_of_two()
+        .min(SEGMENTS_MAX);
+    let last = u64::MAX / count as u64;
+    (0..count as u64)
+        .map(|number| number.wrapping_mul(last.wrapping_add(1)))
+        .map(|first| EventId(first)..=EventId(first + last))
+        .collect()
 }
 
 impl Index {
+    /// The index with other segments for a range of ids, each with its first id.
+    #[must_use]
+    pub fn with(&self, ids: &RangeInclusive<EventId>, segments: Vec<(EventId, Segment)>) -> Self {
+        let others = self
+            .segments
+            .iter()
+            .filter(|(first, _)| !ids.contains(first))
+            .cloned();
+        let new = segments
+            .into_iter()
+            .map(|(first, segment)| (first, Arc::new(segment)));
+        let mut segments: Vec<_> = others.chain(new).collect();
+        segments.sort_unstable_by_key(|(first, _)| *first);
+        Self { segments }
+    }
+
+    /// The range of ids of each segment, all ids where there is none.
+    pub fn ids(&self) -> Vec<RangeInclusive<EventId>> {
+        let mut firsts: Vec<EventId> = self.segments.iter().map(|(first, _)| *first).collect();
+        if firsts.is_empty() {
+            firsts.push(EventId(0));
+        }
+        let lasts = firsts.iter().skip(1).map(|next| EventId(next.0 - 1));
+        let lasts = lasts.chain([EventId(u64::MAX)]);
+        firsts
+            .iter()
+            .zip(lasts)
+            .map(|(first, last)| *first..=last)
+            .collect()
+    }
+
     /// How many names it has.
     pub fn len(&self) -> usize {
-        self.popularity.len()
+        self.segments().map(Segment::len).sum()
     }
 
     /// Whether it has none.
@@ -120,153 +106,149 @@ impl Index {
 
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        self.text.len()
-            + size_of::<u32>() * (self.starts.len() + self.by_name.len())
-            + size_of::<u64>() * (self.popularity.len() + self.popularity_before.len())
-    }
-
-    /// The name at a place in the order of popularity, and how often it was counted.
-    ///
-    /// # Panics
-    /// Beyond [`Index::len`], as do the other three that take places.
-    pub fn entry(&self, at: usize) -> (&str, u64) {
-        let range = self.starts[at]..self.starts[at + 1] - 1;
-        (slice(&self.text, &range), self.popularity[at])
-    }
-
-    /// The name at a place in the order of names.
-    pub fn name(&self, at: usize) -> &str {
-        self.entry(place(self.by_name[at])).0
-    }
-
-    /// Popularity of a range in the order of names, summed up.
-    pub fn popularity(&self, range: &Range<usize>) -> u64 {
-        self.popularity_before[range.end].wrapping_sub(self.popularity_before[range.start])
-    }
-
-    /// The names within a range, in the order of names, that begin with `prefix`: a range of the same order.
-    pub fn beginning(&self, within: Range<usize>, prefix: &str) -> Range<usize> {
-        let places = &self.by_name[within.clone()];
-        let name = |&at: &u32| self.entry(place(at)).0;
-        let first = places.partition_point(|at| name(at) < prefix);
-        let count = places[first..].partition_point(|at| name(at).starts_with(prefix));
-        within.start + first..within.start + first + count
+        self.segments().map(Segment::bytes).sum()
     }
 
     /// Whether `name` is one of the names.
-    pub fn contains(&self, name: &str) -> bool {
-        let found = self
-            .by_name
-            .binary_search_by(|&at| self.entry(place(at)).0.cmp(name));
-        found.is_ok()
+    pub fn contains(&self, name: &EventName<'_>) -> bool {
+        let id = name.id();
+        let after = self.segments.partition_point(|(first, _)| *first <= id);
+        let segment = after.checked_sub(1).map(|at| &self.segments[at].1);
+        segment.is_some_and(|segment| segment.contains(name.as_str()))
     }
 
-    /// Places, in the order of popularity, of the `limit` most popular names that match: all names without a pattern, names that
-    /// contain it where it has no wildcard, else whole names.
+    /// The `limit` most popular names that match, and how often each was counted, the most popular first, equally popular ones by name: all
+    /// names without a pattern, names that contain it where it has no wildcard, else whole names.
     ///
     /// # Errors
     /// `TooBroad` where the search would take longer than a second, about.
-    pub fn search(&self, pattern: Option<&Glob>, limit: usize) -> Result<Vec<usize>, TooBroad> {
-        let Some(pattern) = pattern else {
-            return Ok((0..self.len().min(limit)).collect());
-        };
-        if let Some(part) = pattern.literal() {
-            return Ok(self.with_one_of(vec![part.to_owned()]).take(limit).collect());
-        }
-        let mut matcher = pattern.matcher();
-        let words = pattern.token_count().div_ceil(64);
-        let mut budget = MATCHED_BYTES_MAX;
-        let affordable = SEARCHED_BYTES_MAX / self.text.len().max(1);
-        // Looking for a piece that every match has is far faster than matching; only what has one is matched. Where there is no such
-        // piece, or looking for all of them would take too long, every name is matched, within the budget.
-        let needles = pattern.needles(SEPARATOR).map(distinct);
-        let candidates: Box<dyn Iterator<Item = usize>> = match needles {
-            Some(needles) if needles.len() <= affordable => Box::new(self.with_one_of(needles)),
-            _ => Box::new(0..self.len()),
+    pub fn search(&self, pattern: Option<&Glob>, limit: usize) -> Result<Vec<(&str, u64)>, TooBroad> {
+        let text_bytes: usize = self.segments().map(Segment::text_bytes).sum();
+        let mut budget = Budget {
+            matched_bytes: MATCHED_BYTES_MAX,
+            needles_max: SEARCHED_BYTES_MAX / text_bytes.max(1),
         };
         let mut found = Vec::new();
-        for at in candidates {
-            let (name, _) = self.entry(at);
-            budget = budget.checked_sub(name.len() * words).ok_or(TooBroad)?;
-            if matcher.matches(name) {
-                found.push(at);
-                if found.len() == limit {
-                    break;
-                }
-            }
+        for segment in self.segments() {
+            let places = segment
+                .search(pattern, limit, &mut budget)
+                .map_err(|Exceeded| TooBroad)?;
+            found.extend(places.into_iter().map(|at| segment.entry(at)));
         }
+        found.sort_unstable_by_key(|&(name, popularity)| (Reverse(popularity), name));
+        found.truncate(limit);
         Ok(found)
     }
 
-    /// Places, in the order of popularity, of the names that contain one of `needles`; a needle may begin or end with a separator.
-    fn with_one_of(&self, needles: Vec<String>) -> impl Iterator<Item = usize> + use<'_> {
-        let mut needles = Needles::new(self.text.as_bytes(), needles);
-        let mut from = 0;
-        std::iter::from_fn(move || {
-            let inside = offset(needles.next(from)?);
-            let at = self.starts.partition_point(|&start| start <= inside) - 1;
-            // On with the separator behind this name: a needle may begin with it.
-            from = place(self.starts[at + 1]) - 1;
-            Some(at)
-        })
+    /// All names.
+    pub fn names(&self) -> Names {
+        let all = self.segments().map(|segment| 0..segment.len());
+        Names::of(all.enumerate())
     }
-}
 
-/// A search for the next of several needles. Each is looked for by itself, at several gigabytes a second, since patterns with many
-/// alternatives are rare.
-struct Needles<'a> {
-    text: &'a [u8],
-    /// Each needle with the offset at which it was found last; the text's length for nowhere.
-    finders: Vec<(memmem::Finder<'static>, usize)>,
-}
+    /// Those of `within` that begin with `prefix`.
+    pub fn beginning(&self, within: &Names, prefix: &str) -> Names {
+        let parts = within.0.iter();
+        Names::of(parts.map(|(at, range)| (*at, self.segment(*at).beginning(range.clone(), prefix))))
+    }
 
-impl<'a> Needles<'a> {
-    fn new(text: &'a [u8], needles: Vec<String>) -> Self {
-        let finder = |needle: String| {
-            let finder = memmem::Finder::new(&needle).into_owned();
-            let first = finder.find(text).unwrap_or(text.len());
-            (finder, first)
+    /// Their popularity, summed up.
+    pub fn popularity(&self, names: &Names) -> u64 {
+        let parts = names.0.iter();
+        parts
+            .map(|(at, range)| self.segment(*at).popularity(range))
+            .fold(0, u64::wrapping_add)
+    }
+
+    /// The first of them in the order of names.
+    pub fn first(&self, names: &Names) -> Option<&str> {
+        let firsts = names
+            .0
+            .iter()
+            .map(|(at, range)| self.segment(*at).name(range.start));
+        firsts.min()
+    }
+
+    /// The first `limit` of them, in the order of names.
+    pub fn in_order(&self, names: &Names, limit: usize) -> Vec<&str> {
+        let first = |(at, range): &(usize, Range<usize>)| {
+            let segment = self.segment(*at);
+            range.clone().take(limit).map(|at| segment.name(at))
         };
-        Self {
-            text,
-            finders: needles.into_iter().map(finder).collect(),
-        }
+        let mut first: Vec<&str> = names.0.iter().flat_map(first).collect();
+        first.sort_unstable();
+        first.truncate(limit);
+        first
     }
 
-    /// The offset of the next needle from `from` on; behind its separator where it begins with one, so that it lies in a name.
-    fn next(&mut self, from: usize) -> Option<usize> {
-        let mut first = self.text.len();
-        for (finder, at) in &mut self.finders {
-            if *at < from {
-                *at = finder
-                    .find(&self.text[from..])
-                    .map_or(self.text.len(), |hit| from + hit);
+    /// Takes those off the beginning of `names` that begin with `prefix`, as the first of all does.
+    pub(crate) fn take_beginning(&self, names: &mut Names, prefix: &str) -> Names {
+        let mut taken = Names::default();
+        for (at, range) in &mut names.0 {
+            let segment = self.segment(*at);
+            if segment.name(range.start).starts_with(prefix) {
+                let end = end_of(segment, range.clone(), prefix);
+                taken.0.push((*at, range.start..end));
+                range.start = end;
             }
-            first = first.min(*at);
         }
-        let byte = char::from(*self.text.get(first)?);
-        Some(if byte == SEPARATOR { first + 1 } else { first })
+        names.0.retain(|(_, range)| !range.is_empty());
+        taken
+    }
+
+    /// Takes the first of `names`, which is `name`, off them.
+    pub(crate) fn take_first(&self, names: &mut Names, name: &str) -> Names {
+        let is_it = |(at, range): &(usize, Range<usize>)| self.segment(*at).name(range.start) == name;
+        let Some(part) = names.0.iter().position(is_it) else {
+            return Names::default();
+        };
+        let (at, range) = &mut names.0[part];
+        let taken = Names(vec![(*at, range.start..range.start + 1)]);
+        range.start += 1;
+        names.0.retain(|(_, range)| !range.is_empty());
+        taken
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().map(|(_, segment)| &**segment)
+    }
+
+    fn segment(&self, at: usize) -> &Segment {
+        &self.segments[at].1
     }
 }
 
-fn distinct(mut needles: Vec<String>) -> Vec<String> {
-    needles.sort_unstable();
-    needles.dedup();
-    needles
+/// The end of the names that begin with `prefix`, as the first of `range` does. A galloping search: its steps double, since most branches
+/// are small.
+fn end_of(segment: &Segment, range: Range<usize>, prefix: &str) -> usize {
+    let (mut inside, mut step) = (range.start, 1);
+    while inside + step < range.end && segment.name(inside + step).starts_with(prefix) {
+        inside += step;
+        step *= 2;
+    }
+    let last = (inside + step).min(range.end);
+    segment.beginning(inside..last, prefix).end
 }
 
-fn slice<'a>(text: &'a str, range: &Range<u32>) -> &'a str {
-    &text[place(range.start)..place(range.end)]
-}
+impl Names {
+    fn of(parts: impl Iterator<Item = (usize, Range<usize>)>) -> Self {
+        Self(parts.filter(|(_, range)| !range.is_empty()).collect())
+    }
 
-/// An offset or a count as it is stored, in four bytes: [`TEXT_BYTES_MAX`] and [`NAMES_MAX`] are far below 2^32.
-fn offset(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
-}
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|(_, range)| range.len()).sum()
+    }
 
-/// A stored offset or place as an index.
-fn place(at: u32) -> usize {
-    usize::try_from(at).unwrap_or(usize::MAX)
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many ranges they are.
+    pub(crate) fn parts(&self) -> usize {
+        self.0.len()
+    }
 }
 
 #[cfg(test)]
@@ -275,18 +257,27 @@ pub(crate) mod tests {
 
     use super::*;
 
+    /// An index of as many segments as there are for so many names.
+    pub(crate) fn index_as_of(as_of: usize, names: &[(&str, u64)]) -> Index {
+        let segment = |ids: RangeInclusive<EventId>| {
+            let mut unsorted = Unsorted::default();
+            for (name, popularity) in names.iter().filter(|(name, _)| ids.contains(&EventId::of(name))) {
+                assert!(unsorted.push(name, *popularity));
+            }
+            (*ids.start(), unsorted.into())
+        };
+        let segments = ranges(as_of).into_iter().map(segment);
+        Index::default().with(&(EventId(0)..=EventId(u64::MAX)), segments.collect())
+    }
+
     pub(crate) fn index(names: &[(&str, u64)]) -> Index {
-        let mut unsorted = Unsorted::default();
-        for (name, popularity) in names {
-            assert!(unsorted.push(name, *popularity));
-        }
-        Index::from(unsorted)
+        index_as_of(3_000_000, names)
     }
 
     fn found<'a>(index: &'a Index, pattern: &str, limit: usize) -> Vec<&'a str> {
         let glob = Glob::for_search(pattern).unwrap();
-        let places = index.search(Some(&glob), limit).unwrap();
-        places.into_iter().map(|at| index.entry(at).0).collect()
+        let found = index.search(Some(&glob), limit).unwrap();
+        found.into_iter().map(|(name, _)| name).collect()
     }
 
     #[test]
@@ -297,12 +288,7 @@ pub(crate) mod tests {
             ("web.a", 2),
             ("shop.sold", 3),
         ]);
-        let all: Vec<_> = index
-            .search(None, 3)
-            .unwrap()
-            .into_iter()
-            .map(|at| index.entry(at))
-            .collect();
+        let all = index.search(None, 3).unwrap();
         assert_eq!(all, [("shop.item.sold", 9), ("shop.sold", 3), ("web.a", 2)]);
         assert_eq!(found(&index, "sold", 10), ["shop.item.sold", "shop.sold"]);
         assert_eq!(found(&index, "sold", 1), ["shop.item.sold"]);
@@ -316,12 +302,53 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_range_of_names_has_the_sum_of_its_popularity() {
+    fn names_next_to_each_other_have_the_sum_of_their_popularity() {
         let index = index(&[("a.b", 1), ("a.c", u64::MAX), ("a", 4), ("b", 5), ("a-b", 7)]);
-        let below_a = index.beginning(0..index.len(), "a.");
-        assert_eq!((index.name(below_a.start), below_a.len()), ("a.b", 2));
-        assert_eq!(index.popularity(&index.beginning(0..5, "b")), 5);
-        assert_eq!(index.beginning(0..5, "c").len(), 0);
+        let beginning = |text| index.beginning(&index.names(), text);
+        let below_a = beginning("a.");
+        assert_eq!((index.first(&below_a), below_a.len()), (Some("a.b"), 2));
+        assert_eq!(index.in_order(&beginning("a"), 3), ["a", "a-b", "a.b"]);
+        assert_eq!(index.popularity(&beginning("b")), 5);
+        assert_eq!(index.popularity(&below_a), 0, "modulo 2^64");
+        assert_eq!(beginning("c").len(), 0);
+        for (name, is_one) in [("a.b", true), ("a.d", false)] {
+            assert_eq!(index.contains(&EventName::new(name).unwrap()), is_one);
+        }
+    }
+
+    #[test]
+    fn ranges_for_more_names_are_parts_of_those_for_fewer() {
+        assert_eq!(ranges(0), [EventId(0)..=EventId(u64::MAX)]);
+        let (few, many) = (ranges(900_000), ranges(5_000_000));
+        assert_eq!((few.len(), many.len()), (2, 16));
+        let all = |ranges: &[RangeInclusive<EventId>]| {
+            let follow = ranges
+                .windows(2)
+                .all(|pair| pair[0].end().0 + 1 == pair[1].start().0);
+            follow && ranges[0].start().0 == 0 && ranges[ranges.len() - 1].end().0 == u64::MAX
+        };
+        assert!(all(&few) && all(&many));
+        let inside = |part: &RangeInclusive<EventId>| {
+            few.iter()
+                .any(|of| of.contains(part.start()) && of.contains(part.end()))
+        };
+        assert!(many.iter().all(inside));
+    }
+
+    #[test]
+    fn a_segment_is_replaced_by_others() {
+        let names: Vec<String> = (0..1_000).map(|n| format!("name.{n}")).collect();
+        let rows: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        let mut index = index_as_of(900_000, &rows);
+        assert_eq!(index.ids(), ranges(900_000));
+        for old in index.ids() {
+            let new = index_as_of(5_000_000, &rows).segments.into_iter();
+            let new = new.filter(|(first, _)| old.contains(first));
+            let new = new.map(|(first, segment)| (first, Arc::into_inner(segment).unwrap()));
+            index = index.with(&old, new.collect());
+            assert_eq!(index.len(), 1_000);
+        }
+        assert_eq!(index.ids(), ranges(5_000_000));
     }
 
     #[test]
@@ -347,10 +374,11 @@ pub(crate) mod tests {
             names in prop::collection::hash_map("[abc.]{1,8}", 0u64..4, 0..40),
             pattern in "([abc.?*]|\\[ab\\]|\\{[ab*]{0,2},[bc.]{0,2}\\}){1,6}",
             limit in 1usize..6,
+            as_of in prop::sample::select(&[1usize, 3_000_000]),
         ) {
             let Ok(glob) = Glob::for_search(&pattern) else { return Ok(()) };
             let rows: Vec<_> = names.iter().map(|(name, &popularity)| (name.as_str(), popularity)).collect();
-            let index = index(&rows);
+            let index = index_as_of(as_of, &rows);
             let mut expected: Vec<_> = rows
                 .into_iter()
                 .filter(|(name, _)| match glob.literal() {
@@ -360,7 +388,7 @@ pub(crate) mod tests {
                 .collect();
             expected.sort_by_key(|&(name, popularity)| (Reverse(popularity), name));
             expected.truncate(limit);
-            let found: Vec<_> = index.search(Some(&glob), limit).unwrap().into_iter().map(|at| index.entry(at)).collect();
+            let found = index.search(Some(&glob), limit).unwrap();
             prop_assert_eq!(found, expected, "{}", pattern);
         }
     }

@@ -1,12 +1,10 @@
 //! The tree that the dots of names make.
 
-use std::ops::Range;
-
 use model::{Glob, GlobError, Matcher};
 
-use crate::Index;
+use crate::{Index, Names};
 
-/// Nodes that one query may look at: about a second of a core.
+/// Ranges of names that one query may look at, of which a node has one in each segment with names of it: about a second of a core.
 const VISITS_MAX: usize = 1_000_000;
 
 /// A pattern over paths: one pattern for each part between dots, as in Graphite.
@@ -84,31 +82,29 @@ pub fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>, TooMa
         return Ok(Vec::new());
     };
     let mut walk = Walk { index, visits: 0 };
-    // Each branch as a range in the order of names, with the length of its path including its dot.
-    let mut branches = vec![(0..index.len(), 0)];
+    // Each branch with the length of its path including its dot.
+    let mut branches = vec![(index.names(), 0)];
     for part in parents {
         let (mut below, mut step) = (Vec::new(), Step::of(part));
-        for (range, depth) in branches {
-            for child in walk.children(range, depth, &mut step)? {
-                if !child.is_leaf {
-                    below.push((child.range, child.end + 1));
-                }
-            }
+        for (branch, depth) in branches {
+            let children = walk.children(&branch, depth, &mut step)?.into_iter();
+            let inner = children.filter(|child| !child.is_leaf);
+            below.extend(inner.map(|child| (child.names, child.path.len() + 1)));
         }
         branches = below;
     }
     let (mut nodes, mut step) = (Vec::new(), Step::of(last));
-    for (range, depth) in branches {
-        for child in walk.children(range, depth, &mut step)? {
+    for (branch, depth) in branches {
+        for child in walk.children(&branch, depth, &mut step)? {
             if nodes.len() == limit {
                 return Err(TooMany);
             }
             nodes.push(Node {
-                path: index.name(child.range.start)[..child.end].to_owned(),
+                path: child.path.to_owned(),
                 text_at: depth,
                 is_leaf: child.is_leaf,
-                names: child.range.len(),
-                popularity: index.popularity(&child.range),
+                names: child.names.len(),
+                popularity: index.popularity(&child.names),
             });
         }
     }
@@ -133,23 +129,23 @@ impl<'a> Step<'a> {
     }
 }
 
-/// A walk through the tree, and how many nodes it has looked at.
+/// A walk through the tree, and how much it has looked at.
 struct Walk<'a> {
     index: &'a Index,
     visits: usize,
 }
 
-/// A node by the names below it, as a range in the order of names, and by the length of its path.
-struct Child {
-    range: Range<usize>,
-    end: usize,
+/// A node by the names below it, and by its path.
+struct Child<'a> {
+    names: Names,
+    path: &'a str,
     is_leaf: bool,
 }
 
-impl Walk<'_> {
-    /// Counts one more node that is looked at.
-    fn visit(&mut self) -> Result<(), TooMany> {
-        self.visits += 1;
+impl<'a> Walk<'a> {
+    /// Counts one more node that is looked at, for each range that its names are in.
+    fn visit(&mut self, names: &Names) -> Result<(), TooMany> {
+        self.visits += names.parts().max(1);
         if self.visits > VISITS_MAX {
             Err(TooMany)
         } else {
@@ -160,34 +156,32 @@ impl Walk<'_> {
     /// The nodes right below a branch, whose path has `depth` bytes, that `step` matches.
     fn children(
         &mut self,
-        range: Range<usize>,
+        branch: &Names,
         depth: usize,
         step: &mut Step<'_>,
-    ) -> Result<Vec<Child>, TooMany> {
-        self.visit()?;
+    ) -> Result<Vec<Child<'a>>, TooMany> {
+        self.visit(branch)?;
         let (beginning, matcher) = match step {
             Step::Glob { beginning, matcher } => (beginning, matcher),
-            Step::Literal(text) => return Ok(self.child(range, depth, text)),
+            Step::Literal(text) => return Ok(self.child(branch, depth, text)),
         };
-        let within = self.beginning(range, depth, beginning);
-        let (mut at, mut children) = (within.start, Vec::new());
-        while at < within.end {
-            self.visit()?;
-            let name = self.index.name(at);
+        let mut left = self.beginning(branch, depth, beginning);
+        let mut children = Vec::new();
+        while let Some(name) = self.index.first(&left) {
+            self.visit(&left)?;
             let child = match name[depth..].find('.') {
                 None => Child {
-                    range: at..at + 1,
-                    end: name.len(),
+                    names: self.index.take_first(&mut left, name),
+                    path: name,
                     is_leaf: true,
                 },
                 Some(length) => Child {
-                    range: at..self.end_of(at..within.end, &name[..=depth + length]),
-                    end: depth + length,
+                    names: self.index.take_beginning(&mut left, &name[..=depth + length]),
+                    path: &name[..depth + length],
                     is_leaf: false,
                 },
             };
-            at = child.range.end;
-            if matcher.matches(&name[depth..child.end]) {
+            if matcher.matches(&child.path[depth..]) {
                 children.push(child);
             }
         }
@@ -195,23 +189,23 @@ impl Walk<'_> {
     }
 
     /// The leaf and the branch whose last part is `text`, if there are such.
-    fn child(&self, range: Range<usize>, depth: usize, text: &str) -> Vec<Child> {
+    fn child(&self, branch: &Names, depth: usize, text: &str) -> Vec<Child<'a>> {
         let end = depth + text.len();
-        let within = self.beginning(range, depth, text);
+        let mut within = self.beginning(branch, depth, text);
         let mut children = Vec::new();
         // What is the whole name goes first among all that begin with it.
-        if within.start < within.end && self.index.name(within.start).len() == end {
+        if let Some(path) = self.index.first(&within).filter(|name| name.len() == end) {
             children.push(Child {
-                range: within.start..within.start + 1,
-                end,
+                names: self.index.take_first(&mut within, path),
+                path,
                 is_leaf: true,
             });
         }
-        let branch = self.beginning(within, depth, &format!("{text}."));
-        if !branch.is_empty() {
+        let below = self.beginning(&within, depth, &format!("{text}."));
+        if let Some(name) = self.index.first(&below) {
             children.push(Child {
-                range: branch,
-                end,
+                names: below,
+                path: &name[..end],
                 is_leaf: false,
             });
         }
@@ -219,24 +213,11 @@ impl Walk<'_> {
     }
 
     /// The names of a branch, whose path has `depth` bytes, that go on with `text` after it.
-    fn beginning(&self, range: Range<usize>, depth: usize, text: &str) -> Range<usize> {
-        if range.is_empty() {
-            return range;
+    fn beginning(&self, branch: &Names, depth: usize, text: &str) -> Names {
+        match self.index.first(branch) {
+            None => Names::default(),
+            Some(name) => self.index.beginning(branch, &format!("{}{text}", &name[..depth])),
         }
-        let path = &self.index.name(range.start)[..depth];
-        self.index.beginning(range, &format!("{path}{text}"))
-    }
-
-    /// The end of the names that begin with `prefix`, as the first of `range` does. A galloping search: its steps double, since most
-    /// branches are small.
-    fn end_of(&self, range: Range<usize>, prefix: &str) -> usize {
-        let (mut inside, mut step) = (range.start, 1);
-        while inside + step < range.end && self.index.name(inside + step).starts_with(prefix) {
-            inside += step;
-            step *= 2;
-        }
-        let last = (inside + step).min(range.end);
-        self.index.beginning(inside..last, prefix).end
     }
 }
 
@@ -247,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::index::tests::index;
+    use crate::index::tests::{index, index_as_of};
 
     const NAMES: [(&str, u64); 7] = [
         ("web.load", 5),
@@ -304,6 +285,7 @@ mod tests {
         fn finds_what_the_names_parts_say(
             names in prop::collection::hash_map("[ab.-]{1,6}", 1u64..9, 1..30),
             query in "([ab*?-]|\\.){1,6}",
+            as_of in prop::sample::select(&[1usize, 3_000_000]),
         ) {
             let rows: Vec<_> = names.iter().map(|(name, &popularity)| (name.as_str(), popularity)).collect();
             let parts: Vec<&str> = query.split('.').collect();
@@ -324,7 +306,7 @@ mod tests {
                     expected.insert((path, is_leaf, of_it.len(), of_it.iter().map(|(_, times)| times).sum::<u64>()));
                 }
             }
-            let nodes = find(&index(&rows), &Path::parse(&query).unwrap(), 100).unwrap();
+            let nodes = find(&index_as_of(as_of, &rows), &Path::parse(&query).unwrap(), 100).unwrap();
             let prefix = Path::parse(&query).unwrap().prefix();
             for node in &nodes {
                 prop_assert!(node.path.starts_with(&prefix) || node.path == prefix.trim_end_matches('.'), "{:?} {}", node, prefix);

@@ -62,7 +62,7 @@ pub(super) async fn fetch(
     patterns::check_tokens(&globs)?;
     // Names that are given as a whole, and known to be there, need not be found first.
     if let Some(names) = patterns::literals(&globs)
-        && index.is_some_and(|index| names.iter().all(|name| index.contains(name.as_str())))
+        && index.is_some_and(|index| names.iter().all(|name| index.contains(name)))
         && globs.len().saturating_mul(names.len()) <= MATCHES_MAX
         && let Ok((reading, points)) = prepare(plan, &in_order(&names))
     {

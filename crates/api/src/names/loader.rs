@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use crate::centres::{self, Attempt, Centres};
-use name_index::{Index, NAMES_MAX, TEXT_BYTES_MAX, Unsorted};
+use name_index::{BYTES_MAX, Index, Segment, Unsorted};
 
 /// Least pause between two loads.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -24,9 +24,6 @@ const PAUSES_PER_LOAD: u32 = 19;
 /// the server's purge of old row versions for long.
 const NAMES_PER_STATEMENT: usize = 30_000;
 
-/// Statements of the first load, which does not know how many names there are.
-const FIRST_STATEMENTS: usize = 32;
-
 /// The newest index, if there is one; clones share it.
 #[derive(Clone)]
 pub(crate) struct Names(watch::Receiver<Loaded>);
@@ -36,7 +33,7 @@ pub(crate) struct Names(watch::Receiver<Loaded>);
 enum Loaded {
     NotYet,
     Index(Arc<Index>),
-    /// More names than [`NAMES_MAX`], or more bytes of them than [`TEXT_BYTES_MAX`].
+    /// More names than [`BYTES_MAX`] have room for.
     TooMany,
 }
 
@@ -52,8 +49,6 @@ enum LoadError {
 /// The one task that loads names.
 pub(crate) struct Loader {
     sender: watch::Sender<Loaded>,
-    /// Statements of the next load, so that each reads about [`NAMES_PER_STATEMENT`] names.
-    statements: usize,
 }
 
 impl Names {
@@ -78,21 +73,17 @@ impl Loader {
     /// The loader, and what its readers see of it.
     pub(crate) fn new() -> (Self, Names) {
         let (sender, receiver) = watch::channel(Loaded::NotYet);
-        let loader = Self {
-            sender,
-            statements: FIRST_STATEMENTS,
-        };
-        (loader, Names(receiver))
+        (Self { sender }, Names(receiver))
     }
 
     /// Loads all names again and again, until `shutdown`. A load that fails leaves the last index in place: no name is ever removed, so
     /// that one only lacks the newest.
-    pub(crate) async fn run(mut self, centres: Centres, shutdown: CancellationToken) {
+    pub(crate) async fn run(self, centres: Centres, shutdown: CancellationToken) {
         let mut fails = false;
         let forever = async {
             loop {
                 let begun = std::time::Instant::now();
-                let outcome = self.load(&centres).await;
+                let outcome = self.load_or_give_up(&centres).await;
                 let took = begun.elapsed();
                 match &outcome {
                     Ok(()) => metrics::histogram!("api_names_load_seconds").record(took.as_secs_f64()),
@@ -114,30 +105,87 @@ impl Loader {
         shutdown.run_until_cancelled(forever).await;
     }
 
-    /// Loads all names once. The new index replaces the old one in one step at the end: a search sees all of either.
-    async fn load(&mut self, centres: &Centres) -> Result<(), LoadError> {
-        let mut all = Unsorted::default();
-        for ids in parts(self.statements) {
-            let part = centres.ask(|attempt| read(attempt, ids.clone())).await?;
-            // The first part that finds no room ends the load, so that no more is held than the index may have.
-            if part.is_none_or(|part| !all.append(&part)) {
+    /// Loads all names once; goes without an index where that would take more memory than it may have.
+    async fn load_or_give_up(&self, centres: &Centres) -> Result<(), LoadError> {
+        match self.load(centres).await? {
+            Some(index) => {
+                gauge("api_names", index.len());
+                gauge("api_names_index_bytes", index.bytes());
+            }
+            None => {
                 if !matches!(self.sender.send_replace(Loaded::TooMany), Loaded::TooMany) {
                     tracing::warn!(
-                        "more than {NAMES_MAX} names, or {TEXT_BYTES_MAX} bytes of them: searches go to the database"
+                        "names take more than {BYTES_MAX} bytes of memory: searches go to the database"
                     );
                 }
-                return Ok(());
             }
         }
-        // Sorting a million names takes a second, for which no other task may wait.
-        let index = tokio::task::spawn_blocking(move || Index::from(all));
-        let index = index.await.map_err(LoadError::Died)?;
-        self.statements = index.len().div_ceil(NAMES_PER_STATEMENT).max(1);
-        gauge("api_names", index.len());
-        gauge("api_names_index_bytes", index.bytes());
-        self.sender.send_replace(Loaded::Index(Arc::new(index)));
         Ok(())
     }
+
+    /// Loads all names once, segment by segment: a new segment replaces the old one as soon as it is made, so that little is there twice. The
+    /// first index comes as a whole. `None` for more names than there is room for.
+    async fn load(&self, centres: &Centres) -> Result<Option<Index>, LoadError> {
+        let mut index = match &*self.sender.borrow() {
+            Loaded::Index(index) => Index::clone(index),
+            Loaded::NotYet | Loaded::TooMany => Index::default(),
+        };
+        let names = if index.is_empty() {
+            estimate(centres).await?
+        } else {
+            index.len()
+        };
+        let ranges = name_index::ranges(names);
+        let statements = (names / ranges.len()).div_ceil(NAMES_PER_STATEMENT);
+        for old in index.ids() {
+            let mut new: Vec<_> = ranges.iter().filter(|new| old.contains(new.start())).collect();
+            if new.is_empty() {
+                // There were more names, and shorter ranges.
+                new.push(&old);
+            }
+            let (mut segments, mut bytes) = (Vec::new(), 0);
+            for ids in new {
+                let segment = segment(centres, ids, statements).await?;
+                bytes += segment.as_ref().map_or(0, Segment::bytes);
+                match segment.filter(|_| bytes <= BYTES_MAX) {
+                    Some(segment) => segments.push((*ids.start(), segment)),
+                    None => return Ok(None),
+                }
+            }
+            index = index.with(&old, segments);
+            if index.bytes() > BYTES_MAX {
+                return Ok(None);
+            }
+            self.sender.send_replace(Loaded::Index(Arc::new(index.clone())));
+        }
+        Ok(Some(index))
+    }
+}
+
+/// How many names there are, about: as many times the names of a part of all ids as there are parts. Ids are hashes of names.
+async fn estimate(centres: &Centres) -> Result<usize, LoadError> {
+    const PARTS: usize = 64;
+    let ids = EventId(0)..=EventId(u64::MAX / PARTS as u64);
+    let sample = centres.ask(|attempt| read(attempt, ids.clone())).await?;
+    Ok(PARTS * sample.map_or(0, |sample| sample.len()))
+}
+
+/// The segment of a range of ids, read with so many statements; `None` for more names than there is room for.
+async fn segment(
+    centres: &Centres,
+    ids: &RangeInclusive<EventId>,
+    statements: usize,
+) -> Result<Option<Segment>, LoadError> {
+    let mut all = Unsorted::default();
+    for ids in parts(ids, statements) {
+        let part = centres.ask(|attempt| read(attempt, ids.clone())).await?;
+        if part.is_none_or(|part| !all.append(&part)) {
+            return Ok(None);
+        }
+    }
+    // Sorting half a million names takes half a second, for which no other task may wait.
+    let sorted = tokio::task::spawn_blocking(move || Segment::from(all));
+    Ok(Some(sorted.await.map_err(LoadError::Died)?))
 }
 
 /// The names of a range of ids, in no order; `None` where there is no room for all.
@@ -151,17 +199,18 @@ async fn read(attempt: Attempt, ids: RangeInclusive<EventId>) -> Result<Option<U
     Ok(is_room.then_some(part))
 }
 
-/// All ids, in `count` ranges of about the same length. Ids are hashes of names, so each range has about as many names.
-fn parts(count: usize) -> impl Iterator<Item = RangeInclusive<EventId>> {
+/// A range of ids in `count` parts of about the same length.
+fn parts(ids: &RangeInclusive<EventId>, count: usize) -> impl Iterator<Item = RangeInclusive<EventId>> {
+    let (first, last) = (ids.start().0, ids.end().0);
     let count = u64::try_from(count).unwrap_or(1).max(1);
-    let length = u64::MAX / count;
+    let length = (last - first) / count;
     (0..count).map(move |n| {
         let last = if n + 1 == count {
-            u64::MAX
+            last
         } else {
-            (n + 1) * length - 1
+            first + (n + 1) * length - 1
         };
-        EventId(n * length)..=EventId(last)
+        EventId(first + n * length)..=EventId(last)
     })
 }
 
@@ -184,12 +233,14 @@ mod tests {
 
     #[test]
     fn parts_are_all_ids() {
-        for count in [1, 2, 3, 32, 167] {
-            let parts: Vec<_> = parts(count).collect();
-            assert_eq!(parts.len(), count);
-            assert_eq!((parts[0].start().0, parts[count - 1].end().0), (0, u64::MAX));
-            for pair in parts.windows(2) {
-                assert_eq!(pair[0].end().0 + 1, pair[1].start().0);
+        for of in name_index::ranges(2_000_000) {
+            for count in [1, 2, 3, 32, 167] {
+                let parts: Vec<_> = parts(&of, count).collect();
+                assert_eq!(parts.len(), count);
+                assert_eq!((parts[0].start(), parts[count - 1].end()), (of.start(), of.end()));
+                for pair in parts.windows(2) {
+                    assert_eq!(pair[0].end().0 + 1, pair[1].start().0);
+                }
             }
         }
     }

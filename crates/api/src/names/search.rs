@@ -96,10 +96,7 @@ async fn search(
     limit: usize,
 ) -> Result<Vec<Name>, Refusal> {
     let (all, asked) = (Arc::clone(index), pattern.clone());
-    let find = move || {
-        all.search(asked.as_ref(), limit)
-            .map(|places| entries(&all, places))
-    };
+    let find = move || all.search(asked.as_ref(), limit).map(entries);
     let names = api
         .searches
         .run(find)
@@ -112,16 +109,13 @@ async fn search(
     Ok(merged(names, fresh, limit))
 }
 
-fn entries(index: &Index, places: Vec<usize>) -> Vec<Name> {
-    let entry = |at| {
-        let (name, popularity) = index.entry(at);
-        Name {
-            name: name.to_owned(),
-            id: EventId::of(name),
-            popularity,
-        }
+fn entries(found: Vec<(&str, u64)>) -> Vec<Name> {
+    let entry = |(name, popularity): (&str, u64)| Name {
+        name: name.to_owned(),
+        id: EventId::of(name),
+        popularity,
     };
-    places.into_iter().map(entry).collect()
+    found.into_iter().map(entry).collect()
 }
 
 /// The names that the database finds by the whole name, and by the pattern's literal beginning where few names have it.
@@ -133,7 +127,7 @@ async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Na
     let prefix = pattern.prefix();
     // How many names begin alike is counted as the database's index sees them, and in memory, which costs nothing.
     let head = &prefix[..prefix.len().min(KEY_BYTES)];
-    if head.len() < FRESH_PREFIX_BYTES_MIN || index.beginning(0..index.len(), head).len() > FRESH_ROWS_MAX {
+    if head.len() < FRESH_PREFIX_BYTES_MIN || index.beginning(&index.names(), head).len() > FRESH_ROWS_MAX {
         return Ok(whole);
     }
     let read = async |attempt: Attempt| {

@@ -53,8 +53,7 @@ pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Resul
     }
     let prefix = form.one("valuePrefix").unwrap_or_default();
     let index = index_of(&api, &prefix).await?;
-    let range = index.beginning(0..index.len(), &prefix);
-    let values: Vec<&str> = range.take(limit).map(|at| index.name(at)).collect();
+    let values = index.in_order(&index.beginning(&index.names(), &prefix), limit);
     Ok(room::json(&api.points, &values)?)
 }
 
