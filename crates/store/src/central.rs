@@ -3,6 +3,7 @@
 mod annotations;
 mod counts;
 mod days;
+mod endings;
 mod lease;
 mod names;
 mod position;
@@ -21,6 +22,8 @@ use mysql_async::prelude::Queryable;
 pub use self::annotations::AnnotationQuery;
 pub use self::counts::{Counted, Grain, Wanted};
 use self::days::Days;
+use self::endings::LastEnding;
+pub(crate) use self::endings::NOTED_BEFORE_DROP;
 use self::lease::Leases;
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
@@ -52,6 +55,8 @@ struct Shared {
     leases: Arc<Leases>,
     /// The regions, as they were last read.
     sources: LastSources,
+    /// The claims and the first day that is kept, as they were last read.
+    ending: LastEnding,
     /// Days that were unpacked before.
     days: Days,
 }
@@ -65,6 +70,7 @@ impl Central {
         Ok(Self(Arc::new(Shared {
             leases: Arc::new(Leases::new(server)?),
             sources: LastSources::default(),
+            ending: LastEnding::default(),
             days: Days::new(),
         })))
     }

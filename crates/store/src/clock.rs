@@ -6,6 +6,7 @@
 //! claims from then may still be under way. A claim less the peak is never too late.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use model::{Day, Extent, Timestamp};
 use mysql_async::prelude::Queryable;
@@ -74,30 +75,53 @@ impl RegionClock {
 pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     let mut answers = conn.query_iter(format!("{SHOW_SOURCES}; {CLAIMS}")).await?;
     let sources = sources(&mut answers).await?;
-    let clocks = clocks(&mut answers, &sources).await?;
+    let claims = claims(&mut answers).await?;
     answers.drop_result().await?;
-    Ok(clocks)
+    Ok(clocks(&claims, &sources, Duration::ZERO))
 }
 
 /// The end of a script that reads a snapshot: the question from when to when its counts are known, and its end. The clocks are read in the
 /// snapshot of the counts: claims from after it would promise counts that it does not have. The note on what was dropped is read after the
 /// snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was noted before it went.
 pub(crate) fn ending() -> String {
-    format!("{CLAIMS}; COMMIT; {KEPT_SINCE}")
+    format!("{CLAIMS}; {END}; {KEPT_SINCE}")
 }
 
-/// Reads the answers to [`ending`], for the regions in `sources`.
-pub(crate) async fn extent(
-    answers: &mut QueryResult<'_, '_, TextProtocol>,
-    sources: &BTreeSet<String>,
-) -> Result<Extent, mysql_async::Error> {
-    let clocks = clocks(answers, sources).await?;
-    answers.collect::<mysql_async::Row>().await?;
-    let since: Vec<Option<i64>> = answers.collect().await?;
-    Ok(Extent {
-        complete_until: complete_until(&clocks),
-        kept_since: since.into_iter().flatten().next().map(Day::containing),
-    })
+/// The end of a snapshot.
+pub(crate) const END: &str = "COMMIT";
+
+/// What [`ending`] asks for: the latest claims, and the first day that is kept.
+#[derive(Default)]
+pub(crate) struct Ending {
+    claims: Claims,
+    /// The first day that retention has not dropped.
+    pub(crate) kept_since: Option<Day>,
+}
+
+/// The latest claim of each region, and the time by the centre's clock when it was read, in unix milliseconds.
+type Claims = BTreeMap<String, (Claim, i64)>;
+
+impl Ending {
+    /// Reads the answers to [`ending`].
+    pub(crate) async fn collect(
+        answers: &mut QueryResult<'_, '_, TextProtocol>,
+    ) -> Result<Self, mysql_async::Error> {
+        let claims = claims(answers).await?;
+        answers.collect::<mysql_async::Row>().await?;
+        let since: Vec<Option<i64>> = answers.collect().await?;
+        Ok(Self {
+            claims,
+            kept_since: since.into_iter().flatten().next().map(Day::containing),
+        })
+    }
+
+    /// The time of which counts are known, for the regions in `sources`, so long after this was read.
+    pub(crate) fn extent(&self, sources: &BTreeSet<String>, age: Duration) -> Extent {
+        Extent {
+            complete_until: complete_until(&clocks(&self.claims, sources, age)),
+            kept_since: self.kept_since,
+        }
+    }
 }
 
 /// Reads the answer to [`SHOW_SOURCES`]: the regions that this centre replicates from.
@@ -125,13 +149,10 @@ const CLAIMS: &str = "SELECT region, CAST(UNIX_TIMESTAMP(completeUntil) * 1000 A
                       CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
                       FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region)";
 
-/// Reads the answers to [`CLAIMS`], for the regions in `sources`.
-async fn clocks(
-    answers: &mut QueryResult<'_, '_, TextProtocol>,
-    sources: &BTreeSet<String>,
-) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+/// Reads the answers to [`CLAIMS`].
+async fn claims(answers: &mut QueryResult<'_, '_, TextProtocol>) -> Result<Claims, mysql_async::Error> {
     type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
-    let mut claims = BTreeMap::<String, (Claim, i64)>::new();
+    let mut claims = Claims::new();
     for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in
         answers.collect::<Row>().await?
     {
@@ -147,14 +168,20 @@ async fn clocks(
         let (latest, _) = claims.entry(region).or_insert((claim, now_ms));
         latest.complete_until_ms = latest.complete_until_ms.max(complete_until_ms);
     }
+    Ok(claims)
+}
+
+/// The clocks of the regions in `sources`, so long after their claims were read.
+fn clocks(claims: &Claims, sources: &BTreeSet<String>, age: Duration) -> BTreeMap<String, RegionClock> {
+    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
     let clock = |region: &String| {
         let clock = claims
             .get(region)
-            .map(|&(claim, now_ms)| RegionClock::of(claim, now_ms));
+            .map(|&(claim, read_ms)| RegionClock::of(claim, read_ms.saturating_add(age_ms)));
         (region.clone(), clock.unwrap_or_default())
     };
-    Ok(sources.iter().map(clock).collect())
+    sources.iter().map(clock).collect()
 }
 
 /// The centre's watermark, until when everything is complete: the least of all regions' watermarks, by the centre's clock. `None` while one

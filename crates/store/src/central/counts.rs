@@ -8,6 +8,7 @@ use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block};
 use mysql_async::{QueryResult, TextProtocol};
 
 use super::days::{DAYS_PER_PART_MAX, Days, KeptDay, days};
+use crate::Error;
 use crate::rows::for_each_of;
 use crate::server::IDS_PER_STATEMENT;
 
@@ -60,6 +61,16 @@ pub(super) enum Trouble {
     Unreadable(String, PackedDayError),
     /// Late events were merged into a day that was kept, which is forgotten now.
     Merged,
+}
+
+impl Trouble {
+    /// The error for it, at this server.
+    pub(super) fn at(self, server: String) -> Error {
+        match self {
+            Self::Merged => Error::Merged { server },
+            Self::Unreadable(row, source) => Error::PackedDay { server, row, source },
+        }
+    }
 }
 
 /// The counts of some names that are wanted from a snapshot.

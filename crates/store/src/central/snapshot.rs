@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use model::{EventId, EventName, Extent};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, Row, TextProtocol};
 
-use super::counts::{self, Counted, Trouble, Wanted};
+use super::counts::{self, Counted, Wanted};
+use super::endings::Read;
 use super::lease::Lease;
 use super::names::{self, Name};
 use super::position::{self, Position};
 use super::{BRIEF_LIMIT, CALL_LIMIT, Shared};
-use crate::{Error, clock};
+use crate::Error;
+use crate::clock::{self, Ending};
 
 /// The central database as of one moment. Dropping it unfinished costs its connection.
 pub struct Snapshot {
@@ -142,6 +144,8 @@ impl Shared {
         let connected = lease.connected();
         let mut sources = self.sources.known(connected);
         let begins = beginning.is_some();
+        // A snapshot that has begun lacks what claims from after that promise.
+        let known = begins.then(|| self.ending.known(connected)).flatten();
         let Beginning { names, with_position } = beginning.unwrap_or_default();
         let mut opening = Some(Opening {
             begins,
@@ -151,13 +155,19 @@ impl Shared {
         });
         let mut parts = counts::parts(wanted, &self.days, connected).peekable();
         let (mut opened, mut trouble) = (Opened::default(), None);
-        let extent = loop {
+        let (mut last, mut is_over) = (None, false);
+        while !is_over {
             let batch = counts::batch(&mut parts);
-            let is_last = parts.peek().is_none();
+            is_over = parts.peek().is_none();
             let opening = opening.take();
             let questions = opening.iter().flat_map(Opening::questions);
             let questions = questions.chain(counts::questions(&batch));
-            let questions = questions.chain(is_last.then(clock::ending));
+            let end = || {
+                known
+                    .as_ref()
+                    .map_or_else(clock::ending, |_| clock::END.to_owned())
+            };
+            let questions = questions.chain(is_over.then(end));
             let script = questions.collect::<Vec<_>>().join("; ");
             let asked = Instant::now();
             let read = async |conn: &mut Conn| {
@@ -172,17 +182,23 @@ impl Shared {
                 }
                 let of_batch = counts::collect(&mut answers, &batch, (&self.days, asked), &mut each).await?;
                 trouble = trouble.take().or(of_batch);
-                let mut extent = None;
-                if is_last {
-                    let known = sources.take().unwrap_or_default();
-                    extent = Some(clock::extent(&mut answers, &known).await?);
+                if is_over && known.is_some() {
+                    answers.collect::<Row>().await?;
+                } else if is_over {
+                    last = Some(Read::new(asked, Ending::collect(&mut answers).await?));
                 }
-                answers.drop_result().await?;
-                Ok(extent)
+                answers.drop_result().await
             };
-            if let Some(extent) = lease.call("read counts", CALL_LIMIT, read).await? {
-                break extent;
+            lease.call("read counts", CALL_LIMIT, read).await?;
+        }
+        let sources = sources.unwrap_or_default();
+        let extent = match (last, known) {
+            (Some(read), _) => {
+                self.ending.note(read.clone());
+                read.ending.extent(&sources, Duration::ZERO)
             }
+            (None, Some(known)) => extent_of_known(&mut lease, &known, &sources).await?,
+            (None, None) => Extent::default(),
         };
         let server = lease.server().to_string();
         lease.give_back();
@@ -192,8 +208,21 @@ impl Shared {
                 position: opened.position,
                 extent,
             }),
-            Some(Trouble::Merged) => Err(Error::Merged { server }),
-            Some(Trouble::Unreadable(row, source)) => Err(Error::PackedDay { server, row, source }),
+            Some(trouble) => Err(trouble.at(server)),
         }
     }
+}
+
+/// The time of which counts are known that were read after `known` was.
+async fn extent_of_known(
+    lease: &mut Lease,
+    known: &Read,
+    sources: &BTreeSet<String>,
+) -> Result<Extent, Error> {
+    let mut extent = known.ending.extent(sources, known.age());
+    if !known.knows_kept() {
+        let read = async |conn: &mut Conn| clock::kept_since(conn).await;
+        extent.kept_since = lease.call("read which days are kept", BRIEF_LIMIT, read).await?;
+    }
+    Ok(extent)
 }
