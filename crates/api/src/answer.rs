@@ -2,6 +2,7 @@
 
 mod arrow;
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use axum::body::Body;
@@ -17,6 +18,9 @@ const POINTS_PER_PIECE: usize = 4_000;
 
 /// Bytes of a point's text, with some to spare: `,[1763787600,1234]`, or `,2025-11-22T05:00:00Z,1234` behind a name.
 const BYTES_PER_POINT: usize = 30;
+
+/// Bytes of what is said of a series besides its points, with some to spare.
+const BYTES_PER_NAME: usize = 200;
 
 /// The answer to `GET /v1/series`, before it is text.
 pub(crate) struct Answer {
@@ -111,11 +115,11 @@ impl Answer {
     /// # Errors
     /// `TooGreat` for a sum that the format has no number for.
     pub(crate) fn into_response(self, format: Format) -> Result<Response, Error> {
-        let is_short = self.series.len() * self.buckets.len() <= POINTS_PER_PIECE;
+        let points = self.series.len() * self.buckets.len();
         let body = match format {
-            Format::Json => body(self.texts(Self::json), is_short)?,
-            Format::Csv => body(self.texts(Self::csv), is_short)?,
-            Format::Arrow => body(arrow::batches(self)?, is_short)?,
+            Format::Json => self.text(Self::json, points),
+            Format::Csv => self.text(Self::csv, points),
+            Format::Arrow => arrow::body(self, points)?,
         };
         let content_type = match format {
             Format::Csv => "text/csv; charset=utf-8",
@@ -124,9 +128,21 @@ impl Answer {
         Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
     }
 
-    fn texts(self, write: fn(&Self, &Piece) -> String) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
+    /// The text that `write` makes of each piece; a short one as a whole, whose length is known, and the sums it is made of are given back.
+    fn text(self, write: fn(&Self, &mut String, &Piece), points: usize) -> Body {
         let pieces = self.pieces().into_iter();
-        pieces.map(move |piece| Ok(write(&self, &piece).into_bytes()))
+        if points <= POINTS_PER_PIECE {
+            let mut text =
+                String::with_capacity(BYTES_PER_POINT * points + BYTES_PER_NAME * self.series.len());
+            pieces.for_each(|piece| write(&self, &mut text, &piece));
+            return Body::from(text);
+        }
+        let texts = pieces.map(move |piece| {
+            let mut text = String::new();
+            write(&self, &mut text, &piece);
+            Ok::<_, Infallible>(text)
+        });
+        Body::from_stream(futures_util::stream::iter(texts))
     }
 
     fn pieces(&self) -> Vec<Piece> {
@@ -142,96 +158,84 @@ impl Answer {
         pieces
     }
 
-    fn json(&self, piece: &Piece) -> String {
+    fn json(&self, text: &mut String, piece: &Piece) {
         match piece {
-            Piece::Head => format!(
+            Piece::Head => text.push_str(&format!(
                 r#"{{"from":{},"until":{},"step":{},"complete_until":{},"series":["#,
                 self.buckets.first_unix_s(),
                 self.buckets.end_unix_s(),
                 self.buckets.step().seconds(),
                 serde_json::json!(self.extent.complete_until.map(Timestamp::unix_s)),
-            ),
+            )),
             Piece::SeriesHead(at) => {
-                let Series { name, id, sums } = &self.series[*at];
+                let Series { name, id, .. } = &self.series[*at];
                 let comma = if *at > 0 { "," } else { "" };
-                let quoted = serde_json::json!(name);
-                let total: u128 = (0..sums.len()).filter_map(|index| self.shown(*at, index)).sum();
-                format!(r#"{comma}{{"name":{quoted},"event_id":"{id}","total":{total},"points":["#)
+                let (quoted, total) = (serde_json::json!(name), self.total(*at));
+                text.push_str(&format!(
+                    r#"{comma}{{"name":{quoted},"event_id":"{id}","total":{total},"points":["#
+                ));
             }
             Piece::Points(at, range) => {
-                let mut text = String::with_capacity(BYTES_PER_POINT * range.len());
+                text.reserve(BYTES_PER_POINT * range.len());
                 let mut times = UnixSeconds::default();
                 for (index, start, count) in self.points(*at, range) {
                     text.push_str(if index > 0 { ",[" } else { "[" });
-                    times.push(&mut text, start);
+                    times.push(text, start);
                     text.push(',');
                     match count {
-                        Some(count) => push_count(&mut text, count),
+                        Some(count) => push_count(text, count),
                         None => text.push_str("null"),
                     }
                     text.push(']');
                 }
-                text
             }
-            Piece::SeriesTail => "]}".to_owned(),
-            Piece::Tail => "]}\n".to_owned(),
+            Piece::SeriesTail => text.push_str("]}"),
+            Piece::Tail => text.push_str("]}\n"),
         }
     }
 
-    fn csv(&self, piece: &Piece) -> String {
+    fn csv(&self, text: &mut String, piece: &Piece) {
         match piece {
-            Piece::Head => "name,time,count\n".to_owned(),
+            Piece::Head => text.push_str("name,time,count\n"),
             Piece::Points(at, range) => {
                 let name = model::csv::text_cell(&self.series[*at].name);
-                let mut text = String::with_capacity((BYTES_PER_POINT + name.len()) * range.len());
+                text.reserve((BYTES_PER_POINT + name.len()) * range.len());
                 let mut times = UtcSeconds::default();
                 for (_, start, count) in self.points(*at, range) {
                     text.push_str(&name);
                     text.push(',');
-                    times.push(&mut text, start);
+                    times.push(text, start);
                     text.push(',');
                     if let Some(count) = count {
-                        push_count(&mut text, count);
+                        push_count(text, count);
                     }
                     text.push('\n');
                 }
-                text
             }
-            Piece::SeriesHead(_) | Piece::SeriesTail | Piece::Tail => String::new(),
+            Piece::SeriesHead(_) | Piece::SeriesTail | Piece::Tail => {}
         }
     }
 
-    /// The sum of a series' bucket, where that is known.
-    fn shown(&self, at: usize, index: usize) -> Option<u128> {
-        let edges = self.buckets.edges(index);
-        self.extent.shown(self.series[at].sums[index], edges)
+    /// The sum of all that is shown of a series. What is not complete adds nothing to it, or is shown.
+    fn total(&self, at: usize) -> u128 {
+        let sums = &self.series[at].sums;
+        let is_kept = |&index: &usize| self.extent.is_kept(self.buckets.edges(index).0);
+        let first = (0..sums.len()).find(is_kept).unwrap_or(sums.len());
+        sums[first..].iter().sum()
     }
 
-    /// Index, first unix second and sum of each bucket of a range.
+    /// Index, first unix second and sum, where that is known, of each bucket of a range.
     fn points(
         &self,
         at: usize,
         range: &Range<usize>,
     ) -> impl Iterator<Item = (usize, i64, Option<u128>)> + use<'_> {
-        range
-            .clone()
-            .map(move |index| (index, self.buckets.edges(index).0, self.shown(at, index)))
+        let sums = &self.series[at].sums;
+        range.clone().map(move |index| {
+            let edges = self.buckets.edges(index);
+            (index, edges.0, self.extent.shown(sums[index], edges))
+        })
     }
-}
-
-/// A short answer as a whole, whose length is known; the sums it is made of are given back.
-fn body(
-    mut pieces: impl Iterator<Item = Result<Vec<u8>, Error>> + Send + 'static,
-    is_short: bool,
-) -> Result<Body, Error> {
-    if !is_short {
-        return Ok(Body::from_stream(futures_util::stream::iter(pieces)));
-    }
-    let whole = pieces.try_fold(Vec::new(), |mut whole, piece| {
-        whole.extend_from_slice(&piece?);
-        Ok::<_, Error>(whole)
-    });
-    Ok(Body::from(whole?))
 }
 
 #[cfg(test)]
@@ -259,8 +263,38 @@ mod tests {
         }
     }
 
+    fn text(answer: &Answer, write: fn(&Answer, &mut String, &Piece)) -> String {
+        let mut text = String::new();
+        answer
+            .pieces()
+            .iter()
+            .for_each(|piece| write(answer, &mut text, piece));
+        text
+    }
+
     fn json(answer: &Answer) -> String {
-        answer.pieces().iter().map(|piece| answer.json(piece)).collect()
+        text(answer, Answer::json)
+    }
+
+    #[test]
+    fn the_total_is_of_what_is_shown() {
+        let two_days = Answer {
+            extent: Extent {
+                complete_until: None,
+                kept_since: Some(model::Day::containing(1_763_856_000)),
+            },
+            ..answer(&["a"], &[1; 1_440])
+        };
+        // From five in the morning, and retention has kept what is from midnight on.
+        let document: serde_json::Value = serde_json::from_str(&json(&two_days)).unwrap();
+        let series = &document["series"][0];
+        assert_eq!(series["total"], 5 * 60);
+        let shown = series["points"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|point| !point[1].is_null());
+        assert_eq!(shown.count(), 5 * 60);
     }
 
     #[test]
@@ -290,7 +324,7 @@ mod tests {
     #[test]
     fn csv_has_a_line_per_bucket() {
         let answer = answer(&["a"], &[3, 0]);
-        let csv: String = answer.pieces().iter().map(|piece| answer.csv(piece)).collect();
+        let csv = text(&answer, Answer::csv);
         assert_eq!(
             csv,
             "name,time,count\na,2025-11-22T05:00:00Z,3\na,2025-11-22T05:01:00Z,\n"
@@ -300,7 +334,7 @@ mod tests {
     #[test]
     fn a_name_in_csv_is_no_formula() {
         let answer = answer(&["-a", "=a", "@a", "+a", "a=-"], &[3]);
-        let csv: String = answer.pieces().iter().map(|piece| answer.csv(piece)).collect();
+        let csv = text(&answer, Answer::csv);
         let names: Vec<_> = csv
             .lines()
             .skip(1)

@@ -16,11 +16,15 @@ impl Extent {
     /// The value to show for the time from `start` up to `end`, in unix seconds, whose counts add up to `sum`. `None`, which is unknown,
     /// where a part of the time is not kept any more, and for a sum of 0 before everything up to `end` is counted.
     pub fn shown(&self, sum: u128, (start, end): (i64, i64)) -> Option<u128> {
-        let is_kept = self.kept_since.is_none_or(|day| day.unix_s() <= start);
         let is_complete = self
             .complete_until
             .is_some_and(|until| until.unix_ms() >= end.saturating_mul(1000));
-        (is_kept && (sum > 0 || is_complete)).then_some(sum)
+        (self.is_kept(start) && (sum > 0 || is_complete)).then_some(sum)
+    }
+
+    /// Whether retention has dropped nothing from `start` on, in unix seconds.
+    pub fn is_kept(&self, start: i64) -> bool {
+        self.kept_since.is_none_or(|day| day.unix_s() <= start)
     }
 }
 

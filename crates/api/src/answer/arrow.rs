@@ -11,6 +11,7 @@ use arrow_array::{
 use arrow_ipc::writer::StreamWriter;
 pub(crate) use arrow_schema::ArrowError as Error;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use axum::body::Body;
 use model::Timestamp;
 
 use super::{Answer, POINTS_PER_PIECE};
@@ -21,20 +22,32 @@ const ZONE: &str = "UTC";
 /// The answer as the messages of a stream: the schema, batches of points in the order of CSV, the end.
 ///
 /// # Errors
-/// `TooGreat` for a sum of more than 64 bits.
-pub(super) fn batches(
-    answer: Answer,
-) -> Result<impl Iterator<Item = Result<Vec<u8>, super::Error>>, super::Error> {
+/// `TooGreat` for a sum of more than 64 bits, `Unwritable` for a short answer that cannot be written.
+pub(super) fn body(answer: Answer, points: usize) -> Result<Body, super::Error> {
     let sums = answer.series.iter().flat_map(|series| &series.sums);
     if sums.into_iter().any(|&sum| u64::try_from(sum).is_err()) {
         return Err(super::Error::TooGreat);
     }
+    let mut messages = messages(answer, points)?;
+    if points > POINTS_PER_PIECE {
+        return Ok(Body::from_stream(futures_util::stream::iter(messages)));
+    }
+    let whole = messages.try_fold(Vec::new(), |mut whole, message| {
+        whole.extend_from_slice(&message?);
+        Ok::<_, Error>(whole)
+    });
+    Ok(Body::from(whole?))
+}
+
+fn messages(
+    answer: Answer,
+    points: usize,
+) -> Result<impl Iterator<Item = Result<Vec<u8>, Error>> + Send + 'static, Error> {
     let names = Arc::new(StringArray::from_iter_values(
         answer.series.iter().map(|series| &series.name),
     ));
     let schema = Arc::new(schema(&answer));
     let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-    let points = answer.series.len() * answer.buckets.len();
     let starts = (0..points).step_by(POINTS_PER_PIECE);
     let ranges = starts.map(move |start| Some(start..(start + POINTS_PER_PIECE).min(points)));
     Ok(ranges.chain([None]).map(move |range| {
@@ -80,7 +93,11 @@ fn columns(answer: &Answer, names: &Arc<StringArray>, range: Range<usize>) -> Re
     let keys = places().map(|(at, _)| i32::try_from(at).unwrap_or(i32::MAX));
     let keys = Int32Array::from_iter_values(keys);
     let times = places().map(|(_, index)| answer.buckets.edges(index).0);
-    let counts = places().map(|(at, index)| answer.shown(at, index).and_then(|sum| u64::try_from(sum).ok()));
+    let shown = |(at, index): (usize, usize)| {
+        let sum = answer.series[at].sums[index];
+        answer.extent.shown(sum, answer.buckets.edges(index))
+    };
+    let counts = places().map(|place| shown(place).and_then(|sum| u64::try_from(sum).ok()));
     Ok(vec![
         Arc::new(DictionaryArray::<Int32Type>::try_new(
             keys,
