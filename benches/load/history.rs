@@ -5,6 +5,7 @@ pub(crate) mod forms;
 pub(crate) mod ingest;
 pub(crate) mod packing;
 pub(crate) mod panels;
+pub(crate) mod queries;
 pub(crate) mod reads;
 pub(crate) mod renders;
 pub(crate) mod storage;

@@ -7,7 +7,7 @@
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
 //! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- forms`, `-- reads`, `-- renders`, `-- panels`,
-//! `-- ingest` and `-- packing` are about years of counts at the centre, `-- names` is about a million names. Wrong counts, or a role with too much
+//! `-- queries`, `-- ingest` and `-- packing` are about years of counts at the centre, `-- names` is about a million names. Wrong counts, or a role with too much
 //! memory, end with exit code 1; times never do, since machines differ: they are shown beside references from the same run.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -80,6 +80,8 @@ enum Command {
     Reads(history::reads::Reads),
     /// Measure how soon Grafana has its graphs
     Renders(history::renders::Renders),
+    /// Measure analysts' SQL, beside a plain table
+    Queries(history::queries::Queries),
     /// Measure functions over thousands of names, beside VictoriaMetrics
     Panels(history::panels::Panels),
     /// Compare ingest into an empty centre with ingest into one that holds a year
@@ -120,6 +122,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Forms(forms) => forms.run().await,
             Command::Reads(reads) => reads.run().await,
             Command::Renders(renders) => renders.run().await,
+            Command::Queries(queries) => queries.run().await,
             Command::Panels(panels) => panels.run().await,
             Command::Ingest(ingest) => ingest.run().await,
             Command::Packing(packing) => packing.run().await,

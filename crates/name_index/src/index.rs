@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::{EventId, EventName, Glob};
 
+use crate::cursor::Names;
 use crate::segment::{Budget, Exceeded, Segment, Unsorted};
 
 /// Bytes that an index may take. With more names there is none, and searches go to the database.
@@ -29,10 +30,6 @@ pub struct Index {
     /// The first id of each segment, in their order, and the segment.
     segments: Vec<(EventId, Arc<Segment>)>,
 }
-
-/// Names that lie next to each other in the order of names: a range of each segment that has some of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names(Vec<(usize, Range<usize>)>);
 
 /// A search refused because its pattern costs more than a search may.
 #[derive(Debug, PartialEq)]
@@ -60,6 +57,20 @@ pub fn ranges(names: usize) -> Vec<RangeInclusive<EventId>> {
         .map(|number| number.wrapping_mul(last.wrapping_add(1)))
         .map(|first| EventId(first)..=EventId(first + last))
         .collect()
+}
+
+/// Those of `ranges` that take the place of `old`, as [`ranges`] has made both: its parts, or itself where those are longer.
+pub fn replacing(
+    old: &RangeInclusive<EventId>,
+    ranges: &[RangeInclusive<EventId>],
+) -> Vec<RangeInclusive<EventId>> {
+    let is_inside = |new: &&RangeInclusive<EventId>| old.contains(new.start()) && old.contains(new.end());
+    let inside: Vec<_> = ranges.iter().filter(is_inside).cloned().collect();
+    if inside.is_empty() {
+        vec![old.clone()]
+    } else {
+        inside
+    }
 }
 
 impl Index {
@@ -181,73 +192,12 @@ impl Index {
         first
     }
 
-    /// Takes those off the beginning of `names` that begin with `prefix`, as the first of all does.
-    pub(crate) fn take_beginning(&self, names: &mut Names, prefix: &str) -> Names {
-        let mut taken = Names::default();
-        for (at, range) in &mut names.0 {
-            let segment = self.segment(*at);
-            if segment.name(range.start).starts_with(prefix) {
-                let end = end_of(segment, range.clone(), prefix);
-                taken.0.push((*at, range.start..end));
-                range.start = end;
-            }
-        }
-        names.0.retain(|(_, range)| !range.is_empty());
-        taken
-    }
-
-    /// Takes the first of `names`, which is `name`, off them.
-    pub(crate) fn take_first(&self, names: &mut Names, name: &str) -> Names {
-        let is_it = |(at, range): &(usize, Range<usize>)| self.segment(*at).name(range.start) == name;
-        let Some(part) = names.0.iter().position(is_it) else {
-            return Names::default();
-        };
-        let (at, range) = &mut names.0[part];
-        let taken = Names(vec![(*at, range.start..range.start + 1)]);
-        range.start += 1;
-        names.0.retain(|(_, range)| !range.is_empty());
-        taken
-    }
-
     fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.segments.iter().map(|(_, segment)| &**segment)
     }
 
-    fn segment(&self, at: usize) -> &Segment {
+    pub(crate) fn segment(&self, at: usize) -> &Segment {
         &self.segments[at].1
-    }
-}
-
-/// The end of the names that begin with `prefix`, as the first of `range` does. A galloping search: its steps double, since most branches
-/// are small.
-fn end_of(segment: &Segment, range: Range<usize>, prefix: &str) -> usize {
-    let (mut inside, mut step) = (range.start, 1);
-    while inside + step < range.end && segment.name(inside + step).starts_with(prefix) {
-        inside += step;
-        step *= 2;
-    }
-    let last = (inside + step).min(range.end);
-    segment.beginning(inside..last, prefix).end
-}
-
-impl Names {
-    fn of(parts: impl Iterator<Item = (usize, Range<usize>)>) -> Self {
-        Self(parts.filter(|(_, range)| !range.is_empty()).collect())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.iter().map(|(_, range)| range.len()).sum()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many ranges they are.
-    pub(crate) fn parts(&self) -> usize {
-        self.0.len()
     }
 }
 
@@ -257,16 +207,19 @@ pub(crate) mod tests {
 
     use super::*;
 
+    fn segment(names: &[(&str, u64)], ids: &RangeInclusive<EventId>) -> Segment {
+        let mut unsorted = Unsorted::default();
+        for (name, popularity) in names.iter().filter(|(name, _)| ids.contains(&EventId::of(name))) {
+            assert!(unsorted.push(name, *popularity));
+        }
+        unsorted.into()
+    }
+
     /// An index of as many segments as there are for so many names.
     pub(crate) fn index_as_of(as_of: usize, names: &[(&str, u64)]) -> Index {
-        let segment = |ids: RangeInclusive<EventId>| {
-            let mut unsorted = Unsorted::default();
-            for (name, popularity) in names.iter().filter(|(name, _)| ids.contains(&EventId::of(name))) {
-                assert!(unsorted.push(name, *popularity));
-            }
-            (*ids.start(), unsorted.into())
-        };
-        let segments = ranges(as_of).into_iter().map(segment);
+        let segments = ranges(as_of)
+            .into_iter()
+            .map(|ids| (*ids.start(), segment(names, &ids)));
         Index::default().with(&(EventId(0)..=EventId(u64::MAX)), segments.collect())
     }
 
@@ -341,14 +294,19 @@ pub(crate) mod tests {
         let rows: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
         let mut index = index_as_of(900_000, &rows);
         assert_eq!(index.ids(), ranges(900_000));
-        for old in index.ids() {
-            let new = index_as_of(5_000_000, &rows).segments.into_iter();
-            let new = new.filter(|(first, _)| old.contains(first));
-            let new = new.map(|(first, segment)| (first, Arc::into_inner(segment).unwrap()));
-            index = index.with(&old, new.collect());
-            assert_eq!(index.len(), 1_000);
+        for (as_of, expected) in [
+            (5_000_000, 5_000_000),
+            (900_000, 5_000_000),
+            (9_000_000, 9_000_000),
+        ] {
+            for old in index.ids() {
+                let new = replacing(&old, &ranges(as_of)).into_iter();
+                let new = new.map(|ids| (*ids.start(), segment(&rows, &ids)));
+                index = index.with(&old, new.collect());
+                assert_eq!(index.len(), 1_000);
+            }
+            assert_eq!(index.ids(), ranges(expected));
         }
-        assert_eq!(index.ids(), ranges(5_000_000));
     }
 
     #[test]

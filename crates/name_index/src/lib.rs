@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod cursor;
 mod index;
 mod needles;
 mod segment;
 pub mod tree;
 
-pub use index::{BYTES_MAX, Index, Names, TooBroad, ranges};
+pub use cursor::Names;
+pub use index::{BYTES_MAX, Index, TooBroad, ranges, replacing};
 pub use segment::{Segment, Unsorted};

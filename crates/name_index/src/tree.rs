@@ -2,7 +2,8 @@
 
 use model::{Glob, GlobError, Matcher};
 
-use crate::{Index, Names};
+use crate::Index;
+use crate::cursor::{Cursor, Names};
 
 /// Ranges of names that one query may look at, of which a node has one in each segment with names of it: about a second of a core.
 const VISITS_MAX: usize = 1_000_000;
@@ -165,22 +166,22 @@ impl<'a> Walk<'a> {
             Step::Glob { beginning, matcher } => (beginning, matcher),
             Step::Literal(text) => return Ok(self.child(branch, depth, text)),
         };
-        let mut left = self.beginning(branch, depth, beginning);
+        let mut left = Cursor::new(self.index, &self.beginning(branch, depth, beginning));
         let mut children = Vec::new();
-        while let Some(name) = self.index.first(&left) {
-            self.visit(&left)?;
+        while let Some(name) = left.first() {
             let child = match name[depth..].find('.') {
                 None => Child {
-                    names: self.index.take_first(&mut left, name),
+                    names: left.take_first(),
                     path: name,
                     is_leaf: true,
                 },
                 Some(length) => Child {
-                    names: self.index.take_beginning(&mut left, &name[..=depth + length]),
+                    names: left.take_beginning(&name[..=depth + length]),
                     path: &name[..depth + length],
                     is_leaf: false,
                 },
             };
+            self.visit(&child.names)?;
             if matcher.matches(&child.path[depth..]) {
                 children.push(child);
             }
@@ -191,12 +192,12 @@ impl<'a> Walk<'a> {
     /// The leaf and the branch whose last part is `text`, if there are such.
     fn child(&self, branch: &Names, depth: usize, text: &str) -> Vec<Child<'a>> {
         let end = depth + text.len();
-        let mut within = self.beginning(branch, depth, text);
+        let within = self.beginning(branch, depth, text);
         let mut children = Vec::new();
         // What is the whole name goes first among all that begin with it.
         if let Some(path) = self.index.first(&within).filter(|name| name.len() == end) {
             children.push(Child {
-                names: self.index.take_first(&mut within, path),
+                names: Cursor::new(self.index, &within).take_first(),
                 path,
                 is_leaf: true,
             });

@@ -1,9 +1,9 @@
 //! The centre, as the api reads it: series, names, annotations, and the state of regions and shards.
 
 mod annotations;
+mod claims;
 mod counts;
 mod days;
-mod endings;
 mod lease;
 mod names;
 mod position;
@@ -20,10 +20,9 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 pub use self::annotations::AnnotationQuery;
+use self::claims::LastClaims;
 pub use self::counts::{Counted, Grain, Wanted};
 use self::days::Days;
-use self::endings::LastEnding;
-pub(crate) use self::endings::NOTED_BEFORE_DROP;
 use self::lease::Leases;
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
@@ -55,8 +54,8 @@ struct Shared {
     leases: Arc<Leases>,
     /// The regions, as they were last read.
     sources: LastSources,
-    /// The claims and the first day that is kept, as they were last read.
-    ending: LastEnding,
+    /// The claims, as they were last read.
+    claims: LastClaims,
     /// Days that were unpacked before.
     days: Days,
 }
@@ -70,7 +69,7 @@ impl Central {
         Ok(Self(Arc::new(Shared {
             leases: Arc::new(Leases::new(server)?),
             sources: LastSources::default(),
-            ending: LastEnding::default(),
+            claims: LastClaims::default(),
             days: Days::new(),
         })))
     }
@@ -186,7 +185,10 @@ impl Central {
     /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account.
     pub async fn status(&self) -> Result<Status, Error> {
         let read = async |conn: &mut Conn| status::read(conn).await;
-        self.call(None, "read the status", CALL_LIMIT, read).await
+        let status = self.call(None, "read the status", CALL_LIMIT, read).await?;
+        // Who has seen this status must not be given claims from before it.
+        self.0.claims.forget();
+        Ok(status)
     }
 
     /// Writes an annotation, unless there is one with its id. Returns the annotation that is there now, and whether it is new.

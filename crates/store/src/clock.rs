@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{Day, Extent, Timestamp};
+use model::{Day, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, TextProtocol};
 
@@ -44,12 +44,19 @@ pub struct RegionClock {
 
 /// A region's latest claim, and the last comparison of its clock, in unix milliseconds. The claim is by the region's clock, the comparison
 /// by the centre's.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Claim {
     complete_until_ms: i64,
     peak_ms: i64,
     ahead_ms: i64,
     compared_ms: i64,
+}
+
+impl Claim {
+    /// The watermark that it means by the centre's clock, in unix milliseconds.
+    fn until_ms(&self) -> i64 {
+        self.complete_until_ms.saturating_sub(self.peak_ms)
+    }
 }
 
 impl RegionClock {
@@ -59,7 +66,7 @@ impl RegionClock {
     fn of(claim: Claim, now_ms: i64) -> Self {
         let age_ms = now_ms.saturating_sub(claim.compared_ms);
         let is_fresh = (-COMPARISON_AHEAD_MS_MAX..=COMPARISON_MS_MAX).contains(&age_ms);
-        let complete_until_ms = claim.complete_until_ms.saturating_sub(claim.peak_ms);
+        let complete_until_ms = claim.until_ms();
         let is_past = complete_until_ms <= now_ms.saturating_add(CLAIM_AHEAD_MS_MAX);
         let is_compared = claim.peak_ms < PEAK_NOT_KNOWN_MS;
         Self {
@@ -75,53 +82,40 @@ impl RegionClock {
 pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     let mut answers = conn.query_iter(format!("{SHOW_SOURCES}; {CLAIMS}")).await?;
     let sources = sources(&mut answers).await?;
-    let claims = claims(&mut answers).await?;
+    let claims = Claims::collect(&mut answers).await?;
     answers.drop_result().await?;
-    Ok(clocks(&claims, &sources, Duration::ZERO))
-}
-
-/// The end of a script that reads a snapshot: the question from when to when its counts are known, and its end. The clocks are read in the
-/// snapshot of the counts: claims from after it would promise counts that it does not have. The note on what was dropped is read after the
-/// snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was noted before it went.
-pub(crate) fn ending() -> String {
-    format!("{CLAIMS}; {END}; {KEPT_SINCE}")
-}
-
-/// The end of a snapshot.
-pub(crate) const END: &str = "COMMIT";
-
-/// What [`ending`] asks for: the latest claims, and the first day that is kept.
-#[derive(Default)]
-pub(crate) struct Ending {
-    claims: Claims,
-    /// The first day that retention has not dropped.
-    pub(crate) kept_since: Option<Day>,
+    Ok(claims.clocks(&sources, Duration::ZERO))
 }
 
 /// The latest claim of each region, and the time by the centre's clock when it was read, in unix milliseconds.
-type Claims = BTreeMap<String, (Claim, i64)>;
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Claims(BTreeMap<String, (Claim, i64)>);
 
-impl Ending {
-    /// Reads the answers to [`ending`].
-    pub(crate) async fn collect(
-        answers: &mut QueryResult<'_, '_, TextProtocol>,
-    ) -> Result<Self, mysql_async::Error> {
-        let claims = claims(answers).await?;
-        answers.collect::<mysql_async::Row>().await?;
-        let since: Vec<Option<i64>> = answers.collect().await?;
-        Ok(Self {
-            claims,
-            kept_since: since.into_iter().flatten().next().map(Day::containing),
-        })
-    }
+/// The end of a script that reads a snapshot: the question from when to when its counts are known, and its end. The claims are read in the
+/// snapshot of the counts, or were `known` from an earlier one: those from after it would promise counts that it does not have. The note on
+/// what was dropped is read after the snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was noted before it went.
+pub(crate) fn ending(known: Option<&Claims>) -> String {
+    let claims = if known.is_none() {
+        format!("{CLAIMS}; ")
+    } else {
+        String::new()
+    };
+    format!("{claims}COMMIT; {KEPT_SINCE}")
+}
 
-    /// The time of which counts are known, for the regions in `sources`, so long after this was read.
-    pub(crate) fn extent(&self, sources: &BTreeSet<String>, age: Duration) -> Extent {
-        Extent {
-            complete_until: complete_until(&clocks(&self.claims, sources, age)),
-            kept_since: self.kept_since,
-        }
-    }
+/// Reads the answers to [`ending`]: the claims, unless they were known, and the first day that retention has not dropped.
+pub(crate) async fn collect_ending(
+    answers: &mut QueryResult<'_, '_, TextProtocol>,
+    are_known: bool,
+) -> Result<(Option<Claims>, Option<Day>), mysql_async::Error> {
+    let claims = if are_known {
+        None
+    } else {
+        Some(Claims::collect(answers).await?)
+    };
+    answers.collect::<mysql_async::Row>().await?;
+    let since: Vec<Option<i64>> = answers.collect().await?;
+    Ok((claims, since.into_iter().flatten().next().map(Day::containing)))
 }
 
 /// Reads the answer to [`SHOW_SOURCES`]: the regions that this centre replicates from.
@@ -149,39 +143,62 @@ const CLAIMS: &str = "SELECT region, CAST(UNIX_TIMESTAMP(completeUntil) * 1000 A
                       CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
                       FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region)";
 
-/// Reads the answers to [`CLAIMS`].
-async fn claims(answers: &mut QueryResult<'_, '_, TextProtocol>) -> Result<Claims, mysql_async::Error> {
-    type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
-    let mut claims = Claims::new();
-    for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in
-        answers.collect::<Row>().await?
-    {
-        let (Some(peak_ms), Some(ahead_ms), Some(compared_ms)) = (peak_ms, ahead_ms, compared_ms) else {
-            continue;
+impl Claims {
+    /// Reads the answers to [`CLAIMS`].
+    async fn collect(answers: &mut QueryResult<'_, '_, TextProtocol>) -> Result<Self, mysql_async::Error> {
+        type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
+        let mut claims = BTreeMap::<String, (Claim, i64)>::new();
+        for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in
+            answers.collect::<Row>().await?
+        {
+            let (Some(peak_ms), Some(ahead_ms), Some(compared_ms)) = (peak_ms, ahead_ms, compared_ms) else {
+                continue;
+            };
+            let claim = Claim {
+                complete_until_ms,
+                peak_ms,
+                ahead_ms,
+                compared_ms,
+            };
+            let (latest, _) = claims.entry(region).or_insert((claim, now_ms));
+            latest.complete_until_ms = latest.complete_until_ms.max(complete_until_ms);
+        }
+        Ok(Self(claims))
+    }
+
+    /// Whether none of `others` is later.
+    pub(crate) fn cover(&self, others: &Self) -> bool {
+        let until_ms =
+            |claims: &Self, region: &String| claims.0.get(region).map(|(claim, _)| claim.until_ms());
+        others
+            .0
+            .keys()
+            .all(|region| until_ms(self, region) >= until_ms(others, region))
+    }
+
+    /// The clocks of the regions in `sources`, so long after the claims were read.
+    pub(crate) fn clocks(&self, sources: &BTreeSet<String>, age: Duration) -> BTreeMap<String, RegionClock> {
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
+        let clock = |region: &String| {
+            let clock = self.0.get(region);
+            let clock = clock.map(|&(claim, read_ms)| RegionClock::of(claim, read_ms.saturating_add(age_ms)));
+            (region.clone(), clock.unwrap_or_default())
         };
+        sources.iter().map(clock).collect()
+    }
+
+    /// One region's, until so many milliseconds.
+    #[cfg(test)]
+    pub(crate) fn until(complete_until_ms: i64) -> Self {
         let claim = Claim {
             complete_until_ms,
-            peak_ms,
-            ahead_ms,
-            compared_ms,
+            peak_ms: 0,
+            ahead_ms: 0,
+            compared_ms: 0,
         };
-        let (latest, _) = claims.entry(region).or_insert((claim, now_ms));
-        latest.complete_until_ms = latest.complete_until_ms.max(complete_until_ms);
+        Self(BTreeMap::from([("eu".to_owned(), (claim, 0))]))
     }
-    Ok(claims)
-}
-
-/// The clocks of the regions in `sources`, so long after their claims were read.
-fn clocks(claims: &Claims, sources: &BTreeSet<String>, age: Duration) -> BTreeMap<String, RegionClock> {
-    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
-    let clock = |region: &String| {
-        let clock = claims
-            .get(region)
-            .map(|&(claim, read_ms)| RegionClock::of(claim, read_ms.saturating_add(age_ms)));
-        (region.clone(), clock.unwrap_or_default())
-    };
-    sources.iter().map(clock).collect()
 }
 
 /// The centre's watermark, until when everything is complete: the least of all regions' watermarks, by the centre's clock. `None` while one

@@ -138,14 +138,10 @@ impl Loader {
         let ranges = name_index::ranges(names);
         let statements = (names / ranges.len()).div_ceil(NAMES_PER_STATEMENT);
         for old in index.ids() {
-            let mut new: Vec<_> = ranges.iter().filter(|new| old.contains(new.start())).collect();
-            if new.is_empty() {
-                // There were more names, and shorter ranges.
-                new.push(&old);
-            }
+            let new = name_index::replacing(&old, &ranges);
             let (mut segments, mut bytes) = (Vec::new(), 0);
             for ids in new {
-                let segment = segment(centres, ids, statements).await?;
+                let segment = segment(centres, &ids, statements).await?;
                 bytes += segment.as_ref().map_or(0, Segment::bytes);
                 match segment.filter(|_| bytes <= BYTES_MAX) {
                     Some(segment) => segments.push((*ids.start(), segment)),

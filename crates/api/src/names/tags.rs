@@ -53,8 +53,12 @@ pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Resul
     }
     let prefix = form.one("valuePrefix").unwrap_or_default();
     let index = index_of(&api, &prefix).await?;
-    let values = index.in_order(&index.beginning(&index.names(), &prefix), limit);
-    Ok(room::json(&api.points, &values)?)
+    let (points, prefix) = (api.points.clone(), prefix.into_owned());
+    let answer = move || {
+        let values = index.in_order(&index.beginning(&index.names(), &prefix), limit);
+        room::json(&points, &values)
+    };
+    Ok(api.searches.run(answer).await??)
 }
 
 /// Whether the form has one of Graphite's tag expressions, such as `name=a`.

@@ -23,6 +23,9 @@ const BROAD_SCANS_MAX: usize = 2;
 /// Longest wait for a connection while all are lent, and for a turn to scan.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// The question which server it is.
+const IDENTITY: &str = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)";
+
 /// TCP's keep-alive interval: a connection that is closed waits no longer than a few of these for a server that went silent.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -40,11 +43,19 @@ pub(super) struct Leases {
     idle: Mutex<Vec<Idle>>,
 }
 
+/// What a connection leads to, and since when.
+#[derive(Debug, Clone)]
+pub(super) struct Connected {
+    /// The instant when it was there.
+    pub(super) at: Instant,
+    /// The server at its other end, by what differs from any that takes its address over.
+    pub(super) server: Arc<str>,
+}
+
 /// A connection that is not lent.
 struct Idle {
     conn: Conn,
-    /// The instant when it was there.
-    connected: Instant,
+    connected: Connected,
     /// The instant when it was given back.
     since: Instant,
 }
@@ -53,7 +64,7 @@ struct Idle {
 pub(super) struct Lease {
     leases: Arc<Leases>,
     session: Session,
-    connected: Instant,
+    connected: Connected,
 }
 
 impl Leases {
@@ -72,7 +83,7 @@ impl Leases {
         let slot = self.place(&self.slots, "get a free connection").await?;
         let (conn, connected) = match self.take_idle().await {
             Some(idle) => idle,
-            None => (self.connect().await?, Instant::now()),
+            None => self.connect().await?,
         };
         let places = turn.into_iter().chain([slot]).collect();
         Ok(Lease {
@@ -98,8 +109,8 @@ impl Leases {
         }
     }
 
-    /// An idle connection that still answers, and when it was made. One that does not means that the server went away, and the others with it.
-    async fn take_idle(&self) -> Option<(Conn, Instant)> {
+    /// An idle connection that still answers. One that does not means that the server went away, and the others with it.
+    async fn take_idle(&self) -> Option<(Conn, Connected)> {
         let Idle {
             mut conn,
             connected,
@@ -119,15 +130,23 @@ impl Leases {
         }
     }
 
-    async fn connect(&self) -> Result<Conn, Error> {
+    async fn connect(&self) -> Result<(Conn, Connected), Error> {
         let setup = [
             format!("SET max_statement_time = {STATEMENT_S_MAX}"),
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
         ];
         let options = self.server.options(&setup)?.tcp_keepalive(Some(TCP_KEEPALIVE));
-        self.server
-            .limited(CONNECT, CONNECT_LIMIT, Conn::new(options))
-            .await
+        let connect = async {
+            let mut conn = Conn::new(options).await?;
+            let server: Option<String> = conn.query_first(IDENTITY).await?;
+            Ok((conn, server.unwrap_or_default()))
+        };
+        let (conn, server) = self.server.limited(CONNECT, CONNECT_LIMIT, connect).await?;
+        let connected = Connected {
+            at: Instant::now(),
+            server: server.into(),
+        };
+        Ok((conn, connected))
     }
 }
 
@@ -146,9 +165,8 @@ impl Lease {
         self.session.server()
     }
 
-    /// The instant when the connection was there.
-    pub(super) fn connected(&self) -> Instant {
-        self.connected
+    pub(super) fn connected(&self) -> Connected {
+        self.connected.clone()
     }
 
     /// Gives the connection back for the next piece of work: only after a call that ended well, and outside of a transaction.

@@ -1,6 +1,6 @@
 //! Snapshots: the central database as of one moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use model::{EventId, EventName, Extent};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, Row, TextProtocol};
 
+use super::claims::Read;
 use super::counts::{self, Counted, Wanted};
-use super::endings::Read;
-use super::lease::Lease;
+use super::lease::{Connected, Lease};
 use super::names::{self, Name};
 use super::position::{self, Position};
 use super::{BRIEF_LIMIT, CALL_LIMIT, Shared};
 use crate::Error;
-use crate::clock::{self, Ending};
+use crate::clock::{self, Claims, RegionClock, complete_until};
 
 /// The central database as of one moment. Dropping it unfinished costs its connection.
 pub struct Snapshot {
@@ -142,10 +142,10 @@ impl Shared {
         mut each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<Whole, Error> {
         let connected = lease.connected();
-        let mut sources = self.sources.known(connected);
+        let mut sources = self.sources.known(&connected);
         let begins = beginning.is_some();
         // A snapshot that has begun lacks what claims from after that promise.
-        let known = begins.then(|| self.ending.known(connected)).flatten();
+        let known = begins.then(|| self.claims.known(&connected)).flatten();
         let Beginning { names, with_position } = beginning.unwrap_or_default();
         let mut opening = Some(Opening {
             begins,
@@ -153,52 +153,45 @@ impl Shared {
             with_position,
             with_sources: sources.is_none(),
         });
-        let mut parts = counts::parts(wanted, &self.days, connected).peekable();
+        let mut parts = counts::parts(wanted, &self.days, connected.at).peekable();
         let (mut opened, mut trouble) = (Opened::default(), None);
-        let (mut last, mut is_over) = (None, false);
+        let (mut ending, mut begun, mut is_over) = ((None, None), None, false);
         while !is_over {
             let batch = counts::batch(&mut parts);
             is_over = parts.peek().is_none();
             let opening = opening.take();
             let questions = opening.iter().flat_map(Opening::questions);
             let questions = questions.chain(counts::questions(&batch));
-            let end = || {
-                known
-                    .as_ref()
-                    .map_or_else(clock::ending, |_| clock::END.to_owned())
-            };
+            let end = || clock::ending(known.as_ref().map(|read| &*read.claims));
             let questions = questions.chain(is_over.then(end));
             let script = questions.collect::<Vec<_>>().join("; ");
             let asked = Instant::now();
+            begun.get_or_insert(asked);
             let read = async |conn: &mut Conn| {
                 let mut answers = conn.query_iter(script).await?;
                 if let Some(opening) = &opening {
                     opened = opening.collect(&mut answers).await?;
                     if let Some(read) = opened.sources.take() {
                         let read = Arc::new(read);
-                        self.sources.note(asked, Arc::clone(&read));
+                        self.sources.note(asked, &connected, Arc::clone(&read));
                         sources = Some(read);
                     }
                 }
                 let of_batch = counts::collect(&mut answers, &batch, (&self.days, asked), &mut each).await?;
                 trouble = trouble.take().or(of_batch);
-                if is_over && known.is_some() {
-                    answers.collect::<Row>().await?;
-                } else if is_over {
-                    last = Some(Read::new(asked, Ending::collect(&mut answers).await?));
+                if is_over {
+                    ending = clock::collect_ending(&mut answers, known.is_some()).await?;
                 }
                 answers.drop_result().await
             };
             lease.call("read counts", CALL_LIMIT, read).await?;
         }
-        let sources = sources.unwrap_or_default();
-        let extent = match (last, known) {
-            (Some(read), _) => {
-                self.ending.note(read.clone());
-                read.ending.extent(&sources, Duration::ZERO)
-            }
-            (None, Some(known)) => extent_of_known(&mut lease, &known, &sources).await?,
-            (None, None) => Extent::default(),
+        let (claims, kept_since) = ending;
+        let begun = begun.filter(|_| begins).map(|begun| (begun, &connected));
+        let clocks = self.clocks(claims, known, begun, &sources.unwrap_or_default());
+        let extent = Extent {
+            complete_until: complete_until(&clocks),
+            kept_since,
         };
         let server = lease.server().to_string();
         lease.give_back();
@@ -211,18 +204,25 @@ impl Shared {
             Some(trouble) => Err(trouble.at(server)),
         }
     }
-}
 
-/// The time of which counts are known that were read after `known` was.
-async fn extent_of_known(
-    lease: &mut Lease,
-    known: &Read,
-    sources: &BTreeSet<String>,
-) -> Result<Extent, Error> {
-    let mut extent = known.ending.extent(sources, known.age());
-    if !known.knows_kept() {
-        let read = async |conn: &mut Conn| clock::kept_since(conn).await;
-        extent.kept_since = lease.call("read which days are kept", BRIEF_LIMIT, read).await?;
+    /// The clocks by the claims of a snapshot, or by those that were known when it began. Its own are noted for others, if it is known when
+    /// and at which server it has begun.
+    fn clocks(
+        &self,
+        claims: Option<Claims>,
+        known: Option<Read>,
+        begun: Option<(Instant, &Connected)>,
+        sources: &BTreeSet<String>,
+    ) -> BTreeMap<String, RegionClock> {
+        let (claims, age) = match (claims, known, begun) {
+            (None, Some(known), _) => (Arc::clone(&known.claims), known.age()),
+            (Some(claims), _, Some((begun, connected))) => {
+                let read = Read::new(begun, connected, claims);
+                self.claims.note(read.clone());
+                (read.claims, Duration::ZERO)
+            }
+            (claims, ..) => (Arc::new(claims.unwrap_or_default()), Duration::ZERO),
+        };
+        claims.clocks(sources, age)
     }
-    Ok(extent)
 }

@@ -6,27 +6,41 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::lease::Connected;
+
 /// Time for which the regions that were read are taken for those that there are. A region that was added since is not in an answer's claim,
 /// as it was not a second before; one that was removed holds it back for so long.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// The regions as they were last read.
 #[derive(Default)]
-pub(super) struct LastSources(Mutex<Option<(Instant, Arc<BTreeSet<String>>)>>);
+pub(super) struct LastSources(Mutex<Option<Asked>>);
+
+struct Asked {
+    at: Instant,
+    server: Arc<str>,
+    sources: Arc<BTreeSet<String>>,
+}
 
 impl LastSources {
-    /// The regions, for a connection that was made at `connected`: one that is newer may be another server's.
-    pub(super) fn known(&self, connected: Instant) -> Option<Arc<BTreeSet<String>>> {
+    /// The regions, if they were read since, and from the same server.
+    pub(super) fn known(&self, connected: &Connected) -> Option<Arc<BTreeSet<String>>> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (asked, sources) = last.as_ref()?;
-        (*asked > connected && asked.elapsed() < KNOWN_FOR).then(|| Arc::clone(sources))
+        let asked = last.as_ref()?;
+        let is_usable =
+            asked.at > connected.at && asked.server == connected.server && asked.at.elapsed() < KNOWN_FOR;
+        is_usable.then(|| Arc::clone(&asked.sources))
     }
 
-    /// Notes the regions that were asked for at `asked`.
-    pub(super) fn note(&self, asked: Instant, sources: Arc<BTreeSet<String>>) {
+    /// Notes the regions that were asked for at `at`.
+    pub(super) fn note(&self, at: Instant, connected: &Connected, sources: Arc<BTreeSet<String>>) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref().is_none_or(|(before, _)| *before < asked) {
-            *last = Some((asked, sources));
+        if last.as_ref().is_none_or(|before| before.at < at) {
+            *last = Some(Asked {
+                at,
+                server: Arc::clone(&connected.server),
+                sources,
+            });
         }
     }
 }
@@ -35,20 +49,30 @@ impl LastSources {
 mod tests {
     use super::*;
 
+    fn known(last: &LastSources, connected: &Connected) -> Option<String> {
+        last.known(connected)?.first().cloned()
+    }
+
     #[test]
     fn the_latest_are_known_for_a_second() {
+        let connected = |at, server: &str| Connected {
+            at,
+            server: server.into(),
+        };
         let sources = |name: &str| Arc::new(BTreeSet::from([name.to_owned()]));
-        let known = |last: &LastSources, at| last.known(at).and_then(|all| all.first().cloned());
-        let (last, connected) = (LastSources::default(), Instant::now());
-        assert_eq!(known(&last, connected), None);
+        let (last, of_a) = (LastSources::default(), connected(Instant::now(), "a"));
+        assert_eq!(known(&last, &of_a), None);
         let asked = Instant::now();
-        last.note(asked, sources("eu"));
-        last.note(connected, sources("old"));
-        assert_eq!(known(&last, connected).as_deref(), Some("eu"));
-        assert_eq!(known(&last, Instant::now()), None, "of another connection");
+        last.note(asked, &of_a, sources("eu"));
+        last.note(of_a.at, &of_a, sources("old"));
+        assert_eq!(known(&last, &of_a).as_deref(), Some("eu"));
+        assert_eq!(known(&last, &connected(of_a.at, "b")), None, "of another server");
+        let newer = connected(Instant::now(), "a");
+        assert_eq!(known(&last, &newer), None, "of another connection");
         let long_ago = asked.checked_sub(2 * KNOWN_FOR).unwrap();
         let last = LastSources::default();
-        last.note(long_ago, sources("eu"));
-        assert_eq!(known(&last, long_ago.checked_sub(KNOWN_FOR).unwrap()), None);
+        last.note(long_ago, &of_a, sources("eu"));
+        let before = connected(long_ago.checked_sub(KNOWN_FOR).unwrap(), "a");
+        assert_eq!(known(&last, &before), None);
     }
 }

@@ -6,7 +6,6 @@ use model::{Day, Shard};
 use mysql_async::prelude::Queryable;
 
 use super::Centre;
-use crate::central::NOTED_BEFORE_DROP;
 use crate::{Error, abandoned};
 
 /// Longest wait for a change of partitions. Cutting a table for the first time copies it: some 50 MB/s, of tens of GB at most.
@@ -172,8 +171,6 @@ impl Centre {
         );
         if rows > 0 {
             self.link.execute("note what is dropped", NOTE, note).await?;
-            // Whoever has read the notes before looks at them again meanwhile.
-            tokio::time::sleep(NOTED_BEFORE_DROP).await;
         }
         let how = format!("DROP PARTITION {name}");
         self.alter(shard, "drop a partition", &how, 0).await?;
