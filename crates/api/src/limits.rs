@@ -37,6 +37,7 @@ pub(crate) const SUMS_MAX: usize = 4_000_000;
 /// The limits that Graphite's language shares with the other answers.
 pub(crate) const GRAPHITE: graphite::Limits = graphite::Limits {
     patterns_max: PATTERNS_MAX,
+    names_read_max: NAMES_READ_MAX,
     points_per_series_max: POINTS_PER_SERIES_MAX,
 };
 

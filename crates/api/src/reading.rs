@@ -7,7 +7,7 @@ use name_index::Index;
 use store::central::{Counted, Grain, Snapshot, Wanted};
 
 use crate::centres::{self, AtCentre, Attempt};
-use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
+use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
 use crate::patterns;
 use crate::room::Busy;
 
@@ -22,7 +22,7 @@ pub(crate) enum Error {
     TooManyPoints,
     #[error(
         "more than {SUMS_MAX} counts for functions to look at, one for each name and minute: use a shorter range, a narrower \
-         pattern, or summarize(…, '1h') around the names, which gives one for each hour"
+         pattern, or summarize(…, '1h') around the names of all targets, which in UTC gives one for each hour"
     )]
     TooManySums,
     #[error(
@@ -30,10 +30,6 @@ pub(crate) enum Error {
          shorter range, a narrower pattern, or a step of a day"
     )]
     TooManyCounts,
-    #[error(
-        "more than {NAMES_READ_MAX} names to read, each once for each window of time: ask for fewer names, or fewer windows"
-    )]
-    TooManyNames,
     #[error(
         "all patterns reach so many names that each would be looked at for each pattern more than {MATCHES_MAX} times: ask in \
          several requests"

@@ -41,6 +41,9 @@ const SHORT_POINTS_HELD_MAX: usize = 50 * SHORT_POINTS_MAX;
 /// Longest wait for room that others' functions have, which work for two seconds at most.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// Time from one look for room to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Bytes that are handed to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -80,13 +83,16 @@ impl Room {
     /// # Errors
     /// `Busy` where others have it for longer.
     pub(crate) async fn of_points_soon(&self, points: usize) -> Result<OwnedSemaphorePermit, Busy> {
-        if let Ok(permit) = self.of_points(points) {
-            return Ok(permit);
-        }
-        let permits = u32::try_from(points).map_err(|_| Busy)?;
-        let wait = Arc::clone(&self.long).acquire_many_owned(permits);
-        let waited = tokio::time::timeout(WAIT_LIMIT, wait).await;
-        waited.map_err(|_| Busy)?.map_err(|_| Busy)
+        // Not in the semaphore's queue, where who wants much keeps what is free from all others.
+        let found = async {
+            loop {
+                match self.of_points(points) {
+                    Ok(permit) => break permit,
+                    Err(Busy) => tokio::time::sleep(LOOK_AGAIN).await,
+                }
+            }
+        };
+        tokio::time::timeout(WAIT_LIMIT, found).await.map_err(|_| Busy)
     }
 }
 

@@ -138,4 +138,9 @@ pub enum Error {
     /// More values of one series than the given limit.
     #[error("more than {0} points per series: use a larger step or a shorter range")]
     TooManyPointsPerSeries(usize),
+    /// More names are read than may be, each once for each window.
+    #[error(
+        "more than {0} names to read, each once for each window of time: ask for fewer names, or fewer windows"
+    )]
+    TooManyNames(usize),
 }

@@ -60,15 +60,11 @@ impl Evaluation<'_> {
         match node {
             Node::Series { query, window } => {
                 let text = &self.plan.queries[*query].text;
-                let mut list = self.counts.series(*query, text, *window);
-                if let Some(factor) = self.x_files_factor {
-                    list.iter_mut().for_each(|series| series.x_files_factor = factor);
-                }
-                Ok(list)
+                Ok(self.with_factor(self.counts.series(*query, text, *window)))
             }
             Node::Picked { query, window, picks } => {
                 let text = &self.plan.queries[*query].text;
-                Ok(self.counts.picked(*query, text, *window, *picks))
+                Ok(self.with_factor(self.counts.picked(*query, text, *window, *picks)))
             }
             Node::Sums {
                 query,
@@ -80,6 +76,13 @@ impl Evaluation<'_> {
             }
             Node::Call(call) => self.call(call),
         }
+    }
+
+    fn with_factor(&self, mut list: Vec<Series>) -> Vec<Series> {
+        if let Some(factor) = self.x_files_factor {
+            list.iter_mut().for_each(|series| series.x_files_factor = factor);
+        }
+        list
     }
 
     fn call(&mut self, call: &Resolved) -> Result<Vec<Series>, Error> {

@@ -28,6 +28,8 @@ pub(crate) const WORK_LIMIT: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// Most names and patterns of one request.
     pub patterns_max: usize,
+    /// Most names that are read, each once for each window of time.
+    pub names_read_max: usize,
     /// Most values of one series, and of a moving window.
     pub points_per_series_max: usize,
 }

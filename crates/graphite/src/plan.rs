@@ -42,8 +42,8 @@ pub(crate) struct Query {
     pub(crate) selector: Selector,
     /// The number of times that each window is wanted, series by series.
     pub(crate) windows: BTreeMap<Window, usize>,
-    /// The number of series that are picked in each window by the aggregates of all.
-    pub(crate) picked: BTreeMap<Window, usize>,
+    /// The numbers of series that are picked in each window, each time by what all are.
+    pub(crate) picked: BTreeMap<Window, Vec<usize>>,
     /// The number of times that sums of series are wanted, in each window by each grouping, and none of them by itself.
     pub(crate) summed: BTreeMap<(Window, usize), usize>,
 }
@@ -145,11 +145,8 @@ impl Plan {
             _ => MINUTE_S,
         };
         let read_s = |target: &Node| {
-            if target.commutes() {
-                Some(drawn_s)
-            } else {
-                target.added_s()
-            }
+            let added_s = target.added_s()?;
+            Some(if target.commutes() { drawn_s } else { added_s })
         };
         let read_s = targets.iter().filter_map(read_s);
         let bucket_s = read_s.reduce(buckets::common_s).unwrap_or(MINUTE_S);
@@ -349,8 +346,8 @@ impl Planner {
         if let Some((names, picks)) = only_names(call).zip(function.picks) {
             self.charge(expressions(call).count())?;
             let (query, picks) = (self.query(names)?, picks(&resolved.arguments));
-            let count = self.queries[query].picked.entry(window).or_insert(0);
-            *count = count.saturating_add(picks.count);
+            let counts = self.queries[query].picked.entry(window).or_default();
+            counts.push(picks.count);
             resolved.series.push((0, Node::Picked { query, window, picks }));
             return Ok(resolved);
         }

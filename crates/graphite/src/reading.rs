@@ -1,6 +1,7 @@
 //! Reading: the counts that are to be read for a plan, and those that were.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use model::{EventId, Extent};
 
@@ -41,9 +42,9 @@ struct Sums {
     query: usize,
     grouping: usize,
     /// The row of each name.
-    rows: Vec<usize>,
+    rows: Arc<[usize]>,
     /// The group of each row.
-    groups: Vec<Group>,
+    groups: Arc<[Group]>,
 }
 
 /// Names that are added up.
@@ -77,24 +78,35 @@ pub struct Reading {
     matched: Vec<Vec<Name>>,
     reads: Vec<Read>,
     values: usize,
+    looked_at: usize,
 }
 
 impl Plan {
     /// The counts that are to be read, given all names that [`Plan::globs`] match, in the order of names.
     ///
     /// # Errors
-    /// `TooManyPointsPerSeries` beyond the limit.
+    /// `TooManyNames` and `TooManyPointsPerSeries` beyond the limits.
     pub fn reading(&self, names: &[Name]) -> Result<Reading, Error> {
         let matched = self
             .queries
             .iter()
             .map(|query| query.selector.kept(names, |name| &name.name));
-        let matched = matched.map(|kept| kept.into_iter().cloned().collect());
+        let matched: Vec<Vec<Name>> = matched.map(|kept| kept.into_iter().cloned().collect()).collect();
+        // Before anything is made of each name in each window.
+        let names = self.queries.iter().zip(&matched).map(|(query, names)| {
+            let windows = query.windows.len() + query.picked.len() + query.summed.len();
+            names.len().saturating_mul(windows)
+        });
+        let names_max = self.options.context.limits.names_read_max;
+        if names.fold(0, usize::saturating_add) > names_max {
+            return Err(Error::TooManyNames(names_max));
+        }
         let mut reading = Reading {
             bucket_s: self.bucket_s,
-            matched: matched.collect(),
+            matched,
             reads: Vec::new(),
             values: 0,
+            looked_at: 0,
         };
         reading.want_series(self)?;
         reading.want_sums(self)?;
@@ -113,7 +125,7 @@ impl Plan {
 
 impl Grouping {
     /// The row of each name, and the group of each row, in the order in which they begin.
-    fn rows_of(&self, names: &[Name]) -> (Vec<usize>, Vec<Group>) {
+    fn rows_of(&self, names: &[Name]) -> (Arc<[usize]>, Arc<[Group]>) {
         let mut numbers = HashMap::new();
         let mut groups = Vec::new();
         let row = |(at, name): (usize, &Name)| {
@@ -125,7 +137,8 @@ impl Grouping {
             groups[row].names += 1;
             row
         };
-        (names.iter().enumerate().map(row).collect(), groups)
+        let rows = names.iter().enumerate().map(row).collect();
+        (rows, groups.into())
     }
 }
 
@@ -145,13 +158,15 @@ impl Reading {
                     spans.entry(name.id).or_default().insert(span);
                 }
             }
-            for (window, count) in &query.picked {
+            for (window, counts) in &query.picked {
                 let span = plan.span(*window)?;
-                let made = names
-                    .len()
-                    .min(*count)
+                let kept = counts.iter().map(|count| names.len().min(*count));
+                let made = kept
+                    .fold(0, usize::saturating_add)
                     .saturating_mul(span.bucket_count() + VALUES_PER_SERIES);
                 self.values = self.values.saturating_add(made);
+                let looked_at = names.len() * counts.len() * span.bucket_count();
+                self.looked_at = self.looked_at.saturating_add(looked_at);
                 for name in names {
                     spans.entry(name.id).or_default().insert(span);
                 }
@@ -187,11 +202,13 @@ impl Reading {
 
     /// Adds the reads of sums, one for each query, window and grouping: what is summed cannot be shared between windows.
     fn want_sums(&mut self, plan: &Plan) -> Result<(), Error> {
+        let mut known = HashMap::new();
         for (number, query) in plan.queries.iter().enumerate() {
             for (&(window, grouping), visits) in &query.summed {
                 let span = plan.span(window)?;
                 let names = &self.matched[number];
-                let (rows, groups) = plan.groupings[grouping].rows_of(names);
+                let rows_of = || plan.groupings[grouping].rows_of(names);
+                let (rows, groups) = known.entry((number, grouping)).or_insert_with(rows_of);
                 let made = groups
                     .len()
                     .saturating_mul(span.bucket_count() + VALUES_PER_SERIES)
@@ -203,8 +220,8 @@ impl Reading {
                     sums: Some(Sums {
                         query: number,
                         grouping,
-                        rows,
-                        groups,
+                        rows: Arc::clone(rows),
+                        groups: Arc::clone(groups),
                     }),
                 });
             }
@@ -222,6 +239,11 @@ impl Reading {
         self.values
     }
 
+    /// The number of values that the functions begin with or choose from: the measure of their work.
+    pub fn looked_at(&self) -> usize {
+        self.values.saturating_add(self.looked_at)
+    }
+
     /// The counts that were read: `sums` has the rows of each of [`Reading::reads`], in its order, and `extent` the time that is known.
     pub fn with(self, sums: Vec<Vec<Vec<u128>>>, extent: Extent) -> Counts {
         let mut counts = Counts {
@@ -234,7 +256,7 @@ impl Reading {
         for (read, rows) in self.reads.into_iter().zip(sums) {
             match read.sums {
                 Some(sums) => {
-                    let groups = sums.groups.into_iter().zip(rows).collect();
+                    let groups = sums.groups.iter().copied().zip(rows).collect();
                     counts
                         .summed
                         .insert((sums.query, sums.grouping, read.span), groups);

@@ -146,6 +146,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         patterns_max: 200,
+        names_read_max: 1_000_000,
         points_per_series_max: 600_000,
     };
 

@@ -7,7 +7,7 @@ use store::central::{Grain, Matched, Snapshot};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::centres::Attempt;
-use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, NAMES_READ_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
+use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
 use crate::patterns;
 use crate::reading::{self, Error, Part, Sums, grain_within};
 use crate::room::{Busy, Room};
@@ -22,8 +22,8 @@ pub(super) const ROOM_PER_VALUE: usize = 2;
 /// The counts that were read for all targets of a request.
 pub(super) struct Fetched {
     pub(super) counts: Counts,
-    /// How many values the functions begin with.
-    pub(super) values: usize,
+    /// How many values the functions begin with, or choose from.
+    pub(super) looked_at: usize,
     /// Room for the values held here, and for those made of them, until the answer is sent; `None` where no count was read.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
@@ -36,7 +36,7 @@ impl Fetched {
     pub(super) fn nothing(plan: &Plan) -> Result<Self, Error> {
         Ok(Self {
             counts: plan.reading(&[])?.with(Vec::new(), Extent::default()),
-            values: 0,
+            looked_at: 0,
             room: None,
         })
     }
@@ -49,7 +49,7 @@ impl Fetched {
 /// room for all that it will hold, so that no request that has begun to read is out of memory halfway.
 ///
 /// # Errors
-/// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManySums`, `TooManyCounts`, `TooManyNames`, `Graphite` and `Busy` before
+/// `Patterns`, `TooManySeries`, `TooManyMatches`, `TooManyPoints`, `TooManySums`, `TooManyCounts`, `Graphite` and `Busy` before
 /// any count is read; `Centre` where the centre is of no use.
 pub(super) async fn fetch(
     room: &Room,
@@ -71,7 +71,7 @@ pub(super) async fn fetch(
         let (_, sums, extent) = reading::read_named(&attempt, index, &names, &all).await?;
         drop(all);
         return Ok(Fetched {
-            values: reading.values(),
+            looked_at: reading.looked_at(),
             counts: reading.with(sums, extent),
             room: Some(room),
         });
@@ -81,8 +81,9 @@ pub(super) async fn fetch(
     let (snapshot, reading, room) = match room.of_points(points) {
         Ok(room) => (snapshot, reading, room),
         Err(Busy) => {
-            // Nobody waits for room with a connection; and when it is there, there may be other names.
+            // Nobody waits for room with a connection, or with much memory; and when it is there, there may be other names.
             snapshot.end().await?;
+            drop((names, reading));
             let room = room.of_points_soon(points).await?;
             let (snapshot, names) = found(&attempt, &globs).await?;
             let (reading, points) = prepare(plan, &names)?;
@@ -98,7 +99,7 @@ pub(super) async fn fetch(
     let (sums, extent) = reading::read(snapshot, &all).await?;
     drop(all);
     Ok(Fetched {
-        values: reading.values(),
+        looked_at: reading.looked_at(),
         counts: reading.with(sums, extent),
         room: Some(room),
     })
@@ -139,15 +140,14 @@ fn in_order(names: &[EventName<'_>]) -> Vec<Name> {
 /// What is read of `names`, and the points whose room it takes.
 ///
 /// # Errors
-/// `TooManyPoints`, `TooManySums`, `TooManyCounts`, `TooManyNames`, `Graphite`.
+/// `TooManyPoints`, `TooManySums`, `TooManyCounts`, `Graphite`.
 fn prepare(plan: &Plan, names: &[Name]) -> Result<(Reading, usize), Error> {
     let reading = plan.reading(names)?;
     // What is held and what is read differ: sums of many names may be one row, which is cheap to hold and dear to read.
-    let (mut held, mut counts, mut ids) = (0_usize, 0_usize, 0_usize);
+    let (mut held, mut counts) = (0_usize, 0_usize);
     for read in reading.reads() {
         held = held.saturating_add(read.span.bucket_count().saturating_mul(read.rows()));
         counts = counts.saturating_add(counts_of(read.span).saturating_mul(read.ids.len()));
-        ids += read.ids.len();
     }
     let values = reading.values();
     if values > POINTS_MAX {
@@ -158,9 +158,6 @@ fn prepare(plan: &Plan, names: &[Name]) -> Result<(Reading, usize), Error> {
     }
     if counts > COUNTS_READ_MAX {
         return Err(Error::TooManyCounts);
-    }
-    if ids > NAMES_READ_MAX {
-        return Err(Error::TooManyNames);
     }
     // Room for the values, too: they are made of the sums while these are still held.
     Ok((reading, held + ROOM_PER_VALUE * values))

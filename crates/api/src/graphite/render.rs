@@ -44,7 +44,7 @@ pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Respons
         }
     };
     let is_large =
-        fetched.values > VALUES_IN_PLACE_MAX || plan.visits() > VISITS_IN_PLACE_MAX || plan.is_heavy();
+        fetched.looked_at > VALUES_IN_PLACE_MAX || plan.visits() > VISITS_IN_PLACE_MAX || plan.is_heavy();
     // Both permits go with the work: memory is given back when that ends, even if nobody waits for it any more.
     let answer = move || {
         let _parsed = parsed;

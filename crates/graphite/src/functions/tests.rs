@@ -56,6 +56,7 @@ fn utc(now: i64) -> Context {
         zone: Zone::UTC,
         limits: Limits {
             patterns_max: 200,
+            names_read_max: 1_000_000,
             points_per_series_max: 600_000,
         },
     }

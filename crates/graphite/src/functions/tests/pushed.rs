@@ -148,6 +148,35 @@ const BY_INTERVAL: [(&str, i64); 16] = [
     ("summarize(*.*.n,'1h','sum',true)", 60),
 ];
 
+/// As many values are counted as are made, each time, and a factor holds for series that are picked, too.
+#[test]
+fn picked_series_are_series_like_others() {
+    let names = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, vec![(T, 1)]));
+    let picks = "highestMax(*.*.n,2)";
+    let values = |target: &str| {
+        let plan = planned(target, WINDOW, utc(T)).unwrap();
+        let names = names.iter().map(|(name, _)| crate::reading::Name {
+            id: model::EventId::of(name),
+            name: (*name).to_owned(),
+        });
+        let reading = plan.reading(&names.collect::<Vec<_>>()).unwrap();
+        (reading.values(), reading.looked_at())
+    };
+    let (once, looked_at) = values(picks);
+    let many = format!("group({})", [picks; 5].join(","));
+    assert_eq!(values(&many), (5 * once, 5 * looked_at));
+    assert!(looked_at > once);
+    // Once a factor is set, it holds for what is evaluated after it.
+    for picked in [picks, "highestMax(group(*.*.n),2)"] {
+        let target = format!("group(setXFilesFactor(a.x.n,1),{picked})");
+        let plan = planned(&target, WINDOW, utc(T)).unwrap();
+        let counts = counted(&plan, &names, Extent::default()).unwrap();
+        let list = plan.series(&counts).unwrap();
+        let has_factor = |series: &Series| (series.x_files_factor - 1.0).abs() < f64::EPSILON;
+        assert!(list.len() == 3 && list.iter().all(has_factor));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
