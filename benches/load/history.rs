@@ -8,6 +8,7 @@ pub(crate) mod panels;
 pub(crate) mod queries;
 pub(crate) mod reads;
 pub(crate) mod renders;
+mod restart;
 pub(crate) mod storage;
 pub(crate) mod victoria;
 

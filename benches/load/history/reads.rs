@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use super::fill::{self, as_day_counts, random_day};
+use super::restart;
 use super::victoria::Victoria;
 use crate::figures::{Durations, ms, table};
 use crate::pipeline::Pipeline;
@@ -28,12 +29,9 @@ const MEAN: f64 = 25.0;
 
 pub(super) const CLIENTS: usize = 8;
 
-/// Questions of each kind after a restart.
-const FIRST_REQUESTS: usize = 10;
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(30);
 
-const READY_LIMIT: Duration = Duration::from_secs(30);
-
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
 pub(crate) struct Reads {
@@ -48,8 +46,8 @@ pub(crate) struct Reads {
     victoria_names: usize,
 }
 
-struct Case {
-    what: &'static str,
+pub(super) struct Case {
+    pub(super) what: &'static str,
     days: i64,
     step: &'static str,
     step_s: i64,
@@ -57,7 +55,7 @@ struct Case {
     requests: usize,
 }
 
-const CASES: [Case; 5] = [
+pub(super) const CASES: [Case; 5] = [
     case("one day at 1m", 1, "1m", 60, 1_440, 400),
     case("30 days at 1m", 30, "1m", 60, 43_200, 200),
     case("one year at 1m", YEAR_DAYS, "1m", 60, 525_600, 40),
@@ -85,7 +83,7 @@ const fn case(
 
 /// Whom a case is asked of.
 #[derive(Clone, Copy, PartialEq)]
-enum Store {
+pub(super) enum Store {
     Packed,
     Rows,
     Victoria,
@@ -144,7 +142,7 @@ impl Reads {
         ];
         println!("{}", table(header, lines));
         drop(api);
-        bench.after_a_restart(pipeline, victoria.as_mut()).await?;
+        restart::measure(&bench, pipeline, victoria.as_mut()).await?;
         match victoria {
             Some(victoria) => victoria.stop().await,
             None => Ok(()),
@@ -239,8 +237,8 @@ pub(crate) async fn start_api(pipeline: &Pipeline, client: &reqwest::Client) -> 
     Ok((api, base))
 }
 
-struct Bench {
-    client: reqwest::Client,
+pub(super) struct Bench {
+    pub(super) client: reqwest::Client,
     api: String,
     victoria: Option<String>,
     /// Number of names by store.
@@ -264,15 +262,16 @@ impl Bench {
                 .await?;
             http.record(begun.elapsed());
         }
+        let median_us = |all: &Durations| all.quantile(0.5).as_micros();
         println!(
-            "bare round trip: MariaDB {}; api (/healthz) {}",
-            shown(&sql),
-            shown(&http)
+            "bare round trip, median: MariaDB {} µs; api (/healthz) {} µs",
+            median_us(&sql),
+            median_us(&http)
         );
         Ok(())
     }
 
-    fn url(&self, case: &Case, store: Store, number: usize) -> Option<String> {
+    pub(super) fn url(&self, case: &Case, store: Store, number: usize) -> Option<String> {
         let until = fill::day(YEAR_DAYS).unix_s();
         let from = until - 86_400 * case.days;
         let kind = match store {
@@ -298,40 +297,6 @@ impl Bench {
                 }
             }),
         }
-    }
-
-    /// The first questions after MariaDB and the api, and VictoriaMetrics, were started again: each for another name.
-    async fn after_a_restart(&self, pipeline: &Pipeline, victoria: Option<&mut Victoria>) -> Result<()> {
-        restart_centre(pipeline).await?;
-        let (_api, _) = start_api(pipeline, &self.client).await?;
-        let has_victoria = victoria.is_some();
-        if let Some(victoria) = victoria {
-            victoria.crash(&self.client).await?;
-        }
-        let mut lines = Vec::new();
-        for (at, case) in CASES.iter().enumerate() {
-            let mut line = [case.what, "-", "-"].map(str::to_owned);
-            for (cell, store) in line[1..].iter_mut().zip([Store::Packed, Store::Victoria]) {
-                if store == Store::Victoria && !has_victoria {
-                    continue;
-                }
-                let mut durations = Durations::new()?;
-                for number in at * FIRST_REQUESTS..(at + 1) * FIRST_REQUESTS {
-                    let url = self.url(case, store, number).context("the store is there")?;
-                    let begun = Instant::now();
-                    let answer = self.client.get(url).send().await?.error_for_status()?;
-                    answer.bytes().await?;
-                    durations.record(begun.elapsed());
-                }
-                *cell = format!("{} / {}", ms(durations.quantile(0.5)), ms(durations.max()));
-            }
-            lines.push(line);
-        }
-        println!(
-            "\nafter a restart, median and longest of the first {FIRST_REQUESTS} questions, each for another name"
-        );
-        println!("{}", table(["", "packed", "VictoriaMetrics"], lines));
-        Ok(())
     }
 
     async fn latency(
@@ -386,27 +351,6 @@ impl Bench {
         }
         Ok(Some(all))
     }
-}
-
-/// The playground starts it again, with nothing in its memory but what it loads itself.
-async fn restart_centre(pipeline: &Pipeline) -> Result<()> {
-    let mut conn = pipeline.description.central.root().connect().await?;
-    conn.query_drop("SHUTDOWN").await?;
-    let begun = Instant::now();
-    // It is the same server as long as it answers.
-    while is_up(pipeline).await {
-        ensure!(begun.elapsed() < READY_LIMIT, "MariaDB did not end");
-        tokio::time::sleep(POLL).await;
-    }
-    while !is_up(pipeline).await {
-        ensure!(begun.elapsed() < 2 * READY_LIMIT, "MariaDB did not start again");
-        tokio::time::sleep(POLL).await;
-    }
-    pipeline.enlarge_centre().await
-}
-
-async fn is_up(pipeline: &Pipeline) -> bool {
-    pipeline.description.central.root().connect().await.is_ok()
 }
 
 pub(super) fn shown(durations: &Durations) -> String {
