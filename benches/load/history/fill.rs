@@ -62,6 +62,24 @@ pub(crate) fn as_day_counts(minutes: &[u64]) -> Result<DayCounts> {
     Ok(counts)
 }
 
+/// What the row of a packed day has of these minutes: their sum, and the text.
+pub(crate) fn packed_day(minutes: &[u64]) -> Result<(u64, String)> {
+    let counts = as_day_counts(minutes)?;
+    Ok((counts.total(), counts.pack()))
+}
+
+/// Makes names known, as if each was counted once.
+pub(crate) async fn tags(conn: &mut Conn, names: impl Iterator<Item = String>) -> Result<()> {
+    for name in names {
+        let id = EventId::of(&name);
+        conn.query_drop(format!(
+            "INSERT INTO bigdata_0.EventTags VALUES ({id}, '{name}', 1)"
+        ))
+        .await?;
+    }
+    Ok(())
+}
+
 /// A packed day as a SQL literal.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', r"\\").replace('\'', "''"))

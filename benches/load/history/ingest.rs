@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::fill::{self, Names, as_day_counts, random_day};
+use super::fill::{self, Names, packed_day, random_day};
 use super::packing::status;
 use crate::centre::Centre;
 use crate::events::names;
@@ -71,8 +71,7 @@ pub(crate) async fn fill_history(pipeline: &Pipeline, names: usize, day_count: i
     let mut rng = StdRng::seed_from_u64(3);
     let mut days = Vec::new();
     for _ in 0..DIFFERENT_DAYS {
-        let counts = as_day_counts(&random_day(25.0, &mut rng)?)?;
-        days.push((counts.total(), counts.pack()));
+        days.push(packed_day(&random_day(25.0, &mut rng)?)?);
     }
     let root = pipeline.description.central.root();
     let ids = fill::names((0..names).map(|n| format!("history.{n}")));

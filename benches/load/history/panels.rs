@@ -4,16 +4,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use model::EventId;
 use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::fill::{self, as_day_counts, random_day};
+use super::fill::{self, packed_day, random_day};
 use super::reads::{CLIENTS, shown, start_api};
 use super::victoria::Victoria;
 use crate::figures::{Durations, table};
@@ -284,23 +282,14 @@ async fn fill(conn: &mut Conn, client: &reqwest::Client, victoria: Option<&Victo
     let days: Vec<Vec<u64>> = (0..SHAPES)
         .map(|_| random_day(MEAN, &mut rng))
         .collect::<Result<_>>()?;
-    let texts: Vec<(u64, String)> = days
-        .iter()
-        .map(|minutes| {
-            let counts = as_day_counts(minutes)?;
-            Ok((counts.total(), counts.pack()))
-        })
-        .collect::<Result<_>>()?;
+    let texts = days.iter().map(|minutes| packed_day(minutes));
+    let texts: Vec<(u64, String)> = texts.collect::<Result<_>>()?;
     for case in &CASES {
         let first_day = DAYS - case.days;
         for n in 0..case.names {
             let (metric, group) = (format!("of{}", case.names), format!("g{}", n % GROUPS));
             let name = format!("{metric}.{group}.n{n}");
-            let id = EventId::of(&name);
-            conn.query_drop(format!(
-                "INSERT INTO bigdata_0.EventTags VALUES ({id}, '{name}', 1)"
-            ))
-            .await?;
+            fill::tags(conn, std::iter::once(name.clone())).await?;
             let mut at = n;
             let next = || {
                 at += 1;

@@ -10,7 +10,7 @@ use mysql_async::{Conn, Row};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::fill::{self, as_day_counts, random_day};
+use super::fill::{self, packed_day, random_day};
 use super::reads::shown;
 use crate::figures::{Durations, table};
 use crate::pipeline::Pipeline;
@@ -85,22 +85,13 @@ fn name(n: usize) -> String {
 
 async fn fill(conn: &mut Conn) -> Result<()> {
     let mut rng = StdRng::seed_from_u64(7);
-    for name in (0..NAMES).map(name) {
-        let id = EventId::of(&name);
-        conn.query_drop(format!(
-            "INSERT INTO bigdata_0.EventTags VALUES ({id}, '{name}', 1)"
-        ))
-        .await?;
-    }
+    fill::tags(conn, (0..NAMES).map(name)).await?;
     let (one, others) = (
         fill::names([name(0)].into_iter()),
         fill::names((1..NAMES).map(name)),
     );
     for (names, days) in [(one, 0..YEAR_DAYS), (others, YEAR_DAYS - DAYS..YEAR_DAYS)] {
-        let next = || {
-            let counts = as_day_counts(&random_day(MEAN, &mut rng)?)?;
-            Ok((counts.total(), counts.pack()))
-        };
+        let next = || packed_day(&random_day(MEAN, &mut rng)?);
         fill::packed(conn, &names, days, next).await?;
     }
     let all = fill::names((0..NAMES).map(name));

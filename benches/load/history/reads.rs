@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use model::EventId;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rand::SeedableRng;
@@ -16,7 +15,7 @@ use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use super::fill::{self, as_day_counts, random_day};
+use super::fill::{self, packed_day, random_day};
 use super::restart;
 use super::victoria::Victoria;
 use crate::figures::{Durations, ms, table};
@@ -160,22 +159,11 @@ impl Reads {
         let days: Vec<Vec<u64>> = (0..YEAR_DAYS)
             .map(|_| random_day(MEAN, &mut rng))
             .collect::<Result<_>>()?;
-        let texts: Vec<(u64, String)> = days
-            .iter()
-            .map(|minutes| {
-                let counts = as_day_counts(minutes)?;
-                Ok((counts.total(), counts.pack()))
-            })
-            .collect::<Result<_>>()?;
+        let texts = days.iter().map(|minutes| packed_day(minutes));
+        let texts: Vec<(u64, String)> = texts.collect::<Result<_>>()?;
         let packed = (0..self.names).map(|n| format!("packed.{n}"));
         let rows = (0..self.row_names).map(|n| format!("rows.{n}"));
-        for name in packed.clone().chain(rows.clone()) {
-            let id = EventId::of(&name);
-            conn.query_drop(format!(
-                "INSERT INTO bigdata_0.EventTags VALUES ({id}, '{name}', 1)"
-            ))
-            .await?;
-        }
+        fill::tags(conn, packed.clone().chain(rows.clone())).await?;
         let mut at = 0;
         let next = || {
             at += 1;

@@ -4,14 +4,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use model::EventId;
 use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 
-use super::fill::{self, as_day_counts, random_day};
+use super::fill::{self, packed_day, random_day};
 use super::reads::{shown, start_api};
 use crate::figures::{Durations, table};
 use crate::pipeline::Pipeline;
@@ -165,16 +163,7 @@ async fn fill_names(conn: &mut Conn) -> Result<()> {
     let names = SERIES
         .into_iter()
         .flat_map(|count| (0..count).map(move |n| format!("graph.of{count}.{n}")));
-    for name in names.clone() {
-        let id = EventId::of(&name);
-        conn.query_drop(format!(
-            "INSERT INTO bigdata_0.EventTags VALUES ({id}, '{name}', 1)"
-        ))
-        .await?;
-    }
-    let next = || {
-        let counts = as_day_counts(&random_day(MEAN, &mut rng)?)?;
-        Ok((counts.total(), counts.pack()))
-    };
+    fill::tags(conn, names.clone()).await?;
+    let next = || packed_day(&random_day(MEAN, &mut rng)?);
     fill::packed(conn, &fill::names(names), 0..DAYS, next).await
 }

@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::fill::{self, Names, as_day_counts, random_day};
+use super::fill::{self, Names, packed_day, random_day};
 use crate::figures::{float, table};
 use crate::pipeline::Pipeline;
 
@@ -139,10 +139,7 @@ impl Bench {
 
     async fn packed(&mut self, names: &Names, days: i64, mean: f64) -> Result<Size> {
         let rng = &mut self.rng;
-        let counts = || {
-            let counts = as_day_counts(&random_day(mean, rng)?)?;
-            Ok((counts.total(), counts.pack()))
-        };
+        let counts = || packed_day(&random_day(mean, rng)?);
         fill::packed(&mut self.tables.conn, names, 0..days, counts).await?;
         self.tables.take_size("EventDay").await
     }
@@ -166,8 +163,8 @@ impl Bench {
                     .iter()
                     .flat_map(|(shard, ids)| ids.iter().map(move |id| (shard, id)));
                 for ((shard, id), minutes) in all.zip(&of_day) {
-                    let counts = as_day_counts(&minutes[..hour * 60])?;
-                    let (total, text) = (counts.total(), fill::quoted(&counts.pack()));
+                    let (total, text) = packed_day(&minutes[..hour * 60])?;
+                    let text = fill::quoted(&text);
                     self.tables
                         .conn
                         .query_drop(format!(

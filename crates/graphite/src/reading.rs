@@ -295,11 +295,7 @@ impl Counts {
     }
 
     fn one(&self, name: &Name, text: &str, span: Span) -> Series {
-        let values = self.values_of(name.id, span);
-        let grid = (span.start(), span.stop(), self.bucket_s);
-        let mut series = Series::new(name.name.clone(), grid, values);
-        text.clone_into(&mut series.path);
-        series
+        series_of(&name.name, text, span, self.values_of(name.id, span))
     }
 
     /// Those of a query's series that are picked by what they are in a window that was planned so; only they are made.
@@ -319,19 +315,12 @@ impl Counts {
         let span = Span::of(window, self.bucket_s);
         let groups = self.summed.get(&(query, grouping, span));
         let series = groups.into_iter().flatten().map(|(group, sums)| {
-            let values = sums.iter().enumerate();
-            let values = values.map(|(index, sum)| span.shown(index, *sum, &self.extent));
-            let grid = (span.start(), span.stop(), self.bucket_s);
-            let mut series = Series::new(
-                self.matched[query][group.first].name.clone(),
-                grid,
-                values.collect(),
-            );
+            let first = &self.matched[query][group.first];
+            let mut series = series_of(&first.name, text, span, self.shown(sums.iter(), span));
             if group.names > 1 {
                 // A sum has only the tags that all of them have in common.
                 series.tags.clear();
             }
-            text.clone_into(&mut series.path);
             series
         });
         series.collect()
@@ -346,8 +335,22 @@ impl Counts {
             return vec![None; span.bucket_count()];
         };
         let skipped = usize::try_from((span.start() - held.start()) / self.bucket_s).unwrap_or(usize::MAX);
-        let sums = sums.iter().skip(skipped).take(span.bucket_count()).enumerate();
-        sums.map(|(index, sum)| span.shown(index, *sum, &self.extent))
+        self.shown(sums.iter().skip(skipped).take(span.bucket_count()), span)
+    }
+
+    /// The values of a span's buckets, whose counts are these sums.
+    fn shown<'a>(&self, sums: impl Iterator<Item = &'a u128>, span: Span) -> Vec<Point> {
+        let values = sums.enumerate();
+        values
+            .map(|(index, sum)| span.shown(index, *sum, &self.extent))
             .collect()
     }
+}
+
+/// A series of counts, of the query with this text.
+fn series_of(name: &str, text: &str, span: Span, values: Vec<Point>) -> Series {
+    let grid = (span.start(), span.stop(), span.bucket_s);
+    let mut series = Series::new(name.to_owned(), grid, values);
+    text.clone_into(&mut series.path);
+    series
 }

@@ -16,6 +16,31 @@ fn commutes(target: &str) -> bool {
     planned(target, WINDOW, utc(T)).is_ok_and(|plan| plan.targets.iter().all(Node::commutes))
 }
 
+/// The counts of `names`, of rows of a name's place, a minute since [`T`] and a count.
+fn counts_of<'a>(names: &[&'a str], rows: &[(usize, i64, u64)]) -> Vec<(&'a str, Vec<(i64, u64)>)> {
+    let mut counts: Vec<_> = names.iter().map(|name| (*name, Vec::new())).collect();
+    for &(name, minute, count) in rows {
+        counts[name].1.push((T + 60 * minute, count));
+    }
+    counts
+}
+
+/// Complete for so many minutes since [`T`], and kept from one of the days since, the first being 1, or for ever.
+fn extent(complete: i64, kept: i64) -> Extent {
+    Extent {
+        complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
+        kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
+    }
+}
+
+/// The window of so many minutes from one since [`T`] on, and one more.
+fn window(from: i64, minutes: i64) -> Window {
+    Window {
+        from: T + 60 * from - 1,
+        until: T + 60 * (from + minutes),
+    }
+}
+
 /// What a target makes of counts that are summed to buckets as they are read, and after the functions.
 fn both_ways(
     target: &str,
@@ -187,16 +212,9 @@ proptest! {
         target in prop::sample::select(&ADDING_OR_PICKING),
         complete in 0i64..60,
     ) {
-        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n", "b.z.n"].map(|name| (name, Vec::new())).into();
-        for (name, minute, count) in rows {
-            counts[name].1.push((T + 60 * minute, count));
-        }
+        let mut counts = counts_of(&["a.x.n", "a.y.n", "b.x.n", "b.z.n"], &rows);
         counts.truncate(names);
-        let extent = Extent {
-            complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
-            kept_since: None,
-        };
-        let window = Window { from: T - 1, until: T + 3_600 };
+        let (extent, window) = (extent(complete, 0), window(0, 60));
         // What is in a group is series to the function around it.
         let as_series = target.replace("*.*.n", "group(*.*.n)").replace("a.*.n", "group(a.*.n)");
         let [added, series] = [target, as_series.as_str()].map(|target| {
@@ -216,15 +234,8 @@ proptest! {
         (complete, kept) in (0i64..4_000, 0i64..4),
         values_max in 1usize..300,
     ) {
-        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, Vec::new())).into();
-        for (name, minute, count) in rows {
-            counts[name].1.push((T + 60 * minute, count));
-        }
-        let extent = Extent {
-            complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
-            kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
-        };
-        let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
+        let counts = counts_of(&["a.x.n", "a.y.n", "b.x.n"], &rows);
+        let (extent, window) = (extent(complete, kept), window(from, minutes));
         let [before, after] = both_ways(&target, window, values_max, &counts, extent);
         prop_assert_eq!(before, after);
     }
@@ -236,15 +247,8 @@ proptest! {
         (from, minutes) in (0i64..3_000, 1i64..4_000),
         (complete, kept) in (0i64..4_000, 0i64..4),
     ) {
-        let mut counts: Vec<_> = ["a.x.n", "a.y.n", "b.x.n"].map(|name| (name, Vec::new())).into();
-        for (name, minute, count) in rows {
-            counts[name].1.push((T + 60 * minute, count));
-        }
-        let extent = Extent {
-            complete_until: Some(Timestamp::from_unix_ms((T + 60 * complete) * 1000)),
-            kept_since: (kept > 0).then(|| model::Day::containing(T + 86_400 * (kept - 1))),
-        };
-        let window = Window { from: T + 60 * from - 1, until: T + 60 * (from + minutes) };
+        let counts = counts_of(&["a.x.n", "a.y.n", "b.x.n"], &rows);
+        let (extent, window) = (extent(complete, kept), window(from, minutes));
         let [read, by_minutes] = [None, Some(MINUTE_S)].map(|bucket_s| {
             let mut plan = planned(target, window, utc(T)).unwrap();
             assert_eq!(plan.bucket_s, read_s, "{target}");
