@@ -256,7 +256,9 @@ browserTest("an API that is away is said, and come back from", async () => {
   await page.locator("#complete", { hasText: "complete until" }).waitFor();
   const { pids } = await rig.description();
   process.kill(pids.api, "SIGKILL");
-  await until("it is back", async () => (await rig.description()).pids.api !== pids.api);
+  await until("another one runs", async () => (await rig.description()).pids.api !== pids.api);
+  // It runs before it listens.
+  await until("it answers", () => fetch(`${rig.api}/healthz`).then((response) => response.ok, () => false));
   await rig.count([{ name: "test.page.view", count: 35 }]);
   await total(page, "test.page.view", "500");
   await done(page, /ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|ERR_EMPTY_RESPONSE|ERR_SOCKET/);
