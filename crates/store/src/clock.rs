@@ -91,33 +91,6 @@ pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Claims(BTreeMap<String, (Claim, i64)>);
 
-/// The end of a script that reads a snapshot: the question from when to when its counts are known, and its end. The claims are read in the
-/// snapshot of the counts, or were `known` from an earlier one: those from after it would promise counts that it does not have. The note on
-/// what was dropped is read after the snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was noted before it went.
-pub(crate) fn ending(known: Option<&Claims>) -> String {
-    let claims = if known.is_none() {
-        format!("{CLAIMS}; ")
-    } else {
-        String::new()
-    };
-    format!("{claims}COMMIT; {KEPT_SINCE}")
-}
-
-/// Reads the answers to [`ending`]: the claims, unless they were known, and the first day that retention has not dropped.
-pub(crate) async fn collect_ending(
-    answers: &mut QueryResult<'_, '_, TextProtocol>,
-    are_known: bool,
-) -> Result<(Option<Claims>, Option<Day>), mysql_async::Error> {
-    let claims = if are_known {
-        None
-    } else {
-        Some(Claims::collect(answers).await?)
-    };
-    answers.collect::<mysql_async::Row>().await?;
-    let since: Vec<Option<i64>> = answers.collect().await?;
-    Ok((claims, since.into_iter().flatten().next().map(Day::containing)))
-}
-
 /// Reads the answer to [`SHOW_SOURCES`]: the regions that this centre replicates from.
 pub(crate) async fn sources(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
@@ -135,17 +108,19 @@ pub(crate) async fn kept_since(conn: &mut Conn) -> Result<Option<Day>, mysql_asy
 }
 
 /// The question for the first day that is kept.
-const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
+pub(crate) const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM eventtracker.DroppedDays";
 
 /// The question for the latest claims: every claim is about the whole of its region, whichever worker made it.
-const CLAIMS: &str = "SELECT region, CAST(UNIX_TIMESTAMP(completeUntil) * 1000 AS SIGNED), peakMs, aheadMs, \
+pub(crate) const CLAIMS: &str = "SELECT region, CAST(UNIX_TIMESTAMP(completeUntil) * 1000 AS SIGNED), peakMs, aheadMs, \
                       CAST(UNIX_TIMESTAMP(measuredAt) * 1000 AS SIGNED), \
                       CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
                       FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region)";
 
 impl Claims {
     /// Reads the answers to [`CLAIMS`].
-    async fn collect(answers: &mut QueryResult<'_, '_, TextProtocol>) -> Result<Self, mysql_async::Error> {
+    pub(crate) async fn collect(
+        answers: &mut QueryResult<'_, '_, TextProtocol>,
+    ) -> Result<Self, mysql_async::Error> {
         type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
         let mut claims = BTreeMap::<String, (Claim, i64)>::new();
         for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in

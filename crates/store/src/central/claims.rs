@@ -5,11 +5,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "what was read has an age")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use model::Day;
+
+use super::frame::Ended;
 use super::lease::Connected;
-use crate::clock::Claims;
+use super::past::{Past, Settled};
+use crate::clock::{Claims, RegionClock};
 
 /// Age up to which claims are taken for those of a snapshot that begins now.
 const TAKEN_FOR: Duration = Duration::from_millis(100);
@@ -23,14 +28,21 @@ struct Noted {
     read: Option<Read>,
     /// The instant of the last note, and of what else has shown claims: what was read from then on is of a later snapshot than that.
     at: Option<Instant>,
+    /// The past as it was read last, and of which server.
+    past: Option<(Arc<str>, Arc<Settled>)>,
+    /// When an answer was last made of counts of the past that were not packed yet, or just merged: it may have more than an earlier snapshot.
+    stirred: Option<Instant>,
 }
 
-/// Claims of a snapshot that began at an instant, or after it.
+/// Claims of a snapshot that began at an instant, or after it, and what else was read in it.
 #[derive(Clone)]
 pub(super) struct Read {
     begun: Instant,
-    server: Arc<str>,
-    pub(super) claims: Arc<Claims>,
+    pub(super) connected: Connected,
+    claims: Arc<Claims>,
+    /// The first day that retention had not dropped.
+    pub(super) kept_since: Option<Day>,
+    past: Option<Past>,
 }
 
 impl LastClaims {
@@ -39,43 +51,79 @@ impl LastClaims {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let read = noted.read.as_ref()?;
         let is_usable =
-            read.begun > connected.at && read.server == connected.server && read.age() < TAKEN_FOR;
+            read.begun > connected.at && read.connected.server == connected.server && read.age() < TAKEN_FOR;
         is_usable.then(|| read.clone())
     }
 
+    /// The claims of a snapshot of a moment ago, and its past.
+    pub(super) fn latest(&self) -> Option<(Read, Arc<Settled>)> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_still = |read: &&Read| noted.stirred.is_none_or(|at| at < read.begun);
+        let read = noted.read.as_ref().filter(|read| read.age() < TAKEN_FOR);
+        let read = read.filter(is_still)?;
+        let (_, past) = noted.past.as_ref()?;
+        Some((read.clone(), Arc::clone(past)))
+    }
+
     /// Notes what was read, unless it says less than what was noted before: snapshots do not begin in the order in which they are asked for.
-    pub(super) fn note(&self, read: Read) {
+    pub(super) fn note(&self, mut read: Read) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = &read.connected.server;
         let is_later = noted.at.is_none_or(|at| at < read.begun);
-        let says_less = |before: &Read| !read.claims.cover(&before.claims) || read.server != before.server;
-        if is_later || noted.read.as_ref().is_some_and(|before| !says_less(before)) {
-            noted.read = Some(read);
-            noted.at = Some(Instant::now());
+        let says_less =
+            |before: &Read| !read.claims.cover(&before.claims) || *server != before.connected.server;
+        if !is_later && noted.read.as_ref().is_none_or(says_less) {
+            return;
+        }
+        let now = Instant::now();
+        let other = noted.past.take().filter(|(of, _)| of == server);
+        noted.past = read.past.take().map(|past| {
+            let settled = Settled::after(past, other.as_ref().map(|(_, other)| &**other), now);
+            (Arc::clone(server), Arc::new(settled))
+        });
+        noted.read = Some(read);
+        noted.at = Some(now);
+    }
+
+    /// Notes that counts of `day`, and maybe of later ones, are about to be answered that were not packed yet, or just merged.
+    pub(super) fn stir(&self, day: Day) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted
+            .past
+            .as_ref()
+            .is_none_or(|(_, past)| past.has(day.end_unix_s()))
+        {
+            noted.stirred = Some(Instant::now());
         }
     }
 
     /// Forgets what was noted: somebody is shown later claims.
     pub(super) fn forget(&self) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *noted = Noted {
-            read: None,
-            at: Some(Instant::now()),
-        };
+        noted.read = None;
+        noted.at = Some(Instant::now());
     }
 }
 
 impl Read {
     /// What was read of a snapshot that began at `begun`, or after it.
-    pub(super) fn new(begun: Instant, connected: &Connected, claims: Claims) -> Self {
+    pub(super) fn new(begun: Instant, connected: &Connected, ended: Ended) -> Self {
         Self {
             begun,
-            server: Arc::clone(&connected.server),
-            claims: Arc::new(claims),
+            connected: connected.clone(),
+            claims: Arc::new(ended.claims.unwrap_or_default()),
+            kept_since: ended.kept_since,
+            past: ended.past,
         }
     }
 
-    pub(super) fn age(&self) -> Duration {
+    fn age(&self) -> Duration {
         self.begun.elapsed()
+    }
+
+    /// The clocks of `sources` as of now.
+    pub(super) fn clocks(&self, sources: &BTreeSet<String>) -> BTreeMap<String, RegionClock> {
+        self.claims.clocks(sources, self.age())
     }
 }
 
@@ -90,11 +138,19 @@ mod tests {
         }
     }
 
+    fn read(begun: Instant, connected: &Connected, claims: Claims) -> Read {
+        let ended = Ended {
+            claims: Some(claims),
+            ..Ended::default()
+        };
+        Read::new(begun, connected, ended)
+    }
+
     #[test]
     fn the_last_ones_are_known_for_a_moment() {
         let (last, a) = (LastClaims::default(), connected("a"));
         assert!(last.known(&a).is_none());
-        last.note(Read::new(Instant::now(), &a, Claims::until(1)));
+        last.note(read(Instant::now(), &a, Claims::until(1)));
         assert!(last.known(&a).is_some());
         assert!(
             last.known(&connected("a")).is_none(),
@@ -111,7 +167,7 @@ mod tests {
             at: long_ago.checked_sub(TAKEN_FOR).unwrap(),
             ..a
         };
-        last.note(Read::new(long_ago, &before, Claims::until(1)));
+        last.note(read(long_ago, &before, Claims::until(1)));
         assert!(last.known(&before).is_none());
     }
 
@@ -120,18 +176,18 @@ mod tests {
         let (last, a) = (LastClaims::default(), connected("a"));
         let known = || last.known(&a).map(|read| (*read.claims).clone());
         let begun = Instant::now();
-        last.note(Read::new(begun, &a, Claims::until(2)));
-        last.note(Read::new(begun, &a, Claims::until(1)));
+        last.note(read(begun, &a, Claims::until(2)));
+        last.note(read(begun, &a, Claims::until(1)));
         assert_eq!(known(), Some(Claims::until(2)));
-        last.note(Read::new(begun, &a, Claims::until(3)));
+        last.note(read(begun, &a, Claims::until(3)));
         assert_eq!(known(), Some(Claims::until(3)));
         // A later snapshot says less only where its server does, after a restore.
-        last.note(Read::new(Instant::now(), &a, Claims::until(1)));
+        last.note(read(Instant::now(), &a, Claims::until(1)));
         assert_eq!(known(), Some(Claims::until(1)));
         last.forget();
-        last.note(Read::new(begun, &a, Claims::until(9)));
+        last.note(read(begun, &a, Claims::until(9)));
         assert_eq!(known(), None);
-        last.note(Read::new(Instant::now(), &a, Claims::until(9)));
+        last.note(read(Instant::now(), &a, Claims::until(9)));
         assert_eq!(known(), Some(Claims::until(9)));
     }
 }

@@ -7,16 +7,14 @@ use std::time::Instant;
 use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block};
 use mysql_async::{QueryResult, TextProtocol};
 
-use super::days::{DAYS_PER_PART_MAX, Days, KeptDay, days};
+use super::days::{DAYS_PER_PART_MAX, Days, KeptDay, days, hand_over, minutes_of};
+use super::past::{Seen, SeenDay};
 use crate::Error;
 use crate::rows::for_each_of;
 use crate::server::IDS_PER_STATEMENT;
 
 /// Names that are asked for at once, about: each is twice in the text.
 const IDS_PER_SCRIPT_MAX: usize = 10_000;
-
-/// Kept days that are handed over before other tasks get their turn: half a millisecond.
-const DAYS_PER_TURN: usize = 64;
 
 /// The resolution that counts are asked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +82,13 @@ pub struct Wanted<'a> {
     pub grain: Grain,
 }
 
+impl Wanted<'_> {
+    /// The days of the first and of the last minute.
+    pub(super) fn days(&self) -> (Day, Day) {
+        (Day::from(self.minutes.0), Day::from(self.minutes.1))
+    }
+}
+
 /// The part of one shard in what is wanted, which is a question of its own.
 pub(super) struct Part {
     /// The index of what is wanted.
@@ -141,7 +146,7 @@ impl PackedDays {
         if wanted.grain == Grain::Day {
             return Self::Totals;
         }
-        let (first, last) = (Day::from(wanted.minutes.0), Day::from(wanted.minutes.1));
+        let (first, last) = wanted.days();
         if days(first, last).take(DAYS_PER_PART_MAX + 1).count() * ids.len() > DAYS_PER_PART_MAX {
             return Self::Counts { are_kept: false };
         }
@@ -157,21 +162,57 @@ pub(super) fn questions(parts: &[Part]) -> impl Iterator<Item = String> {
     parts.iter().map(Part::question)
 }
 
-/// Reads the answers to [`questions`], asked at `asked`, for each of `parts`. Returns the first trouble.
+/// Reads the answers to [`questions`], asked at `asked`, for each of `parts`, and notes what was seen. Returns the first trouble.
 pub(super) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
     parts: &[Part],
     (kept, asked): (&Days, Instant),
+    seen: &mut Seen,
     each: &mut (impl FnMut(usize, EventId, Counted<'_>) + Send),
 ) -> Result<Option<Trouble>, mysql_async::Error> {
     let mut trouble = None;
     for part in parts {
         let mut each = |id, counted: Counted<'_>| each(part.at, id, counted);
-        let of_days = part.collect_days(answers, (kept, asked), &mut each).await?;
-        let of_rest = part.collect_rest(answers, &mut each).await?;
-        trouble = trouble.or(of_days).or(of_rest);
+        let mut of_days = part.collect_days(answers, (kept, asked), &mut each).await?;
+        // Days with counts elsewhere than in their rows, which come together.
+        let (mut others, mut last) = (HashSet::new(), None);
+        let mut each_other = |id, unix_s, count| {
+            let of = (id, Day::containing(unix_s));
+            if last.replace(of) != Some(of) {
+                others.insert(of);
+            }
+            each(id, Counted::One(unix_s, count));
+        };
+        let of_rest = part.collect_rest(answers, &mut each_other).await?;
+        let stirred = others.iter().map(|(_, day)| *day).chain(of_days.changed);
+        seen.stirred = seen.stirred.into_iter().chain(stirred).min();
+        if seen.days.len() + of_days.kept.len() <= DAYS_PER_PART_MAX {
+            seen.days
+                .extend(of_days.kept.drain(..).map(|(id, day, kept)| SeenDay {
+                    kept,
+                    minutes: minutes_of(day, part.minutes),
+                    is_whole: !others.contains(&(id, day)),
+                }));
+        }
+        trouble = trouble.or(of_days.trouble).or(of_rest);
     }
     Ok(trouble)
+}
+
+/// What the rows of packed days were.
+#[derive(Default)]
+struct OfDays {
+    /// Those that are in memory as they are.
+    kept: Vec<(EventId, Day, Arc<KeptDay>)>,
+    /// The first that was in memory otherwise.
+    changed: Option<Day>,
+    trouble: Option<Trouble>,
+}
+
+impl OfDays {
+    fn changed(&mut self, day: Day) {
+        self.changed = Some(self.changed.map_or(day, |first| first.min(day)));
+    }
 }
 
 impl Part {
@@ -181,42 +222,22 @@ impl Part {
         answers: &mut QueryResult<'_, '_, TextProtocol>,
         (kept, asked): (&Days, Instant),
         each: &mut (impl FnMut(EventId, Counted<'_>) + Send),
-    ) -> Result<Option<Trouble>, mysql_async::Error> {
-        let mut trouble = None;
-        let by_hour = self.grain == Grain::Hour;
-        let mut unreadable = |id: EventId, day: Day, error| {
-            let row = format!("{}.EventDay, day {day}, eventId {id}", Shard::of(self.ids[0]));
-            trouble.get_or_insert(Trouble::Unreadable(row, error));
-        };
+    ) -> Result<OfDays, mysql_async::Error> {
+        let mut of_days = OfDays::default();
         match &self.days {
             PackedDays::Totals => {
                 for_each_of(answers, |(id, unix_s, total)| {
-                    each(EventId(id), Counted::One(unix_s, total))
+                    let (id, day) = (EventId(id), Day::containing(unix_s));
+                    if kept.was_other(id, day, total) {
+                        of_days.changed(day);
+                    }
+                    each(id, Counted::One(unix_s, total));
                 })
                 .await?;
             }
             PackedDays::Counts { are_kept } => {
-                let mut missing: HashSet<(EventId, Day)> = HashSet::new();
-                if *are_kept {
-                    missing.extend(self.all_days());
-                }
-                for_each_of(answers, |(id, unix_s, text, total): (u64, i64, Vec<u8>, u64)| {
-                    let (id, day) = (EventId(id), Day::containing(unix_s));
-                    missing.remove(&(id, day));
-                    match KeptDay::of(asked, total, &text) {
-                        Ok(counts) => {
-                            counts.for_each(day, self.minutes, by_hour, |counted| each(id, counted));
-                            if *are_kept {
-                                kept.keep(id, day, counts);
-                            }
-                        }
-                        Err(error) => unreadable(id, day, error),
-                    }
-                })
-                .await?;
-                for (id, day) in missing {
-                    kept.keep(id, day, KeptDay::none(asked));
-                }
+                let read = self.collect_counts(answers, (kept, asked), *are_kept, &mut of_days, each);
+                read.await?;
             }
             PackedDays::Kept(all) => {
                 let mut totals = HashMap::new();
@@ -224,39 +245,78 @@ impl Part {
                     totals.insert((EventId(id), Day::containing(unix_s)), total);
                 })
                 .await?;
-                for (at, (id, day, counts)) in all.iter().enumerate() {
-                    if at % DAYS_PER_TURN == DAYS_PER_TURN - 1 {
-                        tokio::task::yield_now().await;
-                    }
+                for (id, day, counts) in all {
                     if totals.get(&(*id, *day)).copied().unwrap_or(0) == counts.total {
-                        counts.for_each(*day, self.minutes, by_hour, |counted| each(*id, counted));
+                        of_days.kept.push((*id, *day, Arc::clone(counts)));
                     } else {
                         kept.forget(*id, *day);
-                        trouble = Some(Trouble::Merged);
+                        of_days.changed(*day);
+                        of_days.trouble = Some(Trouble::Merged);
                     }
                 }
+                hand_over(&of_days.kept, (self.minutes, self.grain), each).await;
             }
         }
-        Ok(trouble)
+        Ok(of_days)
+    }
+
+    /// Reads the packed days' counts.
+    async fn collect_counts(
+        &self,
+        answers: &mut QueryResult<'_, '_, TextProtocol>,
+        (kept, asked): (&Days, Instant),
+        are_kept: bool,
+        of_days: &mut OfDays,
+        each: &mut (impl FnMut(EventId, Counted<'_>) + Send),
+    ) -> Result<(), mysql_async::Error> {
+        let by_hour = self.grain == Grain::Hour;
+        let mut missing: HashSet<(EventId, Day)> = HashSet::new();
+        if are_kept {
+            missing.extend(self.all_days());
+        }
+        for_each_of(answers, |(id, unix_s, text, total): (u64, i64, Vec<u8>, u64)| {
+            let (id, day) = (EventId(id), Day::containing(unix_s));
+            missing.remove(&(id, day));
+            match KeptDay::of(asked, total, &text) {
+                Ok(counts) => {
+                    counts.for_each(day, self.minutes, by_hour, |counted| each(id, counted));
+                    if are_kept {
+                        let counts = Arc::new(counts);
+                        kept.keep(id, day, &counts);
+                        of_days.kept.push((id, day, counts));
+                    } else if kept.was_other(id, day, total) {
+                        of_days.changed(day);
+                    }
+                }
+                Err(error) => {
+                    let row = format!("{}.EventDay, day {day}, eventId {id}", Shard::of(self.ids[0]));
+                    of_days.trouble.get_or_insert(Trouble::Unreadable(row, error));
+                }
+            }
+        })
+        .await?;
+        for (id, day) in missing {
+            let counts = Arc::new(KeptDay::none(asked));
+            kept.keep(id, day, &counts);
+            of_days.kept.push((id, day, counts));
+        }
+        Ok(())
     }
 
     /// Reads minutes that are not packed, and blocks.
     async fn collect_rest(
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
-        each: &mut (impl FnMut(EventId, Counted<'_>) + Send),
+        each: &mut (impl FnMut(EventId, i64, u64) + Send),
     ) -> Result<Option<Trouble>, mysql_async::Error> {
         let asked = self.minutes.0.unix_s()..=self.minutes.1.unix_s();
         let mut trouble = None;
-        for_each_of(answers, |(id, unix_s, count)| {
-            each(EventId(id), Counted::One(unix_s, count));
-        })
-        .await?;
+        for_each_of(answers, |(id, unix_s, count)| each(EventId(id), unix_s, count)).await?;
         for_each_of(answers, |(unix_s, counts): (i64, Vec<u8>)| {
             let read = for_each_in_block(&counts, |id, minute, count| {
                 let at = unix_s + 60 * i64::from(minute);
                 if asked.contains(&at) && self.ids.binary_search(&id).is_ok() {
-                    each(id, Counted::One(at, count));
+                    each(id, at, count);
                 }
             });
             if let Err(error) = read {

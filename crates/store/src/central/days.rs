@@ -4,9 +4,12 @@
 //! has, and each count that is merged makes that greater. Only a day that retention dropped could come again with the same total, and of
 //! that nothing is shown. A total at its limit would not grow, so such a day is not kept. A centre that was restored from a backup is another
 //! server, with connections of its own: a connection takes only days that were read after it was made.
+//!
+//! A day that was seen whole in its row is not even asked for while the [past](super::past) shows that nothing was counted for it since.
 
 #![expect(clippy::disallowed_methods, reason = "a day is trusted or not by its age")]
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +17,7 @@ use model::{Day, EventId, MINUTES_PER_DAY, Minute, PackedDayError, for_each_pack
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::counts::Counted;
+use super::counts::{Counted, Grain, Wanted};
 
 /// Most bytes of days that are kept, about: 40,000 days of every minute.
 const BYTES_MAX: u64 = 64 << 20;
@@ -27,6 +30,13 @@ const DAYS_EXPECTED: usize = 40_000;
 
 /// Most days of one part of a request that are looked for in the cache: what is more would only drive out what others ask for.
 pub(super) const DAYS_PER_PART_MAX: usize = 8_192;
+
+/// Time for which a day is taken as it was last seen in the database, as long as nothing was counted for it: so soon is seen what somebody
+/// changes in the tables by hand.
+const SEEN_FOR: Duration = Duration::from_secs(60);
+
+/// Days that are handed over before other tasks get their turn: half a millisecond.
+const DAYS_PER_TURN: usize = 64;
 
 const HOURS: usize = 24;
 const MINUTES_PER_HOUR: usize = MINUTES_PER_DAY / HOURS;
@@ -46,9 +56,30 @@ pub(super) struct Days {
 pub(super) struct KeptDay {
     /// The instant from which its row was read.
     asked: Instant,
+    /// The instant when that was done.
+    read: Instant,
     /// The sum of its counts; 0 where there was no row.
     pub(super) total: u64,
     counts: Counts,
+    /// How it was last seen whole.
+    whole: Mutex<Option<Whole>>,
+}
+
+/// A sight of a day whose counts were in its row, all of them.
+struct Whole {
+    /// The instant from which that was asked.
+    asked: Instant,
+    /// The minutes that were asked for.
+    minutes: Range<usize>,
+    /// The first day that retention had not dropped then.
+    kept_since: Option<Day>,
+}
+
+/// Days that are known without asking.
+pub(super) struct Standing {
+    pub(super) days: Vec<(EventId, Day, Arc<KeptDay>)>,
+    /// The first day that retention had not dropped when they were seen.
+    pub(super) kept_since: Option<Day>,
 }
 
 enum Counts {
@@ -76,8 +107,7 @@ impl Days {
         (first, last): (Day, Day),
         connected: Instant,
     ) -> Option<Vec<(EventId, Day, Arc<KeptDay>)>> {
-        let merged = *self.merged.lock().unwrap_or_else(PoisonError::into_inner);
-        if merged.is_some_and(|at| at.elapsed() < DISTRUSTED_FOR) {
+        if self.was_just_merged() {
             return None;
         }
         let mut all = Vec::new();
@@ -90,12 +120,51 @@ impl Days {
         Some(all)
     }
 
-    /// Keeps a day whose row was read from `asked` on.
-    pub(super) fn keep(&self, id: EventId, day: Day, kept: KeptDay) {
-        let newer = |before: Arc<KeptDay>| before.asked > kept.asked;
-        if kept.total < u64::MAX && !self.kept.peek(&(id, day)).is_some_and(newer) {
-            self.kept.insert((id, day), Arc::new(kept));
+    /// Each day that is wanted, if all of them were read after `connected` and seen whole after `since`, too, and lately, and none was found
+    /// merged just now.
+    pub(super) fn standing(
+        &self,
+        wanted: &Wanted<'_>,
+        connected: Instant,
+        since: Instant,
+    ) -> Option<Standing> {
+        let (first, last) = wanted.days();
+        if self.was_just_merged() || days(first, last).count() * wanted.ids.len() > DAYS_PER_PART_MAX {
+            return None;
         }
+        let mut standing = Standing {
+            days: Vec::new(),
+            kept_since: None,
+        };
+        for &id in wanted.ids {
+            for day in days(first, last) {
+                let kept = self.kept.get(&(id, day)).filter(|kept| kept.asked > connected)?;
+                let kept_since = kept.was_whole(&minutes_of(day, wanted.minutes), since.max(connected))?;
+                standing.kept_since = standing.kept_since.max(kept_since);
+                standing.days.push((id, day, kept));
+            }
+        }
+        Some(standing)
+    }
+
+    fn was_just_merged(&self) -> bool {
+        let merged = *self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        merged.is_some_and(|at| at.elapsed() < DISTRUSTED_FOR)
+    }
+
+    /// Keeps a day, unless what is kept was read later. Of two that were read at once, the one with more counts was.
+    pub(super) fn keep(&self, id: EventId, day: Day, kept: &Arc<KeptDay>) {
+        let is_later = |before: Arc<KeptDay>| {
+            before.asked > kept.asked || (before.read > kept.asked && before.total >= kept.total)
+        };
+        if kept.total < u64::MAX && !self.kept.peek(&(id, day)).is_some_and(is_later) {
+            self.kept.insert((id, day), Arc::clone(kept));
+        }
+    }
+
+    /// Whether a day is kept with another total than it has now.
+    pub(super) fn was_other(&self, id: EventId, day: Day, total: u64) -> bool {
+        self.kept.peek(&(id, day)).is_some_and(|kept| kept.total != total)
     }
 
     /// Forgets a day that is not any more as it was.
@@ -110,14 +179,59 @@ pub(super) fn days(first: Day, last: Day) -> impl Iterator<Item = Day> {
     std::iter::successors(Some(first), |day| Some(day.next())).take_while(move |day| *day <= last)
 }
 
+/// The minutes of `day` that are from `first` to `last`.
+pub(super) fn minutes_of(day: Day, (first, last): (Minute, Minute)) -> Range<usize> {
+    let start = day.unix_s();
+    let minute_of = |unix_s: i64| usize::try_from((unix_s - start).div_euclid(60)).unwrap_or(0);
+    minute_of(first.unix_s())..MINUTES_PER_DAY.min(minute_of(last.unix_s() + 60))
+}
+
+/// Hands over the counts that are wanted of `all` days, in turns with other tasks.
+pub(super) async fn hand_over(
+    all: &[(EventId, Day, Arc<KeptDay>)],
+    (minutes, grain): ((Minute, Minute), Grain),
+    mut each: impl FnMut(EventId, Counted<'_>) + Send,
+) {
+    for (at, (id, day, kept)) in all.iter().enumerate() {
+        if at % DAYS_PER_TURN == DAYS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+        kept.for_each(*day, minutes, grain == Grain::Hour, |counted| each(*id, counted));
+    }
+}
+
 impl KeptDay {
     /// A day that has no row.
     pub(super) fn none(asked: Instant) -> Self {
+        Self::new(asked, 0, Counts::None)
+    }
+
+    fn new(asked: Instant, total: u64, counts: Counts) -> Self {
         Self {
             asked,
-            total: 0,
-            counts: Counts::None,
+            read: Instant::now(),
+            total,
+            counts,
+            whole: Mutex::default(),
         }
+    }
+
+    /// Notes that its row is as it was in a snapshot that was asked for at `asked`, and whether `minutes` had no other counts.
+    pub(super) fn see(&self, minutes: Range<usize>, is_whole: bool, asked: Instant, kept_since: Option<Day>) {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        *whole = is_whole.then_some(Whole {
+            asked,
+            minutes,
+            kept_since,
+        });
+    }
+
+    /// The first day that was kept when its `minutes` were seen whole, if that was lately, and after `since`.
+    fn was_whole(&self, minutes: &Range<usize>, since: Instant) -> Option<Option<Day>> {
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = whole.as_ref()?;
+        let has_all = whole.minutes.start <= minutes.start && minutes.end <= whole.minutes.end;
+        (has_all && whole.asked > since && whole.asked.elapsed() < SEEN_FOR).then_some(whole.kept_since)
     }
 
     /// A day from the text of its row.
@@ -132,20 +246,19 @@ impl KeptDay {
             busy += 1;
         })?;
         let counts = Counts::of(minutes, busy);
-        Ok(Self { asked, total, counts })
+        Ok(Self::new(asked, total, counts))
     }
 
     /// Hands the counts of `asked` to `each`. With `by_hour`, which asks for whole hours, the sum of an hour may come with its first minute.
     pub(super) fn for_each(
         &self,
         day: Day,
-        (first, last): (Minute, Minute),
+        minutes: (Minute, Minute),
         by_hour: bool,
         mut each: impl FnMut(Counted<'_>),
     ) {
         let start = day.unix_s();
-        let minute_of = |unix_s: i64| usize::try_from((unix_s - start).div_euclid(60)).unwrap_or(0);
-        let asked = minute_of(first.unix_s())..MINUTES_PER_DAY.min(minute_of(last.unix_s() + 60));
+        let asked = minutes_of(day, minutes);
         let at = |minute: usize| start + 60 * i64::try_from(minute).unwrap_or(0);
         let mut one = |minute: usize, count: u64| {
             if count > 0 && asked.contains(&minute) {
@@ -284,20 +397,20 @@ mod tests {
         let (id, of) = (EventId(7), Day::containing(1_763_787_600));
         let all = |connected| kept.all(&[id], (of, of.next()), connected).is_some();
         let asked = Instant::now();
-        let row = || KeptDay::of(asked, 3, b"[[0,3]]").unwrap();
-        kept.keep(id, of, row());
+        let row = |asked, total| Arc::new(KeptDay::of(asked, total, b"[[0,3]]").unwrap());
+        kept.keep(id, of, &row(asked, 3));
         assert!(!all(before), "a day is missing");
-        kept.keep(id, of.next(), KeptDay::none(asked));
+        kept.keep(id, of.next(), &Arc::new(KeptDay::none(asked)));
         assert!(all(before) && !all(Instant::now()));
-        kept.keep(id, of, KeptDay::of(before, 2, b"[[0,2]]").unwrap());
+        kept.keep(id, of, &row(before, 2));
         assert!(all(before), "what was read before takes no later one's place");
         kept.forget(id, of);
-        kept.keep(id, of, row());
+        kept.keep(id, of, &row(asked, 3));
         assert!(!all(before), "it is read once more");
         *kept.merged.lock().unwrap() = None;
         assert!(all(before));
         kept.kept.remove(&(id, of));
-        kept.keep(id, of, KeptDay::of(asked, u64::MAX, b"[[0,3]]").unwrap());
+        kept.keep(id, of, &row(asked, u64::MAX));
         assert!(!all(before), "its total would not grow");
     }
 
@@ -307,7 +420,7 @@ mod tests {
         let counts = day(|minute| u64::from(minute % 7)).pack();
         for number in 0..100_000 {
             let row = KeptDay::of(Instant::now(), 1, counts.as_bytes()).unwrap();
-            kept.keep(EventId(number), Day::containing(86_400), row);
+            kept.keep(EventId(number), Day::containing(86_400), &Arc::new(row));
         }
         assert!(kept.kept.weight() <= BYTES_MAX && kept.kept.len() > 30_000);
     }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{EventId, EventName, Extent};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, QueryResult, Row, TextProtocol};
 
 use super::claims::Read;
 use super::counts::{self, Counted, Wanted};
+use super::frame::{Ended, Ending, Opened, Opening};
 use super::lease::{Connected, Lease};
 use super::names::{self, Name};
+use super::past::Seen;
 use super::position::{self, Position};
 use super::{BRIEF_LIMIT, CALL_LIMIT, Shared};
 use crate::Error;
-use crate::clock::{self, Claims, RegionClock, complete_until};
+use crate::clock::{RegionClock, complete_until};
 
 /// The central database as of one moment. Dropping it unfinished costs its connection.
 pub struct Snapshot {
@@ -39,6 +41,17 @@ pub struct Whole {
 pub(super) struct Beginning<'a> {
     pub(super) names: &'a [EventName<'a>],
     pub(super) with_position: bool,
+}
+
+impl Whole {
+    /// No names, no position.
+    pub(super) fn of(extent: Extent) -> Self {
+        Self {
+            names: Vec::new(),
+            position: None,
+            extent,
+        }
+    }
 }
 
 impl Snapshot {
@@ -81,55 +94,6 @@ impl Snapshot {
     }
 }
 
-/// The questions before those for counts.
-#[derive(Default)]
-pub(super) struct Opening {
-    pub(super) begins: bool,
-    pub(super) names: Option<String>,
-    pub(super) with_position: bool,
-    pub(super) with_sources: bool,
-}
-
-/// The answers to an [`Opening`].
-#[derive(Default)]
-pub(super) struct Opened {
-    pub(super) names: Vec<Name>,
-    position: Option<Position>,
-    sources: Option<BTreeSet<String>>,
-}
-
-impl Opening {
-    pub(super) fn questions(&self) -> impl Iterator<Item = String> {
-        let begin = self.begins.then(|| names::BEGIN.to_owned());
-        let position = self.with_position.then(|| position::SQL.to_owned());
-        let sources = self.with_sources.then(|| clock::SHOW_SOURCES.to_owned());
-        [begin, self.names.clone(), position, sources]
-            .into_iter()
-            .flatten()
-    }
-
-    /// Reads the answers, in the order of the questions.
-    pub(super) async fn collect(
-        &self,
-        answers: &mut QueryResult<'_, '_, TextProtocol>,
-    ) -> Result<Opened, mysql_async::Error> {
-        let mut opened = Opened::default();
-        if self.begins {
-            answers.collect::<Row>().await?;
-        }
-        if self.names.is_some() {
-            opened.names = names::collect(answers).await?;
-        }
-        if self.with_position {
-            opened.position = Some(position::collect(answers).await?);
-        }
-        if self.with_sources {
-            opened.sources = Some(clock::sources(answers).await?);
-        }
-        Ok(opened)
-    }
-}
-
 impl Shared {
     /// Reads a snapshot to its end; from its beginning where there is one, else on a connection that is in it. What fits into one script is
     /// one round trip.
@@ -153,17 +117,20 @@ impl Shared {
             with_position,
             with_sources: sources.is_none(),
         });
+        let ending = Ending {
+            with_claims: known.is_none(),
+            with_past: known.is_none() && begins,
+        };
         let mut parts = counts::parts(wanted, &self.days, connected.at).peekable();
-        let (mut opened, mut trouble) = (Opened::default(), None);
-        let (mut ending, mut begun, mut is_over) = ((None, None), None, false);
+        let (mut opened, mut trouble, mut seen) = (Opened::default(), None, Seen::default());
+        let (mut ended, mut begun, mut is_over) = (Ended::default(), None, false);
         while !is_over {
             let batch = counts::batch(&mut parts);
             is_over = parts.peek().is_none();
             let opening = opening.take();
             let questions = opening.iter().flat_map(Opening::questions);
             let questions = questions.chain(counts::questions(&batch));
-            let end = || clock::ending(known.as_ref().map(|read| &*read.claims));
-            let questions = questions.chain(is_over.then(end));
+            let questions = questions.chain(is_over.then(|| ending.questions()).into_iter().flatten());
             let script = questions.collect::<Vec<_>>().join("; ");
             let asked = Instant::now();
             begun.get_or_insert(asked);
@@ -177,18 +144,21 @@ impl Shared {
                         sources = Some(read);
                     }
                 }
-                let of_batch = counts::collect(&mut answers, &batch, (&self.days, asked), &mut each).await?;
+                let days = (&self.days, asked);
+                let of_batch = counts::collect(&mut answers, &batch, days, &mut seen, &mut each).await?;
                 trouble = trouble.take().or(of_batch);
                 if is_over {
-                    ending = clock::collect_ending(&mut answers, known.is_some()).await?;
+                    ended = ending.collect(&mut answers).await?;
                 }
                 answers.drop_result().await
             };
             lease.call("read counts", CALL_LIMIT, read).await?;
         }
-        let (claims, kept_since) = ending;
-        let begun = begun.filter(|_| begins).map(|begun| (begun, &connected));
-        let clocks = self.clocks(claims, known, begun, &sources.unwrap_or_default());
+        let kept_since = ended.kept_since;
+        let begun = begun.filter(|_| begins);
+        self.note_seen(seen, begun, kept_since);
+        let begun = begun.map(|begun| (begun, &connected));
+        let clocks = self.clocks(ended, known, begun, &sources.unwrap_or_default());
         let extent = Extent {
             complete_until: complete_until(&clocks),
             kept_since,
@@ -209,20 +179,20 @@ impl Shared {
     /// and at which server it has begun.
     fn clocks(
         &self,
-        claims: Option<Claims>,
+        ended: Ended,
         known: Option<Read>,
         begun: Option<(Instant, &Connected)>,
         sources: &BTreeSet<String>,
     ) -> BTreeMap<String, RegionClock> {
-        let (claims, age) = match (claims, known, begun) {
-            (None, Some(known), _) => (Arc::clone(&known.claims), known.age()),
-            (Some(claims), _, Some((begun, connected))) => {
-                let read = Read::new(begun, connected, claims);
-                self.claims.note(read.clone());
-                (read.claims, Duration::ZERO)
+        match (known, begun) {
+            (Some(known), _) => known.clocks(sources),
+            (None, Some((begun, connected))) => {
+                let read = Read::new(begun, connected, ended);
+                let clocks = read.clocks(sources);
+                self.claims.note(read);
+                clocks
             }
-            (claims, ..) => (Arc::new(claims.unwrap_or_default()), Duration::ZERO),
-        };
-        claims.clocks(sources, age)
+            (None, None) => ended.claims.unwrap_or_default().clocks(sources, Duration::ZERO),
+        }
     }
 }

@@ -1,0 +1,107 @@
+//! The frame of a snapshot: the questions before those for counts, and after them.
+
+use std::collections::BTreeSet;
+
+use model::Day;
+use mysql_async::{QueryResult, Row, TextProtocol};
+
+use super::names::{self, Name};
+use super::past::{self, Past};
+use super::position::{self, Position};
+use crate::clock::{self, Claims};
+
+/// The questions before those for counts.
+#[derive(Default)]
+pub(super) struct Opening {
+    pub(super) begins: bool,
+    pub(super) names: Option<String>,
+    pub(super) with_position: bool,
+    pub(super) with_sources: bool,
+}
+
+/// The answers to an [`Opening`].
+#[derive(Default)]
+pub(super) struct Opened {
+    pub(super) names: Vec<Name>,
+    pub(super) position: Option<Position>,
+    pub(super) sources: Option<BTreeSet<String>>,
+}
+
+impl Opening {
+    pub(super) fn questions(&self) -> impl Iterator<Item = String> {
+        let begin = self.begins.then(|| names::BEGIN.to_owned());
+        let position = self.with_position.then(|| position::SQL.to_owned());
+        let sources = self.with_sources.then(|| clock::SHOW_SOURCES.to_owned());
+        [begin, self.names.clone(), position, sources]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Reads the answers, in the order of the questions.
+    pub(super) async fn collect(
+        &self,
+        answers: &mut QueryResult<'_, '_, TextProtocol>,
+    ) -> Result<Opened, mysql_async::Error> {
+        let mut opened = Opened::default();
+        if self.begins {
+            answers.collect::<Row>().await?;
+        }
+        if self.names.is_some() {
+            opened.names = names::collect(answers).await?;
+        }
+        if self.with_position {
+            opened.position = Some(position::collect(answers).await?);
+        }
+        if self.with_sources {
+            opened.sources = Some(clock::sources(answers).await?);
+        }
+        Ok(opened)
+    }
+}
+
+/// The questions after those for counts: from when to when they are known, and the end of the snapshot.
+///
+/// Claims are read in the snapshot of the counts, or are known from an earlier one: those from after it would promise counts that it does
+/// not have. The note on what was dropped is read after the snapshot: a partition dropped meanwhile is missing in the snapshot, too, and was
+/// noted before it went.
+#[derive(Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) with_claims: bool,
+    pub(super) with_past: bool,
+}
+
+/// The answers to an [`Ending`].
+#[derive(Default)]
+pub(super) struct Ended {
+    pub(super) claims: Option<Claims>,
+    pub(super) past: Option<Past>,
+    /// The first day that retention has not dropped.
+    pub(super) kept_since: Option<Day>,
+}
+
+impl Ending {
+    pub(super) fn questions(self) -> impl Iterator<Item = String> {
+        let claims = self.with_claims.then_some(clock::CLAIMS);
+        let past = self.with_past.then_some(past::SQL);
+        let questions = [claims, past, Some("COMMIT"), Some(clock::KEPT_SINCE)];
+        questions.into_iter().flatten().map(str::to_owned)
+    }
+
+    /// Reads the answers, in the order of the questions.
+    pub(super) async fn collect(
+        self,
+        answers: &mut QueryResult<'_, '_, TextProtocol>,
+    ) -> Result<Ended, mysql_async::Error> {
+        let mut ended = Ended::default();
+        if self.with_claims {
+            ended.claims = Some(Claims::collect(answers).await?);
+        }
+        if self.with_past {
+            ended.past = past::collect(answers).await?;
+        }
+        answers.collect::<Row>().await?;
+        let since: Vec<Option<i64>> = answers.collect().await?;
+        ended.kept_since = since.into_iter().flatten().next().map(Day::containing);
+        Ok(ended)
+    }
+}
