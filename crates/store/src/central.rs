@@ -5,6 +5,7 @@ mod claims;
 mod counts;
 mod days;
 mod frame;
+mod kept_day;
 mod lease;
 mod names;
 mod past;

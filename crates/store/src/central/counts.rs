@@ -7,7 +7,8 @@ use std::time::Instant;
 use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block};
 use mysql_async::{QueryResult, TextProtocol};
 
-use super::days::{DAYS_PER_PART_MAX, Days, KeptDay, days, hand_over, minutes_of};
+use super::days::{DAYS_PER_PART_MAX, Days, days, hand_over};
+use super::kept_day::{KeptDay, minutes_of};
 use super::past::{Seen, SeenDay};
 use crate::Error;
 use crate::rows::for_each_of;

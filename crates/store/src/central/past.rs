@@ -13,7 +13,7 @@ use model::{Day, EventId, Extent};
 use mysql_async::{QueryResult, TextProtocol};
 
 use super::counts::{Counted, Grain, Wanted};
-use super::days::KeptDay;
+use super::kept_day::KeptDay;
 use super::{Shared, days};
 use crate::clock::complete_until;
 
