@@ -16,7 +16,7 @@ mod status;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Annotation, AnnotationId, EventId, EventName, Glob, Timestamp};
 use mysql_async::Conn;
@@ -30,7 +30,7 @@ use self::frame::Opening;
 use self::lease::Leases;
 pub use self::names::{Matched, NAMES_SCANNED_MAX, Name};
 pub use self::position::Position;
-use self::snapshot::Beginning;
+use self::snapshot::Start;
 pub use self::snapshot::{Snapshot, Whole};
 use self::sources::LastSources;
 pub use self::status::{ShardSize, Status};
@@ -102,6 +102,7 @@ impl Central {
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
+    #[expect(clippy::disallowed_methods, reason = "what is read of a snapshot has an age")]
     pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Matched), Error> {
         // The turn before the connection: who waits for a turn must not keep a connection from others.
         let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
@@ -109,11 +110,8 @@ impl Central {
         // A text that cannot be a name was never counted.
         let literals = patterns.iter().filter_map(Glob::literal);
         let literals: Vec<_> = literals.filter_map(|text| EventName::new(text).ok()).collect();
-        let opening = Opening {
-            begins: true,
-            names: names::question(&literals),
-            ..Opening::default()
-        };
+        let opening = Opening::begin(&literals, false, false);
+        let begun = Instant::now();
         let script = opening.questions().collect::<Vec<_>>().join("; ");
         let known = lease
             .call("begin a snapshot", BRIEF_LIMIT, async |conn| {
@@ -129,11 +127,12 @@ impl Central {
             })
             .await?;
         let shared = Arc::clone(&self.0);
-        Ok((Snapshot { lease, shared }, matched))
+        Ok((Snapshot { lease, begun, shared }, matched))
     }
 
     /// Reads `names` and the counts that are `wanted`, as [`Snapshot::read`] does, out of one snapshot and in one round trip. Ids of names
-    /// that were never counted have no counts. Without `names` and position, the snapshot may be one of a moment ago, whose counts are known.
+    /// that were never counted have no counts. Without `names` and position, it may be answered out of memory, with the claims of a
+    /// snapshot of a moment ago, and at least its counts.
     ///
     /// # Errors
     /// As of [`Snapshot::read`].
@@ -151,8 +150,8 @@ impl Central {
             return Ok(Whole::of(extent));
         }
         let lease = self.0.leases.lease(None).await?;
-        let beginning = Beginning { names, with_position };
-        self.0.read(lease, Some(beginning), wanted, each).await
+        let start = Start::Begin { names, with_position };
+        self.0.read(lease, start, wanted, each).await
     }
 
     /// The `limit` most popular names that `query` matches: all names without one, names that contain it

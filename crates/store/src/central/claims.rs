@@ -1,7 +1,8 @@
-//! The claims as they were read last: every snapshot ends with the question for them, and they change once a second.
+//! The claims as they were read last: an answer needs those of a snapshot that began no later than its own, and they change once a second.
 //!
 //! A claim stays true: what one snapshot of a server had, every later one has. So the claims of an earlier snapshot are those of a later one,
-//! too, and say less at most. That no answer says less than one before it did, what is noted here never goes back.
+//! too, and say less at most. That no answer says less than one before it did, every claim that is answered is noted here first, or nothing
+//! is known any more; and what is noted never goes back.
 
 #![expect(clippy::disallowed_methods, reason = "what was read has an age")]
 
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use model::Day;
 
-use super::frame::Ended;
 use super::lease::Connected;
 use super::past::{Past, Settled};
 use crate::clock::{Claims, RegionClock};
@@ -28,9 +28,9 @@ struct Noted {
     read: Option<Read>,
     /// The instant of the last note, and of what else has shown claims: what was read from then on is of a later snapshot than that.
     at: Option<Instant>,
-    /// The past as it was read last, and of which server.
-    past: Option<(Arc<str>, Arc<Settled>)>,
-    /// When an answer was last made of counts of the past that were not packed yet, or just merged: it may have more than an earlier snapshot.
+    /// The past as it was read last.
+    past: Option<Arc<Settled>>,
+    /// When an answer was last made of counts of the past that were not in memory: it may have more than an earlier snapshot.
     stirred: Option<Instant>,
 }
 
@@ -38,35 +38,31 @@ struct Noted {
 #[derive(Clone)]
 pub(super) struct Read {
     begun: Instant,
+    /// The instant when they were there.
+    ended: Instant,
     pub(super) connected: Connected,
     claims: Arc<Claims>,
     /// The first day that retention had not dropped.
     pub(super) kept_since: Option<Day>,
-    past: Option<Past>,
 }
 
 impl LastClaims {
     /// The claims for a snapshot that begins now.
     pub(super) fn known(&self, connected: &Connected) -> Option<Read> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = noted.read.as_ref()?;
-        let is_usable =
-            read.begun > connected.at && read.connected.server == connected.server && read.age() < TAKEN_FOR;
+        let read = noted.latest()?;
+        let is_usable = read.begun > connected.at && read.connected.server == connected.server;
         is_usable.then(|| read.clone())
     }
 
     /// The claims of a snapshot of a moment ago, and its past.
     pub(super) fn latest(&self) -> Option<(Read, Arc<Settled>)> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_still = |read: &&Read| noted.stirred.is_none_or(|at| at < read.begun);
-        let read = noted.read.as_ref().filter(|read| read.age() < TAKEN_FOR);
-        let read = read.filter(is_still)?;
-        let (_, past) = noted.past.as_ref()?;
-        Some((read.clone(), Arc::clone(past)))
+        Some((noted.latest()?.clone(), noted.past.clone()?))
     }
 
     /// Notes what was read, unless it says less than what was noted before: snapshots do not begin in the order in which they are asked for.
-    pub(super) fn note(&self, mut read: Read) {
+    pub(super) fn note(&self, read: Read, past: Option<Past>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let server = &read.connected.server;
         let is_later = noted.at.is_none_or(|at| at < read.begun);
@@ -76,23 +72,16 @@ impl LastClaims {
             return;
         }
         let now = Instant::now();
-        let other = noted.past.take().filter(|(of, _)| of == server);
-        noted.past = read.past.take().map(|past| {
-            let settled = Settled::after(past, other.as_ref().map(|(_, other)| &**other), now);
-            (Arc::clone(server), Arc::new(settled))
-        });
+        let settled = |past| Settled::after(past, server, noted.past.as_deref(), now);
+        noted.past = past.map(settled).map(Arc::new);
         noted.read = Some(read);
         noted.at = Some(now);
     }
 
-    /// Notes that counts of `day`, and maybe of later ones, are about to be answered that were not packed yet, or just merged.
+    /// Notes that counts of `day`, and maybe of later ones, are about to be answered that are not those in memory.
     pub(super) fn stir(&self, day: Day) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted
-            .past
-            .as_ref()
-            .is_none_or(|(_, past)| past.has(day.end_unix_s()))
-        {
+        if noted.past.as_ref().is_none_or(|past| past.has(day.end_unix_s())) {
             noted.stirred = Some(Instant::now());
         }
     }
@@ -105,25 +94,35 @@ impl LastClaims {
     }
 }
 
+impl Noted {
+    /// What was read a moment ago, unless answers may have more since.
+    fn latest(&self) -> Option<&Read> {
+        let is_still = |read: &&Read| self.stirred.is_none_or(|at| at < read.begun);
+        let read = self.read.as_ref().filter(is_still)?;
+        (read.begun.elapsed() < TAKEN_FOR).then_some(read)
+    }
+}
+
 impl Read {
-    /// What was read of a snapshot that began at `begun`, or after it.
-    pub(super) fn new(begun: Instant, connected: &Connected, ended: Ended) -> Self {
+    /// Claims of a snapshot that began at `begun`, or after it, and that were there just now.
+    pub(super) fn new(
+        begun: Instant,
+        connected: &Connected,
+        claims: Claims,
+        kept_since: Option<Day>,
+    ) -> Self {
         Self {
             begun,
+            ended: Instant::now(),
             connected: connected.clone(),
-            claims: Arc::new(ended.claims.unwrap_or_default()),
-            kept_since: ended.kept_since,
-            past: ended.past,
+            claims: Arc::new(claims),
+            kept_since,
         }
-    }
-
-    fn age(&self) -> Duration {
-        self.begun.elapsed()
     }
 
     /// The clocks of `sources` as of now.
     pub(super) fn clocks(&self, sources: &BTreeSet<String>) -> BTreeMap<String, RegionClock> {
-        self.claims.clocks(sources, self.age())
+        self.claims.clocks(sources, self.ended.elapsed())
     }
 }
 
@@ -139,18 +138,14 @@ mod tests {
     }
 
     fn read(begun: Instant, connected: &Connected, claims: Claims) -> Read {
-        let ended = Ended {
-            claims: Some(claims),
-            ..Ended::default()
-        };
-        Read::new(begun, connected, ended)
+        Read::new(begun, connected, claims, None)
     }
 
     #[test]
     fn the_last_ones_are_known_for_a_moment() {
         let (last, a) = (LastClaims::default(), connected("a"));
         assert!(last.known(&a).is_none());
-        last.note(read(Instant::now(), &a, Claims::until(1)));
+        last.note(read(Instant::now(), &a, Claims::until(1)), None);
         assert!(last.known(&a).is_some());
         assert!(
             last.known(&connected("a")).is_none(),
@@ -167,7 +162,7 @@ mod tests {
             at: long_ago.checked_sub(TAKEN_FOR).unwrap(),
             ..a
         };
-        last.note(read(long_ago, &before, Claims::until(1)));
+        last.note(read(long_ago, &before, Claims::until(1)), None);
         assert!(last.known(&before).is_none());
     }
 
@@ -176,18 +171,18 @@ mod tests {
         let (last, a) = (LastClaims::default(), connected("a"));
         let known = || last.known(&a).map(|read| (*read.claims).clone());
         let begun = Instant::now();
-        last.note(read(begun, &a, Claims::until(2)));
-        last.note(read(begun, &a, Claims::until(1)));
+        last.note(read(begun, &a, Claims::until(2)), None);
+        last.note(read(begun, &a, Claims::until(1)), None);
         assert_eq!(known(), Some(Claims::until(2)));
-        last.note(read(begun, &a, Claims::until(3)));
+        last.note(read(begun, &a, Claims::until(3)), None);
         assert_eq!(known(), Some(Claims::until(3)));
         // A later snapshot says less only where its server does, after a restore.
-        last.note(read(Instant::now(), &a, Claims::until(1)));
+        last.note(read(Instant::now(), &a, Claims::until(1)), None);
         assert_eq!(known(), Some(Claims::until(1)));
         last.forget();
-        last.note(read(begun, &a, Claims::until(9)));
+        last.note(read(begun, &a, Claims::until(9)), None);
         assert_eq!(known(), None);
-        last.note(read(Instant::now(), &a, Claims::until(9)));
+        last.note(read(Instant::now(), &a, Claims::until(9)), None);
         assert_eq!(known(), Some(Claims::until(9)));
     }
 }

@@ -163,18 +163,19 @@ pub(super) fn questions(parts: &[Part]) -> impl Iterator<Item = String> {
     parts.iter().map(Part::question)
 }
 
-/// Reads the answers to [`questions`], asked at `asked`, for each of `parts`, and notes what was seen. Returns the first trouble.
+/// Reads the answers to [`questions`] for each of `parts`, in a snapshot that began at `begun` or after it, and notes what was seen. Returns
+/// the first trouble.
 pub(super) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
     parts: &[Part],
-    (kept, asked): (&Days, Instant),
+    (kept, begun): (&Days, Instant),
     seen: &mut Seen,
     each: &mut (impl FnMut(usize, EventId, Counted<'_>) + Send),
 ) -> Result<Option<Trouble>, mysql_async::Error> {
     let mut trouble = None;
     for part in parts {
         let mut each = |id, counted: Counted<'_>| each(part.at, id, counted);
-        let mut of_days = part.collect_days(answers, (kept, asked), &mut each).await?;
+        let of_days = part.collect_days(answers, (kept, begun), &mut each).await?;
         // Days with counts elsewhere than in their rows, which come together.
         let (mut others, mut last) = (HashSet::new(), None);
         let mut each_other = |id, unix_s, count| {
@@ -185,15 +186,15 @@ pub(super) async fn collect(
             each(id, Counted::One(unix_s, count));
         };
         let of_rest = part.collect_rest(answers, &mut each_other).await?;
-        let stirred = others.iter().map(|(_, day)| *day).chain(of_days.changed);
+        let stirred = others.iter().map(|(_, day)| *day).chain(of_days.unkept);
         seen.stirred = seen.stirred.into_iter().chain(stirred).min();
         if seen.days.len() + of_days.kept.len() <= DAYS_PER_PART_MAX {
-            seen.days
-                .extend(of_days.kept.drain(..).map(|(id, day, kept)| SeenDay {
-                    kept,
-                    minutes: minutes_of(day, part.minutes),
-                    is_whole: !others.contains(&(id, day)),
-                }));
+            let seen_day = |(id, day, kept): &(EventId, Day, Arc<KeptDay>)| SeenDay {
+                kept: Arc::downgrade(kept),
+                minutes: minutes_of(*day, part.minutes),
+                is_whole: !others.contains(&(*id, *day)),
+            };
+            seen.days.extend(of_days.kept.iter().map(seen_day));
         }
         trouble = trouble.or(of_days.trouble).or(of_rest);
     }
@@ -205,15 +206,9 @@ pub(super) async fn collect(
 struct OfDays {
     /// Those that are in memory as they are.
     kept: Vec<(EventId, Day, Arc<KeptDay>)>,
-    /// The first that was in memory otherwise.
-    changed: Option<Day>,
+    /// The first that may be otherwise in memory.
+    unkept: Option<Day>,
     trouble: Option<Trouble>,
-}
-
-impl OfDays {
-    fn changed(&mut self, day: Day) {
-        self.changed = Some(self.changed.map_or(day, |first| first.min(day)));
-    }
 }
 
 impl Part {
@@ -221,23 +216,21 @@ impl Part {
     async fn collect_days(
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
-        (kept, asked): (&Days, Instant),
+        (kept, begun): (&Days, Instant),
         each: &mut (impl FnMut(EventId, Counted<'_>) + Send),
     ) -> Result<OfDays, mysql_async::Error> {
         let mut of_days = OfDays::default();
         match &self.days {
             PackedDays::Totals => {
+                of_days.unkept = Some(Day::from(self.minutes.0));
                 for_each_of(answers, |(id, unix_s, total)| {
-                    let (id, day) = (EventId(id), Day::containing(unix_s));
-                    if kept.was_other(id, day, total) {
-                        of_days.changed(day);
-                    }
-                    each(id, Counted::One(unix_s, total));
+                    each(EventId(id), Counted::One(unix_s, total));
                 })
                 .await?;
             }
             PackedDays::Counts { are_kept } => {
-                let read = self.collect_counts(answers, (kept, asked), *are_kept, &mut of_days, each);
+                of_days.unkept = (!are_kept).then(|| Day::from(self.minutes.0));
+                let read = self.collect_counts(answers, (kept, begun), *are_kept, &mut of_days, each);
                 read.await?;
             }
             PackedDays::Kept(all) => {
@@ -251,7 +244,7 @@ impl Part {
                         of_days.kept.push((*id, *day, Arc::clone(counts)));
                     } else {
                         kept.forget(*id, *day);
-                        of_days.changed(*day);
+                        of_days.unkept = Some(Day::from(self.minutes.0));
                         of_days.trouble = Some(Trouble::Merged);
                     }
                 }
@@ -265,7 +258,7 @@ impl Part {
     async fn collect_counts(
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
-        (kept, asked): (&Days, Instant),
+        (kept, begun): (&Days, Instant),
         are_kept: bool,
         of_days: &mut OfDays,
         each: &mut (impl FnMut(EventId, Counted<'_>) + Send),
@@ -278,15 +271,13 @@ impl Part {
         for_each_of(answers, |(id, unix_s, text, total): (u64, i64, Vec<u8>, u64)| {
             let (id, day) = (EventId(id), Day::containing(unix_s));
             missing.remove(&(id, day));
-            match KeptDay::of(asked, total, &text) {
+            match KeptDay::of(begun, total, &text) {
                 Ok(counts) => {
                     counts.for_each(day, self.minutes, by_hour, |counted| each(id, counted));
                     if are_kept {
                         let counts = Arc::new(counts);
                         kept.keep(id, day, &counts);
                         of_days.kept.push((id, day, counts));
-                    } else if kept.was_other(id, day, total) {
-                        of_days.changed(day);
                     }
                 }
                 Err(error) => {
@@ -297,7 +288,7 @@ impl Part {
         })
         .await?;
         for (id, day) in missing {
-            let counts = Arc::new(KeptDay::none(asked));
+            let counts = Arc::new(KeptDay::none(begun));
             kept.keep(id, day, &counts);
             of_days.kept.push((id, day, counts));
         }

@@ -18,15 +18,16 @@ use quick_cache::sync::Cache;
 
 use super::counts::{Counted, Grain, Wanted};
 use super::kept_day::{KeptDay, minutes_of};
+use super::lease::Connected;
 
-/// Most bytes of days that are kept, about: 40,000 days of every minute.
+/// Most bytes of days that are kept, about: 35,000 days of every minute.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// Bytes that a day takes besides its counts: its key, its places in the cache, hours.
+/// Bytes that a day takes besides its counts: its key, its places in the cache, how it was seen.
 const DAY_BYTES: u64 = 240;
 
 /// Days that the cache is made for at its beginning.
-const DAYS_EXPECTED: usize = 40_000;
+const DAYS_EXPECTED: usize = 35_000;
 
 /// Most days of one part of a request that are looked for in the cache: what is more would only drive out what others ask for.
 pub(super) const DAYS_PER_PART_MAX: usize = 8_192;
@@ -80,26 +81,32 @@ impl Days {
         Some(all)
     }
 
-    /// Each day that is wanted, if all of them were read after `connected` and seen whole after `since`, too, and lately, and none was found
-    /// merged just now.
+    /// Each day that is wanted, if all of them were read by such connections as `connected` and seen whole after `since`, too, and lately, and
+    /// none was found merged just now.
     pub(super) fn standing(
         &self,
         wanted: &Wanted<'_>,
-        connected: Instant,
+        connected: &Connected,
         since: Instant,
     ) -> Option<Standing> {
         let (first, last) = wanted.days();
-        if self.was_just_merged() || days(first, last).count() * wanted.ids.len() > DAYS_PER_PART_MAX {
+        let length = days(first, last).take(DAYS_PER_PART_MAX + 1).count();
+        if self.was_just_merged() || length * wanted.ids.len() > DAYS_PER_PART_MAX {
             return None;
         }
+        let since = since.max(connected.at);
         let mut standing = Standing {
             days: Vec::new(),
             kept_since: None,
         };
         for &id in wanted.ids {
             for day in days(first, last) {
-                let kept = self.kept.get(&(id, day)).filter(|kept| kept.asked > connected)?;
-                let kept_since = kept.was_whole(&minutes_of(day, wanted.minutes), since.max(connected))?;
+                let kept = self
+                    .kept
+                    .get(&(id, day))
+                    .filter(|kept| kept.asked > connected.at)?;
+                let minutes = minutes_of(day, wanted.minutes);
+                let kept_since = kept.was_whole(&minutes, since, &connected.server)?;
                 standing.kept_since = standing.kept_since.max(kept_since);
                 standing.days.push((id, day, kept));
             }
@@ -112,19 +119,12 @@ impl Days {
         merged.is_some_and(|at| at.elapsed() < DISTRUSTED_FOR)
     }
 
-    /// Keeps a day, unless what is kept was read later. Of two that were read at once, the one with more counts was.
+    /// Keeps a day, unless what is kept was read later: of two whose readings overlap, that is the one with more counts.
     pub(super) fn keep(&self, id: EventId, day: Day, kept: &Arc<KeptDay>) {
-        let is_later = |before: Arc<KeptDay>| {
-            before.asked > kept.asked || (before.read > kept.asked && before.total >= kept.total)
-        };
+        let is_later = |before: Arc<KeptDay>| before.read > kept.asked && before.total >= kept.total;
         if kept.total < u64::MAX && !self.kept.peek(&(id, day)).is_some_and(is_later) {
             self.kept.insert((id, day), Arc::clone(kept));
         }
-    }
-
-    /// Whether a day is kept with another total than it has now.
-    pub(super) fn was_other(&self, id: EventId, day: Day, total: u64) -> bool {
-        self.kept.peek(&(id, day)).is_some_and(|kept| kept.total != total)
     }
 
     /// Forgets a day that is not any more as it was.

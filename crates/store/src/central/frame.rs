@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::Day;
+use model::{Day, EventName};
 use mysql_async::{QueryResult, Row, TextProtocol};
 
 use super::names::{self, Name};
@@ -13,10 +13,10 @@ use crate::clock::{self, Claims};
 /// The questions before those for counts.
 #[derive(Default)]
 pub(super) struct Opening {
-    pub(super) begins: bool,
-    pub(super) names: Option<String>,
-    pub(super) with_position: bool,
-    pub(super) with_sources: bool,
+    begins: bool,
+    names: Option<String>,
+    with_position: bool,
+    with_sources: bool,
 }
 
 /// The answers to an [`Opening`].
@@ -28,6 +28,24 @@ pub(super) struct Opened {
 }
 
 impl Opening {
+    /// The beginning of a snapshot.
+    pub(super) fn begin(names: &[EventName<'_>], with_position: bool, with_sources: bool) -> Self {
+        Self {
+            begins: true,
+            names: names::question(names),
+            with_position,
+            with_sources,
+        }
+    }
+
+    /// The regions, within a snapshot.
+    pub(super) fn sources() -> Self {
+        Self {
+            with_sources: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn questions(&self) -> impl Iterator<Item = String> {
         let begin = self.begins.then(|| names::BEGIN.to_owned());
         let position = self.with_position.then(|| position::SQL.to_owned());
@@ -66,8 +84,8 @@ impl Opening {
 /// noted before it went.
 #[derive(Clone, Copy)]
 pub(super) struct Ending {
+    /// And with them the past.
     pub(super) with_claims: bool,
-    pub(super) with_past: bool,
 }
 
 /// The answers to an [`Ending`].
@@ -81,10 +99,9 @@ pub(super) struct Ended {
 
 impl Ending {
     pub(super) fn questions(self) -> impl Iterator<Item = String> {
-        let claims = self.with_claims.then_some(clock::CLAIMS);
-        let past = self.with_past.then_some(past::SQL);
-        let questions = [claims, past, Some("COMMIT"), Some(clock::KEPT_SINCE)];
-        questions.into_iter().flatten().map(str::to_owned)
+        let claims = self.with_claims.then_some([clock::CLAIMS, past::SQL]);
+        let end = ["COMMIT", clock::KEPT_SINCE];
+        claims.into_iter().flatten().chain(end).map(str::to_owned)
     }
 
     /// Reads the answers, in the order of the questions.
@@ -95,8 +112,6 @@ impl Ending {
         let mut ended = Ended::default();
         if self.with_claims {
             ended.claims = Some(Claims::collect(answers).await?);
-        }
-        if self.with_past {
             ended.past = past::collect(answers).await?;
         }
         answers.collect::<Row>().await?;

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a day is trusted or not by its age")]
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::{Day, MINUTES_PER_DAY, Minute, PackedDayError, for_each_packed};
@@ -19,25 +19,27 @@ const MINUTES_PER_HOUR: usize = MINUTES_PER_DAY / HOURS;
 
 /// A name's day as it was packed once.
 pub(super) struct KeptDay {
-    /// The instant from which its row was read.
+    /// An instant before the snapshot that its row was read in.
     pub(super) asked: Instant,
     /// The instant when that was done.
     pub(super) read: Instant,
     /// The sum of its counts; 0 where there was no row.
     pub(super) total: u64,
     counts: Counts,
-    /// How it was last seen whole.
-    whole: Mutex<Option<Whole>>,
+    /// How it was seen last, if it was whole then.
+    seen: Mutex<Option<Sight>>,
 }
 
 /// A sight of a day whose counts were in its row, all of them.
-struct Whole {
-    /// The instant from which that was asked.
-    asked: Instant,
+pub(super) struct Sight {
+    /// An instant before the snapshot that showed it.
+    pub(super) asked: Instant,
+    /// The server that it was of.
+    pub(super) server: Arc<str>,
     /// The minutes that were asked for.
-    minutes: Range<usize>,
+    pub(super) minutes: Range<usize>,
     /// The first day that retention had not dropped then.
-    kept_since: Option<Day>,
+    pub(super) kept_since: Option<Day>,
 }
 
 enum Counts {
@@ -69,26 +71,26 @@ impl KeptDay {
             read: Instant::now(),
             total,
             counts,
-            whole: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
-    /// Notes that its row is as it was in a snapshot that was asked for at `asked`, and whether `minutes` had no other counts.
-    pub(super) fn see(&self, minutes: Range<usize>, is_whole: bool, asked: Instant, kept_since: Option<Day>) {
-        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        *whole = is_whole.then_some(Whole {
-            asked,
-            minutes,
-            kept_since,
-        });
+    /// Notes how it was seen just now: its row is as it was, and `None` where there are counts elsewhere, too.
+    pub(super) fn see(&self, sight: Option<Sight>) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = sight;
     }
 
-    /// The first day that was kept when its `minutes` were seen whole, if that was lately, and after `since`.
-    pub(super) fn was_whole(&self, minutes: &Range<usize>, since: Instant) -> Option<Option<Day>> {
-        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        let whole = whole.as_ref()?;
-        let has_all = whole.minutes.start <= minutes.start && minutes.end <= whole.minutes.end;
-        (has_all && whole.asked > since && whole.asked.elapsed() < SEEN_FOR).then_some(whole.kept_since)
+    /// The first day that was kept when its `minutes` were seen whole, if that was lately, after `since`, and at `server`.
+    pub(super) fn was_whole(
+        &self,
+        minutes: &Range<usize>,
+        since: Instant,
+        server: &str,
+    ) -> Option<Option<Day>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = seen.as_ref().filter(|seen| *seen.server == *server)?;
+        let has_all = seen.minutes.start <= minutes.start && minutes.end <= seen.minutes.end;
+        (has_all && seen.asked > since && seen.asked.elapsed() < SEEN_FOR).then_some(seen.kept_since)
     }
 
     /// A day from the text of its row.
@@ -111,7 +113,7 @@ impl KeptDay {
         match &self.counts {
             Counts::None => 0,
             Counts::Few(minutes) => size_of_val::<[_]>(minutes),
-            Counts::Near(..) => MINUTES_PER_DAY,
+            Counts::Near(_, near) => size_of_val(&**near),
             Counts::Any(_) => MINUTES_PER_DAY * size_of::<u64>(),
         }
     }

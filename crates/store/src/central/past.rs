@@ -2,23 +2,24 @@
 //!
 //! Each flush adds its counts to its region's total and to the region's sums of minutes, in one transaction. A total less the sums of the
 //! last hours is what was ever counted for minutes before these: while two snapshots agree on that, nothing was added to the minutes before,
-//! not by a late event either. So a day that was whole in its row at a snapshot between such two is exact as of both.
+//! not by a late event either. So a day that was whole in its row at a snapshot after the first of them has every count that the second has.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use model::{Day, EventId, Extent};
 use mysql_async::{QueryResult, TextProtocol};
 
 use super::counts::{Counted, Grain, Wanted};
-use super::kept_day::KeptDay;
+use super::kept_day::{KeptDay, Sight};
+use super::lease::Connected;
 use super::{Shared, days};
 use crate::clock::complete_until;
 
-/// The question for the past, as of a snapshot: what each region has counted before one of the last whole hours, and nothing for none. A
-/// total at its limit says nothing.
+/// The question for the past, as of a snapshot: what each region has counted for minutes before the beginning of the hour before this
+/// one, and nothing for no region. A total at its limit says nothing.
 pub(super) const SQL: &str = "SELECT '', UNIX_TIMESTAMP() DIV 3600 * 3600 - 3600, '0' UNION ALL \
      SELECT region, UNIX_TIMESTAMP() DIV 3600 * 3600 - 3600, \
      IF(total = 18446744073709551615, NULL, CAST(CAST(total AS DECIMAL(30)) - COALESCE( \
@@ -34,10 +35,11 @@ pub(super) struct Past {
     sums: BTreeMap<String, String>,
 }
 
-/// A past that did not change lately.
-#[derive(Debug, Clone)]
+/// A past that did not change lately, at a server.
+#[derive(Debug)]
 pub(super) struct Settled {
     past: Past,
+    server: Arc<str>,
     /// An instant after the first snapshot that had it.
     pub(super) since: Instant,
 }
@@ -56,12 +58,13 @@ pub(super) async fn collect(
 }
 
 impl Settled {
-    /// The past of a snapshot that was read just before `now`, after that of an earlier or later one of the same server.
-    pub(super) fn after(past: Past, other: Option<&Self>, now: Instant) -> Self {
+    /// The past of a snapshot of `server` that was read just before `now`, after that of an earlier or later one.
+    pub(super) fn after(past: Past, server: &Arc<str>, other: Option<&Self>, now: Instant) -> Self {
         let since = other
-            .filter(|other| other.past == past)
+            .filter(|other| other.past == past && other.server == *server)
             .map_or(now, |other| other.since);
-        Self { past, since }
+        let server = Arc::clone(server);
+        Self { past, server, since }
     }
 
     /// Whether it has all of the minutes before `unix_s`.
@@ -75,13 +78,14 @@ impl Settled {
 pub(super) struct Seen {
     /// Days whose row is as it is kept, and whether the wanted minutes had no other counts; not all, if they are many.
     pub(super) days: Vec<SeenDay>,
-    /// The first day that had counts elsewhere than in its row, or that was otherwise before.
+    /// The first day of which there were counts that are not in memory.
     pub(super) stirred: Option<Day>,
 }
 
 /// A day whose row is as it is kept.
 pub(super) struct SeenDay {
-    pub(super) kept: Arc<KeptDay>,
+    /// The day, which the cache may let go meanwhile.
+    pub(super) kept: Weak<KeptDay>,
     pub(super) minutes: Range<usize>,
     pub(super) is_whole: bool,
 }
@@ -102,7 +106,7 @@ impl Shared {
             if wanted.grain == Grain::Day || !past.has(last.end_unix_s()) {
                 return None;
             }
-            standing.push(self.days.standing(wanted, read.connected.at, past.since)?);
+            standing.push(self.days.standing(wanted, &read.connected, past.since)?);
         }
         let mut kept_since = read.kept_since;
         for (at, (wanted, standing)) in wanted.iter().zip(standing).enumerate() {
@@ -118,14 +122,26 @@ impl Shared {
     }
 
     /// Notes what was `seen` in a snapshot that began at `begun` or after it, and in which `kept_since` was the first day that is kept.
-    pub(super) fn note_seen(&self, seen: Seen, begun: Option<Instant>, kept_since: Option<Day>) {
+    pub(super) fn note_seen(
+        &self,
+        seen: Seen,
+        begun: Instant,
+        connected: &Connected,
+        kept_since: Option<Day>,
+    ) {
         // First: what is seen of these days here must not be missing in an answer out of memory.
         if let Some(day) = seen.stirred {
             self.claims.stir(day);
         }
-        if let Some(begun) = begun {
-            for day in seen.days {
-                day.kept.see(day.minutes, day.is_whole, begun, kept_since);
+        for day in seen.days {
+            let sight = Sight {
+                asked: begun,
+                server: Arc::clone(&connected.server),
+                minutes: day.minutes,
+                kept_since,
+            };
+            if let Some(kept) = day.kept.upgrade() {
+                kept.see(day.is_whole.then_some(sight));
             }
         }
     }

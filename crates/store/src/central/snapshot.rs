@@ -1,8 +1,7 @@
 //! Snapshots: the central database as of one moment.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use model::{EventId, EventName, Extent};
 use mysql_async::Conn;
@@ -12,16 +11,18 @@ use super::claims::Read;
 use super::counts::{self, Counted, Wanted};
 use super::frame::{Ended, Ending, Opened, Opening};
 use super::lease::{Connected, Lease};
-use super::names::{self, Name};
+use super::names::Name;
 use super::past::Seen;
 use super::position::{self, Position};
 use super::{BRIEF_LIMIT, CALL_LIMIT, Shared};
 use crate::Error;
-use crate::clock::{RegionClock, complete_until};
+use crate::clock::complete_until;
 
 /// The central database as of one moment. Dropping it unfinished costs its connection.
 pub struct Snapshot {
     pub(super) lease: Lease,
+    /// The instant before it began.
+    pub(super) begun: Instant,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -36,11 +37,16 @@ pub struct Whole {
     pub extent: Extent,
 }
 
-/// What is asked for when a snapshot begins.
-#[derive(Default)]
-pub(super) struct Beginning<'a> {
-    pub(super) names: &'a [EventName<'a>],
-    pub(super) with_position: bool,
+/// Where the reading of a snapshot starts.
+#[derive(Clone, Copy)]
+pub(super) enum Start<'a> {
+    /// With its beginning, and the names and the position that are asked for.
+    Begin {
+        names: &'a [EventName<'a>],
+        with_position: bool,
+    },
+    /// The connection is in one that began at an instant or after it.
+    Begun(Instant),
 }
 
 impl Whole {
@@ -67,8 +73,11 @@ impl Snapshot {
         wanted: &[Wanted<'_>],
         each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<Extent, Error> {
-        let Self { lease, shared } = self;
-        Ok(shared.read(lease, None, wanted, each).await?.extent)
+        let Self { lease, begun, shared } = self;
+        Ok(shared
+            .read(lease, Start::Begun(begun), wanted, each)
+            .await?
+            .extent)
     }
 
     /// The position of this snapshot: the last flush of each region that its counts have.
@@ -95,35 +104,32 @@ impl Snapshot {
 }
 
 impl Shared {
-    /// Reads a snapshot to its end; from its beginning where there is one, else on a connection that is in it. What fits into one script is
-    /// one round trip.
+    /// Reads a snapshot to its end, from its `start` on. What fits into one script is one round trip.
     #[expect(clippy::disallowed_methods, reason = "what is kept has an age")]
     pub(super) async fn read(
         &self,
         mut lease: Lease,
-        beginning: Option<Beginning<'_>>,
+        start: Start<'_>,
         wanted: &[Wanted<'_>],
         mut each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<Whole, Error> {
         let connected = lease.connected();
         let mut sources = self.sources.known(&connected);
-        let begins = beginning.is_some();
-        // A snapshot that has begun lacks what claims from after that promise.
-        let known = begins.then(|| self.claims.known(&connected)).flatten();
-        let Beginning { names, with_position } = beginning.unwrap_or_default();
-        let mut opening = Some(Opening {
-            begins,
-            names: names::question(names),
-            with_position,
-            with_sources: sources.is_none(),
-        });
+        let with_sources = sources.is_none();
+        let (mut opening, begun, known) = match start {
+            Start::Begin { names, with_position } => {
+                let opening = Opening::begin(names, with_position, with_sources);
+                (Some(opening), Instant::now(), self.claims.known(&connected))
+            }
+            // A snapshot that has begun lacks what claims from after that promise.
+            Start::Begun(begun) => (with_sources.then(Opening::sources), begun, None),
+        };
         let ending = Ending {
             with_claims: known.is_none(),
-            with_past: known.is_none() && begins,
         };
         let mut parts = counts::parts(wanted, &self.days, connected.at).peekable();
         let (mut opened, mut trouble, mut seen) = (Opened::default(), None, Seen::default());
-        let (mut ended, mut begun, mut is_over) = (Ended::default(), None, false);
+        let (mut ended, mut is_over) = (Ended::default(), false);
         while !is_over {
             let batch = counts::batch(&mut parts);
             is_over = parts.peek().is_none();
@@ -133,7 +139,6 @@ impl Shared {
             let questions = questions.chain(is_over.then(|| ending.questions()).into_iter().flatten());
             let script = questions.collect::<Vec<_>>().join("; ");
             let asked = Instant::now();
-            begun.get_or_insert(asked);
             let read = async |conn: &mut Conn| {
                 let mut answers = conn.query_iter(script).await?;
                 if let Some(opening) = &opening {
@@ -144,7 +149,7 @@ impl Shared {
                         sources = Some(read);
                     }
                 }
-                let days = (&self.days, asked);
+                let days = (&self.days, begun);
                 let of_batch = counts::collect(&mut answers, &batch, days, &mut seen, &mut each).await?;
                 trouble = trouble.take().or(of_batch);
                 if is_over {
@@ -155,12 +160,10 @@ impl Shared {
             lease.call("read counts", CALL_LIMIT, read).await?;
         }
         let kept_since = ended.kept_since;
-        let begun = begun.filter(|_| begins);
-        self.note_seen(seen, begun, kept_since);
-        let begun = begun.map(|begun| (begun, &connected));
-        let clocks = self.clocks(ended, known, begun, &sources.unwrap_or_default());
+        self.note_seen(seen, begun, &connected, kept_since);
+        let read = known.unwrap_or_else(|| self.note_claims(begun, &connected, ended));
         let extent = Extent {
-            complete_until: complete_until(&clocks),
+            complete_until: complete_until(&read.clocks(&sources.unwrap_or_default())),
             kept_since,
         };
         let server = lease.server().to_string();
@@ -175,24 +178,11 @@ impl Shared {
         }
     }
 
-    /// The clocks by the claims of a snapshot, or by those that were known when it began. Its own are noted for others, if it is known when
-    /// and at which server it has begun.
-    fn clocks(
-        &self,
-        ended: Ended,
-        known: Option<Read>,
-        begun: Option<(Instant, &Connected)>,
-        sources: &BTreeSet<String>,
-    ) -> BTreeMap<String, RegionClock> {
-        match (known, begun) {
-            (Some(known), _) => known.clocks(sources),
-            (None, Some((begun, connected))) => {
-                let read = Read::new(begun, connected, ended);
-                let clocks = read.clocks(sources);
-                self.claims.note(read);
-                clocks
-            }
-            (None, None) => ended.claims.unwrap_or_default().clocks(sources, Duration::ZERO),
-        }
+    /// Notes the claims of a snapshot for others, before they are shown.
+    fn note_claims(&self, begun: Instant, connected: &Connected, ended: Ended) -> Read {
+        let claims = ended.claims.unwrap_or_default();
+        let read = Read::new(begun, connected, claims, ended.kept_since);
+        self.claims.note(read.clone(), ended.past);
+        read
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use model::{Day, EventId, EventName, Glob, Minute, Shard};
+use model::{Day, EventId, EventName, Glob, Minute, Shard, Timestamp};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use store::Error;
@@ -50,12 +50,22 @@ enum Way {
     Found(Grain),
 }
 
-/// The sum of the day, and in how many parts it came.
-async fn read(central: &Central, way: Way) -> Result<(u64, usize), Error> {
-    read_day(central, way, Day::containing(MINUTE_S)).await
+/// What was read of a day.
+struct Answer {
+    sum: u64,
+    /// The number of minutes, hours or days that the sum came in.
+    parts: usize,
+    /// The claim, in thousandths of events.
+    claimed: Option<u64>,
 }
 
-async fn read_day(central: &Central, way: Way, day: Day) -> Result<(u64, usize), Error> {
+/// Reads the day: its sum, and in how many parts it came.
+async fn read(central: &Central, way: Way) -> Result<(u64, usize), Error> {
+    let answer = read_day(central, way, Day::containing(MINUTE_S)).await?;
+    Ok((answer.sum, answer.parts))
+}
+
+async fn read_day(central: &Central, way: Way, day: Day) -> Result<Answer, Error> {
     let name = EventName::new(NAME).unwrap();
     let minute = |unix_s| Minute::from_unix_s(unix_s).unwrap();
     let (Way::Named(grain) | Way::Found(grain)) = way;
@@ -71,16 +81,19 @@ async fn read_day(central: &Central, way: Way, day: Day) -> Result<(u64, usize),
             parts += 1;
         });
     };
-    match way {
-        Way::Named(_) => {
-            central.read(&[], false, &[wanted], add).await?;
-        }
+    let extent = match way {
+        Way::Named(_) => central.read(&[], false, &[wanted], add).await?.extent,
         Way::Found(_) => {
             let (snapshot, _) = central.snapshot(&[Glob::new("rac*").unwrap()], 1).await?;
-            snapshot.read(&[wanted], add).await?;
+            snapshot.read(&[wanted], add).await?
         }
-    }
-    Ok((sum, parts))
+    };
+    let claimed = |until: Timestamp| u64::try_from(until.unix_ms() - MINUTE_S * 1_000).unwrap();
+    Ok(Answer {
+        sum,
+        parts,
+        claimed: extent.complete_until.map(claimed),
+    })
 }
 
 /// Reads the day in each way in turn, as one client does.
@@ -93,7 +106,7 @@ async fn reads(central: &Central, race: &Race) {
         Way::Named(Grain::Hour),
         Way::Found(Grain::Minute),
     ];
-    let mut last = 0;
+    let (mut last, mut last_claimed) = (0, None);
     for number in 0.. {
         if race.is_over.load(Ordering::SeqCst) {
             break;
@@ -105,14 +118,22 @@ async fn reads(central: &Central, race: &Race) {
             number % 3
         }];
         let begun = Instant::now();
-        match read(central, way).await {
-            Ok((sum, _)) => {
+        match read_day(central, way, Day::containing(MINUTE_S)).await {
+            Ok(Answer { sum, claimed, .. }) => {
                 let counted = race.counted.lock().unwrap();
                 let counted = counted.partition_point(|&at| at < begun.checked_sub(AGE_MAX).unwrap());
                 let bounds = counted as u64..=race.sent.load(Ordering::SeqCst);
                 assert!(bounds.contains(&sum), "{way:?}: {sum} is not in {bounds:?}");
                 assert!(sum >= last, "{way:?}: {sum} after {last}");
-                last = sum;
+                assert!(
+                    Some(sum * 1_000 + 999) >= claimed,
+                    "{way:?}: {sum} where {claimed:?} are claimed"
+                );
+                assert!(
+                    claimed >= last_claimed,
+                    "{way:?}: {claimed:?} are claimed after {last_claimed:?}"
+                );
+                (last, last_claimed) = (sum, claimed);
             }
             Err(error) => {
                 assert!(error.is_changed(), "{}", error.with_causes());
@@ -122,20 +143,29 @@ async fn reads(central: &Central, race: &Race) {
         race.readings.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
     }
+    assert!(last_claimed.is_some(), "nothing was claimed");
 }
 
-/// Counts one event as a region does.
+/// Counts one event as a region does, and claims that as many as `number` are complete.
 async fn count(conn: &mut Conn, unix_s: i64, number: u64) {
     let id = EventId::of(NAME);
     conn.query_drop(format!(
         "BEGIN; INSERT INTO {}.EventMinute VALUES ({id}, FROM_UNIXTIME({unix_s}), 1) ON DUPLICATE KEY UPDATE count = count + 1; \
          INSERT INTO bigdata_0.RegionMinute VALUES ('eu', FROM_UNIXTIME({unix_s}), 1) ON DUPLICATE KEY UPDATE count = count + 1; \
          INSERT INTO bigdata_0.RegionTotal VALUES ('eu', {number}, {number}) \
-         ON DUPLICATE KEY UPDATE total = VALUES(total), flushes = VALUES(flushes); COMMIT",
-        Shard::of(id)
+         ON DUPLICATE KEY UPDATE total = VALUES(total), flushes = VALUES(flushes); \
+         {}; REPLACE INTO eventtracker.ClockOffset VALUES ('eu', 0, 0, NOW(3), NOW(3)); COMMIT",
+        Shard::of(id),
+        claim(number * 1_000)
     ))
     .await
     .unwrap();
+}
+
+/// The statement that claims so many thousandths of events: as many milliseconds.
+fn claim(thousandths: u64) -> String {
+    let (s, ms) = (MINUTE_S.unsigned_abs() + thousandths / 1_000, thousandths % 1_000);
+    format!("REPLACE INTO bigdata_0.RegionClock VALUES ('eu', 'w', FROM_UNIXTIME({s}.{ms:03}), NOW(3))")
 }
 
 /// Gives the number of readings that were answered out of memory.
@@ -154,6 +184,35 @@ fn remembered() -> impl Fn() -> u64 {
         };
         shown.lines().find_map(count).unwrap_or(0)
     }
+}
+
+/// Counts late events of `day` until enough was raced, and returns how many.
+async fn send(conn: &mut Conn, race: &Race, day: Day, is_read: impl Fn() -> bool) -> u64 {
+    let begun = Instant::now();
+    let mut late = 0;
+    while late < LATE || race.merged.load(Ordering::SeqCst) < MERGED_MIN {
+        let readings = if late % FEW_READINGS_LATE == 0 {
+            READINGS_MANY
+        } else {
+            READINGS
+        };
+        let wanted = race.readings.load(Ordering::SeqCst) + readings;
+        let mut beats = 0;
+        while race.readings.load(Ordering::SeqCst) < wanted {
+            assert!(begun.elapsed() < LIMIT, "nothing was raced: {late} events");
+            assert!(is_read(), "a reading failed");
+            // Claims go on where nothing is counted.
+            beats += 1;
+            let claim = claim(late * 1_000 + beats.min(999));
+            conn.query_drop(claim).await.unwrap();
+        }
+        race.sent.fetch_add(1, Ordering::SeqCst);
+        let unix_s = day.unix_s() + i64::try_from(late * 7 % 1_440 * 60).unwrap();
+        count(conn, unix_s, late + 1).await;
+        race.counted.lock().unwrap().push(Instant::now());
+        late += 1;
+    }
+    late
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,30 +244,8 @@ async fn late_events_and_packing_are_raced_by_readings() {
             }
         })
     };
-    let begun = Instant::now();
-    let mut late = 0;
-    while late < LATE || race.merged.load(Ordering::SeqCst) < MERGED_MIN {
-        let readings = if late % FEW_READINGS_LATE == 0 {
-            READINGS_MANY
-        } else {
-            READINGS
-        };
-        let wanted = race.readings.load(Ordering::SeqCst) + readings;
-        while race.readings.load(Ordering::SeqCst) < wanted {
-            assert!(begun.elapsed() < LIMIT, "nothing was raced: {late} events");
-            assert!(tasks.iter().all(|task| !task.is_finished()), "a reading failed");
-            tokio::task::yield_now().await;
-        }
-        race.sent.fetch_add(1, Ordering::SeqCst);
-        count(
-            &mut conn,
-            day.unix_s() + i64::try_from(late * 7 % 1_440 * 60).unwrap(),
-            late + 1,
-        )
-        .await;
-        race.counted.lock().unwrap().push(Instant::now());
-        late += 1;
-    }
+    let is_read = || tasks.iter().all(|task| !task.is_finished());
+    let late = send(&mut conn, &race, day, is_read).await;
     race.is_over.store(true, Ordering::SeqCst);
     for task in tasks.into_iter().chain([packing]) {
         task.await.unwrap();
@@ -277,8 +314,8 @@ async fn a_day_is_asked_for_again_once_something_of_the_past_is_counted() {
     // Whether a reading of a day was answered out of memory, and its sum.
     let look = async |day: Day| {
         let before = remembered();
-        let (sum, _) = read_day(&central, Way::Named(Grain::Minute), day).await.unwrap();
-        (remembered() > before, sum)
+        let answer = read_day(&central, Way::Named(Grain::Minute), day).await.unwrap();
+        (remembered() > before, answer.sum)
     };
     let until = async |day: Day, wanted: (bool, u64)| {
         let begun = Instant::now();
