@@ -49,8 +49,11 @@ impl fmt::Display for Durations {
     }
 }
 
+/// Milliseconds: to the hundredth where they are few.
 pub(crate) fn ms(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+    const FEW: Duration = Duration::from_millis(2);
+    let digits = if duration < FEW { 2 } else { 1 };
+    format!("{:.digits$} ms", duration.as_secs_f64() * 1000.0)
 }
 
 /// Exact below 2^32; a run stays far below.
