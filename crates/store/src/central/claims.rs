@@ -26,8 +26,10 @@ pub(super) struct LastClaims(Mutex<Noted>);
 #[derive(Default)]
 struct Noted {
     read: Option<Read>,
-    /// The instant of the last note, and of what else has shown claims: what was read from then on is of a later snapshot than that.
+    /// The instant of the last note: what was read from then on is of a later snapshot than that.
     at: Option<Instant>,
+    /// When something else has last shown claims.
+    shown: Option<Instant>,
     /// The past as it was read last.
     past: Option<Arc<Settled>>,
     /// When an answer was last made of counts of the past that were not in memory: it may have more than an earlier snapshot.
@@ -50,7 +52,7 @@ impl LastClaims {
     /// The claims for a snapshot that begins now.
     pub(super) fn known(&self, connected: &Connected) -> Option<Read> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = noted.latest()?;
+        let read = noted.recent()?;
         let is_usable = read.begun > connected.at && read.connected.server == connected.server;
         is_usable.then(|| read.clone())
     }
@@ -58,7 +60,8 @@ impl LastClaims {
     /// The claims of a snapshot of a moment ago, and its past.
     pub(super) fn latest(&self) -> Option<(Read, Arc<Settled>)> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Some((noted.latest()?.clone(), noted.past.clone()?))
+        let read = noted.recent().filter(|read| is_before(noted.stirred, read))?;
+        Some((read.clone(), noted.past.clone()?))
     }
 
     /// Notes what was read, unless it says less than what was noted before: snapshots do not begin in the order in which they are asked for.
@@ -86,21 +89,24 @@ impl LastClaims {
         }
     }
 
-    /// Forgets what was noted: somebody is shown later claims.
+    /// Takes what was noted for nobody's any more: somebody is shown later claims.
     pub(super) fn forget(&self) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.read = None;
-        noted.at = Some(Instant::now());
+        noted.shown = Some(Instant::now());
     }
 }
 
 impl Noted {
-    /// What was read a moment ago, unless answers may have more since.
-    fn latest(&self) -> Option<&Read> {
-        let is_still = |read: &&Read| self.stirred.is_none_or(|at| at < read.begun);
-        let read = self.read.as_ref().filter(is_still)?;
-        (read.begun.elapsed() < TAKEN_FOR).then_some(read)
+    /// What was read a moment ago, unless later claims were shown since.
+    fn recent(&self) -> Option<&Read> {
+        let is_usable = |read: &&Read| is_before(self.shown, read) && read.begun.elapsed() < TAKEN_FOR;
+        self.read.as_ref().filter(is_usable)
     }
+}
+
+/// Whether something, if it ever was, was before the snapshot of `read`.
+fn is_before(at: Option<Instant>, read: &Read) -> bool {
+    at.is_none_or(|at| at < read.begun)
 }
 
 impl Read {

@@ -192,7 +192,8 @@ pub(super) async fn collect(
             let seen_day = |(id, day, kept): &(EventId, Day, Arc<KeptDay>)| SeenDay {
                 kept: Arc::downgrade(kept),
                 minutes: minutes_of(*day, part.minutes),
-                is_whole: !others.contains(&(*id, *day)),
+                // What cannot be read may have counts of any of them.
+                is_whole: of_rest.is_none() && !others.contains(&(*id, *day)),
             };
             seen.days.extend(of_days.kept.iter().map(seen_day));
         }

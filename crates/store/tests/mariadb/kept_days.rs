@@ -188,7 +188,6 @@ fn remembered() -> impl Fn() -> u64 {
 
 /// Counts late events of `day` until enough was raced, and returns how many.
 async fn send(conn: &mut Conn, race: &Race, day: Day, is_read: impl Fn() -> bool) -> u64 {
-    let begun = Instant::now();
     let mut late = 0;
     while late < LATE || race.merged.load(Ordering::SeqCst) < MERGED_MIN {
         let readings = if late % FEW_READINGS_LATE == 0 {
@@ -197,7 +196,7 @@ async fn send(conn: &mut Conn, race: &Race, day: Day, is_read: impl Fn() -> bool
             READINGS
         };
         let wanted = race.readings.load(Ordering::SeqCst) + readings;
-        let mut beats = 0;
+        let (begun, mut beats) = (Instant::now(), 0);
         while race.readings.load(Ordering::SeqCst) < wanted {
             assert!(begun.elapsed() < LIMIT, "nothing was raced: {late} events");
             assert!(is_read(), "a reading failed");
