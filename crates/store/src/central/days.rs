@@ -169,17 +169,8 @@ impl Weighter<(EventId, Day), Arc<KeptDay>> for Bytes {
     reason = "a day is older or newer than a connection"
 )]
 mod tests {
-    use model::DayCounts;
-
     use super::*;
-
-    fn day(count: impl Fn(u16) -> u64) -> DayCounts {
-        let mut day = DayCounts::default();
-        for minute in 0..1_440 {
-            day.add(minute, count(minute)).unwrap();
-        }
-        day
-    }
+    use crate::central::kept_day::tests::day;
 
     #[test]
     fn a_connection_takes_what_was_read_after_it_was_made() {

@@ -186,12 +186,13 @@ impl Counts {
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a day was asked for at an instant")]
-mod tests {
+pub(super) mod tests {
     use model::DayCounts;
 
     use super::*;
 
-    fn day(count: impl Fn(u16) -> u64) -> DayCounts {
+    /// A day with a count for each minute.
+    pub(in crate::central) fn day(count: impl Fn(u16) -> u64) -> DayCounts {
         let mut day = DayCounts::default();
         for minute in 0..1_440 {
             day.add(minute, count(minute)).unwrap();
