@@ -1,0 +1,80 @@
+#![doc = include_str!("../README.md")]
+#![expect(clippy::disallowed_methods, reason = "files have times")]
+
+mod content;
+mod mounted;
+mod tree;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use fuser::{BackgroundSession, Config, MountOption};
+
+use self::mounted::Mounted;
+pub use self::tree::Forgotten;
+use self::tree::{Owner, Tree};
+
+/// What `/proc/mounts` calls it.
+const NAME: &str = "forgetful";
+
+/// No such disk can be had here.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no file system that forgets can be mounted at {}, so nothing is shown of power cuts; run tests/run, where /dev/fuse is there and unshare \
+     --mount or --user works", dir.display()
+)]
+pub struct Error {
+    dir: PathBuf,
+    source: io::Error,
+}
+
+/// A disk in memory, mounted at a directory until it is dropped.
+#[derive(Debug)]
+pub struct Disk {
+    mounted: Mounted,
+    _session: BackgroundSession,
+}
+
+impl Disk {
+    /// Mounts an empty one at `dir`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or the kernel mounts nothing for this process.
+    pub fn mount(dir: &Path) -> Result<Self, Error> {
+        let mount = || {
+            std::fs::create_dir_all(dir)?;
+            let owner = Owner {
+                uid: rustix::process::getuid().as_raw(),
+                gid: rustix::process::getgid().as_raw(),
+                perm: 0o700,
+            };
+            let mounted = Mounted(Arc::new(Mutex::new(Tree::new(owner, SystemTime::now))));
+            let mut config = Config::default();
+            config.mount_options = vec![MountOption::FSName(NAME.to_owned())];
+            let session = fuser::spawn_mount(mounted.clone(), dir, &config)?;
+            Ok(Self {
+                mounted,
+                _session: session,
+            })
+        };
+        mount().map_err(|source| Error {
+            dir: dir.to_owned(),
+            source,
+        })
+    }
+
+    /// Makes everything durable, as sync(2) does.
+    pub fn sync(&self) {
+        self.mounted.tree().sync();
+    }
+
+    /// Cuts the power: forgets everything that is not durable. Of the last write that was not synced, the first sectors stay, as many as
+    /// `torn` says when it is told how many there are.
+    ///
+    /// No process may have a file of this disk open: one that goes on after its disk has lost its power is no power cut.
+    pub fn cut(&self, torn: impl FnOnce(usize) -> usize) -> Forgotten {
+        self.mounted.tree().cut(torn)
+    }
+}
