@@ -11,6 +11,7 @@
 
 mod centre;
 mod ledger;
+mod machines;
 mod python;
 mod relay;
 mod rig;
@@ -46,6 +47,7 @@ mod packing;
 mod packing_turns;
 mod playground_command;
 mod poison_job;
+mod power_cut;
 mod queue_full;
 mod readers;
 mod readme_commands;

@@ -19,6 +19,7 @@ use playground::{Directory, Options, Relay};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+pub(crate) use self::faults::send;
 use self::faults::{Disks, Fault, World};
 use self::moving::{MOVES, Moving, SPARE};
 use self::report::{Report, memory};

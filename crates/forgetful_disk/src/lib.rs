@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use fuser::{BackgroundSession, Config, MountOption};
 
 use self::mounted::Mounted;
-pub use self::tree::Forgotten;
+pub use self::tree::{Forgotten, Names};
 use self::tree::{Owner, Tree};
 
 /// What `/proc/mounts` calls it.
@@ -42,7 +42,7 @@ impl Disk {
     ///
     /// # Errors
     /// The directory cannot be made, or the kernel mounts nothing for this process.
-    pub fn mount(dir: &Path) -> Result<Self, Error> {
+    pub fn mount(dir: &Path, names: Names) -> Result<Self, Error> {
         let mount = || {
             std::fs::create_dir_all(dir)?;
             let owner = Owner {
@@ -50,7 +50,7 @@ impl Disk {
                 gid: rustix::process::getgid().as_raw(),
                 perm: 0o700,
             };
-            let mounted = Mounted(Arc::new(Mutex::new(Tree::new(owner, SystemTime::now))));
+            let mounted = Mounted(Arc::new(Mutex::new(Tree::new(names, owner, SystemTime::now))));
             let mut config = Config::default();
             config.mount_options = vec![MountOption::FSName(NAME.to_owned())];
             let session = fuser::spawn_mount(mounted.clone(), dir, &config)?;

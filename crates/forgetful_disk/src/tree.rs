@@ -43,8 +43,9 @@ struct Node {
     body: Body,
     owner: Owner,
     modified: SystemTime,
-    /// Entries that name it: those that programs see, and those that a cut leaves.
-    names: u32,
+    /// Entries that name it: those that programs see, each a directory and a name in it.
+    names: Vec<(u64, OsString)>,
+    /// How many a cut leaves.
     names_durable: u32,
     /// Files that programs have opened.
     opens: u32,
@@ -69,8 +70,18 @@ pub struct Forgotten {
     pub is_torn: bool,
 }
 
+/// When a name in a directory is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// After the directory was synced, which is all that POSIX says.
+    WithDirectory,
+    /// After the file that it names was synced, too: what ext4, XFS and btrfs do.
+    WithFile,
+}
+
 #[derive(Debug)]
 pub(crate) struct Tree {
+    rule: Names,
     nodes: HashMap<u64, Node>,
     next: u64,
     last_write: Option<LastWrite>,
@@ -78,13 +89,13 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new(owner: Owner, clock: fn() -> SystemTime) -> Self {
+    pub(crate) fn new(rule: Names, owner: Owner, clock: fn() -> SystemTime) -> Self {
         let root = Node {
-            names: 1,
             names_durable: 1,
             ..Node::new(Body::directory(), owner, clock())
         };
         Self {
+            rule,
             nodes: HashMap::from([(ROOT, root)]),
             next: ROOT + 1,
             last_write: None,
@@ -129,7 +140,7 @@ impl Tree {
             crtime: node.modified,
             kind,
             perm: node.owner.perm,
-            nlink: node.names,
+            nlink: u32::try_from(node.names.len()).unwrap_or(u32::MAX).max(1),
             uid: node.owner.uid,
             gid: node.owner.gid,
             rdev: 0,
@@ -163,10 +174,8 @@ impl Tree {
             entries => entries.insert(name.to_owned(), inode),
         };
         self.next += 1;
-        let node = Node {
-            names: 1,
-            ..Node::new(body, owner, (self.clock)())
-        };
+        let mut node = Node::new(body, owner, (self.clock)());
+        node.names.push((directory, name.to_owned()));
         self.nodes.insert(inode, node);
         Ok(inode)
     }
@@ -205,7 +214,7 @@ impl Tree {
             entries if entries.contains_key(name) => return Err(Errno::EEXIST),
             entries => entries.insert(name.to_owned(), inode),
         };
-        self.node(inode)?.names += 1;
+        self.node(inode)?.names.push((directory, name.to_owned()));
         Ok(())
     }
 
@@ -219,7 +228,7 @@ impl Tree {
             _ => {}
         }
         self.entries(directory)?.remove(name);
-        self.node(inode)?.names -= 1;
+        self.node(inode)?.unname(directory, name);
         self.remove_unused(inode);
         Ok(())
     }
@@ -243,6 +252,9 @@ impl Tree {
         }
         self.entries(from)?.remove(name);
         self.entries(to)?.insert(new_name.to_owned(), inode);
+        let node = self.node(inode)?;
+        node.unname(from, name);
+        node.names.push((to, new_name.to_owned()));
         Ok(())
     }
 
@@ -260,7 +272,7 @@ impl Tree {
     }
 
     fn remove_unused(&mut self, inode: u64) {
-        let is_unused = |node: &Node| node.names + node.names_durable + node.opens == 0;
+        let is_unused = |node: &Node| node.names.is_empty() && node.names_durable + node.opens == 0;
         if self.nodes.get(&inode).is_some_and(is_unused) {
             self.nodes.remove(&inode);
         }
@@ -303,10 +315,33 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes a file's bytes durable, not its name.
+    /// Makes a file's bytes durable, and its names where that is the rule.
     pub(crate) fn sync_file(&mut self, file: u64) -> Result<(), Errno> {
         self.content(file)?.sync();
         self.last_write.take_if(|write| write.inode == file);
+        match self.rule {
+            Names::WithDirectory => Ok(()),
+            Names::WithFile => self.sync_names(file),
+        }
+    }
+
+    /// Makes the names of an inode durable, and those of the directories above.
+    fn sync_names(&mut self, inode: u64) -> Result<(), Errno> {
+        for (directory, name) in self.node(inode)?.names.clone() {
+            let Body::Directory { durable, .. } = &mut self.node(directory)?.body else {
+                return Err(Errno::ENOTDIR);
+            };
+            let before = durable.insert(name, inode);
+            if before == Some(inode) {
+                continue;
+            }
+            self.node(inode)?.names_durable += 1;
+            if let Some(before) = before {
+                self.node(before)?.names_durable -= 1;
+                self.remove_unused(before);
+            }
+            self.sync_names(directory)?;
+        }
         Ok(())
     }
 
@@ -336,9 +371,9 @@ impl Tree {
                 Body::Directory { now, durable } => durable.clone_from(now),
                 Body::Link(_) | Body::Special(_) => {}
             }
-            node.names_durable = node.names;
         }
-        self.nodes.retain(|_, node| node.names + node.opens > 0);
+        self.count_durable_names();
+        self.nodes.retain(|_, node| node.names_durable + node.opens > 0);
     }
 
     /// Forgets what is not durable, but of the last write so many sectors as `torn` says, out of those that it has.
@@ -363,12 +398,29 @@ impl Tree {
                 }
                 Body::Link(_) | Body::Special(_) => {}
             }
-            node.names = node.names_durable;
             node.opens = 0;
         }
         let kept = self.reachable();
         self.nodes.retain(|inode, _| kept.contains(inode));
+        self.count_durable_names();
         forgotten
+    }
+
+    /// Counts the names anew after what programs see has become what is durable, or the other way round.
+    fn count_durable_names(&mut self) {
+        let mut names: HashMap<u64, Vec<(u64, OsString)>> = HashMap::new();
+        for (&directory, node) in &self.nodes {
+            if let Body::Directory { durable, .. } = &node.body {
+                for (name, &inode) in durable {
+                    names.entry(inode).or_default().push((directory, name.clone()));
+                }
+            }
+        }
+        for (inode, node) in &mut self.nodes {
+            node.names = names.remove(inode).unwrap_or_default();
+            node.names_durable =
+                u32::from(*inode == ROOT) + u32::try_from(node.names.len()).unwrap_or(u32::MAX);
+        }
     }
 
     fn reachable(&self) -> HashSet<u64> {
@@ -388,10 +440,14 @@ impl Node {
             body,
             owner,
             modified: now,
-            names: 0,
+            names: Vec::new(),
             names_durable: 0,
             opens: 0,
         }
+    }
+
+    fn unname(&mut self, directory: u64, name: &OsStr) {
+        self.names.retain(|(of, known)| *of != directory || known != name);
     }
 }
 

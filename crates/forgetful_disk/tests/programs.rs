@@ -11,13 +11,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use forgetful_disk::{Disk, Forgotten};
+use forgetful_disk::{Disk, Forgotten, Names};
 use rustix::fs::OFlags;
 use tempfile::TempDir;
 
 fn disk() -> (TempDir, Disk) {
+    with(Names::WithDirectory)
+}
+
+fn with(names: Names) -> (TempDir, Disk) {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::mount(dir.path()).unwrap_or_else(|error| panic!("{error}"));
+    let disk = Disk::mount(dir.path(), names).unwrap_or_else(|error| panic!("{error}"));
     (dir, disk)
 }
 
@@ -78,6 +82,25 @@ fn a_name_is_durable_with_its_directory_and_not_with_its_content() {
     );
     assert_eq!(fs::metadata(&kept).unwrap().len(), 7_000);
     assert!(!lost.exists());
+}
+
+/// Whatever it is called meanwhile.
+#[test]
+fn where_names_come_with_files_a_synced_file_has_its_name() {
+    let (dir, disk) = with(Names::WithFile);
+    let inner = dir.path().join("inner");
+    let [draft, kept, lost] = ["draft", "kept", "lost"].map(|name| inner.join(name));
+    fs::create_dir(&inner).unwrap();
+    File::create(&lost).unwrap();
+    File::create(&draft).unwrap();
+    fs::rename(&draft, &kept).unwrap();
+    dd(&kept, "conv=fsync");
+    assert_eq!(disk.cut(nothing).names, 1);
+    assert_eq!(fs::read_dir(&inner).unwrap().count(), 1);
+    assert_eq!(fs::metadata(&kept).unwrap().len(), 7_000);
+    fs::rename(&kept, &lost).unwrap();
+    disk.cut(nothing);
+    assert!(kept.exists() && !lost.exists());
 }
 
 /// As editors replace files: with the directory's sync there is the new file, without it the old one, never half of one.
@@ -161,6 +184,6 @@ fn where_nothing_can_be_mounted_it_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = Disk::mount(&file).unwrap_err().to_string();
+    let error = Disk::mount(&file, Names::WithFile).unwrap_err().to_string();
     assert!(error.contains("nothing is shown of power cuts"), "{error}");
 }
