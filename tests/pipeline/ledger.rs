@@ -5,10 +5,11 @@ use std::fmt;
 
 use model::EventId;
 use playground::Database;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::centre;
 use crate::rig::{Rig, wait_until};
+use crate::truth;
 
 /// Sums by name and minute (unix seconds) of what was acknowledged, and of what may or may not have been counted.
 #[derive(Debug, Default, Clone)]
@@ -42,6 +43,40 @@ impl Ledger {
     /// and compares again.
     pub(crate) async fn expect_at_centre(&self, rig: &Rig) {
         self.wait_for_equality_everywhere(rig).await;
+        self.expect_nothing_more(rig).await;
+    }
+
+    /// Until what was acknowledged is complete by the centres' own word; then what is wrong with what they hold, if anything is.
+    pub(crate) async fn check_at_centre(&self, rig: &Rig) -> Result<(), String> {
+        let begun = truth::now();
+        wait_until("everything to be complete, or not to come any more", async || {
+            let status = rig.get("/v1/status").await.json;
+            if let Some(error) = stopped(&status) {
+                return Ok(Err(format!("replication stopped: {error}")));
+            }
+            let centres = status["centres"].as_array().ok_or(status.to_string())?;
+            let is_complete = |centre: &Value| {
+                centre["complete_until"]
+                    .as_f64()
+                    .is_some_and(|s| s > begun.unix_s())
+            };
+            match centres.iter().all(is_complete) {
+                true => Ok(Ok(())),
+                false => Err(format!("{} {}", status["centres"], status["regions"])),
+            }
+        })
+        .await?;
+        for centre in rig.description().centres() {
+            let found = centre::counts(&mut centre::connect(centre).await).await.unwrap();
+            let difference = self.compare(&found);
+            if difference.lost + difference.doubled > 0 {
+                return Err(difference.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    async fn expect_nothing_more(&self, rig: &Rig) {
         for region in rig.regions() {
             wait_until("an empty queue", async || match rig.tube(&region).await {
                 tube if tube.jobs() == 0 => Ok(()),
@@ -104,6 +139,15 @@ impl Ledger {
         }
         difference
     }
+}
+
+/// Why a centre does not replicate from a region and will not try again by itself: MariaDB tries again whatever may be better then.
+fn stopped(status: &Value) -> Option<String> {
+    let regions = status["regions"].as_array()?.iter();
+    let stopped =
+        regions.filter(|region| region["replication"]["io"] == "No" || region["replication"]["sql"] == "No");
+    let mut errors = stopped.filter_map(|region| region["replication"]["error"].as_str());
+    errors.next().map(str::to_owned)
 }
 
 /// How what is stored differs from what was sent, as sums of counts.

@@ -17,6 +17,7 @@ mod relay;
 mod rig;
 mod sender;
 mod small_disk;
+mod truth;
 mod under_load;
 
 mod access_log;

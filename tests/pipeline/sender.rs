@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 use crate::rig::{Response, Rig, try_answer};
+use crate::truth::Truth;
 
 /// Pause before a repetition, as a client that ignores `Retry-After` would make.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -16,6 +17,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const EVENTS_PER_REQUEST: u64 = 20;
 
 pub(crate) const FIRST_MINUTE: i64 = 1_763_787_600;
+
+/// The last one that keyed requests count in.
+pub(crate) const LAST_MINUTE: i64 = FIRST_MINUTE + 60 * (MINUTES - 1);
+
+const MINUTES: i64 = 7;
 
 /// Longest wait for an answer: a collector that hangs is given up, and what was sent to it is in doubt.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -25,6 +31,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Progress {
     acknowledged: AtomicU64,
     refused: AtomicU64,
+    /// What answers are held against.
+    pub(crate) truth: Arc<Truth>,
 }
 
 impl Progress {
@@ -47,7 +55,7 @@ pub(crate) struct Sent {
 /// Name, minute (unix seconds) and count of each event of a keyed request, the same each time.
 pub(crate) fn keyed_rows(prefix: &str, number: u64) -> Vec<(String, i64, u64)> {
     let row = |n| {
-        let minute = FIRST_MINUTE + 60 * i64::try_from((number + n) % 7).unwrap();
+        let minute = FIRST_MINUTE + 60 * (i64::try_from(number + n).unwrap() % MINUTES);
         (format!("load.{prefix}.{}", n % 5), minute, 1 + n)
     };
     (0..EVENTS_PER_REQUEST).map(row).collect()
@@ -98,6 +106,7 @@ pub(crate) async fn send_keyed(
         let key = format!("{prefix}-{number}");
         let rows = keyed_rows(&prefix, number);
         let events = as_events(&rows);
+        progress.truth.all_attempted(&rows);
         for attempt in 0.. {
             let url = format!("{}/v1/events", collectors[attempt % collectors.len()]);
             match try_answer(http.post(url).header("Idempotency-Key", &key).json(&events)).await {
@@ -114,6 +123,7 @@ pub(crate) async fn send_keyed(
                 Ok(other) => panic!("unexpected {other:?}"),
             }
         }
+        progress.truth.all_acknowledged(&rows);
         rows.iter()
             .for_each(|(name, minute, count)| ledger.acknowledged(name, *minute, *count));
         progress.acknowledged.fetch_add(1, Ordering::Relaxed);
@@ -139,8 +149,10 @@ pub(crate) async fn send_unkeyed(
         }
         let name = format!("once.{prefix}.{number}");
         let request = http.post(format!("{collector}/v1/events"));
+        progress.truth.attempted(&name, minute, 1);
         match try_answer(request.json(&json!({"name": name, "timestamp": minute}))).await {
             Ok(Response { status: 202, .. }) => {
+                progress.truth.acknowledged(&name, minute, 1);
                 ledger.acknowledged(&name, minute, 1);
                 progress.acknowledged.fetch_add(1, Ordering::Relaxed);
             }

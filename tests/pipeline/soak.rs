@@ -9,7 +9,6 @@ mod moving;
 mod readers;
 mod report;
 mod traffic;
-mod truth;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -26,6 +25,7 @@ use self::report::{Report, memory};
 use self::traffic::Traffic;
 use crate::centre;
 use crate::rig::{Rig, settings, two_regions, wait_up_to};
+use crate::truth;
 use crate::under_load::two_of_each;
 
 /// From the first fault of a round to the last.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ledger::Ledger;
 use crate::rig::{Rig, answer, wait_until};
 use crate::sender::{Progress, Sent, send_keyed, send_unkeyed};
+use crate::truth;
 
 /// Senders of what is sent again: far fewer than the connections that a collector lets one address have.
 const TASKS_MAX: usize = 64;
@@ -23,16 +24,11 @@ pub(crate) fn two_of_each(options: Options) -> Options {
 }
 
 /// Sends with and without keys over all regions during `disturb`, which notes what it sends itself, and compares; then sends every keyed request once more
-/// and compares again.
+/// and compares again. Meanwhile readers hold every answer against what is known.
 pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &Progress, &mut Ledger)) {
-    let stop = CancellationToken::new();
-    let progress = Arc::<Progress>::default();
-    let senders = Senders::start(&rig, &progress, &stop);
-    let mut ledger = Ledger::default();
-    disturb(&rig, &progress, &mut ledger).await;
-    stop.cancel();
-    let (sent, repeatable) = senders.results().await;
-    ledger.merge(sent);
+    let (mut ledger, repeatable) = under_load(&rig, disturb)
+        .await
+        .unwrap_or_else(|why| panic!("{why}"));
     ledger.expect_at_centre(&rig).await;
 
     send_again(&rig, repeatable).await;
@@ -43,6 +39,39 @@ pub(crate) async fn exact_under_load(rig: Rig, disturb: impl AsyncFnOnce(&Rig, &
     ledger.expect_at_centre(&rig).await;
     rig.expect_replication_runs().await;
     rig.stop().await;
+}
+
+/// Whether a system that is broken on purpose is seen to be: the same load and the same comparisons.
+pub(crate) async fn fault_under_load(
+    rig: &Rig,
+    disturb: impl AsyncFnOnce(&Rig, &Progress, &mut Ledger),
+) -> Result<(), String> {
+    let (ledger, repeatable) = under_load(rig, disturb).await?;
+    ledger.check_at_centre(rig).await?;
+    send_again(rig, repeatable).await;
+    ledger.check_at_centre(rig).await
+}
+
+/// What was sent, and what of it can be sent again.
+async fn under_load(
+    rig: &Rig,
+    disturb: impl AsyncFnOnce(&Rig, &Progress, &mut Ledger),
+) -> Result<(Ledger, Vec<(String, Sent)>), String> {
+    let stop = CancellationToken::new();
+    let progress = Arc::<Progress>::default();
+    let senders = Senders::start(rig, &progress, &stop);
+    let readers = truth::watch(rig, &progress.truth, &stop);
+    let mut ledger = Ledger::default();
+    disturb(rig, &progress, &mut ledger).await;
+    stop.cancel();
+    let (sent, repeatable) = senders.results().await;
+    ledger.merge(sent);
+    readers.join_all().await;
+    println!("answers, and those with a claim: {:?}", progress.truth.answers());
+    match progress.truth.violation() {
+        Some(why) => Err(why),
+        None => Ok((ledger, repeatable)),
+    }
 }
 
 async fn send_again(rig: &Rig, mut requests: Vec<(String, Sent)>) {

@@ -13,6 +13,19 @@ use crate::{Options, roles};
 
 /// Every process of a playground, none of them started yet.
 pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Vec<Process> {
+    let mut processes = servers(layout, options, programs);
+    for process in &mut processes {
+        if let Some(further) = options.server_options.get(&process.name) {
+            process.add_arguments(further);
+        }
+    }
+    if let Some(program) = &options.program {
+        add_roles(&mut processes, layout, options, program);
+    }
+    processes
+}
+
+fn servers(layout: &Layout, options: &Options, programs: &Programs) -> Vec<Process> {
     let logs = layout.logs();
     let mut processes = Vec::new();
     for region in &layout.regions {
@@ -36,9 +49,11 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
             &logs,
         ));
     }
-    let Some(program) = &options.program else {
-        return processes;
-    };
+    processes
+}
+
+fn add_roles(processes: &mut Vec<Process>, layout: &Layout, options: &Options, program: &Path) {
+    let logs = layout.logs();
     let mut role = |kind, place: &str, name: String, port, arguments| {
         let part = Part::Role {
             readyz: format!("{}/readyz", roles::base_url(port)),
@@ -79,7 +94,6 @@ pub(crate) fn all(layout: &Layout, options: &Options, programs: &Programs) -> Ve
         let arguments = roles::keeper_arguments(centre);
         role(Kind::Keeper, centre.name, name, centre.keeper_port, arguments);
     }
-    processes
 }
 
 fn beanstalkd(region: &RegionLayout, programs: &Programs, logs: &Path) -> Process {

@@ -73,6 +73,8 @@ pub struct Options {
     /// Seconds, by region or centre, that the clocks of its processes are ahead when they start, with Debian's libfaketime;
     /// [`set_clock`] sets each of them while it runs.
     pub clocks_ahead_s: BTreeMap<String, i32>,
+    /// Options of servers, by their names such as `eu/beanstalkd`, that come after those that they have anyway.
+    pub server_options: BTreeMap<String, Vec<String>>,
     /// Collectors in each region, at most [`ROLES_PER_REGION_MAX`].
     pub collectors: usize,
     /// Workers in each region, at most [`ROLES_PER_REGION_MAX`].
@@ -101,6 +103,7 @@ impl Default for Options {
             servers_only: Vec::new(),
             links: BTreeMap::new(),
             clocks_ahead_s: BTreeMap::new(),
+            server_options: BTreeMap::new(),
             collectors: 1,
             workers: 1,
             standby: false,

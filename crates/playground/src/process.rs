@@ -93,6 +93,11 @@ impl Process {
         self.environment = environment;
     }
 
+    /// Adds arguments after those that it has.
+    pub(crate) fn add_arguments(&mut self, further: &[String]) {
+        self.arguments.extend(further.iter().map(OsString::from));
+    }
+
     /// The id of the process that runs, or ran last.
     pub(crate) fn pid(&self) -> u32 {
         self.pid

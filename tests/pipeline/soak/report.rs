@@ -71,7 +71,7 @@ impl Report {
     }
 
     pub(crate) fn is_good(&self, traffic: &Traffic) -> bool {
-        self.difference.is_none() && traffic.truth.violation().is_none() && traffic.truth.answers() > 0
+        self.difference.is_none() && traffic.truth.violation().is_none() && answers(traffic) > 0
     }
 
     fn faults_total(&self) -> u32 {
@@ -85,7 +85,7 @@ impl Report {
             self.rounds,
             self.faults_total(),
             count(&traffic.figures().acknowledged),
-            traffic.truth.answers(),
+            answers(traffic),
             self.longest_recovery.as_secs_f64(),
             if self.is_good(traffic) { "" } else { ": NOT EXACT" }
         )
@@ -125,9 +125,12 @@ impl Report {
 
     fn verdict(&self, traffic: &Traffic) -> Vec<(&'static str, String)> {
         let (lost, doubled) = self.difference.as_ref().map_or((0, 0), |d| (d.lost, d.doubled));
+        let readers = traffic.truth.answers().into_iter();
+        let readers =
+            readers.map(|(reader, (answers, claims))| format!("{reader} {answers} ({claims} with a claim)"));
         let checked = format!(
-            "{} against what had been acknowledged; {} audits equal",
-            traffic.truth.answers(),
+            "{}; {} audits equal",
+            readers.collect::<Vec<_>>().join(", "),
             self.audits
         );
         let (stored, acknowledged) = self.counted;
@@ -219,6 +222,11 @@ pub(crate) fn memory(description: &Description) -> Memory {
     description.pids.api.iter().for_each(|&pid| add("api", pid));
     description.pids.keeper.iter().for_each(|&pid| add("keeper", pid));
     memory
+}
+
+/// Answers that said until when they are complete.
+fn answers(traffic: &Traffic) -> u64 {
+    traffic.truth.answers().values().map(|(_, claims)| claims).sum()
 }
 
 /// 0 of a process that is just being restarted.

@@ -11,10 +11,10 @@ use tokio::sync::{RwLock, RwLockWriteGuard};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::truth::{self, Truth};
 use crate::ledger::Ledger;
 use crate::rig::{Response, Rig, try_answer};
 use crate::sender::{EVENTS_PER_REQUEST, FIRST_MINUTE, as_events, client, keyed_rows};
+use crate::truth::{self, Truth};
 
 /// Between two requests of one client.
 const PACE_MS: std::ops::Range<u64> = 20..120;
@@ -33,6 +33,7 @@ pub(crate) struct Traffic {
     pub(crate) truth: Arc<Truth>,
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
+    readers: JoinSet<()>,
     stop: CancellationToken,
 }
 
@@ -78,10 +79,8 @@ impl Traffic {
                 tasks.spawn(client(1).send_unkeyed(stop.clone()));
             }
         }
-        let watched = truth.clone();
-        let (api, watch_stop) = (truth::api(rig), stop.clone());
-        tasks.spawn(async move { watched.watch(api, watch_stop).await });
         Self {
+            readers: truth::watch(rig, &truth, &stop),
             truth,
             shared,
             tasks,
@@ -109,7 +108,8 @@ impl Traffic {
 
     /// No client ends by itself, but one that met what it did not expect.
     pub(crate) fn expect_alive(&mut self) {
-        if let Some(ended) = self.tasks.try_join_next() {
+        let ended = self.tasks.try_join_next();
+        if let Some(ended) = ended.or_else(|| self.readers.try_join_next()) {
             panic!("a client ended: {ended:?}");
         }
     }
@@ -118,6 +118,7 @@ impl Traffic {
         self.stop.cancel();
         // What cannot be acknowledged any more is given up.
         self.tasks.shutdown().await;
+        self.readers.shutdown().await;
     }
 }
 
@@ -181,8 +182,7 @@ impl Client {
             }
             let turn = shared.gate.read().await;
             let rows = keyed_rows(&self.prefix, number);
-            let count = rows.iter().map(|(_, _, count)| count).sum();
-            self.truth.sent(&self.prefix, count);
+            self.truth.all_attempted(&rows);
             add(&shared.figures.events_keyed, EVENTS_PER_REQUEST);
             for attempt in 0_u32.. {
                 match self.keyed(number).await {
@@ -198,7 +198,7 @@ impl Client {
                     Some(other) => panic!("unexpected {other:?}"),
                 }
             }
-            self.truth.acknowledged(&self.prefix, count);
+            self.truth.all_acknowledged(&rows);
             add(&shared.figures.acknowledged, EVENTS_PER_REQUEST);
             {
                 let mut ledger = shared.ledger.lock().unwrap();
@@ -230,7 +230,11 @@ impl Client {
             let request = self.http.post(format!("{collector}/v1/events"));
             let event = json!({ "name": name, "timestamp": FIRST_MINUTE });
             add(&shared.figures.events_unkeyed, 1);
+            self.truth.attempted(&name, FIRST_MINUTE, 1);
             let outcome = try_answer(request.json(&event)).await;
+            if let Ok(Response { status: 202, .. }) = outcome {
+                self.truth.acknowledged(&name, FIRST_MINUTE, 1);
+            }
             shared.note(&name, outcome);
             drop(turn);
             self.pace().await;

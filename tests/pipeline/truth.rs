@@ -1,0 +1,248 @@
+//! What clients know to be true, held against every answer, through whichever door it comes.
+//!
+//! For each name and minute an answer has no more than was ever sent, and no less than what was acknowledged before its
+//! `complete_until`. For one reader no count and no clock goes back.
+
+mod look;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use model::Timestamp;
+
+pub(crate) use self::look::watch;
+
+/// Acknowledgements that came within such a time are kept as one, of the last of them.
+const TOGETHER_MS: i64 = 50;
+
+/// Names that came last, among which are those that are sent only once.
+const NEWEST: usize = 40;
+
+/// A name and a minute, in unix seconds.
+pub(crate) type Key = (String, i64);
+
+/// What a reader found, of all the names that it asked for.
+pub(crate) struct Answer {
+    /// Counts above 0.
+    pub(crate) counts: HashMap<Key, u64>,
+    /// What it says of itself, or what this reader was told before.
+    pub(crate) complete_until: Option<Timestamp>,
+    pub(crate) asked: Scope,
+}
+
+/// The names of an answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Scope {
+    /// All names with this beginning.
+    Prefix(&'static str),
+    /// These alone.
+    Names(Vec<String>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    state: Mutex<State>,
+}
+
+/// While it lives, a centre's clock is ahead, whichever of them answers, or was a moment ago.
+pub(crate) struct CentreIsAhead<'a>(&'a Truth, i64);
+
+impl Drop for CentreIsAhead<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap().centre_ahead_ms -= self.1;
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counts: BTreeMap<Key, Count>,
+    newest: VecDeque<String>,
+    readers: HashMap<&'static str, Seen>,
+    centre_ahead_ms: i64,
+    violation: Option<String>,
+}
+
+/// What became of the events of one name and minute.
+#[derive(Debug, Default)]
+struct Count {
+    /// By all requests that were ever begun.
+    attempted: u64,
+    /// When so many in all were acknowledged, at the latest.
+    acknowledged: Vec<(Timestamp, u64)>,
+}
+
+impl Count {
+    fn acknowledged_by(&self, until: Timestamp) -> u64 {
+        let later = self.acknowledged.partition_point(|(at, _)| *at < until);
+        later.checked_sub(1).map_or(0, |last| self.acknowledged[last].1)
+    }
+}
+
+/// What one reader has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    answers: u64,
+    /// Those that said until when they are complete.
+    claims: u64,
+    complete_until: Option<Timestamp>,
+    counts: HashMap<Key, u64>,
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+impl Truth {
+    pub(crate) fn centre_is_ahead(&self, ahead_s: i32) -> CentreIsAhead<'_> {
+        let ahead_ms = 1000 * i64::from(ahead_s);
+        self.state.lock().unwrap().centre_ahead_ms += ahead_ms;
+        CentreIsAhead(self, ahead_ms)
+    }
+
+    /// Before a request is sent for the first time.
+    pub(crate) fn attempted(&self, name: &str, minute: i64, count: u64) {
+        let mut state = self.state.lock().unwrap();
+        let key = (name.to_owned(), minute);
+        if !state.counts.contains_key(&key) {
+            state.newest.push_back(name.to_owned());
+            let surplus = state.newest.len().saturating_sub(NEWEST);
+            state.newest.drain(..surplus);
+        }
+        state.counts.entry(key).or_default().attempted += count;
+    }
+
+    pub(crate) fn all_attempted(&self, rows: &[(String, i64, u64)]) {
+        for (name, minute, count) in rows {
+            self.attempted(name, *minute, *count);
+        }
+    }
+
+    pub(crate) fn all_acknowledged(&self, rows: &[(String, i64, u64)]) {
+        for (name, minute, count) in rows {
+            self.acknowledged(name, *minute, *count);
+        }
+    }
+
+    pub(crate) fn acknowledged(&self, name: &str, minute: i64, count: u64) {
+        let now = now();
+        let mut state = self.state.lock().unwrap();
+        let all = &mut state
+            .counts
+            .entry((name.to_owned(), minute))
+            .or_default()
+            .acknowledged;
+        let total = count + all.last().map_or(0, |&(_, total)| total);
+        match all.last_mut() {
+            // Later than it was for those before, so less is asked of answers.
+            Some(last) if now.unix_ms() / TOGETHER_MS == last.0.unix_ms() / TOGETHER_MS => {
+                *last = (now, total)
+            }
+            _ => all.push((now, total)),
+        }
+    }
+
+    /// Answers by reader, and how many of them said until when they are complete.
+    pub(crate) fn answers(&self) -> BTreeMap<&'static str, (u64, u64)> {
+        let state = self.state.lock().unwrap();
+        let of = |(reader, seen): (&&'static str, &Seen)| (*reader, (seen.answers, seen.claims));
+        state.readers.iter().map(of).collect()
+    }
+
+    pub(crate) fn violation(&self) -> Option<String> {
+        self.state.lock().unwrap().violation.clone()
+    }
+
+    fn violated(&self, why: String) {
+        self.state.lock().unwrap().violation.get_or_insert(why);
+    }
+
+    fn newest(&self) -> Vec<String> {
+        self.state.lock().unwrap().newest.iter().cloned().collect()
+    }
+
+    /// The names with this beginning, of which there are few.
+    fn names(&self, prefix: &'static str) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let mut names: Vec<_> = asked(&state.counts, &Scope::Prefix(prefix))
+            .map(|((name, _), _)| name.clone())
+            .collect();
+        names.dedup();
+        names
+    }
+
+    /// The names that a reader had counts of.
+    fn seen_by(&self, reader: &str) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let seen = state.readers.get(reader).into_iter();
+        seen.flat_map(|seen| seen.counts.keys().map(|(name, _)| name.clone()))
+            .collect()
+    }
+
+    /// Holds an answer against what is known. Its reader asked after everything that it was told before.
+    fn check(&self, reader: &'static str, answer: Answer) {
+        let mut guard = self.state.lock().unwrap();
+        let state = &mut *guard;
+        let seen = state.readers.entry(reader).or_default();
+        let wrong = wrong(&state.counts, state.centre_ahead_ms, seen, &answer);
+        seen.answers += 1;
+        seen.claims += u64::from(answer.complete_until.is_some());
+        seen.complete_until = answer.complete_until.or(seen.complete_until);
+        seen.counts.extend(answer.counts);
+        if let Some(why) = wrong {
+            state.violation.get_or_insert(format!("{reader}: {why}"));
+        }
+    }
+}
+
+/// What is wrong with an answer.
+fn wrong(
+    counts: &BTreeMap<Key, Count>,
+    centre_ahead_ms: i64,
+    seen: &Seen,
+    answer: &Answer,
+) -> Option<String> {
+    if let (Some(before), Some(now)) = (seen.complete_until, answer.complete_until)
+        && now < before
+        && centre_ahead_ms == 0
+    {
+        return Some(format!("complete until {before}, then until {now}"));
+    }
+    let until = answer.complete_until.map(|until| until.plus_ms(-centre_ahead_ms));
+    for (key, count) in asked(counts, &answer.asked) {
+        let read = answer.counts.get(key).copied().unwrap_or(0);
+        let least = until.map_or(0, |until| count.acknowledged_by(until));
+        let before = seen.counts.get(key).copied().unwrap_or(0);
+        let fault = if read > count.attempted {
+            format!("only {} were ever sent", count.attempted)
+        } else if read < least {
+            format!("{least} were acknowledged before {until:?}, until when it is complete")
+        } else if read < before {
+            format!("the same reader had {before} before")
+        } else {
+            continue;
+        };
+        return Some(format!(
+            "{read} counts of {} in minute {}, and {fault}",
+            key.0, key.1
+        ));
+    }
+    None
+}
+
+/// What there is to know of the names that were asked for.
+fn asked<'a>(
+    counts: &'a BTreeMap<Key, Count>,
+    scope: &'a Scope,
+) -> Box<dyn Iterator<Item = (&'a Key, &'a Count)> + 'a> {
+    let from = |name: &str| counts.range((name.to_owned(), i64::MIN)..);
+    match scope {
+        Scope::Prefix(prefix) => {
+            Box::new(from(prefix).take_while(move |((name, _), _)| name.starts_with(prefix)))
+        }
+        Scope::Names(names) => {
+            let of = move |name: &'a String| from(name).take_while(move |((of, _), _)| of == name);
+            Box::new(names.iter().flat_map(of))
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Readers of every kind, who look again and again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{EventId, Timestamp};
+use mysql_async::prelude::Queryable;
+use playground::Database;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, Key, Scope, Truth};
+use crate::rig::Rig;
+use crate::sender::{FIRST_MINUTE, LAST_MINUTE, client};
+
+/// Between two answers that one reader looks at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(150);
+
+/// Longest wait for a database's answer: one that hangs says nothing that could be wrong.
+const SQL_LIMIT: Duration = Duration::from_secs(5);
+
+/// The names that keyed requests count under.
+const KEYED: &str = "load.";
+
+const RENDER: &str = "/render";
+
+/// A client that remembers what it was told, under a name of its own.
+enum Reader {
+    Series(Http),
+    Render(Http),
+    Sql(&'static str, Database),
+}
+
+/// Starts readers of everything that the rig has, who end with `stop`, or when an answer was wrong.
+pub(crate) fn watch(rig: &Rig, truth: &Arc<Truth>, stop: &CancellationToken) -> JoinSet<()> {
+    let (description, regions) = (rig.description(), rig.regions().len());
+    let http = Http {
+        client: client(),
+        api: description.api.clone(),
+    };
+    let by_sql = ["SQL at the centre", "SQL at the second centre"];
+    let by_sql = by_sql.into_iter().zip(description.centres());
+    let by_sql = by_sql.map(|(name, centre)| Reader::Sql(name, centre.clone()));
+    let readers = [Reader::Series(http.clone()), Reader::Render(http)];
+    let watch = |reader: Reader| {
+        let (truth, stop) = (truth.clone(), stop.clone());
+        async move {
+            while !stop.is_cancelled() && truth.violation().is_none() {
+                reader.look(&truth, regions).await;
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        }
+    };
+    readers.into_iter().chain(by_sql).map(watch).collect()
+}
+
+impl Reader {
+    async fn look(&self, truth: &Truth, regions: usize) {
+        match self {
+            Self::Series(http) => http.series(truth).await,
+            Self::Render(http) => http.render(truth).await,
+            Self::Sql(name, database) => {
+                // A database that is away, or hangs, has no answer.
+                let answer = tokio::time::timeout(SQL_LIMIT, by_sql(database, truth, regions)).await;
+                if let Ok(Ok(answer)) = answer {
+                    truth.check(name, answer);
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Http {
+    client: reqwest::Client,
+    api: String,
+}
+
+impl Http {
+    /// The answer, unless the api or its database is away.
+    async fn get(&self, truth: &Truth, path: &str, query: &[(&str, String)]) -> Option<Value> {
+        let request = self.client.get(format!("{}{path}", self.api)).query(query);
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        let text = response.text().await.ok()?;
+        match status {
+            200 => Some(serde_json::from_str(&text).unwrap()),
+            503 => None,
+            _ => {
+                truth.violated(format!("{path} answers {status} {text}"));
+                None
+            }
+        }
+    }
+
+    /// What comes again and again, then what was sent once and lately.
+    async fn series(&self, truth: &Truth) {
+        let newest = truth.newest();
+        let scopes = [Scope::Prefix(KEYED), Scope::Names(newest)];
+        for asked in scopes {
+            let mut query = period();
+            query.push(("step", "1m".to_owned()));
+            match &asked {
+                Scope::Prefix(prefix) => query.push(("name", format!("{prefix}**"))),
+                Scope::Names(names) if names.is_empty() => return,
+                Scope::Names(names) => query.extend(names.iter().map(|name| ("name", name.clone()))),
+            }
+            let Some(answer) = self.get(truth, "/v1/series", &query).await else {
+                continue;
+            };
+            let mut counts = HashMap::new();
+            for series in answer["series"].as_array().unwrap() {
+                let name = series["name"].as_str().unwrap();
+                for point in series["points"].as_array().unwrap() {
+                    add(&mut counts, name, &point[0], &point[1]);
+                }
+            }
+            let answer = Answer {
+                counts,
+                complete_until: timestamp(&answer["complete_until"]),
+                asked,
+            };
+            truth.check("the api", answer);
+        }
+    }
+
+    /// Graphite has no word for completeness: what the same client was told a moment before holds for what it gets now.
+    async fn render(&self, truth: &Truth) {
+        let Some(status) = self.get(truth, "/v1/status", &[]).await else {
+            return;
+        };
+        let mut query = period();
+        query.push(("target", format!("{KEYED}*.*.*")));
+        query.push(("format", "json".to_owned()));
+        let Some(answer) = self.get(truth, "/render", &query).await else {
+            return;
+        };
+        // A name may come a moment later than its counts; then it stays.
+        let mut names = truth.seen_by(RENDER);
+        let mut counts = HashMap::new();
+        for series in answer.as_array().unwrap() {
+            let name = series["target"].as_str().unwrap();
+            names.push(name.to_owned());
+            for point in series["datapoints"].as_array().unwrap() {
+                add(&mut counts, name, &point[1], &point[0]);
+            }
+        }
+        let answer = Answer {
+            counts,
+            complete_until: timestamp(&status["complete_until"]),
+            asked: Scope::Names(names),
+        };
+        truth.check(RENDER, answer);
+    }
+}
+
+/// From the first minute that is counted in to the end of the last.
+fn period() -> Vec<(&'static str, String)> {
+    vec![
+        ("from", FIRST_MINUTE.to_string()),
+        ("until", (LAST_MINUTE + 60).to_string()),
+    ]
+}
+
+fn add(counts: &mut HashMap<Key, u64>, name: &str, minute: &Value, count: &Value) {
+    if let Some(count) = count.as_u64().filter(|&count| count > 0) {
+        counts.insert((name.to_owned(), minute.as_i64().unwrap()), count);
+    }
+}
+
+fn timestamp(unix_s: &Value) -> Option<Timestamp> {
+    Some(Timestamp::from_unix_s(unix_s.as_f64()?).unwrap())
+}
+
+/// What an analyst reads, of one snapshot.
+async fn by_sql(database: &Database, truth: &Truth, regions: usize) -> Result<Answer, mysql_async::Error> {
+    let names = [truth.names(KEYED), truth.newest()].concat();
+    let ids: HashMap<u64, &String> = names.iter().map(|name| (EventId::of(name).0, name)).collect();
+    let mut conn = database
+        .root()
+        .connect()
+        .await
+        .map_err(|error| mysql_async::Error::Other(error.into()))?;
+    conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        .await?;
+    let claims: Vec<Option<f64>> = conn
+        .query("SELECT complete_until_unix FROM eventtracker.region_health")
+        .await?;
+    let list: Vec<String> = ids.keys().map(u64::to_string).collect();
+    let rows: Vec<(u64, i64, u64)> = match list.is_empty() {
+        true => Vec::new(),
+        false => {
+            conn.query(format!(
+                "SELECT eventId, unixSeconds, CAST(SUM(count) AS UNSIGNED) FROM eventtracker.event_minutes \
+                 WHERE eventId IN ({}) GROUP BY eventId, unixSeconds",
+                list.join(",")
+            ))
+            .await?
+        }
+    };
+    conn.disconnect().await?;
+    let claims: Option<Vec<f64>> = claims.into_iter().collect();
+    let least = claims
+        .filter(|claims| claims.len() == regions)
+        .and_then(|claims| claims.into_iter().reduce(f64::min));
+    let counts = rows
+        .into_iter()
+        .map(|(id, minute, count)| ((ids[&id].clone(), minute), count));
+    Ok(Answer {
+        counts: counts.collect(),
+        complete_until: least.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap()),
+        asked: Scope::Names(names),
+    })
+}
