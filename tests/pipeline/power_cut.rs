@@ -12,7 +12,8 @@ const REQUESTS_BETWEEN: u64 = 40;
 
 const ROUNDS: usize = 2;
 
-const BROKEN_ROUNDS: usize = 5;
+/// The most that it takes to see what is broken.
+const BROKEN_ROUNDS_MAX: usize = 5;
 
 /// Acknowledged requests before a cut, in some flushes.
 const REQUESTS_WHILE_BROKEN: u64 = 150;
@@ -72,7 +73,7 @@ async fn shows(options: Options, at_database: &str) {
     };
     let (rig, machines) = start(options, &REGION).await;
     let outcome = fault_under_load(&rig, async |rig, progress, _| {
-        for _ in 0..BROKEN_ROUNDS {
+        for _ in 0..BROKEN_ROUNDS_MAX {
             progress_by(progress, REQUESTS_BETWEEN).await;
             wait_until("the database to be broken", async || {
                 break_database(rig, at_database).await
@@ -80,6 +81,9 @@ async fn shows(options: Options, at_database: &str) {
             .await;
             progress_by(progress, REQUESTS_WHILE_BROKEN).await;
             println!("{:?}", machines.cut(rig, &REGION).await);
+            if progress.truth.violation().is_some() {
+                break;
+            }
             wait_until("the centre to reach the region", async || follows(rig).await).await;
         }
     })

@@ -100,7 +100,7 @@ impl Http {
         let newest = truth.newest();
         let scopes = [Scope::Prefix(KEYED), Scope::Names(newest)];
         for asked in scopes {
-            let mut query = period();
+            let mut query = from(FIRST_MINUTE);
             query.push(("step", "1m".to_owned()));
             match &asked {
                 Scope::Prefix(prefix) => query.push(("name", format!("{prefix}**"))),
@@ -131,7 +131,8 @@ impl Http {
         let Some(status) = self.get(truth, "/v1/status", &[]).await else {
             return;
         };
-        let mut query = period();
+        // Graphite's first instant is not in its answer.
+        let mut query = from(FIRST_MINUTE - 60);
         query.push(("target", format!("{KEYED}*.*.*")));
         query.push(("format", "json".to_owned()));
         let Some(answer) = self.get(truth, "/render", &query).await else {
@@ -156,10 +157,10 @@ impl Http {
     }
 }
 
-/// From the first minute that is counted in to the end of the last.
-fn period() -> Vec<(&'static str, String)> {
+/// To the end of the last minute that is counted in.
+fn from(minute: i64) -> Vec<(&'static str, String)> {
     vec![
-        ("from", FIRST_MINUTE.to_string()),
+        ("from", minute.to_string()),
         ("until", (LAST_MINUTE + 60).to_string()),
     ]
 }
