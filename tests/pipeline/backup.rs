@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::SystemTime;
 
+use forgetful_disk::{Disk, Names};
 use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::Options;
@@ -218,7 +219,8 @@ async fn what_was_cut_off_is_no_backup() {
     rig.stop().await;
 }
 
-/// The regions have purged what came before the backup, so nothing else can begin one.
+/// The regions have purged what came before the backup, so nothing else can begin one. The power goes as soon as the backup is whole, and
+/// as soon as it is restored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_centre_begins_with_a_backup_of_the_first() {
     let options = one_region();
@@ -231,12 +233,19 @@ async fn a_second_centre_begins_with_a_backup_of_the_first() {
     let mut region = centre::connect(&rig.description().regions["eu"].mariadb).await;
     let purge = format!("PURGE BINARY LOGS TO '{newest}'");
     region.query_drop(purge).await.unwrap();
+    let mount = |dir: &Path| Disk::mount(dir, Names::WithDirectory).unwrap_or_else(|error| panic!("{error}"));
+    let disk = mount(&backups(&rig));
     expect(&backup(&rig, &["--name", "first"]).await, 0, &["first is whole"]);
+    println!("{:?}", disk.cut(|sectors| sectors));
     count_and_flush(&rig, &mut ledger).await;
 
-    let standby = rig.data_dir().join("standby/data");
-    std::fs::create_dir_all(&standby).unwrap();
+    let standby = rig.data_dir().join("standby");
+    let disk = mount(&standby);
+    let standby = standby.join("data");
+    std::fs::create_dir(&standby).unwrap();
+    disk.sync();
     expect(&restore(&rig, "first", &standby).await, 0, &["is restored from"]);
+    println!("{:?}", disk.cut(|sectors| sectors));
     let dir = rig.stop().await;
     let rig = Rig::start_in(
         dir,

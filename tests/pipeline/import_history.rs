@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use forgetful_disk::{Disk, Names};
 use mysql_async::prelude::Queryable;
 use playground::Options;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -345,14 +346,18 @@ fn slow_collector() -> Options {
 async fn an_interrupted_import_goes_on_where_it_stopped() {
     let rig = Rig::start(slow_collector()).await;
     let imports = Imports::new(&rig);
+    let disk =
+        Disk::mount(imports.dir.path(), Names::WithDirectory).unwrap_or_else(|error| panic!("{error}"));
     let mut ledger = Ledger::default();
 
-    // What was in flight when it was killed is recognised by the region's ledger.
+    // What was in flight when the power went is recognised by the region's ledger.
     let killed = History::of("killed", NAMES_MANY);
     let file = imports.file("killed.csv", &killed.csv());
+    disk.sync();
     let mut importer = imports.start(&imports.collector, &file);
     until_some_is_acknowledged(&file).await;
     importer.kill().await.unwrap();
+    println!("{:?}", disk.cut(|sectors| sectors / 2));
     killed.enter(&mut ledger);
     expect_success(&imports.import("csv", &file, &[]).await, "earlier runs");
     expect_exactly(&mut ledger, &rig).await;
@@ -360,6 +365,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     // An end in order leaves nothing in flight, so that it may go on after the ledger has forgotten.
     let stopped = History::of("stopped", NAMES_MANY);
     let file = imports.file("stopped.csv", &stopped.csv());
+    disk.sync();
     let importer = imports.start(&imports.collector, &file);
     until_some_is_acknowledged(&file).await;
     signal("INT", importer.id().unwrap()).await;
@@ -368,6 +374,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
         .unwrap()
         .unwrap();
     expect_failure(&output, "stopped early: interrupted");
+    println!("{:?}", disk.cut(|sectors| sectors / 2));
     until_the_queue_is_empty(&rig).await;
     let_the_ledger_forget(&rig).await;
     let lines_before = lines_in_journal(&file);
@@ -390,6 +397,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
         "import what is new as a file of its own",
     );
     imports.file("stopped.csv", &text);
+    disk.sync();
     expect_failure(
         &imports.import("ndjson", &file, &[]).await,
         "whose format is 'csv', not 'ndjson'",
@@ -403,6 +411,11 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
 
     expect_success(&imports.import("csv", &file, &[]).await, "earlier runs");
     stopped.enter(&mut ledger);
+    expect_exactly(&mut ledger, &rig).await;
+    // Nothing is left to be sent, although nobody remembers it but the journal.
+    let_the_ledger_forget(&rig).await;
+    println!("{:?}", disk.cut(|sectors| sectors / 2));
+    expect_success(&imports.import("csv", &file, &[]).await, "earlier runs");
     expect_exactly(&mut ledger, &rig).await;
     rig.stop().await;
 }

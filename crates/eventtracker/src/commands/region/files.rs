@@ -121,6 +121,8 @@ pub(super) fn line_ending(text: &str) -> &'static str {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use forgetful_disk::{Disk, Forgotten, Names};
+
     use super::*;
 
     #[test]
@@ -139,6 +141,22 @@ mod tests {
             1,
             "nothing else is left"
         );
+    }
+
+    #[test]
+    fn the_power_may_go_at_any_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::mount(dir.path(), Names::WithDirectory).unwrap_or_else(|error| panic!("{error}"));
+        let path = dir.path().join("a.toml");
+        fs::write(&path, "old").unwrap();
+        disk.sync();
+        let mut file = Editable::open(&path).unwrap();
+        assert!(file.replace("new".to_owned()).unwrap());
+        assert_eq!(disk.cut(|_| 0), Forgotten::default());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        with_draft(&path, |mut draft, _| draft.write_all(b"half")).unwrap();
+        disk.cut(|sectors| sectors);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 
     #[test]
