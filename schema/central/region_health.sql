@@ -9,14 +9,16 @@ VIEW eventtracker.region_health (
     disk_free_bytes, disk_size_bytes, total, heard_unix, complete_until_unix, hold_s) AS
 SELECT s.region,
     TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP(s.seenAt) - o.aheadMs / 1000 SECOND,
-    TIMESTAMP'1970-01-01 00:00:00' + INTERVAL c.completeUntil - o.peakMs / 1000 SECOND,
+    TIMESTAMP'1970-01-01 00:00:00' + INTERVAL GREATEST(c.completeUntil - o.peakMs / 1000, o.saidUntil) SECOND,
     s.jobsReady, s.jobsReserved, s.jobsDelayed, s.jobsBuried, s.oldestJobAgeS, s.queueDurable,
     s.diskFreeBytes, s.diskSizeBytes, t.total,
     UNIX_TIMESTAMP(s.seenAt) - o.aheadMs / 1000,
-    c.completeUntil - o.peakMs / 1000,
+    GREATEST(c.completeUntil - o.peakMs / 1000, o.saidUntil),
     s.holdMs / 1000
 FROM bigdata_0.RegionStatus AS s
-LEFT JOIN eventtracker.ClockOffset AS o ON o.region = s.region
+LEFT JOIN (
+    SELECT region, aheadMs, peakMs, measuredAt, IF(saidUntil <= CURRENT_TIMESTAMP(3) + INTERVAL 0.1 SECOND, UNIX_TIMESTAMP(saidUntil), 0) AS saidUntil
+    FROM eventtracker.ClockOffset) AS o ON o.region = s.region
     AND UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) - UNIX_TIMESTAMP(o.measuredAt) BETWEEN -1 AND 30
 -- All claims of a region are about the whole of it, so its latest counts, whoever made it.
 LEFT JOIN (SELECT region, MAX(UNIX_TIMESTAMP(completeUntil)) AS completeUntil FROM bigdata_0.RegionClock GROUP BY region) AS c

@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::regions::{audit, expect, keep_marks};
 use crate::rig::{LIMIT, Rig, eventtracker, one_region, signal, two_regions, wait_until};
 use crate::sender::Progress;
+use crate::truth::Truth;
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
@@ -55,7 +56,7 @@ async fn a_lost_centre_goes_on_from_its_backup_under_load() {
 
         lose_more_than_the_backup_has(rig, progress, ledger).await;
         let acknowledged_at = Timestamp::from(SystemTime::now());
-        put_back_what_was_lost(rig, central.pid).await;
+        put_back_what_was_lost(rig, central.pid, &progress.truth).await;
 
         let central = rig.description().central;
         let mut conn = centre::connect(&central).await;
@@ -112,7 +113,7 @@ async fn after_backup(rig: &Rig) -> Option<(u64, Option<Timestamp>)> {
 }
 
 /// Loses the data directory, and restores it beside its place: the playground starts the server as soon as it can.
-async fn put_back_what_was_lost(rig: &Rig, pid: u32) {
+async fn put_back_what_was_lost(rig: &Rig, pid: u32, truth: &Truth) {
     let data = rig.data_dir().join("central/data");
     let in_use = restore(rig, "daily", &data).await;
     expect(
@@ -136,6 +137,7 @@ async fn put_back_what_was_lost(rig: &Rig, pid: u32) {
     std::fs::create_dir(&restored).unwrap();
     let done = restore(rig, "daily", &restored).await;
     expect(&done, 0, &["is restored from", "eventtracker schema apply"]);
+    truth.begin_anew();
     std::fs::rename(&restored, &data).unwrap();
     wait_until("the restored centre to answer", async || {
         let connected = rig.description().central.root().connect().await;

@@ -415,7 +415,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     // Nothing is left to be sent, although nobody remembers it but the journal.
     let_the_ledger_forget(&rig).await;
     println!("{:?}", disk.cut(|sectors| sectors / 2));
-    expect_success(&imports.import("csv", &file, &[]).await, "earlier runs");
+    expect_success(&imports.import("csv", &file, &[]).await, "Nothing was sent");
     expect_exactly(&mut ledger, &rig).await;
     rig.stop().await;
 }

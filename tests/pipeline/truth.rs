@@ -142,6 +142,14 @@ impl Truth {
         }
     }
 
+    /// After a centre was set back to an earlier state: what readers saw of it before is no measure any more.
+    pub(crate) fn begin_anew(&self) {
+        for seen in self.state.lock().unwrap().readers.values_mut() {
+            seen.complete_until = None;
+            seen.counts.clear();
+        }
+    }
+
     /// Answers by reader, and how many of them said until when they are complete.
     pub(crate) fn answers(&self) -> BTreeMap<&'static str, (u64, u64)> {
         let state = self.state.lock().unwrap();

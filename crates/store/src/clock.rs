@@ -50,12 +50,16 @@ struct Claim {
     peak_ms: i64,
     ahead_ms: i64,
     compared_ms: i64,
+    /// Until when the region was said to be complete before the peak rose, by the centre's clock; `i64::MIN` where that is not known.
+    said_ms: i64,
 }
 
 impl Claim {
-    /// The watermark that it means by the centre's clock, in unix milliseconds.
+    /// The watermark that it means by the centre's clock, in unix milliseconds. What was said before is as true as it was then.
     fn until_ms(&self) -> i64 {
-        self.complete_until_ms.saturating_sub(self.peak_ms)
+        self.complete_until_ms
+            .saturating_sub(self.peak_ms)
+            .max(self.said_ms)
     }
 }
 
@@ -113,6 +117,7 @@ pub(crate) const KEPT_SINCE: &str = "SELECT UNIX_TIMESTAMP(MAX(beforeDay)) FROM 
 /// The question for the latest claims: every claim is about the whole of its region, whichever worker made it.
 pub(crate) const CLAIMS: &str = "SELECT region, CAST(UNIX_TIMESTAMP(completeUntil) * 1000 AS SIGNED), peakMs, aheadMs, \
                       CAST(UNIX_TIMESTAMP(measuredAt) * 1000 AS SIGNED), \
+                      CAST(UNIX_TIMESTAMP(saidUntil) * 1000 AS SIGNED), \
                       CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) * 1000 AS SIGNED) \
                       FROM bigdata_0.RegionClock LEFT JOIN eventtracker.ClockOffset USING (region)";
 
@@ -121,19 +126,30 @@ impl Claims {
     pub(crate) async fn collect(
         answers: &mut QueryResult<'_, '_, TextProtocol>,
     ) -> Result<Self, mysql_async::Error> {
-        type Row = (String, i64, Option<i64>, Option<i64>, Option<i64>, i64);
+        type Row = (
+            String,
+            i64,
+            Option<i64>,
+            Option<i64>,
+            Option<i64>,
+            Option<i64>,
+            i64,
+        );
         let mut claims = BTreeMap::<String, (Claim, i64)>::new();
-        for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, now_ms) in
+        for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, said_ms, now_ms) in
             answers.collect::<Row>().await?
         {
             let (Some(peak_ms), Some(ahead_ms), Some(compared_ms)) = (peak_ms, ahead_ms, compared_ms) else {
                 continue;
             };
+            // One that lies ahead was said by a centre's clock that was set back since.
+            let said_ms = said_ms.filter(|&said_ms| said_ms <= now_ms.saturating_add(CLAIM_AHEAD_MS_MAX));
             let claim = Claim {
                 complete_until_ms,
                 peak_ms,
                 ahead_ms,
                 compared_ms,
+                said_ms: said_ms.unwrap_or(i64::MIN),
             };
             let (latest, _) = claims.entry(region).or_insert((claim, now_ms));
             latest.complete_until_ms = latest.complete_until_ms.max(complete_until_ms);
@@ -171,6 +187,7 @@ impl Claims {
             peak_ms: 0,
             ahead_ms: 0,
             compared_ms: 0,
+            said_ms: i64::MIN,
         };
         Self(BTreeMap::from([("eu".to_owned(), (claim, 0))]))
     }
@@ -195,6 +212,7 @@ mod tests {
             peak_ms: 500,
             ahead_ms: 400,
             compared_ms,
+            said_ms: i64::MIN,
         };
         let known = |claim, now_ms| {
             let clock = RegionClock::of(claim, now_ms);
@@ -207,6 +225,26 @@ mod tests {
         assert_eq!(known(claim(99_500, 101_001), 100_000), (None, None));
         // The region's clock was set forward, and not compared since.
         assert_eq!(known(claim(190_000, 99_000), 100_000), (None, Some(400)));
+    }
+
+    #[test]
+    fn a_peak_that_rises_takes_nothing_back() {
+        let claim = |peak_ms, said_ms| Claim {
+            complete_until_ms: 99_500,
+            peak_ms,
+            ahead_ms: 0,
+            compared_ms: 100_000,
+            said_ms,
+        };
+        let until = |claim| {
+            RegionClock::of(claim, 100_000)
+                .complete_until
+                .map(Timestamp::unix_ms)
+        };
+        assert_eq!(until(claim(500, i64::MIN)), Some(99_000));
+        assert_eq!(until(claim(700, 99_000)), Some(99_000));
+        assert_eq!(until(claim(400, 99_000)), Some(99_100));
+        assert_eq!(until(claim(PEAK_NOT_KNOWN_MS, 99_000)), None);
     }
 
     #[test]

@@ -60,8 +60,11 @@ impl Centre {
         const UNKNOWN: &str = "DELETE FROM bigdata_0.RegionClock WHERE region = ? \
                                AND region NOT IN (SELECT region FROM eventtracker.ClockOffset WHERE peakMs < ? AND \
                                1000 * (UNIX_TIMESTAMP(CURRENT_TIMESTAMP(3)) - UNIX_TIMESTAMP(measuredAt)) <= ?)";
-        const OFFSET: &str = "REPLACE INTO eventtracker.ClockOffset (region, aheadMs, peakMs, peakAt, measuredAt) \
-                              VALUES (?, ?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3))";
+        // What was said of the region stays said.
+        const OFFSET: &str = "INSERT INTO eventtracker.ClockOffset (region, aheadMs, peakMs, peakAt, measuredAt) \
+                              VALUES (?, ?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3)) \
+                              ON DUPLICATE KEY UPDATE aheadMs = VALUES(aheadMs), peakMs = VALUES(peakMs), peakAt = VALUES(peakAt), \
+                              measuredAt = VALUES(measuredAt)";
         self.link()
             .brief("restate a region's clock", async |conn| {
                 conn.query_drop("START TRANSACTION").await?;

@@ -54,8 +54,16 @@ impl Centre {
         const FIRST: &str = "INSERT INTO eventtracker.ClockOffset (aheadMs, peakMs, peakAt, measuredAt, region) \
                              VALUES (?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3), ?) \
                              ON DUPLICATE KEY UPDATE region = region";
-        const NEXT: &str = "UPDATE eventtracker.ClockOffset \
-                            SET aheadMs = ?, peakMs = ?, peakAt = FROM_UNIXTIME(? / 1000), measuredAt = SYSDATE(3) \
+        // What readers made of the region's claims with the peak as it was, and what had been said before; not what lies ahead of the
+        // centre's clock, which nobody was told. The lock keeps a claim from coming in between, which would be read with the old peak.
+        const NEXT: &str = "UPDATE eventtracker.ClockOffset AS o \
+                            SET saidUntil = NULLIF(GREATEST( \
+                                IF(saidUntil <= SYSDATE(3) + INTERVAL 0.1 SECOND, saidUntil, FROM_UNIXTIME(1)), \
+                                COALESCE((SELECT MAX(completeUntil) - INTERVAL o.peakMs * 1000 MICROSECOND AS said \
+                                          FROM bigdata_0.RegionClock WHERE region = o.region \
+                                          HAVING said BETWEEN FROM_UNIXTIME(1) AND SYSDATE(3) + INTERVAL 0.1 SECOND \
+                                          LOCK IN SHARE MODE), FROM_UNIXTIME(1))), FROM_UNIXTIME(1)), \
+                            aheadMs = ?, peakMs = ?, peakAt = FROM_UNIXTIME(? / 1000), measuredAt = SYSDATE(3) \
                             WHERE region = ? AND peakMs = ? AND peakAt = FROM_UNIXTIME(? / 1000)";
         let (ahead_ms, peak_ms, peak_at_ms) = (offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
         match before {

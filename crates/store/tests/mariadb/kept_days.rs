@@ -154,7 +154,7 @@ async fn count(conn: &mut Conn, unix_s: i64, number: u64) {
          INSERT INTO bigdata_0.RegionMinute VALUES ('eu', FROM_UNIXTIME({unix_s}), 1) ON DUPLICATE KEY UPDATE count = count + 1; \
          INSERT INTO bigdata_0.RegionTotal VALUES ('eu', {number}, {number}) \
          ON DUPLICATE KEY UPDATE total = VALUES(total), flushes = VALUES(flushes); \
-         {}; REPLACE INTO eventtracker.ClockOffset VALUES ('eu', 0, 0, NOW(3), NOW(3)); COMMIT",
+         {}; REPLACE INTO eventtracker.ClockOffset VALUES ('eu', 0, 0, NOW(3), NOW(3), NULL); COMMIT",
         Shard::of(id),
         claim(number * 1_000)
     ))

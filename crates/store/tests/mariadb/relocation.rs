@@ -127,7 +127,7 @@ async fn claims_are_restated_by_the_new_clock() {
     for setup in [
         "INSERT INTO bigdata_0.RegionClock VALUES ('eu', 'w', '2025-11-22 05:01:30', '2025-11-22 05:01:31')",
         "INSERT INTO bigdata_0.RegionClock VALUES ('us', 'w', '2025-11-22 05:01:30', '2025-11-22 05:01:31')",
-        "INSERT INTO eventtracker.ClockOffset VALUES ('eu', 80000, 90000, NOW(3), NOW(3))",
+        "INSERT INTO eventtracker.ClockOffset VALUES ('eu', 80000, 90000, NOW(3), NOW(3), NULL)",
         "INSERT INTO eventtracker.RegionBinlog VALUES ('eu', 'f', NOW(3))",
     ] {
         conn.query_drop(setup).await.unwrap();
@@ -184,6 +184,63 @@ async fn claims_are_restated_by_the_new_clock() {
     centre.restate("eu", offset).await.unwrap();
     let unknown = "SELECT COUNT(*) FROM bigdata_0.RegionClock WHERE region = 'eu'";
     assert_eq!(first(&root, unknown).await, Some(0));
+    servers.playground.stop().await;
+}
+
+/// Comparisons are as exact as the network is quick: one that took longer may say that the region's clock is further ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peak_that_rises_takes_nothing_back() {
+    let mut servers = Servers::start().await;
+    let mut centre = servers.centre();
+    centre.stop_replication("eu").await.unwrap();
+    let root = servers.description().central.root();
+    let mut conn = root.connect().await.unwrap();
+    let claim = "'2025-11-22 05:00:00' + INTERVAL";
+    for setup in [
+        "INSERT INTO bigdata_0.RegionStatus (region, source, seenAt, jobsReady, jobsReserved, jobsDelayed, jobsBuried) \
+         VALUES ('eu', 's', NOW(3), 0, 0, 0, 0)",
+        "INSERT INTO bigdata_0.RegionClock VALUES ('eu', 'w', '2025-11-22 05:00:00', NOW(3))",
+    ] {
+        conn.query_drop(setup).await.unwrap();
+    }
+    // Milliseconds after 04:59:59 until when the region is complete.
+    let until = "SELECT CAST(1000 * (complete_until_unix - UNIX_TIMESTAMP('2025-11-22 04:59:59')) AS SIGNED) \
+                 FROM eventtracker.region_health";
+    let mut noted = None;
+    for (claim_ms, peak_ms, expected_ms) in [
+        (0, 20, 980),
+        (0, 50, 980),
+        (29, 50, 980),
+        (31, 50, 981),
+        (31, 70, 981),
+        (31, 10, 1_021),
+    ] {
+        let moved = format!(
+            "UPDATE bigdata_0.RegionClock SET completeUntil = {claim} {} MICROSECOND",
+            1_000 * claim_ms
+        );
+        conn.query_drop(moved).await.unwrap();
+        let offset = Offset {
+            ahead_ms: peak_ms,
+            peak_ms,
+            peak_at: model::Timestamp::from_unix_ms(1_763_787_600_000),
+        };
+        centre.upkeep().note_offset("eu", noted, offset).await.unwrap();
+        noted = centre.upkeep().offset("eu").await.unwrap();
+        assert_eq!(noted, Some(offset));
+        assert_eq!(
+            first(&root, until).await,
+            Some(expected_ms),
+            "{claim_ms} {peak_ms}"
+        );
+    }
+    // By a clock of the centre that was set back since.
+    for said in ["'2037-01-01'", "'2037-01-01', peakMs = 11"] {
+        conn.query_drop(format!("UPDATE eventtracker.ClockOffset SET saidUntil = {said}"))
+            .await
+            .unwrap();
+        assert!(matches!(first(&root, until).await, Some(1_020 | 1_021)));
+    }
     servers.playground.stop().await;
 }
 

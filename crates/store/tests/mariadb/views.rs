@@ -270,7 +270,7 @@ async fn health_is_the_freshest_word_by_the_centres_clock() {
         "INSERT INTO bigdata_0.RegionClock VALUES \
          ('eu', 'a', '2025-01-01 10:00:08', '2025-01-01 10:00:10'), \
          ('eu', 'b', '2025-01-01 10:00:09', '2025-01-01 10:00:09')",
-        "INSERT INTO eventtracker.ClockOffset VALUES ('eu', 1500, 2000, NOW(3), NOW(3))",
+        "INSERT INTO eventtracker.ClockOffset VALUES ('eu', 1500, 2000, NOW(3), NOW(3), NULL)",
         "REPLACE INTO bigdata_0.RegionTotal VALUES ('eu', 77, 3)",
         "INSERT INTO eventtracker.Alarm VALUES ('us', 'silent', 'nothing has been heard of it', '2025-01-01 09:01:00')",
     ] {
