@@ -10,6 +10,7 @@
 )]
 
 mod centre;
+mod failpoints;
 mod ledger;
 mod machines;
 mod python;
@@ -27,6 +28,7 @@ mod backup;
 mod bad_input;
 mod completeness;
 mod counts_are_exact;
+mod crash_points;
 mod disk_full;
 mod drained;
 mod grafana;

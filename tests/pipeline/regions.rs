@@ -37,7 +37,7 @@ pub(crate) async fn region_at(rig: &Rig, centre: &str, arguments: &[&str]) -> (i
 }
 
 /// The same for those that change the central MariaDB's options.
-async fn region_with_options(rig: &Rig, arguments: &[&str]) -> (i32, String) {
+pub(crate) async fn region_with_options(rig: &Rig, arguments: &[&str]) -> (i32, String) {
     let options = rig.data_dir().join("central/my.cnf");
     let file = ["--mariadb-options", options.to_str().unwrap()];
     region(rig, &[arguments, &file].concat()).await

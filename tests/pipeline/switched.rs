@@ -24,7 +24,7 @@ const AHEAD_S: i32 = 90;
 const KILLED_AFTER_MS: [u64; 8] = [60, 120, 2_510, 2_530, 2_550, 2_575, 2_600, 2_640];
 
 /// Its workers read their new configuration.
-async fn restart_workers(rig: &Rig, region: &str) {
+pub(crate) async fn restart_workers(rig: &Rig, region: &str) {
     let before = rig.description().regions[region].pids.worker.all().to_vec();
     for &pid in &before {
         signal("TERM", pid).await;

@@ -77,6 +77,7 @@ impl Worker {
         let committed = self
             .regional
             .commit(&Flush {
+                deadline: None,
                 batches: &batches,
                 new_names: &HashMap::new(),
                 is_known: &|_| true,

@@ -124,9 +124,12 @@ impl Putter {
         // by which the ledger recognises a second copy.
         let body = job.encode(SystemTime::now().into());
         let started = Instant::now();
+        failpoint::crash("collector.encoded");
         match self.producer.put(&body).await {
             Ok(stored) => {
+                failpoint::crash("collector.put");
                 if stored == Stored::MaybeAgain {
+                    failpoint::sometimes("collector.put_again");
                     BOOKS.doubt(job.total());
                     metrics::counter!("collector_counts_doubtful_total").increment(job.total());
                 }
@@ -142,6 +145,7 @@ impl Putter {
                 match error {
                     PutError::NotStored(_) => Outcome::NotStored,
                     PutError::Unknown(_) => {
+                        failpoint::sometimes("collector.put_unknown");
                         BOOKS.doubt(job.total());
                         metrics::counter!("collector_counts_doubtful_total").increment(job.total());
                         Outcome::Unknown

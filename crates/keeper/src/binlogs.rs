@@ -42,7 +42,9 @@ pub(crate) async fn keep(
     }
     // Last, since it cannot be undone. Where the purge fails, the next pass finds the same file again.
     if let Some(file) = purge_to(&reached_by_all, &reached, now, keep_ms) {
+        failpoint::crash("keeper.purging");
         region.purge_to(file).await?;
+        failpoint::crash("keeper.purged");
         metrics::counter!("keeper_binlog_purges_total", "region" => name.to_owned()).increment(1);
         tracing::info!(region = name, file, "purged the binlog files before");
     }

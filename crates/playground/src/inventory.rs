@@ -58,7 +58,9 @@ fn add_roles(processes: &mut Vec<Process>, layout: &Layout, options: &Options, p
         let part = Part::Role {
             readyz: format!("{}/readyz", roles::base_url(port)),
         };
-        processes.push(Process::new(kind, part, place, name, program, arguments, &logs));
+        let mut process = Process::new(kind, part, place, name, program, arguments, &logs);
+        process.add_environment(options.role_environment.clone());
+        processes.push(process);
     };
     let has_roles = |region: &&RegionLayout| !options.servers_only.contains(&region.name);
     for region in layout.regions.iter().filter(has_roles) {

@@ -75,6 +75,8 @@ pub struct Options {
     pub clocks_ahead_s: BTreeMap<String, i32>,
     /// Options of servers, by their names such as `eu/beanstalkd`, that come after those that they have anyway.
     pub server_options: BTreeMap<String, Vec<String>>,
+    /// Variables that the roles have in their environment.
+    pub role_environment: Vec<(&'static str, String)>,
     /// Collectors in each region, at most [`ROLES_PER_REGION_MAX`].
     pub collectors: usize,
     /// Workers in each region, at most [`ROLES_PER_REGION_MAX`].
@@ -104,6 +106,7 @@ impl Default for Options {
             links: BTreeMap::new(),
             clocks_ahead_s: BTreeMap::new(),
             server_options: BTreeMap::new(),
+            role_environment: Vec::new(),
             collectors: 1,
             workers: 1,
             standby: false,

@@ -88,9 +88,9 @@ impl Process {
         }
     }
 
-    /// Sets variables that it has beside those of the playground.
-    pub(crate) fn set_environment(&mut self, environment: Vec<(&'static str, String)>) {
-        self.environment = environment;
+    /// Adds variables that it has beside those of the playground.
+    pub(crate) fn add_environment(&mut self, environment: Vec<(&'static str, String)>) {
+        self.environment.extend(environment);
     }
 
     /// Adds arguments after those that it has.

@@ -101,7 +101,7 @@ impl Playground {
         for process in &mut self.processes {
             if let Some(&ahead_s) = self.options.clocks_ahead_s.get(&process.place) {
                 let environment = shifted_clock::environment(&self.layout.dir, &process.name, ahead_s)?;
-                process.set_environment(environment);
+                process.add_environment(environment);
             }
         }
         Ok(())

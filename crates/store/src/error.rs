@@ -43,6 +43,9 @@ pub enum Error {
     /// The environment variable that should have a password is not set.
     #[error("environment variable {name} with the password of {user} is not set")]
     PasswordVariable { name: String, user: String },
+    /// What was to be counted was held for so long that others may have it.
+    #[error("jobs were held for longer than their time to run, so others may have counted them")]
+    TooLate,
     /// A region's server has a setting with which counts would be lost.
     #[error(
         "{server} has {setting} = {is}, which loses counts: it must be {must_be} (see deploy/mariadb-region.cnf)"

@@ -33,7 +33,7 @@ use crate::script::Script;
 use crate::{Error, Server};
 
 /// Longest wait for one transaction: half of a job's time to run, so that the jobs are still ours when it ends.
-const COMMIT_LIMIT: Duration = Duration::from_secs(15);
+pub const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 
 /// Most attempts at a transaction that lost against another worker's.
 const ATTEMPTS_MAX: u32 = 5;
@@ -58,6 +58,8 @@ pub struct Flush<'a> {
     pub popularity: &'a [(EventId, EventName<'static>, u64)],
     /// The region's state, for the centre.
     pub report: &'a Report,
+    /// When the batches may be others', too, who count them and forget them again; `None` for none.
+    pub deadline: Option<Instant>,
 }
 
 /// The outcome of a transaction that was committed.
@@ -101,6 +103,8 @@ enum Attempt {
     Moved(String),
     /// Nothing was written: the ledger has no clock to stamp its rows by.
     NoClock,
+    /// Nothing was written: others may have the jobs.
+    TooLate,
     /// Nothing was written, for this reason: counts would vanish.
     Refused(&'static str),
 }
@@ -186,7 +190,7 @@ impl Regional {
     /// none of it.
     ///
     /// # Errors
-    /// `Moved` where the region's database is another one now, `NoLedgerClock` where the schema is not complete, `WouldVanish` where it
+    /// `Moved` where the region's database is another one now, `TooLate` after the flush's deadline, `NoLedgerClock` where the schema is not complete, `WouldVanish` where it
     /// would count only a part; then nothing was counted. After any other error it is *unknown* whether the transaction was committed: the
     /// connection may have been lost before the `COMMIT` arrived, or before its answer did. The caller gives the jobs back, and when they
     /// are delivered again, the ledger has their ids or it does not.
@@ -216,6 +220,7 @@ impl Regional {
         }
         match attempt {
             Attempt::Committed(committed) => Ok(committed),
+            Attempt::TooLate => Err(Error::TooLate),
             Attempt::NoClock => Err(Error::NoLedgerClock {
                 server: self.link.server().to_string(),
             }),
@@ -253,6 +258,7 @@ impl Transaction<'_> {
         loop {
             match self.attempt(conn).await {
                 Err(error) if attempt < ATTEMPTS_MAX && lost_against_another(&error) => {
+                    failpoint::sometimes("worker.deadlock_or_lock_wait");
                     metrics::counter!("store_transactions_repeated_total").increment(1);
                     tracing::warn!(%error, attempt, "repeating a transaction");
                     // After a lock wait only the statement was rolled back: what was entered in the ledger would still be there.
@@ -271,17 +277,26 @@ impl Transaction<'_> {
         // this transaction sees where the region has gone.
         let begun = begin(conn).await?;
         if let Some(to) = begun.moved_to {
+            failpoint::sometimes("worker.fence_refused");
             return Ok(Attempt::Moved(to));
         }
         let Some(ledger_s) = begun.ledger_s else {
             return Ok(Attempt::NoClock);
         };
+        // Within the transaction, which the server ends if this worker stalls from here on. Before it, jobs of which it does not know any
+        // more could have been counted, deleted and forgotten by others.
+        if flush.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            failpoint::sometimes("worker.held_too_long");
+            return Ok(Attempt::TooLate);
+        }
+        failpoint::crash("worker.begun");
         // The ledger before the counts: it decides what is counted. An id that another worker has entered and not yet committed makes this
         // statement wait; afterwards the id is known, or it is new again because the other transaction was rolled back.
         let new: HashSet<BatchId> = ledger::enter(conn, &batches, ledger_s)
             .await?
             .into_iter()
             .collect();
+        failpoint::crash("worker.entered");
         let known: Vec<&BatchId> = batches.keys().filter(|id| !new.contains(*id)).collect();
         if new.len() + known.len() != batches.len() {
             return Ok(Attempt::Refused(
@@ -327,6 +342,7 @@ impl Transaction<'_> {
             .ledger_advanced
             .map_or(Duration::ZERO, |advanced| advanced.elapsed());
         out.push(ledger::advance(passed)).await?;
+        failpoint::crash("worker.counted");
         out.finish().await?;
         Ok(Attempt::Committed(committed))
     }

@@ -23,7 +23,10 @@ pub(crate) async fn flush(
     flush: &Flush<'_>,
     job_ids: Vec<u64>,
 ) -> Result<Flushed, store::Error> {
+    failpoint::crash("worker.reserved");
     let committed = region.commit(flush).await?;
+    failpoint::crash("worker.committed");
     let deleted = jobs.delete(job_ids).await;
+    failpoint::crash("worker.deleted");
     Ok(Flushed { committed, deleted })
 }

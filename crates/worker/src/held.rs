@@ -79,6 +79,11 @@ impl Held {
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
+
+    /// When the first of the jobs goes to another worker.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        Some(self.since? + Duration::from_secs(queue::TIME_TO_RUN_S.into()))
+    }
 }
 
 /// Flush what is old enough or big enough. The age grows with the rows that flushes have: what is written then grows with names and

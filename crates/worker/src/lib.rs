@@ -38,6 +38,10 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the ledger is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A transaction with jobs that came back to the queue before one pruning has ended before the next.
+const _: () =
+    assert!(PRUNE_INTERVAL.as_secs() > queue::TIME_TO_RUN_S as u64 + store::regional::COMMIT_LIMIT.as_secs());
+
 /// Pause after a failure, so that a database that is away is not asked in a busy loop.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -58,6 +62,8 @@ struct Worker {
     reported: Option<Instant>,
     ledger_window: Duration,
     pruned: Option<Instant>,
+    /// Since when what was put might be left in the queue, when the ledger was last to be pruned.
+    passed_before: Option<Instant>,
     time_marked: Option<Instant>,
     health: Health,
     /// Whether the last turn failed: an outage is logged once, not once per attempt.
@@ -99,6 +105,7 @@ pub async fn run(
         reported: None,
         ledger_window: Duration::from_secs(config.ledger_window_s.into()),
         pruned: None,
+        passed_before: None,
         time_marked: None,
         health,
         failing: false,
@@ -208,6 +215,7 @@ impl Worker {
             is_known: &|id| names.is_known(id),
             popularity: names.popularity(),
             report: &report,
+            deadline: self.held.deadline(),
         };
         let flushed = flush::flush(&mut self.region, &mut self.jobs, &flush, job_ids).await?;
         self.reported = Some(started);
@@ -224,7 +232,11 @@ impl Worker {
         }
         self.names.committed(&committed.totals, held.new_names);
         figures::count_committed(&committed, started);
+        if committed.batches_recognised > 0 {
+            failpoint::sometimes("worker.redelivery");
+        }
         let deleted = deleted.inspect_err(|_| {
+            failpoint::sometimes("worker.delete_unknown");
             tracing::warn!("jobs were counted but not deleted; the ledger will recognise them");
         })?;
         figures::count_deleted(&held.jobs, &deleted, committed.counted);
@@ -263,11 +275,12 @@ impl Worker {
         Ok((report, look.passed))
     }
 
-    /// Forgets batches that were counted longer than the window before the oldest job that is left was put: whichever of
-    /// its batches was counted already is in the ledger still, however long the job has waited.
+    /// Forgets batches that were counted longer than the window before the oldest job that was left at the look before was put: whichever
+    /// of its batches was counted already is in the ledger still, however long the job has waited. What is left now does not say enough:
+    /// a job that others have recognised and deleted may be in a transaction still, of a worker that had it before them.
     async fn prune(&mut self) -> Result<(), TurnError> {
         let (_, passed) = self.look(BTreeSet::new()).await?;
-        let Some(passed) = passed else {
+        let Some(passed) = std::mem::replace(&mut self.passed_before, passed) else {
             return Ok(());
         };
         let batches = self.region.prune(passed.elapsed() + self.ledger_window).await?;

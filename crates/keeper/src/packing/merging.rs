@@ -244,7 +244,9 @@ async fn merge(
             return Ok(());
         }
         let begun = Instant::now();
+        failpoint::crash("keeper.merging");
         let outcome = packer.merge(shard, &blocks, blocks[0].day < before).await;
+        failpoint::crash("keeper.merged");
         let elapsed = begun.elapsed();
         let failed = match outcome {
             Ok(Packed::Moved { minutes, days, .. }) => {

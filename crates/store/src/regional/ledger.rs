@@ -21,15 +21,27 @@ const PRUNING_TIME_MAX: Duration = Duration::from_secs(3);
 /// The lock of whoever prunes. A region that moves holds it, so that nothing is pruned while two ledgers are compared.
 pub(crate) const PRUNING_LOCK: &str = "eventtracker.prune";
 
+/// Longest time between two flushes of a worker by which the ledger's clock is advanced. Rows are stamped before it is, so in one flush
+/// after a long pause they would look as old as the pause was long, and be pruned too early.
+const PASSED_MAX: Duration = Duration::from_secs(20);
+
+/// Time for which rows are kept beyond their age: what the clock may be advanced by in the transaction that stamps them, and the fractions
+/// of the age and of the stamps, which are cut off.
+const PRUNED_LATER: Duration = PASSED_MAX.saturating_add(Duration::from_secs(2));
+
 /// The question for the ledger's clock, in unix seconds.
 pub(super) const REACHED: &str =
     "SELECT CAST(FLOOR(UNIX_TIMESTAMP(reached)) AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
 
 /// The statement that advances the ledger's clock. Two clocks must agree that time has passed: the server's since any worker's last
-/// flush, and this worker's monotonic one, which says `passed` since its own. Neither a clock that steps nor one that stands still makes
+/// flush, and this worker's monotonic one, which says `passed` since its own. A pause of more than [`PASSED_MAX`] passes nothing. Neither a clock that steps nor one that stands still makes
 /// rows look older than they are, so no row is pruned too early.
 pub(super) fn advance(passed: Duration) -> String {
-    let passed_us = passed.as_micros();
+    let passed_us = if passed > PASSED_MAX {
+        0
+    } else {
+        passed.as_micros()
+    };
     format!(
         "UPDATE eventtracker.LedgerClock SET reached = reached + INTERVAL \
          LEAST(GREATEST(TIMESTAMPDIFF(MICROSECOND, seenAt, CURRENT_TIMESTAMP(3)), 0), {passed_us}) MICROSECOND, \
@@ -110,8 +122,7 @@ pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_a
         return Ok(0);
     }
     let reached_s: Option<i64> = conn.query_first(REACHED).await?;
-    // Two seconds more: the fractions of the age and of the stamps are cut off, and a row must rather stay than go too early.
-    let age_s = i64::try_from(age.as_secs().saturating_add(2)).unwrap_or(i64::MAX);
+    let age_s = i64::try_from(age.saturating_add(PRUNED_LATER).as_secs()).unwrap_or(i64::MAX);
     // Without a clock nothing is old.
     let before_s = reached_s.map_or(0, |reached_s| reached_s.saturating_sub(age_s).max(0));
     let mut pruned = 0;
@@ -130,6 +141,7 @@ pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_a
         ))
         .await?;
         pruned += conn.affected_rows();
+        failpoint::crash("worker.pruned");
         if until.is_none() {
             break;
         }

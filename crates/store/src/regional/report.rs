@@ -77,11 +77,15 @@ pub(super) async fn write(
         report.hold.as_millis(),
     ))
     .await?;
+    // What was claimed stays true, so a look that saw less takes nothing back: of an empty queue it is known that everything until now is
+    // counted, of the next job only that it came after an older fence. Unless the clock was set back, by which the earlier claim was made.
     if let Some(complete_until) = report.complete_until {
         out.push(format!(
             "INSERT INTO bigdata_0.RegionClock (region, worker, completeUntil, seenAt) \
              VALUES ('{region}','{source}',{},{seen_at}) \
-             ON DUPLICATE KEY UPDATE completeUntil = VALUES(completeUntil), seenAt = VALUES(seenAt)",
+             ON DUPLICATE KEY UPDATE \
+             completeUntil = IF(VALUES(seenAt) < seenAt, VALUES(completeUntil), GREATEST(completeUntil, VALUES(completeUntil))), \
+             seenAt = VALUES(seenAt)",
             timestamp(complete_until)
         ))
         .await?;

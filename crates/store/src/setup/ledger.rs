@@ -285,7 +285,7 @@ impl RegionalServer {
     /// Lets the ledger's clock go on from `reached`, if it is not further already: it never goes back.
     async fn set_ledger_clock(&mut self, reached: Timestamp) -> Result<(), Error> {
         let sql = format!(
-            "UPDATE eventtracker.LedgerClock SET reached = GREATEST(reached, FROM_UNIXTIME({:.3})) WHERE id = 1",
+            "UPDATE eventtracker.LedgerClock SET reached = FROM_UNIXTIME({:.3}), seenAt = CURRENT_TIMESTAMP(3) WHERE id = 1",
             reached.unix_s()
         );
         self.unlogged("set the ledger's clock", sql).await

@@ -92,11 +92,11 @@ impl Centre {
             .await
     }
 
-    /// Forgets everything of a region that is no source any more, except its counts and their sums.
+    /// Forgets everything of a region that is no source any more, except its counts and their sums. Returns how many rows that were.
     ///
     /// # Errors
     /// The server refused or did not answer: all of it is forgotten, or nothing.
-    pub async fn forget_region(&mut self, region: &str) -> Result<(), Error> {
+    pub async fn forget_region(&mut self, region: &str) -> Result<u64, Error> {
         const TABLES: [&str; 5] = [
             "bigdata_0.RegionStatus",
             "bigdata_0.RegionClock",
@@ -107,11 +107,14 @@ impl Centre {
         self.link()
             .brief("forget a region", async |conn| {
                 conn.query_drop("START TRANSACTION").await?;
+                let mut forgotten = 0;
                 for table in TABLES {
                     let forget = format!("DELETE FROM {table} WHERE region = ?");
                     conn.exec_drop(forget, (region,)).await?;
+                    forgotten += conn.affected_rows();
                 }
-                conn.query_drop("COMMIT").await
+                conn.query_drop("COMMIT").await?;
+                Ok(forgotten)
             })
             .await
     }

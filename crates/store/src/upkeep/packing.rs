@@ -274,10 +274,13 @@ impl From<mysql_async::Error> for Failure {
 /// Delete, then lock and write the packed days, then commit: see the head of this file.
 async fn pack(conn: &mut Conn, shard: Shard, day: Day, ids: &[EventId]) -> Result<Packed, Failure> {
     let rows = take_minutes(conn, shard, day, ids).await?;
+    failpoint::crash("keeper.taken");
     let days = by_name(day, &rows)?;
     let names = days.len() as u64;
     let merged = add_days(conn, shard, day, days).await?;
+    failpoint::crash("keeper.packed");
     conn.query_drop("COMMIT").await?;
+    failpoint::crash("keeper.pack_committed");
     Ok(Packed::Moved {
         minutes: rows.len() as u64,
         days: names,
@@ -299,6 +302,7 @@ async fn add_days(
         if let Some(text) = stored.get(id) {
             let added = counts.add_packed(text.as_bytes());
             added.map_err(|error| Failure::PackedDay(*id, error))?;
+            failpoint::sometimes("keeper.late_merge");
             merged += 1;
         }
     }

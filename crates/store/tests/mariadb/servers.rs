@@ -169,6 +169,7 @@ pub(crate) async fn commit_knowing(
         mark: Some(mark()),
     };
     let flush = Flush {
+        deadline: None,
         batches,
         new_names: &new_names,
         is_known: &|id| known.contains(&id),

@@ -158,7 +158,9 @@ impl Journal {
             file.write_all((EXPLANATION.to_owned() + &text).as_bytes())
                 .await?;
             file.sync_all().await?;
+            failpoint::crash("import.draft_written");
             fs::rename(&draft, &self.path).await?;
+            failpoint::crash("import.renamed");
             let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
             File::open(directory.unwrap_or(Path::new(".")))
                 .await?

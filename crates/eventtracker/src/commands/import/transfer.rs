@@ -275,6 +275,7 @@ impl Transfer {
         let sent = sent.context("a request's task failed")?;
         match sent.outcome {
             Ok(receipt) => {
+                failpoint::crash("import.acknowledged");
                 self.bar.inc(sent.bytes);
                 self.summary.answered(&receipt, &sent.event_lines);
                 self.settle(sent.start_bytes, sent.end, &receipt).await;

@@ -57,6 +57,7 @@ impl Add {
             &options,
             "the line that limits what is applied of it",
         );
+        failpoint::crash("add.options_written");
         if is_connected {
             println!("the centre has the connection already");
         } else {
@@ -69,9 +70,12 @@ impl Add {
                 source.address()
             );
         }
+        failpoint::crash("add.connected");
         // Started last: once it runs, everything that a restart needs is in the files.
         say(config.replace(with_source)?, &config, "its [[source]]");
+        failpoint::crash("add.config_written");
         operator.centre.start_replication(&source.region).await?;
+        failpoint::crash("add.started");
         follow(&mut operator, &source).await
     }
 }

@@ -58,7 +58,9 @@ impl Editable {
             // The text is on the disk before the name is, and the name's change after it: a crash leaves one of both texts as a whole.
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
+            failpoint::crash("region.draft_written");
             fs::rename(draft, &self.path)?;
+            failpoint::crash("region.renamed");
             self.path
                 .parent()
                 .map_or(Ok(()), |dir| File::open(dir)?.sync_all())

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use store::{SILENCE_S_MAX, Source};
 
@@ -57,12 +57,11 @@ impl Remove {
                 println!("{region} is drained: its queue is empty, and its totals are the centre's");
             }
         } else if without_source == config.text && without_line == options.text {
-            anyhow::bail!(
-                "region {region} is no source of this centre: 'eventtracker region list' shows those that are"
-            );
+            return forget_the_rest(&mut operator, region).await;
         }
         operator.centre.end_replication(region).await?;
         println!("the centre replicates from {region} no more");
+        failpoint::crash("remove.disconnected");
         // In this order: a centre that restarts with the connection and without the line applies the ledger.
         if options.replace(without_line)? {
             println!("{} has no line for it any more", options.path());
@@ -70,12 +69,14 @@ impl Remove {
         if config.replace(without_source)? {
             println!("{} has no [[source]] of it any more", config.path());
         }
+        failpoint::crash("remove.files_written");
         // Asked once more, now that nothing arrives any more: the region may have counted since it was found drained.
         let missed = match &source {
             Some(source) => in_binlog(&mut operator, source).await,
             None => None,
         };
         operator.centre.forget_region(region).await?;
+        failpoint::crash("remove.forgotten");
         println!("its state, clock and alarms are forgotten; its counts and their sums stay");
         if operator.source(region).await?.is_some() {
             anyhow::bail!("somebody else has set up replication from {region} meanwhile");
@@ -95,6 +96,17 @@ impl Remove {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is left where an earlier run was interrupted after everything else.
+async fn forget_the_rest(operator: &mut Operator, region: &str) -> anyhow::Result<ExitCode> {
+    let forgotten = operator.centre.forget_region(region).await?;
+    ensure!(
+        forgotten > 0,
+        "region {region} is no source of this centre: 'eventtracker region list' shows those that are"
+    );
+    println!("verified: {region} is no source of this centre; what was noted of it is forgotten");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Sentences on what of the region is not counted at the centre, or cannot be known to be; none where it is drained.

@@ -120,6 +120,7 @@ impl Switch {
         takeover::run(&mut operator, &new).await?;
         // After the centre, whose state decides what a repetition does: interrupted here, that one finds the region where it should
         // be, and writes the files. Before the audit, which may take minutes and fail without making the switch undone.
+        failpoint::crash("switch.taken_over");
         files.write()?;
         let verified = takeover::verify(&mut operator, &new).await?;
         files.tell_what_is_left(&operator, &old.address(), is_planned);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use model::Timestamp;
 use store::setup::{self, Identity};
 use store::{Source, SourceState};
 
@@ -51,8 +52,10 @@ pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Sour
         copied_until =
             Some(store::setup::copy_ledger(&mut old_database, &mut new_database, tell_progress()).await?);
         println!("most of the ledger is copied, while the region counts on");
+        failpoint::crash("switch.ledger_begun");
         come_close(operator, &mut old_database, domain, old).await?;
         let moved_to = old_database.set_moved_to(Some(&new.address())).await?;
+        failpoint::crash("switch.fenced");
         // The first fence stands: two switches to different servers must not both believe that theirs does.
         ensure!(
             moved_to.as_ref() == Some(&new.address()),
@@ -81,30 +84,12 @@ pub(super) async fn run(operator: &mut Operator, state: &SourceState, new: &Sour
     println!(
         "the centre has applied everything that it counted, up to {domain}/{last}, and nobody counts on it any more"
     );
+    failpoint::crash("switch.applied");
     if begun.has_ledger {
         println!("{} has the ledger already", new.address());
         return Ok(());
     }
-    let copied = store::setup::finish_ledger(
-        &mut old_database,
-        &mut new_database,
-        copied_until,
-        tell_progress(),
-    )
-    .await?;
-    // An earlier switch that was taken back may have fenced the new server.
-    new_database.set_moved_to(None).await?;
-    // Last, since this mark means that the ledger is whole: after a crash before it, the next run copies again.
-    new_database
-        .set_moved_from(Some((&old.region, &old.address())))
-        .await?;
-    println!(
-        "the ledger is copied, and both servers have the same: {} batches, {} flushes, {} counts in all",
-        grouped(copied.batches),
-        grouped(copied.flushes),
-        grouped(copied.totals.total)
-    );
-    Ok(())
+    take_ledger(&mut old_database, &mut new_database, copied_until, old).await
 }
 
 /// Prints, now and then, how many batches are copied.
@@ -116,6 +101,32 @@ fn tell_progress() -> impl FnMut(u64) {
             next = batches + PROGRESS_BATCHES;
         }
     }
+}
+
+/// Copies the rest of the ledger, behind the fence, and marks it as whole.
+async fn take_ledger(
+    old_database: &mut setup::RegionalServer,
+    new_database: &mut setup::RegionalServer,
+    copied_until: Option<Timestamp>,
+    old: &Source,
+) -> anyhow::Result<()> {
+    let copied =
+        store::setup::finish_ledger(old_database, new_database, copied_until, tell_progress()).await?;
+    failpoint::crash("switch.ledger_copied");
+    // An earlier switch that was taken back may have fenced the new server.
+    new_database.set_moved_to(None).await?;
+    // Last, since this mark means that the ledger is whole: after a crash before it, the next run copies again.
+    new_database
+        .set_moved_from(Some((&old.region, &old.address())))
+        .await?;
+    failpoint::crash("switch.ledger_marked");
+    println!(
+        "the ledger is copied, and both servers have the same: {} batches, {} flushes, {} counts in all",
+        grouped(copied.batches),
+        grouped(copied.flushes),
+        grouped(copied.totals.total)
+    );
+    Ok(())
 }
 
 /// The steps that an earlier run, or another centre's, has done already.
