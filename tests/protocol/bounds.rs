@@ -97,7 +97,7 @@ pub(crate) enum Mistake {
     ClockReadAfterLook,
     /// A look that finds nothing in any state raises the low mark over all numbers given, also over those of jobs being put.
     MarkRaisedWithoutScan,
-    /// A worker may claim less than it has claimed before.
+    /// A worker's claim takes the place of an earlier one that said more.
     ClaimFallsBack,
     /// A worker commits jobs that it has held for longer than their time to run.
     CommitStaleJobs,

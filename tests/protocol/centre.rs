@@ -44,7 +44,9 @@ impl Protocol {
             *count += u8::from(is_counted);
         }
         if let Some((worker, until)) = flush.claim {
-            centre.claims[worker] = Some(until);
+            // `report::write`: what was claimed stays true.
+            let before = centre.claims[worker].filter(|_| self.mistake != Mistake::ClaimFallsBack);
+            centre.claims[worker] = before.max(Some(until));
         }
         centre.told = centre.told.max(centre.complete_until());
         centre.applied[centre.source] += 1;

@@ -106,8 +106,6 @@ pub(crate) struct Worker {
     /// The database server that its configuration names.
     pub(crate) server: usize,
     pub(crate) watermark: Watermark,
-    /// The latest claim that it has sent, in this life.
-    pub(crate) claimed: Option<u8>,
     /// Whether it stands still, or its queue does not answer: it commits and claims nothing.
     pub(crate) is_stopped: bool,
     /// Instants since its last flush, where it has stood still.
@@ -201,7 +199,6 @@ impl State {
             connected_to: 1,
             server: 0,
             watermark: Watermark::default(),
-            claimed: None,
             is_stopped: false,
             gap: 0,
         };

@@ -119,7 +119,6 @@ impl Protocol {
         self.give_back(state, w);
         let worker = &mut state.workers[w];
         worker.watermark = Watermark::default();
-        worker.claimed = None;
         worker.gap = 0;
     }
 
@@ -157,9 +156,7 @@ impl Protocol {
         }
         let until = match self.mistake {
             Mistake::ClockReadAfterLook => passed.map(|_| now),
-            Mistake::ClaimFallsBack => passed,
-            // Less than it has claimed before is not claimed. Nor is that claimed again, since nobody knows whether it was committed.
-            _ => passed.filter(|&passed| worker.claimed.is_none_or(|claimed| passed >= claimed)),
+            _ => passed,
         };
         let claim = until.map(|until| (w, until));
         if claim.is_some() || counts.contains(&true) {
@@ -175,7 +172,6 @@ impl Protocol {
         }
         let worker = &mut state.workers[w];
         worker.gap = 0;
-        worker.claimed = until.or(worker.claimed);
         if !is_heard {
             return self.give_back(state, w);
         }
