@@ -238,7 +238,7 @@ async fn a_second_centre_begins_with_a_backup_of_the_first() {
     let mount = |dir: &Path| Disk::mount(dir, Names::WithDirectory).unwrap_or_else(|error| panic!("{error}"));
     let disk = mount(&backups(&rig));
     expect(&backup(&rig, &["--name", "first"]).await, 0, &["first is whole"]);
-    println!("{:?}", disk.cut(|sectors| sectors));
+    println!("{:?}", disk.cut(|sectors| sectors).unwrap());
     count_and_flush(&rig, &mut ledger).await;
 
     let standby = rig.data_dir().join("standby");
@@ -247,7 +247,7 @@ async fn a_second_centre_begins_with_a_backup_of_the_first() {
     std::fs::create_dir(&standby).unwrap();
     disk.sync();
     expect(&restore(&rig, "first", &standby).await, 0, &["is restored from"]);
-    println!("{:?}", disk.cut(|sectors| sectors));
+    println!("{:?}", disk.cut(|sectors| sectors).unwrap());
     let dir = rig.stop().await;
     let rig = Rig::start_in(
         dir,

@@ -1,7 +1,7 @@
 //! Failpoints of a build for tests, armed one by one.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::TempDir;
@@ -46,7 +46,7 @@ impl Failpoints {
     }
 
     /// Takes back what nobody came to. Returns whether somebody did.
-    fn disarm(&self, name: &str) -> bool {
+    pub(crate) fn disarm(&self, name: &str) -> bool {
         std::fs::remove_file(self.file(name)).is_err()
     }
 
@@ -56,6 +56,15 @@ impl Failpoints {
             (!is_armed).then_some(()).ok_or("nobody has".to_owned())
         })
         .await;
+    }
+
+    /// Those of the roles that nobody came to.
+    pub(crate) fn not_reached(&self) -> Vec<String> {
+        let reached = self.reached();
+        let mut all = [in_readme("| crash points |"), in_readme("| sometimes | |")].concat();
+        let of_roles = ["collector.", "worker.", "keeper."];
+        all.retain(|name| of_roles.iter().any(|role| name.starts_with(role)) && !reached.contains(name));
+        all
     }
 
     /// The names of those that somebody came to, armed or not.
@@ -85,65 +94,57 @@ impl Failpoints {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::path::Path;
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-    use super::*;
-
-    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-    /// The names that `call` is made with, and how often.
-    fn in_code(call: &str) -> BTreeMap<String, usize> {
-        let mut names = BTreeMap::new();
-        let mut dirs = vec![Path::new(ROOT).join("crates")];
-        while let Some(dir) = dirs.pop() {
-            for entry in std::fs::read_dir(dir).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    dirs.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") {
-                    let text = std::fs::read_to_string(&path).unwrap();
-                    for (_, rest) in text
-                        .match_indices(call)
-                        .map(|(at, _)| text.split_at(at + call.len()))
-                    {
-                        let name = rest.split('"').nth(1).unwrap();
-                        *names.entry(name.to_owned()).or_default() += 1;
-                    }
+/// The names that `call` is made with, and how often.
+fn in_code(call: &str) -> BTreeMap<String, usize> {
+    let mut names = BTreeMap::new();
+    let mut dirs = vec![Path::new(ROOT).join("crates")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for (_, rest) in text
+                    .match_indices(call)
+                    .map(|(at, _)| text.split_at(at + call.len()))
+                {
+                    let name = rest.split('"').nth(1).unwrap();
+                    *names.entry(name.to_owned()).or_default() += 1;
                 }
             }
         }
-        names
     }
+    names
+}
 
-    /// The names in backquotes of the table that begins with this head.
-    fn in_readme(head: &str) -> Vec<String> {
-        let readme = std::fs::read_to_string(format!("{ROOT}/tests/README.md")).unwrap();
-        let table = readme.split_once(head).unwrap().1.split_once("\n\n").unwrap().0;
-        let quoted = table.split('`').skip(1).step_by(2);
-        quoted
-            .filter(|name| name.contains('.'))
-            .map(str::to_owned)
-            .collect()
-    }
+/// The names in backquotes of the table that begins with this head.
+fn in_readme(head: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(format!("{ROOT}/tests/README.md")).unwrap();
+    let table = readme.split_once(head).unwrap().1.split_once("\n\n").unwrap().0;
+    let quoted = table.split('`').skip(1).step_by(2);
+    quoted
+        .filter(|name| name.contains('.'))
+        .map(str::to_owned)
+        .collect()
+}
 
-    #[test]
-    fn the_readme_lists_them_all() {
-        let mut listed = in_readme("| crash points |");
-        let code = in_code(concat!("failpoint", "::crash("));
-        assert!(code.values().all(|&times| times == 1), "{code:?}");
-        let numbers = listed.len();
-        listed.sort_unstable();
-        assert_eq!(listed, code.into_keys().collect::<Vec<_>>());
-        let readme = std::fs::read_to_string(format!("{ROOT}/tests/README.md")).unwrap();
-        for number in 1..=numbers {
-            assert!(readme.contains(&format!(" {number} `")), "{number}");
-        }
-        let mut listed = in_readme("| sometimes | |");
-        listed.sort_unstable();
-        let code = in_code(concat!("failpoint", "::sometimes("));
-        assert_eq!(listed, code.into_keys().collect::<Vec<_>>());
+#[test]
+fn the_readme_lists_them_all() {
+    let mut listed = in_readme("| crash points |");
+    let code = in_code(concat!("failpoint", "::crash("));
+    assert!(code.values().all(|&times| times == 1), "{code:?}");
+    let numbers = listed.len();
+    listed.sort_unstable();
+    assert_eq!(listed, code.into_keys().collect::<Vec<_>>());
+    let readme = std::fs::read_to_string(format!("{ROOT}/tests/README.md")).unwrap();
+    for number in 1..=numbers {
+        assert!(readme.contains(&format!(" {number} `")), "{number}");
     }
+    let mut listed = in_readme("| sometimes | |");
+    listed.sort_unstable();
+    let code = in_code(concat!("failpoint", "::sometimes("));
+    assert_eq!(listed, code.into_keys().collect::<Vec<_>>());
 }

@@ -357,7 +357,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     let mut importer = imports.start(&imports.collector, &file);
     until_some_is_acknowledged(&file).await;
     importer.kill().await.unwrap();
-    println!("{:?}", disk.cut(|sectors| sectors / 2));
+    println!("{:?}", disk.cut(|sectors| sectors / 2).unwrap());
     killed.enter(&mut ledger);
     expect_success(&imports.import("csv", &file, &[]).await, "earlier runs");
     expect_exactly(&mut ledger, &rig).await;
@@ -374,7 +374,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
         .unwrap()
         .unwrap();
     expect_failure(&output, "stopped early: interrupted");
-    println!("{:?}", disk.cut(|sectors| sectors / 2));
+    println!("{:?}", disk.cut(|sectors| sectors / 2).unwrap());
     until_the_queue_is_empty(&rig).await;
     let_the_ledger_forget(&rig).await;
     let lines_before = lines_in_journal(&file);
@@ -414,7 +414,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     expect_exactly(&mut ledger, &rig).await;
     // Nothing is left to be sent, although nobody remembers it but the journal.
     let_the_ledger_forget(&rig).await;
-    println!("{:?}", disk.cut(|sectors| sectors / 2));
+    println!("{:?}", disk.cut(|sectors| sectors / 2).unwrap());
     expect_success(&imports.import("csv", &file, &[]).await, "Nothing was sent");
     expect_exactly(&mut ledger, &rig).await;
     rig.stop().await;

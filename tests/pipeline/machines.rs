@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use forgetful_disk::{Disk, Forgotten, Names};
+use forgetful_disk::{Disk, Forgotten, InUse, Names};
 use playground::Description;
 use rand::RngExt;
 
@@ -43,37 +43,38 @@ impl Machines {
     /// Cuts the power of all these servers at once, and of the roles beside them; returns when all of them run again.
     pub(crate) async fn cut(&self, rig: &Rig, servers: &[&str]) -> Forgotten {
         let before = rig.description();
-        let of_servers: Vec<_> = servers.iter().map(|server| pid(&before, server)).collect();
-        let roles: Vec<u32> = servers
-            .iter()
-            .flat_map(|server| beside(&before, server))
-            .collect();
+        let mut killed: Vec<_> = servers.iter().map(|server| pid(&before, server)).collect();
+        let roles = servers.iter().flat_map(|server| beside(&before, server));
+        let all: Vec<u32> = killed.iter().copied().chain(roles).collect();
         // All of them stop at the same moment: none goes on with a disk that others have lost.
         for name in ["STOP", "KILL"] {
-            for &pid in of_servers.iter().chain(&roles) {
-                // A role may have ended by itself.
+            for &pid in &all {
+                // It may have ended by itself, or by somebody else.
                 send(name, Some(pid)).await;
             }
         }
         let mut forgotten = Forgotten::default();
-        for (server, &pid) in servers.iter().zip(&of_servers) {
-            while !is_gone(pid) {
-                tokio::time::sleep(GONE_POLL).await;
-            }
-            let of_disk = self.disks[*server].cut(|sectors| rand::rng().random_range(0..=sectors));
+        for (server, killed) in servers.iter().zip(&mut killed) {
+            let of_disk = loop {
+                while !is_gone(*killed) {
+                    tokio::time::sleep(GONE_POLL).await;
+                }
+                match self.disks[*server].cut(|sectors| rand::rng().random_range(0..=sectors)) {
+                    Ok(forgotten) => break forgotten,
+                    // Another one was started meanwhile.
+                    Err(InUse) => *killed = pid(&rig.description(), server),
+                }
+                send("KILL", Some(*killed)).await;
+            };
             forgotten.bytes += of_disk.bytes;
             forgotten.names += of_disk.names;
             forgotten.is_torn |= of_disk.is_torn;
         }
         wait_until("the power to be back", async || {
             let now = rig.description();
-            let is_as_before = |(server, &was): (&&str, &u32)| pid(&now, server) == was;
-            match servers
-                .iter()
-                .zip(&of_servers)
-                .find(|of| is_as_before((of.0, of.1)))
-            {
-                Some((server, was)) => Err(format!("{server} is still process {was}")),
+            let mut all = servers.iter().zip(&killed);
+            match all.find(|(server, killed)| pid(&now, server) == **killed) {
+                Some((server, killed)) => Err(format!("{server} is still process {killed}")),
                 None => Ok(()),
             }
         })

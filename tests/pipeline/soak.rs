@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use playground::{Directory, Options, Relay};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::sync::Mutex;
 
 pub(crate) use self::faults::send;
 use self::faults::{Disks, Fault, World};
@@ -24,6 +25,8 @@ use self::moving::{MOVES, Moving, SPARE};
 use self::report::{Report, memory};
 use self::traffic::Traffic;
 use crate::centre;
+use crate::failpoints::Failpoints;
+use crate::machines::Machines;
 use crate::rig::{Rig, settings, two_regions, wait_up_to};
 use crate::truth;
 use crate::under_load::two_of_each;
@@ -32,10 +35,13 @@ use crate::under_load::two_of_each;
 const ROUND: Duration = Duration::from_secs(45);
 
 /// Faults at once.
-const LANES: u64 = 2;
+const LANES: u64 = 4;
 
 /// Pause of a lane between two faults, in milliseconds.
-const PAUSE_MS: std::ops::Range<u64> = 200..3_000;
+const PAUSE_MS: std::ops::Range<u64> = 50..800;
+
+/// A soak of so many minutes has come through every branch that has a name.
+const THOROUGH_MIN: u64 = 20;
 
 /// Longest wait until everything is as it should be after a round: MariaDB alone takes a minute to see that there is room
 /// on its disk again, and what a region claimed while its clock was a minute and a half ahead is behind it after two and a half.
@@ -67,10 +73,16 @@ async fn soak() {
         }
     }
     report.memory_end = memory(&world.rig.description());
+    report.not_reached = world.failpoints.not_reached();
     println!("\n{}", report.text(&traffic, begun.elapsed()));
     let is_good = report.is_good(&traffic);
     traffic.stop().await;
     assert!(is_good, "not exact; repeat with --seed {seed}");
+    assert!(
+        minutes < THOROUGH_MIN || report.not_reached.is_empty(),
+        "never came through {:?}",
+        report.not_reached
+    );
     world.rig.expect_replication_runs().await;
     world.rig.stop().await;
 }
@@ -101,7 +113,15 @@ async fn start(rng: &mut StdRng) -> World {
         is_done: AtomicBool::new(false),
     };
     let dir = Directory::new().unwrap();
-    let disks = Disks::mount(&dir.path().join("data"), &all);
+    let data = dir.path().join("data");
+    let disks = Disks::mount(&data, &all);
+    let mut servers = vec!["central".to_owned(), "standby".to_owned()];
+    for region in regions.iter().filter(|region| *region != MOVES) {
+        servers.extend(["beanstalkd", "mariadb"].map(|server| format!("{region}/{server}")));
+    }
+    let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+    let machines = Machines::mount(&data, &all, &servers);
+    let failpoints = Failpoints::new();
     let off_s = if rng.random_bool(0.5) { OFF_S } else { -OFF_S };
     let options = two_of_each(Options {
         port,
@@ -121,12 +141,18 @@ async fn start(rng: &mut StdRng) -> World {
         ),
         regions: all,
         unattached: vec![SPARE.to_owned()],
+        role_environment: failpoints.environment(),
         servers_only: vec![SPARE.to_owned()],
         standby: true,
         ..two_regions()
     });
+    let rig = Rig::start_in(dir, options).await;
+    machines.sync();
     World {
-        rig: Rig::start_in(dir, options).await,
+        rig,
+        machines,
+        power: Mutex::default(),
+        failpoints,
         regions,
         relays,
         disks,

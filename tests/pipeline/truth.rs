@@ -16,6 +16,9 @@ pub(crate) use self::look::watch;
 /// Acknowledgements that came within such a time are kept as one, of the last of them.
 const TOGETHER_MS: i64 = 50;
 
+/// After a centre's clock was set: for so long claims are less what a region's clock seemed to be ahead.
+const SETTLED_AFTER_MS: i64 = 150_000;
+
 /// Names that came last, among which are those that are sent only once.
 const NEWEST: usize = 40;
 
@@ -29,6 +32,8 @@ pub(crate) struct Answer {
     /// What it says of itself, or what this reader was told before.
     pub(crate) complete_until: Option<Timestamp>,
     pub(crate) asked: Scope,
+    /// How much less than before it may say until when it is complete: two centres say that by their own clocks.
+    pub(crate) falls_ms_max: i64,
 }
 
 /// The names of an answer.
@@ -45,12 +50,16 @@ pub(crate) struct Truth {
     state: Mutex<State>,
 }
 
-/// While it lives, a centre's clock is ahead, whichever of them answers, or was a moment ago.
-pub(crate) struct CentreIsAhead<'a>(&'a Truth, i64);
+/// While it lives, a centre's clock is set, whichever of them answers, or was a moment ago: what was said by the one clock is no measure
+/// for what is said by the other.
+pub(crate) struct CentresClockIsSet<'a>(&'a Truth, i64);
 
-impl Drop for CentreIsAhead<'_> {
+impl Drop for CentresClockIsSet<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap().centre_ahead_ms -= self.1;
+        let mut state = self.0.state.lock().unwrap();
+        state.centre_ahead_ms -= self.1;
+        state.centres_clocks_set -= 1;
+        state.clocks_settled_at = Some(now().plus_ms(SETTLED_AFTER_MS));
     }
 }
 
@@ -60,6 +69,8 @@ struct State {
     newest: VecDeque<String>,
     readers: HashMap<&'static str, Seen>,
     centre_ahead_ms: i64,
+    centres_clocks_set: u32,
+    clocks_settled_at: Option<Timestamp>,
     violation: Option<String>,
 }
 
@@ -94,10 +105,12 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl Truth {
-    pub(crate) fn centre_is_ahead(&self, ahead_s: i32) -> CentreIsAhead<'_> {
-        let ahead_ms = 1000 * i64::from(ahead_s);
-        self.state.lock().unwrap().centre_ahead_ms += ahead_ms;
-        CentreIsAhead(self, ahead_ms)
+    pub(crate) fn centres_clock_is_set(&self, ahead_s: i32) -> CentresClockIsSet<'_> {
+        let ahead_ms = 1000 * i64::from(ahead_s.max(0));
+        let mut state = self.state.lock().unwrap();
+        state.centre_ahead_ms += ahead_ms;
+        state.centres_clocks_set += 1;
+        CentresClockIsSet(self, ahead_ms)
     }
 
     /// Before a request is sent for the first time.
@@ -192,10 +205,16 @@ impl Truth {
         let mut guard = self.state.lock().unwrap();
         let state = &mut *guard;
         let seen = state.readers.entry(reader).or_default();
+        let is_settled = state.centres_clocks_set == 0 && state.clocks_settled_at.is_none_or(|at| at < now());
+        if !is_settled {
+            seen.complete_until = None;
+        }
         let wrong = wrong(&state.counts, state.centre_ahead_ms, seen, &answer);
         seen.answers += 1;
         seen.claims += u64::from(answer.complete_until.is_some());
-        seen.complete_until = answer.complete_until.or(seen.complete_until);
+        if is_settled {
+            seen.complete_until = answer.complete_until.or(seen.complete_until);
+        }
         seen.counts.extend(answer.counts);
         if let Some(why) = wrong {
             state.violation.get_or_insert(format!("{reader}: {why}"));
@@ -211,8 +230,7 @@ fn wrong(
     answer: &Answer,
 ) -> Option<String> {
     if let (Some(before), Some(now)) = (seen.complete_until, answer.complete_until)
-        && now < before
-        && centre_ahead_ms == 0
+        && before.ms_since(now) > answer.falls_ms_max
     {
         return Some(format!("complete until {before}, then until {now}"));
     }

@@ -8,7 +8,7 @@ mod tree;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{BackgroundSession, Config, MountOption};
 
@@ -18,6 +18,15 @@ use self::tree::{Owner, Tree};
 
 /// What `/proc/mounts` calls it.
 const NAME: &str = "forgetful";
+
+/// Between two looks whether all files are closed, and how many there are.
+const CLOSED_LOOK: Duration = Duration::from_millis(1);
+const CLOSED_AFTER_LOOKS: u32 = 100;
+
+/// A process has a file of the disk open.
+#[derive(Debug, thiserror::Error)]
+#[error("a process has a file of this disk open, so this would be no power cut")]
+pub struct InUse;
 
 /// No such disk can be had here.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +82,18 @@ impl Disk {
     /// Cuts the power: forgets everything that is not durable. Of the last write that was not synced, the first sectors stay, as many as
     /// `torn` says when it is told how many there are.
     ///
-    /// No process may have a file of this disk open: one that goes on after its disk has lost its power is no power cut.
-    pub fn cut(&self, torn: impl FnOnce(usize) -> usize) -> Forgotten {
-        self.mounted.tree().cut(torn)
+    /// # Errors
+    /// A process has a file of this disk open: one that goes on after its disk has lost its power is no power cut. Of processes that have
+    /// ended the kernel closes the files a moment later.
+    pub fn cut(&self, torn: impl FnOnce(usize) -> usize) -> Result<Forgotten, InUse> {
+        for _ in 0..CLOSED_AFTER_LOOKS {
+            let mut tree = self.mounted.tree();
+            if !tree.is_in_use() {
+                return Ok(tree.cut(torn));
+            }
+            drop(tree);
+            std::thread::sleep(CLOSED_LOOK);
+        }
+        Err(InUse)
     }
 }

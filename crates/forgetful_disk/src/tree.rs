@@ -376,6 +376,10 @@ impl Tree {
         self.nodes.retain(|_, node| node.names_durable + node.opens > 0);
     }
 
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.nodes.values().any(|node| node.opens > 0)
+    }
+
     /// Forgets what is not durable, but of the last write so many sectors as `torn` says, out of those that it has.
     pub(crate) fn cut(&mut self, torn: impl FnOnce(usize) -> usize) -> Forgotten {
         let mut forgotten = Forgotten::default();

@@ -59,7 +59,7 @@ fn what_is_not_synced_is_forgotten_and_what_is_synced_is_not() {
     for file in [&plain, &synced, &as_written] {
         assert_eq!(fs::metadata(file).unwrap().len(), 7_000);
     }
-    let forgotten = disk.cut(nothing);
+    let forgotten = disk.cut(nothing).unwrap();
     assert!(forgotten.bytes > 0, "{forgotten:?}");
     let lengths = [&plain, &synced, &as_written].map(|file| fs::metadata(file).unwrap().len());
     assert_eq!(lengths, [0, 7_000, 7_000]);
@@ -72,7 +72,7 @@ fn a_name_is_durable_with_its_directory_and_not_with_its_content() {
     dd(&kept, "conv=fsync");
     sync(dir.path());
     dd(&lost, "conv=fsync");
-    let forgotten = disk.cut(nothing);
+    let forgotten = disk.cut(nothing).unwrap();
     assert_eq!(
         forgotten,
         Forgotten {
@@ -95,11 +95,11 @@ fn where_names_come_with_files_a_synced_file_has_its_name() {
     File::create(&draft).unwrap();
     fs::rename(&draft, &kept).unwrap();
     dd(&kept, "conv=fsync");
-    assert_eq!(disk.cut(nothing).names, 1);
+    assert_eq!(disk.cut(nothing).unwrap().names, 1);
     assert_eq!(fs::read_dir(&inner).unwrap().count(), 1);
     assert_eq!(fs::metadata(&kept).unwrap().len(), 7_000);
     fs::rename(&kept, &lost).unwrap();
-    disk.cut(nothing);
+    disk.cut(nothing).unwrap();
     assert!(kept.exists() && !lost.exists());
 }
 
@@ -115,7 +115,7 @@ fn a_rename_is_durable_with_its_directory() {
         if is_synced {
             sync(dir.path());
         }
-        disk.cut(nothing);
+        disk.cut(nothing).unwrap();
         let expected = if text == "second" { "first" } else { text };
         assert_eq!(fs::read_to_string(&file).unwrap(), expected);
     }
@@ -130,12 +130,12 @@ fn a_removal_is_forgotten_without_its_directorys_sync() {
     disk.sync();
     fs::remove_file(&file).unwrap();
     fs::remove_dir(&inner).unwrap();
-    disk.cut(nothing);
+    disk.cut(nothing).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), "text");
     fs::remove_file(&file).unwrap();
     fs::remove_dir(&inner).unwrap();
     sync(dir.path());
-    disk.cut(nothing);
+    disk.cut(nothing).unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -150,6 +150,7 @@ fn the_last_write_may_be_torn() {
         assert_eq!(sectors, 4);
         3
     });
+    let forgotten = forgotten.unwrap();
     assert!(forgotten.is_torn);
     assert_eq!(fs::read(&file).unwrap(), [b'x'; 3 * 512]);
 }
@@ -175,8 +176,17 @@ fn a_direct_write_is_durable_if_it_is_synchronous() {
         .write_all(&[b'b'; 4096])
         .unwrap();
     open(OFlags::DIRECT).write_all(&[b'c'; 4096]).unwrap();
-    disk.cut(nothing);
+    disk.cut(nothing).unwrap();
     assert_eq!(fs::read(&file).unwrap(), [[b'a'; 4096], [b'b'; 4096]].concat());
+}
+
+#[test]
+fn whoever_uses_a_disk_has_power() {
+    let (dir, disk) = disk();
+    let file = File::create(dir.path().join("file")).unwrap();
+    assert!(disk.cut(nothing).is_err());
+    drop(file);
+    assert_eq!(disk.cut(nothing).unwrap().names, 1);
 }
 
 #[test]

@@ -17,7 +17,9 @@ use tokio::sync::Mutex;
 use super::moving::{MOVES, Moving};
 use super::readers;
 use super::traffic::Traffic;
+use crate::failpoints::{Failpoints, How};
 use crate::ledger::Ledger;
+use crate::machines::Machines;
 use crate::rig::{Rig, try_put, wait_up_to};
 use crate::sender::FIRST_MINUTE;
 use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare, uuid};
@@ -26,7 +28,7 @@ use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare, uuid};
 const DATABASE_MIB: u32 = 1_000;
 
 /// How long most faults last.
-const BRIEF_MS: std::ops::Range<u64> = 500..6_000;
+const BRIEF_MS: std::ops::Range<u64> = 200..3_000;
 
 /// Longer than a job's time to run, and than what the centre waits for a heartbeat.
 const LONG_MS: std::ops::Range<u64> = 31_000..36_000;
@@ -35,10 +37,15 @@ const LONG_MS: std::ops::Range<u64> = 31_000..36_000;
 const LONG_LINK_MS: std::ops::Range<u64> = 60_000..150_000;
 
 /// How many faults are long.
-const LONG: f64 = 0.08;
+const LONG: f64 = 0.03;
 
 pub(crate) struct World {
     pub(crate) rig: Rig,
+    /// Those whose disks forget.
+    pub(crate) machines: Machines,
+    /// Held by whoever cuts power.
+    pub(crate) power: Mutex<()>,
+    pub(crate) failpoints: Failpoints,
     /// Those that events are sent to.
     pub(crate) regions: Vec<String>,
     pub(crate) relays: BTreeMap<String, Relay>,
@@ -114,7 +121,48 @@ enum What {
     Clock(Part, i32),
     /// Clients of the api that ask for much and leave, or read as slowly as they can.
     Readers,
+    /// Of one machine, of all of a region or of a centre.
+    PowerCut(Power),
+    /// Two processes end at steps that have names.
+    CrashPoints(&'static str, &'static str),
+    /// A process stops at one.
+    StopPoint(&'static str),
 }
+
+#[derive(Debug, Clone, Copy)]
+enum Power {
+    Queue,
+    Database,
+    Region,
+    Centre(&'static str),
+    Everything,
+}
+
+const POWER: [Power; 6] = [
+    Power::Queue,
+    Power::Database,
+    Power::Region,
+    Power::Centre("central"),
+    Power::Centre("standby"),
+    Power::Everything,
+];
+
+/// Steps of the roles that they come to all the time.
+const CRASH_POINTS: [&str; 13] = [
+    "collector.encoded",
+    "collector.put",
+    "worker.reserved",
+    "worker.begun",
+    "worker.entered",
+    "worker.counted",
+    "worker.committed",
+    "worker.deleted",
+    "worker.pruned",
+    "keeper.taken",
+    "keeper.packed",
+    "keeper.pack_committed",
+    "keeper.purging",
+];
 
 /// How far a clock is set.
 const STEP_S: i32 = 90;
@@ -134,7 +182,11 @@ impl Fault {
         let slow = Link::Slow {
             bytes_per_s: rng.random_range(500..5_000),
         };
-        let what = match rng.random_range(0..100) {
+        let point = |rng: &mut StdRng| *CRASH_POINTS.choose(rng).unwrap();
+        let what = match rng.random_range(0..125) {
+            100..110 => What::PowerCut(*POWER.choose(rng).unwrap()),
+            110..121 => What::CrashPoints(point(rng), point(rng)),
+            121..125 => What::StopPoint(point(rng)),
             0..28 => What::Signal("KILL", part),
             28..34 => What::Signal("TERM", part),
             34..52 => What::Stop(part),
@@ -146,7 +198,16 @@ impl Fault {
             76..79 => What::QueueDiskFull,
             79..81 => What::DatabaseDiskFull,
             81..85 => What::Drain,
-            85..95 => What::Clock(part, if rng.random_bool(0.5) { STEP_S } else { -STEP_S }),
+            85..95 => {
+                let is_centre = matches!(part, Part::CentralMariaDb | Part::StandbyMariaDb);
+                // For minutes after that, a clock that goes back would say nothing.
+                let part = if is_centre && rng.random_bool(0.8) {
+                    Part::Worker
+                } else {
+                    part
+                };
+                What::Clock(part, if rng.random_bool(0.5) { STEP_S } else { -STEP_S })
+            }
             _ => What::Readers,
         };
         let lasts_ms = match what {
@@ -168,6 +229,10 @@ impl Fault {
             What::Stop(part) => format!("{part:?} STOP"),
             What::Link(how, _) => format!("link {how}"),
             What::Clock(part, step_s) => format!("{part:?} clock {step_s:+} s"),
+            What::PowerCut(Power::Centre(centre)) => format!("power cut of {centre}"),
+            What::PowerCut(of) => format!("power cut of {of:?}"),
+            What::CrashPoints(..) => "crash points in pairs".to_owned(),
+            What::StopPoint(_) => "stop at a point".to_owned(),
             what => format!("{what:?}"),
         }
     }
@@ -198,7 +263,54 @@ impl Fault {
             What::Drain => self.drain(world).await,
             What::Clock(part, step_s) => self.set_clock(world, traffic, part, step_s).await,
             What::Readers => readers::disturb(&world.rig, self.lasts).await,
+            What::PowerCut(of) => self.cut_power(world, of).await,
+            What::CrashPoints(one, other) => self.crash(world, &[one, other]).await,
+            What::StopPoint(name) => self.stop_at(world, name).await,
         }
+    }
+
+    /// The region whose disks are small has none that forget.
+    async fn cut_power(&self, world: &World, of: Power) -> bool {
+        let region = if self.region == SMALL { "us" } else { &self.region };
+        let [queue, database] = ["beanstalkd", "mariadb"].map(|server| format!("{region}/{server}"));
+        let servers = match of {
+            Power::Queue => vec![queue],
+            Power::Database => vec![database],
+            Power::Region => vec![queue, database],
+            Power::Centre(centre) => vec![centre.to_owned()],
+            Power::Everything => vec![queue, database, "central".to_owned(), "standby".to_owned()],
+        };
+        let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+        let Ok(_alone) = world.power.try_lock() else {
+            return false;
+        };
+        world.machines.cut(&world.rig, &servers).await;
+        true
+    }
+
+    async fn crash(&self, world: &World, names: &[&str]) -> bool {
+        names
+            .iter()
+            .for_each(|name| world.failpoints.arm(name, How::Kill));
+        tokio::time::sleep(self.lasts).await;
+        let taken = names.iter().filter(|name| world.failpoints.disarm(name));
+        taken.count() > 0
+    }
+
+    async fn stop_at(&self, world: &World, name: &str) -> bool {
+        world.failpoints.arm(name, How::Stop);
+        tokio::time::sleep(self.lasts).await;
+        let taken = world.failpoints.disarm(name);
+        let description = world.rig.description();
+        let regions = description.regions.values();
+        let of_regions =
+            regions.flat_map(|region| [region.pids.collector.all(), region.pids.worker.all()].concat());
+        let standby = description.standby.as_ref().and_then(|standby| standby.keeper);
+        for pid in of_regions.chain(description.pids.keeper).chain(standby) {
+            // All others are told to go on as they do, but for those that another fault has stopped.
+            send("CONT", Some(pid)).await;
+        }
+        taken
     }
 
     async fn drain(&self, world: &World) -> bool {
@@ -218,7 +330,7 @@ impl Fault {
             0
         };
         // What a centre says is by its own clock.
-        let _ahead = (is_centre && step_s > 0).then(|| traffic.truth.centre_is_ahead(step_s));
+        let _set = is_centre.then(|| traffic.truth.centres_clock_is_set(step_s));
         world.rig.set_clock(&process, base_s + step_s);
         tokio::time::sleep(self.lasts).await;
         world.rig.set_clock(&process, base_s);

@@ -33,6 +33,8 @@ pub(crate) struct Report {
     memory_start: Memory,
     pub(crate) memory_end: Memory,
     pub(crate) difference: Option<Difference>,
+    /// The failpoints and branches that no process came to.
+    pub(crate) not_reached: Vec<String>,
 }
 
 impl Report {
@@ -56,6 +58,7 @@ impl Report {
             memory_start: memory(&world.rig.description()),
             memory_end: Memory::new(),
             difference: None,
+            not_reached: Vec::new(),
         }
     }
 
@@ -115,6 +118,9 @@ impl Report {
                 .iter()
                 .map(|why| ("NOT RUN", format!("full disks: {why}"))),
         );
+        if !self.not_reached.is_empty() {
+            lines.push(("never reached", self.not_reached.join(", ")));
+        }
         lines.extend(self.verdict(traffic));
         let mut text = String::new();
         for (what, value) in lines {

@@ -26,6 +26,9 @@ const KEYED: &str = "load.";
 
 const RENDER: &str = "/render";
 
+/// How far two centres may be apart in what they say of one instant: each has compared the regions' clocks with its own.
+const CENTRES_APART_MS: i64 = 1_000;
+
 /// A client that remembers what it was told, under a name of its own.
 enum Reader {
     Series(Http),
@@ -39,6 +42,11 @@ pub(crate) fn watch(rig: &Rig, truth: &Arc<Truth>, stop: &CancellationToken) -> 
     let http = Http {
         client: client(),
         api: description.api.clone(),
+        falls_ms_max: if description.standby.is_some() {
+            CENTRES_APART_MS
+        } else {
+            0
+        },
     };
     let by_sql = ["SQL at the centre", "SQL at the second centre"];
     let by_sql = by_sql.into_iter().zip(description.centres());
@@ -76,6 +84,7 @@ impl Reader {
 struct Http {
     client: reqwest::Client,
     api: String,
+    falls_ms_max: i64,
 }
 
 impl Http {
@@ -121,6 +130,7 @@ impl Http {
                 counts,
                 complete_until: timestamp(&answer["complete_until"]),
                 asked,
+                falls_ms_max: self.falls_ms_max,
             };
             truth.check("the api", answer);
         }
@@ -152,6 +162,7 @@ impl Http {
             counts,
             complete_until: timestamp(&status["complete_until"]),
             asked: Scope::Names(names),
+            falls_ms_max: self.falls_ms_max,
         };
         truth.check(RENDER, answer);
     }
@@ -213,5 +224,6 @@ async fn by_sql(database: &Database, truth: &Truth, regions: usize) -> Result<An
         counts: counts.collect(),
         complete_until: least.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap()),
         asked: Scope::Names(names),
+        falls_ms_max: 0,
     })
 }

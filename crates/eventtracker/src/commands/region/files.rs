@@ -154,10 +154,10 @@ mod tests {
         disk.sync();
         let mut file = Editable::open(&path).unwrap();
         assert!(file.replace("new".to_owned()).unwrap());
-        assert_eq!(disk.cut(|_| 0), Forgotten::default());
+        assert_eq!(disk.cut(|_| 0).unwrap(), Forgotten::default());
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         with_draft(&path, |mut draft, _| draft.write_all(b"half")).unwrap();
-        disk.cut(|sectors| sectors);
+        disk.cut(|sectors| sectors).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 
