@@ -302,17 +302,21 @@ impl KeptRegion {
     /// Compares the region's clock with the centre's, and notes the offset. Returns how many milliseconds it is ahead; `None` where the
     /// network was too slow for a comparison.
     async fn compare_clocks(&mut self) -> Result<Option<i64>, store::Error> {
-        let Some((ahead_ms, there)) = offset::compare(&mut self.centre, &mut self.server).await? else {
+        let Some(comparison) = offset::compare(&mut self.centre, &mut self.server).await? else {
             return Ok(None);
         };
         let noted = self.centre.offset(&self.source.region).await?;
         let newest_claim = self.centre.newest_claim(&self.source.region).await?;
-        let next = offset::next(noted, newest_claim, ahead_ms, there);
-        self.centre.note_offset(&self.source.region, noted, next).await?;
-        let ahead_s = model::Timestamp::from_unix_ms(ahead_ms).unix_s();
+        let next = offset::next(noted, newest_claim, comparison.ahead_ms, comparison.there);
+        // A clock that was set since makes what was said untrue; a comparison that took longer does not.
+        let was_set = noted.is_some_and(|noted| comparison.least_ms > noted.peak_ms);
+        self.centre
+            .note_offset(&self.source.region, noted, next, was_set)
+            .await?;
+        let ahead_s = model::Timestamp::from_unix_ms(comparison.ahead_ms).unix_s();
         metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.source.region.clone())
             .set(ahead_s);
-        Ok(Some(ahead_ms))
+        Ok(Some(comparison.ahead_ms))
     }
 }
 

@@ -54,6 +54,7 @@ impl Centre {
     /// # Errors
     /// The server refused or did not answer: all of it happened, or nothing.
     pub async fn restate(&mut self, region: &str, offset: Offset) -> Result<(), Error> {
+        const LOCK: &str = "SELECT peakMs FROM eventtracker.ClockOffset WHERE region = ? FOR UPDATE";
         const CLAIMS: &str = "UPDATE bigdata_0.RegionClock JOIN eventtracker.ClockOffset USING (region) \
                               SET completeUntil = completeUntil + INTERVAL (? - peakMs) * 1000 MICROSECOND, \
                               seenAt = seenAt + INTERVAL (? - peakMs) * 1000 MICROSECOND WHERE region = ?";
@@ -68,6 +69,8 @@ impl Centre {
         self.link()
             .brief("restate a region's clock", async |conn| {
                 conn.query_drop("START TRANSACTION").await?;
+                // As the keeper locks them, which may note an offset just now.
+                conn.exec_drop(LOCK, (region,)).await?;
                 // Both read the old clock's offset, so it is replaced last.
                 conn.exec_drop(UNKNOWN, (region, PEAK_NOT_KNOWN_MS, COMPARISON_MS_MAX))
                     .await?;
@@ -97,10 +100,11 @@ impl Centre {
     /// # Errors
     /// The server refused or did not answer: all of it is forgotten, or nothing.
     pub async fn forget_region(&mut self, region: &str) -> Result<u64, Error> {
+        // In the order in which the keeper locks two of them.
         const TABLES: [&str; 5] = [
-            "bigdata_0.RegionStatus",
-            "bigdata_0.RegionClock",
             "eventtracker.ClockOffset",
+            "bigdata_0.RegionClock",
+            "bigdata_0.RegionStatus",
             "eventtracker.RegionBinlog",
             "eventtracker.Alarm",
         ];

@@ -90,20 +90,23 @@ impl Centre {
         Ok(position.unwrap_or_default())
     }
 
-    /// The instant at which the region's newest claim that has reached this centre was made, by the region's clock.
+    /// The region's claims that have reached this centre, by the region's clock: the latest instant that one of them was made at or speaks
+    /// of, and the latest until when one of them says that everything is counted.
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn newest_claim(&mut self, region: &str) -> Result<Option<Timestamp>, Error> {
-        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(MAX(seenAt)) * 1000 AS SIGNED) \
+    pub async fn newest_claim(&mut self, region: &str) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(GREATEST(MAX(seenAt), MAX(completeUntil))) * 1000 AS SIGNED), \
+                           CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED) \
                            FROM bigdata_0.RegionClock WHERE region = ?";
-        let row: Option<Option<i64>> = self
+        let row: Option<(Option<i64>, Option<i64>)> = self
             .link
             .brief("read a region's clock", async |conn| {
                 conn.exec_first(SQL, (region,)).await
             })
             .await?;
-        Ok(row.flatten().map(Timestamp::from_unix_ms))
+        let at = |ms: Option<i64>| ms.map(Timestamp::from_unix_ms);
+        Ok(row.and_then(|(made, until)| at(made).zip(at(until))))
     }
 
     /// The watermark and the clock of every region that this centre replicates from, by region.

@@ -42,6 +42,8 @@ impl Centre {
     /// Notes an offset in place of `before`, from which it was made, unless somebody else has noted another meanwhile: a compare-and-set.
     /// A keeper that has compared the clock of a server which the region has left must not overwrite the new server's.
     ///
+    /// What was said of the region's claims before stays said, unless its clock `was_set` since the last comparison.
+    ///
     /// # Errors
     /// The server refused or did not answer.
     pub async fn note_offset(
@@ -49,20 +51,23 @@ impl Centre {
         region: &str,
         before: Option<Offset>,
         offset: Offset,
+        was_set: bool,
     ) -> Result<(), Error> {
         // Not IGNORE, which hides every other error, too: the region's completeness rests on this row.
         const FIRST: &str = "INSERT INTO eventtracker.ClockOffset (aheadMs, peakMs, peakAt, measuredAt, region) \
                              VALUES (?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3), ?) \
                              ON DUPLICATE KEY UPDATE region = region";
         // What readers made of the region's claims with the peak as it was, and what had been said before; not what lies ahead of the
-        // centre's clock, which nobody was told. The lock keeps a claim from coming in between, which would be read with the old peak.
+        // centre's clock, or rests on a comparison that is too old, which nobody was told. The lock keeps a claim from coming in between,
+        // which would be read with the old peak.
         const NEXT: &str = "UPDATE eventtracker.ClockOffset AS o \
-                            SET saidUntil = NULLIF(GREATEST( \
+                            SET saidUntil = IF(? OR peakMs >= 3155760000000 OR \
+                                UNIX_TIMESTAMP(SYSDATE(3)) - UNIX_TIMESTAMP(measuredAt) NOT BETWEEN -1 AND 30, NULL, NULLIF(GREATEST( \
                                 IF(saidUntil <= SYSDATE(3) + INTERVAL 0.1 SECOND, saidUntil, FROM_UNIXTIME(1)), \
                                 COALESCE((SELECT MAX(completeUntil) - INTERVAL o.peakMs * 1000 MICROSECOND AS said \
                                           FROM bigdata_0.RegionClock WHERE region = o.region \
                                           HAVING said BETWEEN FROM_UNIXTIME(1) AND SYSDATE(3) + INTERVAL 0.1 SECOND \
-                                          LOCK IN SHARE MODE), FROM_UNIXTIME(1))), FROM_UNIXTIME(1)), \
+                                          LOCK IN SHARE MODE), FROM_UNIXTIME(1))), FROM_UNIXTIME(1))), \
                             aheadMs = ?, peakMs = ?, peakAt = FROM_UNIXTIME(? / 1000), measuredAt = SYSDATE(3) \
                             WHERE region = ? AND peakMs = ? AND peakAt = FROM_UNIXTIME(? / 1000)";
         let (ahead_ms, peak_ms, peak_at_ms) = (offset.ahead_ms, offset.peak_ms, offset.peak_at.unix_ms());
@@ -73,7 +78,7 @@ impl Centre {
             }
             Some(before) => {
                 let known = (before.peak_ms, before.peak_at.unix_ms());
-                let row = (ahead_ms, peak_ms, peak_at_ms, region, known.0, known.1);
+                let row = (was_set, ahead_ms, peak_ms, peak_at_ms, region, known.0, known.1);
                 self.link.execute("note a clock's offset", NEXT, row).await
             }
         }

@@ -168,13 +168,13 @@ async fn claims_are_restated_by_the_new_clock() {
     };
     centre
         .upkeep()
-        .note_offset("eu", of_keeper, outdated)
+        .note_offset("eu", of_keeper, outdated, false)
         .await
         .unwrap();
     assert_eq!(centre.upkeep().offset("eu").await.unwrap(), Some(offset));
     centre
         .upkeep()
-        .note_offset("eu", Some(offset), outdated)
+        .note_offset("eu", Some(offset), outdated, false)
         .await
         .unwrap();
     assert_eq!(centre.upkeep().offset("eu").await.unwrap(), Some(outdated));
@@ -187,15 +187,15 @@ async fn claims_are_restated_by_the_new_clock() {
     servers.playground.stop().await;
 }
 
-/// Comparisons are as exact as the network is quick: one that took longer may say that the region's clock is further ahead.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_peak_that_rises_takes_nothing_back() {
-    let mut servers = Servers::start().await;
-    let mut centre = servers.centre();
-    centre.stop_replication("eu").await.unwrap();
-    let root = servers.description().central.root();
-    let mut conn = root.connect().await.unwrap();
-    let claim = "'2025-11-22 05:00:00' + INTERVAL";
+/// Milliseconds after 04:59:59 until when the region is complete.
+const UNTIL: &str = "SELECT CAST(1000 * (complete_until_unix - UNIX_TIMESTAMP('2025-11-22 04:59:59')) AS SIGNED) \
+                     FROM eventtracker.region_health";
+
+/// Region eu has claimed until 05:00:00, and nothing else comes.
+async fn with_a_claim() -> (Servers, mysql_async::Conn) {
+    let servers = Servers::start().await;
+    servers.centre().stop_replication("eu").await.unwrap();
+    let mut conn = servers.description().central.root().connect().await.unwrap();
     for setup in [
         "INSERT INTO bigdata_0.RegionStatus (region, source, seenAt, jobsReady, jobsReserved, jobsDelayed, jobsBuried) \
          VALUES ('eu', 's', NOW(3), 0, 0, 0, 0)",
@@ -203,9 +203,22 @@ async fn a_peak_that_rises_takes_nothing_back() {
     ] {
         conn.query_drop(setup).await.unwrap();
     }
-    // Milliseconds after 04:59:59 until when the region is complete.
-    let until = "SELECT CAST(1000 * (complete_until_unix - UNIX_TIMESTAMP('2025-11-22 04:59:59')) AS SIGNED) \
-                 FROM eventtracker.region_health";
+    (servers, conn)
+}
+
+fn peak(peak_ms: i64) -> Offset {
+    Offset {
+        ahead_ms: peak_ms,
+        peak_ms,
+        peak_at: model::Timestamp::from_unix_ms(1_763_787_600_000),
+    }
+}
+
+/// Comparisons are as exact as the network is quick: one that took longer may say that the region's clock is further ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peak_that_rises_takes_nothing_back() {
+    let (mut servers, mut conn) = with_a_claim().await;
+    let (mut centre, root) = (servers.centre(), servers.description().central.root());
     let mut noted = None;
     for (claim_ms, peak_ms, expected_ms) in [
         (0, 20, 980),
@@ -216,30 +229,62 @@ async fn a_peak_that_rises_takes_nothing_back() {
         (31, 10, 1_021),
     ] {
         let moved = format!(
-            "UPDATE bigdata_0.RegionClock SET completeUntil = {claim} {} MICROSECOND",
+            "UPDATE bigdata_0.RegionClock SET completeUntil = '2025-11-22 05:00:00' + INTERVAL {} MICROSECOND",
             1_000 * claim_ms
         );
         conn.query_drop(moved).await.unwrap();
-        let offset = Offset {
-            ahead_ms: peak_ms,
-            peak_ms,
-            peak_at: model::Timestamp::from_unix_ms(1_763_787_600_000),
-        };
-        centre.upkeep().note_offset("eu", noted, offset).await.unwrap();
+        let offset = peak(peak_ms);
+        centre
+            .upkeep()
+            .note_offset("eu", noted, offset, false)
+            .await
+            .unwrap();
         noted = centre.upkeep().offset("eu").await.unwrap();
         assert_eq!(noted, Some(offset));
         assert_eq!(
-            first(&root, until).await,
+            first(&root, UNTIL).await,
             Some(expected_ms),
             "{claim_ms} {peak_ms}"
         );
     }
     // By a clock of the centre that was set back since.
-    for said in ["'2037-01-01'", "'2037-01-01', peakMs = 11"] {
-        conn.query_drop(format!("UPDATE eventtracker.ClockOffset SET saidUntil = {said}"))
+    conn.query_drop("UPDATE eventtracker.ClockOffset SET saidUntil = '2037-01-01'")
+        .await
+        .unwrap();
+    assert_eq!(first(&root, UNTIL).await, Some(1_021));
+    servers.playground.stop().await;
+}
+
+/// What rests on a comparison that was too old was told to nobody, and what was said by a clock that was set is untrue.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_takes_back_what_was_said() {
+    let (mut servers, mut conn) = with_a_claim().await;
+    let (mut centre, root) = (servers.centre(), servers.description().central.root());
+    let too_old = "UPDATE eventtracker.ClockOffset SET measuredAt = NOW(3) - INTERVAL 31 SECOND";
+    let mut noted = None;
+    for (peak_ms, was_set, is_old, expected_ms) in [
+        (10, false, false, 990),
+        (200, false, false, 990),
+        (10, false, false, 990),
+        (200, true, false, 800),
+        (10, false, false, 990),
+        (200, false, true, 800),
+    ] {
+        if is_old {
+            conn.query_drop(too_old).await.unwrap();
+        }
+        let offset = peak(peak_ms);
+        centre
+            .upkeep()
+            .note_offset("eu", noted, offset, was_set)
             .await
             .unwrap();
-        assert!(matches!(first(&root, until).await, Some(1_020 | 1_021)));
+        noted = Some(offset);
+        assert_eq!(
+            first(&root, UNTIL).await,
+            Some(expected_ms),
+            "{peak_ms} {was_set} {is_old}"
+        );
     }
     servers.playground.stop().await;
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
+use keeper::offset::{self, Comparison};
 use store::upkeep::Offset;
 use store::{Audit, Range, Source, Verdict};
 
@@ -49,8 +50,8 @@ pub(super) async fn run(operator: &mut Operator, new: &Source) -> anyhow::Result
 async fn compare_clocks(operator: &mut Operator, new: &Source) -> anyhow::Result<Offset> {
     let mut database = operator.database(new)?;
     for _ in 0..COMPARISONS_MAX {
-        if let Some((ahead_ms, there)) =
-            keeper::offset::compare(operator.centre.upkeep(), database.upkeep()).await?
+        if let Some(Comparison { ahead_ms, there, .. }) =
+            offset::compare(operator.centre.upkeep(), database.upkeep()).await?
         {
             println!("its clock is at most {ahead_ms} ms ahead of the centre's, which is noted");
             return Ok(Offset {
