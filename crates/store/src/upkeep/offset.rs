@@ -58,11 +58,10 @@ impl Centre {
                              VALUES (?, ?, FROM_UNIXTIME(? / 1000), SYSDATE(3), ?) \
                              ON DUPLICATE KEY UPDATE region = region";
         // What readers made of the region's claims with the peak as it was, and what had been said before; not what lies ahead of the
-        // centre's clock, or rests on a comparison that is too old, which nobody was told. The lock keeps a claim from coming in between,
-        // which would be read with the old peak.
+        // centre's clock, or has no peak that is known, which nobody was told. The lock keeps a claim from coming in between, which would
+        // be read with the old peak.
         const NEXT: &str = "UPDATE eventtracker.ClockOffset AS o \
-                            SET saidUntil = IF(? OR peakMs >= 3155760000000 OR \
-                                UNIX_TIMESTAMP(SYSDATE(3)) - UNIX_TIMESTAMP(measuredAt) NOT BETWEEN -1 AND 30, NULL, NULLIF(GREATEST( \
+                            SET saidUntil = IF(? OR peakMs >= 3155760000000, NULL, NULLIF(GREATEST( \
                                 IF(saidUntil <= SYSDATE(3) + INTERVAL 0.1 SECOND, saidUntil, FROM_UNIXTIME(1)), \
                                 COALESCE((SELECT MAX(completeUntil) - INTERVAL o.peakMs * 1000 MICROSECOND AS said \
                                           FROM bigdata_0.RegionClock WHERE region = o.region \
