@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig,
-    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
 use crate::tree::{Owner, Tree};
@@ -61,6 +61,13 @@ impl Mounted {
     }
 }
 
+fn answer(reply: ReplyAttr, attributes: Result<FileAttr, Errno>) {
+    match attributes {
+        Ok(attributes) => reply.attr(&UNCACHED, &attributes),
+        Err(error) => reply.error(error),
+    }
+}
+
 fn owner(request: &Request, mode: u32, umask: u32) -> Owner {
     Owner {
         uid: request.uid(),
@@ -94,10 +101,7 @@ impl Filesystem for Mounted {
     }
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.tree().attributes(inode.0) {
-            Ok(attributes) => reply.attr(&UNCACHED, &attributes),
-            Err(error) => reply.error(error),
-        }
+        answer(reply, self.tree().attributes(inode.0));
     }
 
     fn setattr(
@@ -128,10 +132,7 @@ impl Filesystem for Mounted {
                     owner.gid = gid.unwrap_or(owner.gid);
                 })
             });
-        match changed.and_then(|()| tree.attributes(inode.0)) {
-            Ok(attributes) => reply.attr(&UNCACHED, &attributes),
-            Err(error) => reply.error(error),
-        }
+        answer(reply, changed.and_then(|()| tree.attributes(inode.0)));
     }
 
     fn readlink(&self, _: &Request, inode: INodeNo, reply: ReplyData) {

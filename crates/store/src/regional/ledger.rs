@@ -34,8 +34,8 @@ pub(super) const REACHED: &str =
     "SELECT CAST(FLOOR(UNIX_TIMESTAMP(reached)) AS SIGNED) FROM eventtracker.LedgerClock WHERE id = 1";
 
 /// The statement that advances the ledger's clock. Two clocks must agree that time has passed: the server's since any worker's last
-/// flush, and this worker's monotonic one, which says `passed` since its own. Of a pause [`PASSED_MAX`] passes at most. Neither a clock that steps nor one that stands still makes
-/// rows look older than they are, so no row is pruned too early.
+/// flush, and this worker's monotonic one, which says `passed` since its own. Of a pause [`PASSED_MAX`] passes at most. Neither a clock that
+/// steps nor one that stands still makes rows look older than they are, so no row is pruned too early.
 pub(super) fn advance(passed: Duration) -> String {
     let passed_us = passed.min(PASSED_MAX).as_micros();
     format!(

@@ -282,7 +282,7 @@ impl RegionalServer {
             })
     }
 
-    /// Lets the ledger's clock go on from `reached`, if it is not further already: it never goes back.
+    /// Lets the ledger's clock go on from `reached`, by which its rows are stamped, whatever it showed before: nothing was counted by that.
     async fn set_ledger_clock(&mut self, reached: Timestamp) -> Result<(), Error> {
         let sql = format!(
             "UPDATE eventtracker.LedgerClock SET reached = FROM_UNIXTIME({:.3}), seenAt = CURRENT_TIMESTAMP(3) WHERE id = 1",
