@@ -17,9 +17,9 @@ use crate::under_load::{exact_under_load, progress_by, two_of_each};
 /// Between two crashes.
 const REQUESTS_BETWEEN: u64 = 10;
 
-const OF_THE_QUEUE: [&str; 2] = ["collector.encoded", "collector.put"];
+pub(crate) const OF_THE_QUEUE: [&str; 2] = ["collector.encoded", "collector.put"];
 
-const OF_A_FLUSH: [&str; 6] = [
+pub(crate) const OF_A_FLUSH: [&str; 6] = [
     "worker.reserved",
     "worker.begun",
     "worker.entered",
@@ -28,7 +28,7 @@ const OF_A_FLUSH: [&str; 6] = [
     "worker.deleted",
 ];
 
-const OF_PACKING: [&str; 3] = ["keeper.taken", "keeper.packed", "keeper.pack_committed"];
+pub(crate) const OF_PACKING: [&str; 3] = ["keeper.taken", "keeper.packed", "keeper.pack_committed"];
 
 const OF_MERGING: [&str; 2] = ["keeper.merging", "keeper.merged"];
 

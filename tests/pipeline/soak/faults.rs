@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use super::moving::{MOVES, Moving};
 use super::readers;
 use super::traffic::Traffic;
+use crate::crash_points::{OF_A_FLUSH, OF_PACKING, OF_THE_QUEUE};
 use crate::failpoints::{Failpoints, How};
 use crate::ledger::Ledger;
 use crate::machines::Machines;
@@ -148,21 +149,10 @@ const POWER: [Power; 6] = [
 ];
 
 /// Steps of the roles that they come to all the time.
-const CRASH_POINTS: [&str; 13] = [
-    "collector.encoded",
-    "collector.put",
-    "worker.reserved",
-    "worker.begun",
-    "worker.entered",
-    "worker.counted",
-    "worker.committed",
-    "worker.deleted",
-    "worker.pruned",
-    "keeper.taken",
-    "keeper.packed",
-    "keeper.pack_committed",
-    "keeper.purging",
-];
+fn crash_points() -> Vec<&'static str> {
+    let rare = ["worker.pruned", "keeper.purging"];
+    [&OF_THE_QUEUE[..], &OF_A_FLUSH, &OF_PACKING, &rare].concat()
+}
 
 /// How far a clock is set.
 const STEP_S: i32 = 90;
@@ -182,7 +172,7 @@ impl Fault {
         let slow = Link::Slow {
             bytes_per_s: rng.random_range(500..5_000),
         };
-        let point = |rng: &mut StdRng| *CRASH_POINTS.choose(rng).unwrap();
+        let point = |rng: &mut StdRng| *crash_points().choose(rng).unwrap();
         let what = match rng.random_range(0..125) {
             100..110 => What::PowerCut(*POWER.choose(rng).unwrap()),
             110..121 => What::CrashPoints(point(rng), point(rng)),
