@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::{Database, Options};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,8 @@ use crate::centre;
 use crate::keeper_watches::{alarms, binlogs, count_and_flush, only_newest_is_left};
 use crate::ledger::Ledger;
 use crate::rig::{Rig, eventtracker, one_region, settings, signal, two_regions, wait_until};
-use crate::sender::{Progress, send_keyed};
+use crate::sender::{FIRST_MINUTE, Progress, send_keyed};
+use crate::truth;
 use crate::under_load::progress_by;
 
 /// A clock that follows the present is closer to it.
@@ -151,6 +152,49 @@ async fn one_that_was_cut_off_is_asked_last() {
     central.query_drop("START ALL SLAVES").await.unwrap();
     current_answers_of(&rig, &load.seen, "central").await;
     load.stop(&rig).await;
+    rig.stop().await;
+}
+
+/// What one centre claims in its status, and the other one has not applied yet, is waited for like counts that were answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_status_says_holds_for_what_is_asked_next() {
+    let rig = Rig::start(Options {
+        standby: true,
+        ..one_region()
+    })
+    .await;
+    let description = rig.description();
+    let mut replica = centre::connect(&description.standby.unwrap().database).await;
+    replica.query_drop("STOP ALL SLAVES").await.unwrap();
+    rig.post_until_accepted("eu", &json!({ "name": "claimed", "timestamp": FIRST_MINUTE }))
+        .await;
+    let counted = truth::now();
+    wait_until("the centre to have it", async || {
+        let status = rig.get("/v1/status").await.json;
+        let until_s = status["complete_until"].as_f64();
+        let until = until_s.and_then(|s| Timestamp::from_unix_s(s).ok());
+        let has_it = status["centre"] == "central" && until.is_some_and(|until| until > counted);
+        has_it.then_some(()).ok_or(status.to_string())
+    })
+    .await;
+
+    signal("STOP", description.central.pid).await;
+    wait_until("the standby to be in charge", async || {
+        let metrics = rig.metrics(&description.api).await;
+        let is_in_charge = metrics.contains(r#"api_centre_in_charge{centre="standby"} 1"#);
+        is_in_charge.then_some(()).ok_or(metrics)
+    })
+    .await;
+    let rendered = rig
+        .get("/render?target=claimed&from=1763769600&until=1763856000&format=json")
+        .await;
+    let gone_back = figure(&rig, "api_answers_gone_back_total").await;
+    assert_eq!(
+        (rendered.status, gone_back),
+        (200, 1),
+        "it waits, and says so where that is in vain: {rendered:?}"
+    );
+    signal("CONT", description.central.pid).await;
     rig.stop().await;
 }
 
@@ -324,10 +368,13 @@ async fn current_answers_of(rig: &Rig, seen: &Seen, name: &str) {
 }
 
 async fn fallbacks(rig: &Rig) -> u64 {
+    figure(rig, "api_fallbacks_total").await
+}
+
+async fn figure(rig: &Rig, metric: &str) -> u64 {
     let metrics = rig.metrics(&rig.description().api).await;
-    let figure = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("api_fallbacks_total "));
+    let mut lines = metrics.lines();
+    let figure = lines.find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
     figure.map_or(0, |text| text.parse().unwrap())
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use model::{EventId, EventName, Extent, Glob};
 use store::Server;
-use store::central::{Central, Counted, Matched, Name, Position, Snapshot, Wanted};
+use store::central::{Central, Counted, Matched, Name, Position, Snapshot, Status, Wanted};
 
 pub(crate) use self::error::{AtCentre, Error};
 pub use self::known::BEHIND_MS_MAX;
@@ -51,7 +51,7 @@ pub(crate) struct Centres(Arc<Inner>);
 
 struct Inner {
     all: Vec<Site>,
-    /// The least position that covers all answers with counts: a later answer, wherever it comes from, must not lack any of them.
+    /// The least position that covers all answers with counts or claims: a later answer, wherever it comes from, must not lack any of them.
     answered: Mutex<Position>,
     /// Index into `all`, or [`NONE`]; only for telling that it changed.
     in_charge: AtomicUsize,
@@ -372,6 +372,18 @@ impl Attempt {
             self.note(position)?;
         }
         Ok((whole.names, whole.extent))
+    }
+
+    /// The status as of [`Central::status`]: who is told until when counts are complete finds them in whatever is asked later.
+    ///
+    /// # Errors
+    /// As of [`Self::snapshot`].
+    pub(crate) async fn status(&self) -> Result<Status, Error> {
+        let status = self.central().status().await?;
+        if self.centres.is_several() {
+            self.note(status.position.clone())?;
+        }
+        Ok(status)
     }
 
     /// Notes the position of an answer, before any of it is sent: a request that begins once the answer is out has to find it here.

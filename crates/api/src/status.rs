@@ -26,7 +26,7 @@ const CLOCK_LAG_S_MAX: f64 = 10.0;
 pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Status>, Refusal> {
     Parameters::parse(uri.query(), &[])?;
     let read = async |attempt: Attempt| {
-        let status = attempt.central().status().await?;
+        let status = attempt.status().await?;
         Ok::<_, centres::Error>((attempt.name().to_owned(), status))
     };
     let (name, status) = api.centres.ask(read).await?;
@@ -280,6 +280,7 @@ mod tests {
                     },
                 ),
             ]),
+            position: central::Position::default(),
             alarms: Vec::new(),
             oldest_backup: None,
             kept_since: None,

@@ -168,6 +168,7 @@ mod tests {
             sources: vec![source],
             shards: Vec::new(),
             clocks: BTreeMap::from([("eu".to_owned(), clock)]),
+            position: store::central::Position::default(),
             alarms: Vec::new(),
             oldest_backup: None,
             kept_since: None,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use model::{Day, Shard, Timestamp};
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 
+use super::names;
+use super::position::{self, Position};
 use crate::clock::{self, RegionClock};
 use crate::queue::{QueueState, queues};
 use crate::rows::for_each_row;
@@ -22,6 +25,8 @@ pub struct Status {
     pub shards: Vec<ShardSize>,
     /// The clock of each source, by region.
     pub clocks: BTreeMap<String, RegionClock>,
+    /// What the centre had when it said that of the clocks.
+    pub position: Position,
     /// The alarms that stand, each with the instant since when.
     pub alarms: Vec<(Alarm, Timestamp)>,
     /// The age up to which backups are of use: one of this centre that was taken later can still be attached to every region's binlog.
@@ -46,17 +51,21 @@ pub struct ShardSize {
     pub packed_bytes: u64,
 }
 
-/// Reads the status, one statement after the other and in no snapshot.
+/// Reads the status, one statement after the other; the clocks and the position are of one snapshot.
 pub(super) async fn read(conn: &mut Conn) -> Result<Status, mysql_async::Error> {
     let queues = queues(conn).await?;
     let mut sources = source_states(conn).await?;
     sources.sort_by(|a, b| a.source.region.cmp(&b.source.region));
     let oldest_backup = oldest_backup(conn, &sources).await?;
+    conn.query_drop(names::BEGIN).await?;
+    let (clocks, position) = (clock::read(conn).await?, position::read(conn).await?);
+    conn.query_drop("COMMIT").await?;
     Ok(Status {
         queues,
         sources,
         shards: shards(conn).await?,
-        clocks: clock::read(conn).await?,
+        clocks,
+        position,
         alarms: alarms(conn).await?,
         oldest_backup,
         kept_since: clock::kept_since(conn).await?,
