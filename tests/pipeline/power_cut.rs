@@ -3,8 +3,12 @@
 use mysql_async::prelude::Queryable;
 use playground::{Directory, Options};
 
+use crate::centre::connect;
+use crate::ledger::Ledger;
 use crate::machines::Machines;
-use crate::rig::{Rig, one_region, settings, two_regions, wait_until};
+use crate::regions::{count, expect, keep_marks, mariadb_port, options, region, region_with_options};
+use crate::rig::{Rig, eventtracker, one_region, settings, two_regions, wait_until};
+use crate::switched::restart_workers;
 use crate::under_load::{exact_under_load, fault_under_load, progress_by, two_of_each};
 
 /// Acknowledged requests between two cuts.
@@ -17,6 +21,9 @@ const BROKEN_ROUNDS_MAX: usize = 5;
 
 /// Acknowledged requests before a cut, in some flushes.
 const REQUESTS_WHILE_BROKEN: u64 = 150;
+
+const ACCOUNTS: &str = "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.user \
+                        WHERE User LIKE 'eventtracker\\_%' AND is_role = 'N' ORDER BY 1";
 
 const REGION: [&str; 2] = ["eu/beanstalkd", "eu/mariadb"];
 
@@ -40,6 +47,103 @@ async fn of_one_machine_of_a_region_of_everything() {
         progress_by(progress, REQUESTS_BETWEEN).await;
     })
     .await;
+}
+
+/// What a command has said of a region is still so.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_centre_whose_regions_have_just_come_moved_and_gone() {
+    let (rig, machines) = start(
+        options(&["eu", "asia", "spare"], &["asia", "spare"], &["spare"]),
+        &["central"],
+    )
+    .await;
+    let mut ledger = Ledger::default();
+    let cut = async || println!("{:?}", machines.cut(&rig, &["central"]).await);
+
+    let port = mariadb_port(&rig, "asia");
+    let add = ["add", "asia", "--host", "127.0.0.1", "--port", &port];
+    expect(&region_with_options(&rig, &add).await, 0, &["verified: asia"]);
+    cut().await;
+    count(&rig, "asia", &mut ledger, "added", 5).await;
+    ledger.expect_at_centre(&rig).await;
+    keep_marks(&rig, &mut ledger);
+
+    let (to, eu) = (
+        format!("127.0.0.1:{}", mariadb_port(&rig, "spare")),
+        rig.config("eu"),
+    );
+    let switch = [
+        "switch",
+        "eu",
+        "--to",
+        &to,
+        "--region-config",
+        eu.to_str().unwrap(),
+    ];
+    expect(&region(&rig, &switch).await, 0, &["verified"]);
+    cut().await;
+    restart_workers(&rig, "eu").await;
+    count(&rig, "eu", &mut ledger, "moved", 7).await;
+    ledger.expect_at_centre(&rig).await;
+
+    wait_until("the region to be drained", async || {
+        match region_with_options(&rig, &["remove", "asia"]).await {
+            (0, text) if text.contains("verified: asia is no source") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    cut().await;
+    wait_until("the centre to say what its sources are", async || {
+        match region(&rig, &["list"]).await {
+            (0, text) if text.contains("eu") && !text.contains("asia") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    rig.stop().await;
+}
+
+/// Tables and accounts that a command has made are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_servers_that_have_just_been_set_up() {
+    let (rig, machines) = start(one_region(), &["eu/mariadb", "central"]).await;
+    let description = rig.description();
+    for (config, server, database) in [
+        ("eu", "eu/mariadb", &description.regions["eu"].mariadb),
+        ("central", "central", &description.central),
+    ] {
+        let mut conn = connect(database).await;
+        let accounts: Vec<String> = conn.query(ACCOUNTS).await.unwrap();
+        // As it was before, without a word to the centre.
+        conn.query_drop("SET sql_log_bin = 0; DROP DATABASE bigdata_7")
+            .await
+            .unwrap();
+        for account in &accounts {
+            conn.query_drop(format!("DROP USER {account}")).await.unwrap();
+        }
+        machines.sync();
+        let config = rig.config(config);
+        let schema = |action| ["schema", action, "--config", config.to_str().unwrap()];
+        let applied = eventtracker(&schema("apply")).await;
+        assert!(applied.status.success(), "{applied:?}");
+        println!("{:?}", machines.cut(&rig, &[server]).await);
+        wait_until("the server to be as it should be", async || {
+            let checked = eventtracker(&schema("check")).await;
+            checked
+                .status
+                .success()
+                .then_some(())
+                .ok_or(format!("{checked:?}"))
+        })
+        .await;
+        let after: Vec<String> = connect(database).await.query(ACCOUNTS).await.unwrap();
+        assert_eq!(after, accounts);
+    }
+    let mut ledger = Ledger::default();
+    count(&rig, "eu", &mut ledger, "set_up", 3).await;
+    ledger.expect_at_centre(&rig).await;
+    rig.stop().await;
 }
 
 /// What is acknowledged is written to the disk up to 50 ms later.
