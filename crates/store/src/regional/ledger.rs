@@ -155,3 +155,14 @@ pub(super) async fn prune(conn: &mut Conn, age: Duration) -> Result<u64, mysql_a
         .await?;
     Ok(pruned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_advances_the_clock_by_little() {
+        assert!(advance(Duration::from_secs(3)).contains(", 0), 3000000) MICROSECOND"));
+        assert!(advance(Duration::from_secs(60)).contains(", 0), 20000000) MICROSECOND"));
+    }
+}

@@ -18,8 +18,10 @@ mod worked_queries;
 
 use std::time::{Duration, Instant};
 
+use hashbrown::HashSet;
 use model::{Batch, EventId, Minute, Shard};
 use mysql_async::prelude::Queryable;
+use store::Error;
 use store::regional::Regional;
 
 use servers::{LIMIT, MINUTE_S, Servers, apply, batch, commit, commit_knowing, first, try_commit};
@@ -164,6 +166,49 @@ async fn the_ledger_is_pruned_by_age_and_by_one_worker_at_a_time() {
         first(&root, "SELECT COUNT(*) FROM eventtracker.CountedFlush").await,
         Some(0)
     );
+    servers.playground.stop().await;
+}
+
+/// Another worker may have had the jobs since, and the ledger may have forgotten them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_for_too_long_is_not_counted() {
+    let mut servers = Servers::start().await;
+    let mut worker = servers.worker("worker-1");
+    let (batches, names) = ([batch(1, "held", 3)], ["held"]);
+    let known = HashSet::new();
+    let passed = Some(Instant::now());
+    let refusal = commit_knowing(&mut worker, &batches, &names, &known, passed).await;
+    assert!(matches!(refusal, Err(Error::TooLate)), "{refusal:?}");
+    let to_come = Some(Instant::now() + LIMIT);
+    let committed = commit_knowing(&mut worker, &batches, &names, &known, to_come).await;
+    assert_eq!(
+        committed.unwrap().counted.len(),
+        1,
+        "nothing of it was counted before"
+    );
+    servers.wait_for_central_sum(EventId::of("held"), 3).await;
+    servers.playground.stop().await;
+}
+
+/// A row is stamped before the clock is advanced, by 20 s at most, and whole seconds are compared.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_keeps_a_batch_for_as_long_as_its_clock_may_lag() {
+    let mut servers = Servers::start().await;
+    let mut worker = servers.worker("worker-1");
+    commit(&mut worker, &[batch(1, "kept", 1)], &["kept"]).await;
+    let mut conn = servers.description().regions["eu"]
+        .mariadb
+        .root()
+        .connect()
+        .await
+        .unwrap();
+    let age = Duration::from_secs(600);
+    for (older_s, pruned) in [(age.as_secs() + 21, 0), (2, 1)] {
+        let later =
+            format!("UPDATE eventtracker.LedgerClock SET reached = reached + INTERVAL {older_s} SECOND");
+        conn.query_drop(later).await.unwrap();
+        assert_eq!(worker.prune(age).await.unwrap(), pruned, "{older_s}");
+    }
     servers.playground.stop().await;
 }
 
@@ -326,7 +371,7 @@ async fn a_count_without_a_name_is_refused() {
     let mut worker = servers.worker("worker-1");
     let batches = [batch(1, "a", 3), batch(2, "b", 4)];
     let nothing = hashbrown::HashSet::new();
-    let refusal = commit_knowing(&mut worker, &batches, &["a"], &nothing)
+    let refusal = commit_knowing(&mut worker, &batches, &["a"], &nothing, None)
         .await
         .unwrap_err();
     assert!(refusal.to_string().contains("has no name"), "{refusal}");

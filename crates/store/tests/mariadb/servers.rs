@@ -145,7 +145,7 @@ pub(crate) async fn try_commit(
         .flat_map(|batch| batch.counts.iter().map(|count| count.0));
     let is_new = |id: &EventId| names.iter().any(|name| EventId::of(name) == *id);
     let known = ids.filter(|id| !is_new(id)).collect();
-    commit_knowing(worker, batches, names, &known).await
+    commit_knowing(worker, batches, names, &known, None).await
 }
 
 pub(crate) async fn commit_knowing(
@@ -153,6 +153,7 @@ pub(crate) async fn commit_knowing(
     batches: &[Batch],
     names: &[&str],
     known: &HashSet<EventId>,
+    deadline: Option<Instant>,
 ) -> Result<Committed, Error> {
     let new_names: HashMap<_, _> = names
         .iter()
@@ -169,7 +170,7 @@ pub(crate) async fn commit_knowing(
         mark: Some(mark()),
     };
     let flush = Flush {
-        deadline: None,
+        deadline,
         batches,
         new_names: &new_names,
         is_known: &|id| known.contains(&id),
