@@ -198,6 +198,54 @@ async fn what_the_status_says_holds_for_what_is_asked_next() {
     rig.stop().await;
 }
 
+/// What it answered by the centre that has more is not known to it any more, but is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_was_started_again_takes_nothing_back() {
+    let rig = Rig::start(Options {
+        standby: true,
+        ..one_region()
+    })
+    .await;
+    let description = rig.description();
+    let mut replica = centre::connect(&description.central).await;
+    replica.query_drop("STOP ALL SLAVES").await.unwrap();
+    rig.post_until_accepted("eu", &json!({ "name": "kept", "timestamp": FIRST_MINUTE }))
+        .await;
+    signal("STOP", description.central.pid).await;
+    let total = async || {
+        let answer = rig
+            .get("/v1/series?name=kept&from=2025-11-22&until=2025-11-23&step=1d")
+            .await;
+        answer.json["series"][0]["total"]
+            .as_u64()
+            .ok_or(format!("{answer:?}"))
+    };
+    wait_until("the standby to have it", async || match total().await {
+        Ok(1) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    signal("CONT", description.central.pid).await;
+    let api = description.pids.api.unwrap();
+    signal("KILL", api).await;
+    wait_until("another api", async || {
+        let now = rig.description().pids.api;
+        (now != Some(api)).then_some(()).ok_or(format!("{now:?}"))
+    })
+    .await;
+    let first = wait_until("the first answer", async || {
+        let url = format!("{}/readyz", rig.description().api);
+        rig.http
+            .get(url)
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        total().await
+    });
+    assert_eq!(first.await, 1);
+    rig.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_binlog_is_purged_that_one_of_them_lacks() {
     let rig = Rig::start(Options {

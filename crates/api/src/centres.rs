@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use model::{EventId, EventName, Extent, Glob};
 use store::Server;
 use store::central::{Central, Counted, Matched, Name, Position, Snapshot, Status, Wanted};
+use tokio::sync::OnceCell;
 
 pub(crate) use self::error::{AtCentre, Error};
 pub use self::known::BEHIND_MS_MAX;
@@ -28,6 +30,9 @@ const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Pause between two rounds of all centres while one of them catches up.
 const CATCH_UP_POLL: Duration = Duration::from_millis(50);
+
+/// Longest wait of the first request for each centre to say what it has.
+const BEGIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Snapshots of one request that may be lost to changes: of partitions, which the keeper makes once a month and shard, and of days that late
 /// events are merged into, which are read anew by the next.
@@ -53,6 +58,8 @@ struct Inner {
     all: Vec<Site>,
     /// The least position that covers all answers with counts or claims: a later answer, wherever it comes from, must not lack any of them.
     answered: Mutex<Position>,
+    /// Whether `answered` has what every centre had at the beginning.
+    begun: OnceCell<()>,
     /// Index into `all`, or [`NONE`]; only for telling that it changed.
     in_charge: AtomicUsize,
 }
@@ -97,6 +104,7 @@ impl Centres {
         Ok(Self(Arc::new(Inner {
             all,
             answered: Mutex::default(),
+            begun: OnceCell::new(),
             in_charge: AtomicUsize::new(NONE),
         })))
     }
@@ -111,6 +119,9 @@ impl Centres {
         E: AtCentre,
         W: Future<Output = Result<T, E>>,
     {
+        if self.is_several() {
+            self.0.begun.get_or_init(|| self.begin()).await;
+        }
         let (mut lacking_since, mut changes) = (None, 0);
         // Once, at the beginning: answers that others get while this request runs are not before it, so it may lack their counts.
         // A position that moved on with each round might never be reached.
@@ -132,6 +143,18 @@ impl Centres {
                 // The snapshot is lost; the centre is well, and a new one finds what is new.
                 Error::Database(error) if error.is_changed() && changes < CHANGES_MAX => changes += 1,
                 Error::Database(error) => return Err(Error::Database(error).into()),
+            }
+        }
+    }
+
+    /// Takes what any centre has for answered: this process may have been started again, and does not know what it answered before. A centre
+    /// that does not say it in time may have answered more.
+    async fn begin(&self) {
+        let asked = self.0.all.iter().map(|site| site.central.position());
+        let asked = asked.map(|position| tokio::time::timeout(BEGIN_LIMIT, position));
+        for position in join_all(asked).await {
+            if let Ok(Ok(position)) = position {
+                self.answered().join(&position);
             }
         }
     }

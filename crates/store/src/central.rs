@@ -97,6 +97,16 @@ impl Central {
         Ok(complete_until(&clocks))
     }
 
+    /// What the centre has now: the last flush of each region.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn position(&self) -> Result<Position, Error> {
+        let read = async |conn: &mut Conn| position::read(conn).await;
+        self.call(None, "read the regions' flushes", BRIEF_LIMIT, read)
+            .await
+    }
+
     /// Begins a snapshot: the names that any of `patterns` matches, each once, in the order of names, and their counts, all as of this
     /// moment. [`Matched::TooMany`] for more than `limit` names.
     ///

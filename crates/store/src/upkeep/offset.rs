@@ -5,6 +5,7 @@ use mysql_async::prelude::Queryable;
 
 use super::Centre;
 use crate::Error;
+use crate::clock::PEAK_NOT_KNOWN_MS;
 
 /// How far a region's clock was ahead of the centre's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Centre {
         // centre's clock, or has no peak that is known, which nobody was told. The lock keeps a claim from coming in between, which would
         // be read with the old peak.
         const NEXT: &str = "UPDATE eventtracker.ClockOffset AS o \
-                            SET saidUntil = IF(? OR peakMs >= 3155760000000, NULL, NULLIF(GREATEST( \
+                            SET saidUntil = IF(? OR peakMs >= ?, NULL, NULLIF(GREATEST( \
                                 IF(saidUntil <= SYSDATE(3) + INTERVAL 0.1 SECOND, saidUntil, FROM_UNIXTIME(1)), \
                                 COALESCE((SELECT MAX(completeUntil) - INTERVAL o.peakMs * 1000 MICROSECOND AS said \
                                           FROM bigdata_0.RegionClock WHERE region = o.region \
@@ -77,7 +78,16 @@ impl Centre {
             }
             Some(before) => {
                 let known = (before.peak_ms, before.peak_at.unix_ms());
-                let row = (was_set, ahead_ms, peak_ms, peak_at_ms, region, known.0, known.1);
+                let row = (
+                    was_set,
+                    PEAK_NOT_KNOWN_MS,
+                    ahead_ms,
+                    peak_ms,
+                    peak_at_ms,
+                    region,
+                    known.0,
+                    known.1,
+                );
                 self.link.execute("note a clock's offset", NEXT, row).await
             }
         }
