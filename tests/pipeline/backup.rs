@@ -1,6 +1,7 @@
 //! `deploy/backup-centre` and `deploy/restore-centre`: a copy of the running centre, from which it goes on when it is lost.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::SystemTime;
@@ -63,6 +64,7 @@ async fn a_lost_centre_goes_on_from_its_backup_under_load() {
         assert_eq!(position(&mut conn).await, told_positions(rig));
         let sources: Vec<mysql_async::Row> = conn.query("SHOW ALL SLAVES STATUS").await.unwrap();
         assert!(sources.is_empty(), "{sources:?}");
+        complete_for_no_region_that_is_not_attached(rig, acknowledged_at).await;
         let applied = eventtracker(&["schema", "apply", "--config", config.to_str().unwrap()]).await;
         expect(&text(&applied), 0, &["replicates from eu", "replicates from us"]);
         complete_only_when_it_is(rig, acknowledged_at).await;
@@ -137,7 +139,7 @@ async fn put_back_what_was_lost(rig: &Rig, pid: u32, truth: &Truth) {
     std::fs::create_dir(&restored).unwrap();
     let done = restore(rig, "daily", &restored).await;
     expect(&done, 0, &["is restored from", "eventtracker schema apply"]);
-    truth.begin_anew();
+    truth.all_begin_anew();
     std::fs::rename(&restored, &data).unwrap();
     wait_until("the restored centre to answer", async || {
         let connected = rig.description().central.root().connect().await;
@@ -158,6 +160,45 @@ async fn complete_only_when_it_is(rig: &Rig, acknowledged_at: Timestamp) {
         } else {
             Err(format!("{sum}, complete until {complete_until:?}"))
         }
+    })
+    .await;
+}
+
+/// The region that has counted since is not attached yet, and the other one has caught up.
+async fn complete_for_no_region_that_is_not_attached(rig: &Rig, acknowledged_at: Timestamp) {
+    let config = rig.config("central");
+    let mut without: toml::Table = std::fs::read_to_string(&config).unwrap().parse().unwrap();
+    let sources = without["source"].as_array_mut().unwrap();
+    sources.retain(|source| source["region"].as_str() != Some("eu"));
+    let file = config.with_file_name("without.toml");
+    std::fs::write(&file, without.to_string()).unwrap();
+    let applied = eventtracker(&["schema", "apply", "--config", file.to_str().unwrap()]).await;
+    expect(&text(&applied), 0, &["replicates from us"]);
+    wait_until("the attached region to be current", async || {
+        let status = rig.get("/v1/status").await.json;
+        let region = |name| {
+            status["regions"]
+                .as_array()?
+                .iter()
+                .find(|region| region["region"] == name)
+        };
+        let until_s = region("us").and_then(|us| us["clock"].as_f64());
+        let until = until_s.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap());
+        if until.is_none_or(|until| until.ms_since(acknowledged_at) <= 0) {
+            return Err(status.to_string());
+        }
+        let whole_s = status["complete_until"].as_f64();
+        let whole = whole_s.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap());
+        assert!(
+            whole.is_none_or(|until| until.ms_since(acknowledged_at) < 0),
+            "{status}"
+        );
+        let eu = region("eu").ok_or(status.to_string())?;
+        assert_eq!(
+            eu["held_back"], "the centre does not replicate from it",
+            "{status}"
+        );
+        Ok(())
     })
     .await;
 }
@@ -219,6 +260,72 @@ async fn what_was_cut_off_is_no_backup() {
     expect(&kept, 0, &["Z is whole", "2020-01-01T000000Z is removed"]);
     assert!(!older.exists() && backups(&rig).join("named").exists());
     rig.stop().await;
+}
+
+/// The steps of the scripts that have no failpoints, since they are no program of ours: the process group ends right before or after a rename.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dies_at_a_rename_is_whole_or_none() {
+    let rig = Rig::start(one_region()).await;
+    std::fs::create_dir_all(backups(&rig)).unwrap();
+    let target = rig.data_dir().with_file_name("target");
+    for when in ["before", "after"] {
+        let shim = dies_at_mv(&rig, when, "/");
+        let mut dying = script("backup-centre", &options_file(&rig));
+        dying.arg("--socket").arg(rig.description().central.socket);
+        dying.args(["--name", when]).arg(backups(&rig)).env("PATH", &shim);
+        expect_killed(dying.spawn().unwrap()).await;
+        std::fs::create_dir(&target).unwrap();
+        let (code, text) = restore(&rig, when, &target).await;
+        if when == "before" {
+            assert!(code == 1 && text.contains("is no whole backup"), "{text}");
+            assert!(backups(&rig).join("before.unfinished").exists());
+        } else {
+            assert_eq!(code, 0, "{text}");
+        }
+        std::fs::remove_dir_all(&target).unwrap();
+    }
+    expect(&backup(&rig, &["--name", "next"]).await, 0, &["next is whole"]);
+    assert!(!backups(&rig).join("before.unfinished").exists());
+
+    for when in ["before", "after"] {
+        // Its last one, without which no server starts.
+        let shim = dies_at_mv(&rig, when, "mysql");
+        std::fs::create_dir(&target).unwrap();
+        let mut dying = script("restore-centre", &options_file(&rig));
+        dying
+            .arg(backups(&rig).join("next"))
+            .arg(&target)
+            .env("PATH", &shim);
+        expect_killed(dying.spawn().unwrap()).await;
+        assert_eq!(target.join("mysql").exists(), when == "after");
+        let again = restore(&rig, "next", &target).await;
+        expect(&again, 1, &["is not empty: move away what is in it"]);
+        std::fs::remove_dir_all(&target).unwrap();
+    }
+    rig.stop().await;
+}
+
+/// A `PATH` whose `mv` ends its process group when it is given something with such a name.
+fn dies_at_mv(rig: &Rig, when: &str, what: &str) -> String {
+    let dir = rig.data_dir().with_file_name(format!("mv-{when}"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (before, after) = if when == "before" {
+        ("kill -KILL 0", "")
+    } else {
+        ("", "kill -KILL 0")
+    };
+    let shim = format!(
+        "#!/bin/sh\ncase \"$*\" in *{what}*) {before}\n /bin/mv \"$@\" && {after}\n exit ;; esac\nexec /bin/mv \"$@\"\n"
+    );
+    std::fs::write(dir.join("mv"), shim).unwrap();
+    std::fs::set_permissions(dir.join("mv"), PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap())
+}
+
+async fn expect_killed(child: Child) {
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+    let output = output.expect("the script ends").unwrap();
+    assert_eq!(output.status.code(), None, "{output:?}");
 }
 
 /// The regions have purged what came before the backup, so nothing else can begin one. The power goes as soon as the backup is whole, and

@@ -144,7 +144,9 @@ fn held_back(
     if lag_s.is_some_and(|lag_s| lag_s <= CLOCK_LAG_S_MAX) {
         return None;
     }
-    let replication = replication?;
+    let Some(replication) = replication else {
+        return Some("the centre does not replicate from it".to_owned());
+    };
     Some(match (clock, queue) {
         _ if !replication.running => match &replication.error {
             Some(error) => format!("replication does not run: {error}"),

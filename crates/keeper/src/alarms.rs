@@ -39,6 +39,16 @@ pub(crate) fn standing(
             alarms.extend(of_queue(queue, ahead_ms.unwrap_or(0), now));
         }
     }
+    let is_source = |region: &String| status.sources.iter().any(|state| state.source.region == *region);
+    for region in status.clocks.keys().filter(|region| !is_source(region)) {
+        alarms.push(alarm(
+            region,
+            "source",
+            "the centre has counts of it and does not replicate from it, so nothing is complete: attach it with 'eventtracker schema apply', \
+             or let it go with 'eventtracker region remove'"
+                .to_owned(),
+        ));
+    }
     for (region, reason) in unreachable {
         alarms.push(alarm(
             region,

@@ -82,7 +82,7 @@ impl RegionClock {
     }
 }
 
-/// Reads the clock of every region that this centre replicates from, by region; in the snapshot of `conn`, if it has one.
+/// Reads the clock of every region that this centre replicates from, or has claims of, by region; in the snapshot of `conn`, if it has one.
 pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     let mut answers = conn.query_iter(format!("{SHOW_SOURCES}; {CLAIMS}")).await?;
     let sources = sources(&mut answers).await?;
@@ -91,9 +91,10 @@ pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
     Ok(claims.clocks(&sources, Duration::ZERO))
 }
 
-/// The latest claim of each region, and the time by the centre's clock when it was read, in unix milliseconds.
+/// The latest claim of each region, `None` where its clock was never compared, and the time by the centre's clock when it was read, in unix
+/// milliseconds.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Claims(BTreeMap<String, (Claim, i64)>);
+pub(crate) struct Claims(BTreeMap<String, (Option<Claim>, i64)>);
 
 /// Reads the answer to [`SHOW_SOURCES`]: the regions that this centre replicates from.
 pub(crate) async fn sources(
@@ -135,11 +136,12 @@ impl Claims {
             Option<i64>,
             i64,
         );
-        let mut claims = BTreeMap::<String, (Claim, i64)>::new();
+        let mut claims = BTreeMap::<String, (Option<Claim>, i64)>::new();
         for (region, complete_until_ms, peak_ms, ahead_ms, compared_ms, said_ms, now_ms) in
             answers.collect::<Row>().await?
         {
             let (Some(peak_ms), Some(ahead_ms), Some(compared_ms)) = (peak_ms, ahead_ms, compared_ms) else {
+                claims.insert(region, (None, now_ms));
                 continue;
             };
             // One that lies ahead was said by a centre's clock that was set back since.
@@ -151,32 +153,38 @@ impl Claims {
                 compared_ms,
                 said_ms: said_ms.unwrap_or(i64::MIN),
             };
-            let (latest, _) = claims.entry(region).or_insert((claim, now_ms));
-            latest.complete_until_ms = latest.complete_until_ms.max(complete_until_ms);
+            let (latest, _) = claims.entry(region).or_insert((Some(claim), now_ms));
+            if let Some(latest) = latest {
+                latest.complete_until_ms = latest.complete_until_ms.max(complete_until_ms);
+            }
         }
         Ok(Self(claims))
     }
 
     /// Whether none of `others` is later.
     pub(crate) fn cover(&self, others: &Self) -> bool {
-        let until_ms =
-            |claims: &Self, region: &String| claims.0.get(region).map(|(claim, _)| claim.until_ms());
+        let until_ms = |claims: &Self, region: &String| {
+            let (claim, _) = claims.0.get(region)?;
+            claim.as_ref().map(Claim::until_ms)
+        };
         others
             .0
             .keys()
             .all(|region| until_ms(self, region) >= until_ms(others, region))
     }
 
-    /// The clocks of the regions in `sources`, so long after the claims were read.
+    /// The clocks of the regions in `sources`, and of all that have claimed something, so long after the claims were read.
     pub(crate) fn clocks(&self, sources: &BTreeSet<String>, age: Duration) -> BTreeMap<String, RegionClock> {
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        // Every source, also one that has claimed nothing: a region that is not known must hold the whole back.
+        // Every source, also one that has claimed nothing: a region that is not known must hold the whole back. And every region of which
+        // there are claims: a centre that was just restored has counts of regions that it does not replicate from yet, and lacks others.
         let clock = |region: &String| {
             let clock = self.0.get(region);
-            let clock = clock.map(|&(claim, read_ms)| RegionClock::of(claim, read_ms.saturating_add(age_ms)));
+            let clock = clock
+                .and_then(|&(claim, read_ms)| Some(RegionClock::of(claim?, read_ms.saturating_add(age_ms))));
             (region.clone(), clock.unwrap_or_default())
         };
-        sources.iter().map(clock).collect()
+        sources.iter().chain(self.0.keys()).map(clock).collect()
     }
 
     /// One region's, until so many milliseconds.
@@ -189,7 +197,7 @@ impl Claims {
             compared_ms: 0,
             said_ms: i64::MIN,
         };
-        Self(BTreeMap::from([("eu".to_owned(), (claim, 0))]))
+        Self(BTreeMap::from([("eu".to_owned(), (Some(claim), 0))]))
     }
 }
 
@@ -245,6 +253,25 @@ mod tests {
         assert_eq!(until(claim(700, 99_000)), Some(99_000));
         assert_eq!(until(claim(400, 99_000)), Some(99_100));
         assert_eq!(until(claim(PEAK_NOT_KNOWN_MS, 99_000)), None);
+    }
+
+    #[test]
+    fn a_region_that_has_claimed_counts_whether_it_is_a_source_or_not() {
+        let claims = Claims::until(5);
+        let of = |sources: &[&str]| {
+            let sources = sources.iter().map(|&region| region.to_owned()).collect();
+            complete_until(&claims.clocks(&sources, Duration::ZERO)).map(Timestamp::unix_ms)
+        };
+        assert_eq!((of(&["eu"]), of(&[])), (Some(5), Some(5)));
+        assert_eq!(of(&["us"]), None);
+        let not_compared = Claims(BTreeMap::from([("us".to_owned(), (None, 0))]));
+        assert!(claims.cover(&Claims::default()) && not_compared.cover(&not_compared));
+        assert!(!not_compared.cover(&claims) && !claims.cover(&Claims::until(6)));
+        let clocks = not_compared.clocks(&BTreeSet::new(), Duration::ZERO);
+        assert_eq!(
+            clocks.into_iter().collect::<Vec<_>>(),
+            [("us".to_owned(), RegionClock::default())]
+        );
     }
 
     #[test]

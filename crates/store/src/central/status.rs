@@ -23,7 +23,7 @@ pub struct Status {
     pub sources: Vec<SourceState>,
     /// The size of each shard, by its number.
     pub shards: Vec<ShardSize>,
-    /// The clock of each source, by region.
+    /// The clock of each source, and of each other region that the centre has claims of, by region.
     pub clocks: BTreeMap<String, RegionClock>,
     /// What the centre had when it said that of the clocks.
     pub position: Position,
