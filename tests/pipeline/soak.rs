@@ -5,13 +5,13 @@
 //! before its `complete_until` is in it, and nothing that was not sent.
 
 mod faults;
+mod lost_centre;
 mod moving;
 mod readers;
 mod report;
 mod traffic;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use playground::{Directory, Options, Relay};
@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 
 pub(crate) use self::faults::send;
 use self::faults::{Disks, Fault, World};
-use self::moving::{MOVES, Moving, SPARE};
+use self::moving::{LOSES, MOVES, SPARES, Spare};
 use self::report::{Report, memory};
 use self::traffic::Traffic;
 use crate::centre;
@@ -61,8 +61,10 @@ async fn soak() {
     let begun = Instant::now();
     let lasts = Duration::from_secs(60 * minutes);
     while begun.elapsed() < lasts && traffic.truth.violation().is_none() {
-        let moves = begun.elapsed() >= lasts / 2 && !world.has_moved(MOVES);
-        round(&world, &traffic, &mut rng, &mut report, moves).await;
+        let is_due = |region, at| begun.elapsed() >= at && !world.has_moved(region);
+        let moves = is_due(MOVES, lasts / 2);
+        let loses = is_due(LOSES, lasts * 3 / 4);
+        round(&world, &traffic, &mut rng, &mut report, (moves, loses)).await;
         report.rounds += 1;
         if traffic.truth.violation().is_none() {
             traffic.expect_alive();
@@ -101,17 +103,14 @@ async fn start(rng: &mut StdRng) -> World {
     if rng.random_bool(0.5) {
         regions.push("asia".to_owned());
     }
-    let all = [&regions[..], &[SPARE.to_owned()]].concat();
+    let spares = SPARES.map(|(_, place)| place.to_owned());
+    let all = [&regions[..], &spares].concat();
     let port = playground::free_port(u16::try_from(all.len()).unwrap()).unwrap();
     let mut relays = BTreeMap::new();
     for (region, number) in all.iter().zip(1..) {
         let mariadb = ([127, 0, 0, 1], port + 10 * number + 2).into();
         relays.insert(region.clone(), Relay::start(mariadb).await.unwrap());
     }
-    let moving = Moving {
-        relay: relays.remove(SPARE).unwrap(),
-        is_done: AtomicBool::new(false),
-    };
     let dir = Directory::new().unwrap();
     let data = dir.path().join("data");
     let disks = Disks::mount(&data, &all);
@@ -119,6 +118,7 @@ async fn start(rng: &mut StdRng) -> World {
     for region in regions.iter().filter(|region| *region != MOVES) {
         servers.extend(["beanstalkd", "mariadb"].map(|server| format!("{region}/{server}")));
     }
+    servers.extend(spares.iter().map(|place| format!("{place}/mariadb")));
     let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let machines = Machines::mount(&data, &all, &servers);
     let failpoints = Failpoints::new();
@@ -140,9 +140,9 @@ async fn start(rng: &mut StdRng) -> World {
             "[keeper]\nbinlog_keep_hours = 0\naudit_interval_s = 20\npack_interval_s = 1",
         ),
         regions: all,
-        unattached: vec![SPARE.to_owned()],
+        unattached: spares.to_vec(),
         role_environment: failpoints.environment(),
-        servers_only: vec![SPARE.to_owned()],
+        servers_only: spares.to_vec(),
         standby: true,
         ..two_regions()
     });
@@ -154,15 +154,21 @@ async fn start(rng: &mut StdRng) -> World {
         power: Mutex::default(),
         failpoints,
         regions,
+        spares: Spare::all(&mut relays),
         relays,
         disks,
-        moving,
         off_s,
     }
 }
 
-/// Faults in several lanes, while a region `moves` or not; then a comparison of everything.
-async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut Report, moves: bool) {
+/// Faults in several lanes, while a region `moves` or not; then a comparison of everything, after which a database is lost or not.
+async fn round(
+    world: &World,
+    traffic: &Traffic,
+    rng: &mut StdRng,
+    report: &mut Report,
+    (moves, loses): (bool, bool),
+) {
     let begun = Instant::now();
     let seeds: Vec<u64> = (0..LANES).map(|_| rng.random()).collect();
     let lanes = seeds.into_iter().map(|seed| async move {
@@ -180,7 +186,9 @@ async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut 
     let moved = async {
         if moves {
             world.move_region().await;
-            report.has_moved = true;
+            report
+                .moved
+                .push("eu, to another server with its ledger, under faults");
         }
     };
     let (kinds, ()) = tokio::join!(futures_util::future::join_all(lanes), moved);
@@ -189,6 +197,13 @@ async fn round(world: &World, traffic: &Traffic, rng: &mut StdRng, report: &mut 
     world.wait_until_complete(truth::now(), RECOVERY_LIMIT).await;
     report.recovered_after(healed.elapsed(), &kinds.concat());
     compare(world, traffic, report).await;
+    if loses && report.difference.is_none() {
+        // Of a moment in which the centres have all of its counts: what they lack would be lost, as is told to who accepts it.
+        world.lose_database(traffic).await;
+        report
+            .moved
+            .push("us, to an empty server, after its database was lost with its disk");
+    }
 }
 
 /// Every centre against the ledger; then the audits.

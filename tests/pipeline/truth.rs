@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use model::Timestamp;
 
-pub(crate) use self::look::watch;
+pub(crate) use self::look::{SQL_READERS, watch};
 
 /// Acknowledgements that came within such a time are kept as one, of the last of them.
 const TOGETHER_MS: i64 = 50;
@@ -67,6 +67,8 @@ impl Drop for CentresClockIsSet<'_> {
 struct State {
     counts: BTreeMap<Key, Count>,
     newest: VecDeque<String>,
+    /// All that look.
+    watching: Vec<&'static str>,
     readers: HashMap<&'static str, Seen>,
     centre_ahead_ms: i64,
     centres_clocks_set: u32,
@@ -155,12 +157,18 @@ impl Truth {
         }
     }
 
-    /// After a centre was set back to an earlier state: what readers saw of it before is no measure any more.
-    pub(crate) fn begin_anew(&self) {
-        for seen in self.state.lock().unwrap().readers.values_mut() {
+    /// After the centre that a reader asks was set back to an earlier state: what was seen of it before is no measure any more.
+    pub(crate) fn begin_anew(&self, reader: &str) {
+        if let Some(seen) = self.state.lock().unwrap().readers.get_mut(reader) {
             seen.complete_until = None;
             seen.counts.clear();
         }
+    }
+
+    /// After the only centre was set back.
+    pub(crate) fn all_begin_anew(&self) {
+        let readers: Vec<_> = self.state.lock().unwrap().readers.keys().copied().collect();
+        readers.into_iter().for_each(|reader| self.begin_anew(reader));
     }
 
     /// Answers by reader, and how many of them said until when they are complete.
@@ -168,6 +176,18 @@ impl Truth {
         let state = self.state.lock().unwrap();
         let of = |(reader, seen): (&&'static str, &Seen)| (*reader, (seen.answers, seen.claims));
         state.readers.iter().map(of).collect()
+    }
+
+    /// Those that never had an answer with a claim: nothing was held against them.
+    pub(crate) fn silent(&self) -> Vec<&'static str> {
+        let answers = self.answers();
+        let readers = self.state.lock().unwrap().watching.clone();
+        let is_silent = |reader: &&'static str| answers.get(reader).is_none_or(|(_, claims)| *claims == 0);
+        readers.into_iter().filter(is_silent).collect()
+    }
+
+    fn watched_by(&self, readers: Vec<&'static str>) {
+        self.state.lock().unwrap().watching = readers;
     }
 
     pub(crate) fn violation(&self) -> Option<String> {
@@ -190,6 +210,16 @@ impl Truth {
             .collect();
         names.dedup();
         names
+    }
+
+    /// The names with this beginning of which something was acknowledged before an instant.
+    fn names_by(&self, prefix: &'static str, until: Timestamp) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let all = Scope::Prefix(prefix);
+        let by_then = asked(&state.counts, &all)
+            .filter(|(_, count)| count.acknowledged_by(until) > 0)
+            .map(|((name, _), _)| name.clone());
+        by_then.collect()
     }
 
     /// The names that a reader had counts of.

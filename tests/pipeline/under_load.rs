@@ -70,7 +70,11 @@ async fn under_load(
     println!("answers, and those with a claim: {:?}", progress.truth.answers());
     match progress.truth.violation() {
         Some(why) => Err(why),
-        None => Ok((ledger, repeatable)),
+        None => {
+            let silent = progress.truth.silent();
+            assert!(silent.is_empty(), "{silent:?} had no answer to be checked");
+            Ok((ledger, repeatable))
+        }
     }
 }
 

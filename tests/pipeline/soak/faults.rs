@@ -14,7 +14,8 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use super::moving::{MOVES, Moving};
+use super::lost_centre::CENTRES;
+use super::moving::{MOVES, Spare};
 use super::readers;
 use super::traffic::Traffic;
 use crate::crash_points::{OF_A_FLUSH, OF_PACKING, OF_THE_QUEUE};
@@ -51,7 +52,8 @@ pub(crate) struct World {
     pub(crate) regions: Vec<String>,
     pub(crate) relays: BTreeMap<String, Relay>,
     pub(crate) disks: Disks,
-    pub(crate) moving: Moving,
+    /// The next servers of regions that move, by region.
+    pub(crate) spares: BTreeMap<&'static str, Spare>,
     /// How far the clock of one region is ahead.
     pub(crate) off_s: i32,
 }
@@ -128,6 +130,8 @@ enum What {
     CrashPoints(&'static str, &'static str),
     /// A process stops at one.
     StopPoint(&'static str),
+    /// One of them loses its disk.
+    LostCentre(usize),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -173,10 +177,11 @@ impl Fault {
             bytes_per_s: rng.random_range(500..5_000),
         };
         let point = |rng: &mut StdRng| *crash_points().choose(rng).unwrap();
-        let what = match rng.random_range(0..125) {
+        let what = match rng.random_range(0..127) {
             100..110 => What::PowerCut(*POWER.choose(rng).unwrap()),
             110..121 => What::CrashPoints(point(rng), point(rng)),
             121..125 => What::StopPoint(point(rng)),
+            125..127 => What::LostCentre(rng.random_range(0..CENTRES.len())),
             0..28 => What::Signal("KILL", part),
             28..34 => What::Signal("TERM", part),
             34..52 => What::Stop(part),
@@ -189,9 +194,12 @@ impl Fault {
             79..81 => What::DatabaseDiskFull,
             81..85 => What::Drain,
             85..95 => {
-                let is_centre = matches!(part, Part::CentralMariaDb | Part::StandbyMariaDb);
-                // For minutes after that, a clock that goes back would say nothing.
-                let part = if is_centre && rng.random_bool(0.8) {
+                let is_database = matches!(
+                    part,
+                    Part::RegionalMariaDb | Part::CentralMariaDb | Part::StandbyMariaDb
+                );
+                // For minutes after that, less is claimed, and a clock that goes back would say nothing.
+                let part = if is_database && rng.random_bool(0.8) {
                     Part::Worker
                 } else {
                     part
@@ -223,6 +231,7 @@ impl Fault {
             What::PowerCut(of) => format!("power cut of {of:?}"),
             What::CrashPoints(..) => "crash points in pairs".to_owned(),
             What::StopPoint(_) => "stop at a point".to_owned(),
+            What::LostCentre(number) => format!("disk of {} lost", CENTRES[number]),
             what => format!("{what:?}"),
         }
     }
@@ -256,13 +265,15 @@ impl Fault {
             What::PowerCut(of) => self.cut_power(world, of).await,
             What::CrashPoints(one, other) => self.crash(world, &[one, other]).await,
             What::StopPoint(name) => self.stop_at(world, name).await,
+            What::LostCentre(number) => world.lose_centre(traffic, number).await,
         }
     }
 
     /// The region whose disks are small has none that forget.
     async fn cut_power(&self, world: &World, of: Power) -> bool {
         let region = if self.region == SMALL { "us" } else { &self.region };
-        let [queue, database] = ["beanstalkd", "mariadb"].map(|server| format!("{region}/{server}"));
+        let queue = format!("{region}/beanstalkd");
+        let database = format!("{}/mariadb", world.place(region));
         let servers = match of {
             Power::Queue => vec![queue],
             Power::Database => vec![database],

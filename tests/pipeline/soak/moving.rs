@@ -1,5 +1,6 @@
-//! In the middle of a soak a region moves to another server, faults or not.
+//! Regions whose database is another server from some time on: one moves, faults or not; one has lost its disk.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,28 +9,55 @@ use playground::{Database, Relay};
 use tokio::process::Command;
 
 use super::faults::{World, send};
+use super::traffic::Traffic;
 use crate::rig::{PROGRAM, wait_up_to};
 
 /// The region that moves; it is the one with small disks, until then.
 pub(crate) const MOVES: &str = "eu";
 
-/// Its next server, which runs from the beginning.
-pub(crate) const SPARE: &str = "spare";
+/// The region whose database is lost with its disk.
+pub(crate) const LOSES: &str = "us";
+
+/// These regions' next servers, which run from the beginning.
+pub(crate) const SPARES: [(&str, &str); 2] = [(MOVES, "spare"), (LOSES, "replacement")];
 
 /// One run of the command, which faults may hold up or end: the next one goes on.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 const MOVE_LIMIT: Duration = Duration::from_secs(600);
 
-pub(crate) struct Moving {
-    /// Between the centres and the next server.
+/// The next server of a region.
+pub(crate) struct Spare {
+    /// What the playground calls it, as if it were a region of its own.
+    pub(crate) place: &'static str,
+    /// Between the centres and the server.
     pub(crate) relay: Relay,
-    pub(crate) is_done: AtomicBool,
+    is_used: AtomicBool,
+}
+
+impl Spare {
+    /// Those of all regions, out of the relays by their places.
+    pub(crate) fn all(relays: &mut BTreeMap<String, Relay>) -> BTreeMap<&'static str, Self> {
+        let spare = |(region, place)| {
+            let spare = Self {
+                place,
+                relay: relays.remove(place).unwrap(),
+                is_used: AtomicBool::new(false),
+            };
+            (region, spare)
+        };
+        SPARES.into_iter().map(spare).collect()
+    }
 }
 
 impl World {
+    fn next_server(&self, region: &str) -> Option<&Spare> {
+        let spare = self.spares.get(region);
+        spare.filter(|spare| spare.is_used.load(Ordering::SeqCst))
+    }
+
     pub(crate) fn has_moved(&self, region: &str) -> bool {
-        region == MOVES && self.moving.is_done.load(Ordering::SeqCst)
+        self.next_server(region).is_some()
     }
 
     /// Where a region's counts are written now.
@@ -39,63 +67,77 @@ impl World {
 
     /// What the playground calls the region whose server that is.
     pub(crate) fn place<'a>(&self, region: &'a str) -> &'a str {
-        if self.has_moved(region) { SPARE } else { region }
+        self.next_server(region).map_or(region, |spare| spare.place)
     }
 
     /// The link between a region and the centres.
     pub(crate) fn link(&self, region: &str) -> &Relay {
-        if self.has_moved(region) {
-            &self.moving.relay
-        } else {
-            &self.relays[region]
+        match self.next_server(region) {
+            Some(spare) => &spare.relay,
+            None => &self.relays[region],
         }
     }
 
-    /// At both centres, one after the other; then the region's workers.
+    /// As it is planned, whatever goes wrong.
     pub(crate) async fn move_region(&self) {
-        let to = self.moving.relay.address().to_string();
+        self.switch(MOVES, &[]).await;
+    }
+
+    /// A database is gone, of whose counts the centres have all, and its ledger with it.
+    pub(crate) async fn lose_database(&self, traffic: &Traffic) {
+        let data = self.rig.data_dir().join(LOSES).join("mariadb/data");
+        std::fs::remove_dir_all(data).unwrap();
+        send("KILL", Some(self.database(LOSES).pid)).await;
+        self.switch(LOSES, &["--accept-loss"]).await;
+        traffic.forget_what_was_sent(LOSES);
+    }
+
+    /// At both centres, one after the other; then the region's workers.
+    async fn switch(&self, region: &str, further: &[&str]) {
+        let spare = &self.spares[region];
+        let to = spare.relay.address().to_string();
         for centre in ["central", "standby"] {
-            wait_up_to(MOVE_LIMIT, "the region to move", async || {
-                self.switch(&to, centre).await
-            })
-            .await;
+            let config = self.rig.config(centre);
+            let config = config.to_str().unwrap();
+            let command = ["region", "switch", region, "--to", &to, "--config", config];
+            let command = [&command, further].concat();
+            wait_up_to(MOVE_LIMIT, "the region to move", async || run(&command).await).await;
         }
-        self.moving.is_done.store(true, Ordering::SeqCst);
-        self.point_workers();
+        spare.is_used.store(true, Ordering::SeqCst);
+        self.point_workers(region);
         let description = self.rig.description();
-        for &pid in description.regions[MOVES].pids.worker.all() {
+        for &pid in description.regions[region].pids.worker.all() {
             send("TERM", Some(pid)).await;
         }
     }
 
-    async fn switch(&self, to: &str, centre: &str) -> Result<(), String> {
-        let config = self.rig.config(centre);
-        let mut command = Command::new(PROGRAM);
-        command
-            .args(["region", "switch", MOVES, "--to", to, "--config"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let output = tokio::time::timeout(RUN_LIMIT, command.output())
-            .await
-            .map_err(|_| "it was given up".to_owned())?
-            .unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(text)
-        }
-    }
-
     /// As an operator would: the workers reach the new server directly.
-    fn point_workers(&self) {
-        let path = self.rig.config(MOVES);
+    fn point_workers(&self, region: &str) {
+        let path = self.rig.config(region);
         let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
-        let (new, regional) = (self.database(MOVES), config["regional"].as_table_mut().unwrap());
+        let (new, regional) = (self.database(region), config["regional"].as_table_mut().unwrap());
         regional.insert("socket".to_owned(), new.socket.to_str().unwrap().into());
         regional.insert("port".to_owned(), i64::from(new.port).into());
         std::fs::write(path, config.to_string()).unwrap();
+    }
+}
+
+/// Runs the program once.
+///
+/// # Errors
+/// What it said, where it failed or was given up.
+pub(crate) async fn run(arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(RUN_LIMIT, command.output())
+        .await
+        .map_err(|_| "it was given up".to_owned())?
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(text)
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use playground::Description;
 
 use super::faults::World;
-use super::moving::MOVES;
 use super::traffic::{Figures, Traffic};
 use crate::ledger::Difference;
 
@@ -21,7 +20,7 @@ pub(crate) struct Report {
     regions: String,
     not_run: Option<String>,
     pub(crate) rounds: u32,
-    pub(crate) has_moved: bool,
+    pub(crate) moved: Vec<&'static str>,
     pub(crate) audits: u32,
     /// Sums of all counts at the last comparison: stored, and acknowledged.
     pub(crate) counted: (u64, u64),
@@ -49,7 +48,7 @@ impl Report {
             ),
             not_run: world.disks.missing().map(str::to_owned),
             rounds: 0,
-            has_moved: false,
+            moved: Vec::new(),
             audits: 0,
             counted: (0, 0),
             faults: BTreeMap::new(),
@@ -74,7 +73,7 @@ impl Report {
     }
 
     pub(crate) fn is_good(&self, traffic: &Traffic) -> bool {
-        self.difference.is_none() && traffic.truth.violation().is_none() && answers(traffic) > 0
+        self.difference.is_none() && traffic.truth.violation().is_none() && traffic.truth.silent().is_empty()
     }
 
     fn faults_total(&self) -> u32 {
@@ -109,10 +108,7 @@ impl Report {
             format!("{} in {} rounds", self.faults_total(), self.rounds),
         ));
         lines.extend(self.faults.iter().map(|(kind, n)| ("", format!("{n:4} {kind}"))));
-        if self.has_moved {
-            let moved = format!("{MOVES}, to another server with its ledger, under faults");
-            lines.push(("moved", moved));
-        }
+        lines.extend(self.moved.iter().map(|how| ("moved", (*how).to_owned())));
         lines.extend(
             self.not_run
                 .iter()

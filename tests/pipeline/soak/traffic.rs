@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     ledger: Mutex<Ledger>,
     /// Read by each client during a request: who writes has a moment without any.
     gate: RwLock<()>,
+    /// Regions whose ledger was lost.
+    forgotten: Mutex<Vec<String>>,
     pub(crate) figures: Figures,
 }
 
@@ -70,6 +72,7 @@ impl Traffic {
                 let client = |kind| Client {
                     http: client(),
                     collectors: rig.collectors(region),
+                    region: region.clone(),
                     prefix: format!("{region}.{number}"),
                     rng: StdRng::seed_from_u64(seed.wrapping_add(2 * number + kind)),
                     truth: truth.clone(),
@@ -99,6 +102,11 @@ impl Traffic {
 
     pub(crate) fn ledger(&self) -> Ledger {
         self.shared.ledger.lock().unwrap().clone()
+    }
+
+    /// A region's ledger is lost: no request to it from before is repeated.
+    pub(crate) fn forget_what_was_sent(&self, region: &str) {
+        self.shared.forgotten.lock().unwrap().push(region.to_owned());
     }
 
     /// What somebody else put.
@@ -153,6 +161,7 @@ impl Shared {
 struct Client {
     http: reqwest::Client,
     collectors: Vec<String>,
+    region: String,
     prefix: String,
     rng: StdRng,
     truth: Arc<Truth>,
@@ -176,11 +185,16 @@ impl Client {
     /// Each request under its key until it is acknowledged, and some of them again later.
     async fn send_keyed(mut self, stop: CancellationToken) {
         let shared = self.shared.clone();
+        // The first request that may be repeated.
+        let mut oldest = 0;
         for number in 0_u64.. {
             if stop.is_cancelled() {
                 return;
             }
             let turn = shared.gate.read().await;
+            if oldest == 0 && shared.forgotten.lock().unwrap().contains(&self.region) {
+                oldest = number;
+            }
             let rows = keyed_rows(&self.prefix, number);
             self.truth.all_attempted(&rows);
             add(&shared.figures.events_keyed, EVENTS_PER_REQUEST);
@@ -207,7 +221,7 @@ impl Client {
                 }
             }
             if self.rng.random_bool(REPEATED) {
-                let earlier = self.rng.random_range(0..=number);
+                let earlier = self.rng.random_range(oldest..=number);
                 add(&shared.figures.repeated, 1);
                 // Whatever comes of it, it is counted already.
                 drop(self.keyed(earlier).await);

@@ -24,7 +24,14 @@ const SQL_LIMIT: Duration = Duration::from_secs(5);
 /// The names that keyed requests count under.
 const KEYED: &str = "load.";
 
+const SERIES: &str = "the api";
 const RENDER: &str = "/render";
+
+/// The readers of the databases, each of one centre.
+pub(crate) const SQL_READERS: [&str; 2] = ["SQL at the centre", "SQL at the second centre"];
+
+/// How much later than its counts a name may come.
+const NAMES_LATE_MS_MAX: i64 = 10_000;
 
 /// How far two centres may be apart in what they say of one instant: each has compared the regions' clocks with its own.
 const CENTRES_APART_MS: i64 = 1_000;
@@ -48,10 +55,11 @@ pub(crate) fn watch(rig: &Rig, truth: &Arc<Truth>, stop: &CancellationToken) -> 
             0
         },
     };
-    let by_sql = ["SQL at the centre", "SQL at the second centre"];
-    let by_sql = by_sql.into_iter().zip(description.centres());
+    let by_sql = SQL_READERS.into_iter().zip(description.centres());
     let by_sql = by_sql.map(|(name, centre)| Reader::Sql(name, centre.clone()));
     let readers = [Reader::Series(http.clone()), Reader::Render(http)];
+    let readers: Vec<_> = readers.into_iter().chain(by_sql).collect();
+    truth.watched_by(readers.iter().map(Reader::name).collect());
     let watch = |reader: Reader| {
         let (truth, stop) = (truth.clone(), stop.clone());
         async move {
@@ -61,10 +69,18 @@ pub(crate) fn watch(rig: &Rig, truth: &Arc<Truth>, stop: &CancellationToken) -> 
             }
         }
     };
-    readers.into_iter().chain(by_sql).map(watch).collect()
+    readers.into_iter().map(watch).collect()
 }
 
 impl Reader {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Series(_) => SERIES,
+            Self::Render(_) => RENDER,
+            Self::Sql(name, _) => name,
+        }
+    }
+
     async fn look(&self, truth: &Truth, regions: usize) {
         match self {
             Self::Series(http) => http.series(truth).await,
@@ -132,7 +148,7 @@ impl Http {
                 asked,
                 falls_ms_max: self.falls_ms_max,
             };
-            truth.check("the api", answer);
+            truth.check(SERIES, answer);
         }
     }
 
@@ -148,8 +164,12 @@ impl Http {
         let Some(answer) = self.get(truth, "/render", &query).await else {
             return;
         };
+        let complete_until = timestamp(&status["complete_until"]);
         // A name may come a moment later than its counts; then it stays.
         let mut names = truth.seen_by(RENDER);
+        if let Some(until) = complete_until {
+            names.extend(truth.names_by(KEYED, until.plus_ms(-NAMES_LATE_MS_MAX)));
+        }
         let mut counts = HashMap::new();
         for series in answer.as_array().unwrap() {
             let name = series["target"].as_str().unwrap();
@@ -160,7 +180,7 @@ impl Http {
         }
         let answer = Answer {
             counts,
-            complete_until: timestamp(&status["complete_until"]),
+            complete_until,
             asked: Scope::Names(names),
             falls_ms_max: self.falls_ms_max,
         };

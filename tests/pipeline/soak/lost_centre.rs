@@ -1,0 +1,78 @@
+//! A centre's disk is lost, and the centre begins anew with a backup of the other one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use playground::Database;
+
+use super::faults::{World, send};
+use super::moving::run;
+use super::traffic::Traffic;
+use crate::backup::{finish, script};
+use crate::rig::wait_up_to;
+use crate::truth::SQL_READERS;
+
+/// Faults may end a step, which is begun again.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The centres, by the playground's names for them.
+pub(crate) const CENTRES: [&str; 2] = ["central", "standby"];
+
+impl World {
+    /// Returns whether it happened: nobody else may cut the power of the server meanwhile.
+    pub(crate) async fn lose_centre(&self, traffic: &Traffic, number: usize) -> bool {
+        let Ok(_alone) = self.power.try_lock() else {
+            return false;
+        };
+        let description = self.rig.description();
+        let mut centres = description.centres();
+        let (first, second) = (centres.next().unwrap(), centres.next().unwrap());
+        let (lost, other) = if number == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        let data = self.rig.data_dir().join(CENTRES[number]).join("data");
+        std::fs::remove_dir_all(&data).unwrap();
+        send("KILL", Some(lost.pid)).await;
+
+        let backups = tempfile::tempdir().unwrap();
+        wait_up_to(LIMIT, "a backup of the other centre", async || {
+            self.back_up(CENTRES[1 - number], other, backups.path()).await
+        })
+        .await;
+        self.restore(CENTRES[number], &backups.path().join("other"), &data)
+            .await;
+        traffic.truth.begin_anew(SQL_READERS[number]);
+        std::fs::rename(data.with_file_name("restored"), &data).unwrap();
+
+        let config = self.rig.config(CENTRES[number]);
+        let apply = ["schema", "apply", "--config", config.to_str().unwrap()];
+        wait_up_to(LIMIT, "the restored centre's sources", async || run(&apply).await).await;
+        true
+    }
+
+    async fn back_up(&self, centre: &str, database: &Database, backups: &Path) -> Result<(), String> {
+        let mut command = script("backup-centre", &self.options_of(centre));
+        command.arg("--socket").arg(&database.socket);
+        command.args(["--name", "other"]).arg(backups);
+        match finish(command.spawn().unwrap()).await {
+            (0, _) => Ok(()),
+            (_, text) => Err(text),
+        }
+    }
+
+    /// Beside its place: the playground starts the server as soon as it can.
+    async fn restore(&self, centre: &str, backup: &Path, data: &Path) {
+        let restored = data.with_file_name("restored");
+        std::fs::create_dir(&restored).unwrap();
+        let mut command = script("restore-centre", &self.options_of(centre));
+        command.arg(backup).arg(&restored);
+        let (code, text) = finish(command.spawn().unwrap()).await;
+        assert_eq!(code, 0, "{text}");
+    }
+
+    fn options_of(&self, centre: &str) -> std::path::PathBuf {
+        self.rig.data_dir().join(centre).join("my.cnf")
+    }
+}
