@@ -7,7 +7,7 @@ use crate::events::{self, ParsedEvent, parse_event};
 use crate::plain;
 use crate::request::Format;
 
-const NOW_MS: i64 = 1_763_787_600_000;
+pub(crate) const NOW_MS: i64 = 1_763_787_600_000;
 
 /// Reads `body` in both ways, as NDJSON and as JSON.
 ///

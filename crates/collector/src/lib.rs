@@ -8,6 +8,8 @@ mod combiner;
 mod config;
 mod elements;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handler;
 mod limits;
 mod pieces;
@@ -24,15 +26,6 @@ use tokio_util::sync::CancellationToken;
 use combiner::Combiner;
 pub use config::{Config, Error};
 use handler::Collector;
-
-/// Reads `body` in both ways, for the fuzz target.
-///
-/// # Panics
-/// The two ways of reading `body` differ.
-#[cfg(fuzzing)]
-pub fn check_both_ways(body: &[u8]) {
-    both_ways::check(body);
-}
 
 /// Serves `POST /v1/events` until `shutdown`, then puts what was accepted into the queue and returns.
 ///

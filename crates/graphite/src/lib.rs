@@ -8,6 +8,8 @@ mod error;
 mod evaluate;
 mod function;
 mod functions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod limits;
 mod number;
 mod output;

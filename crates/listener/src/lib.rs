@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod hosts;
 mod linger;

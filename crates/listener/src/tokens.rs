@@ -49,7 +49,7 @@ pub enum TokenError {
 }
 
 /// The tokens of a role. Without any, everybody may send.
-pub struct Tokens(Vec<Token>);
+pub struct Tokens(pub(crate) Vec<Token>);
 
 /// A client's token.
 pub struct Token {
@@ -94,11 +94,16 @@ impl Tokens {
     /// # Errors
     /// A file that cannot be read, has no token, or has a line that is no token or gives a name or a secret again.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| TokenError::Read {
-            path: shown.clone(),
+            path: path.display().to_string(),
             source,
         })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of the file at `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, TokenError> {
+        let shown = path.display().to_string();
         let mut tokens = Vec::new();
         // An editor's byte order mark is no part of a name.
         for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {

@@ -10,6 +10,8 @@ mod day;
 pub mod decimal;
 mod event;
 mod extent;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod glob;
 mod minute;
 mod name;

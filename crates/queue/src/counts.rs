@@ -128,6 +128,7 @@ impl Keyed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::JobPacker;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -137,6 +138,63 @@ mod tests {
             .into_iter()
             .map(|(number, minute, count)| ((names.get(number).name.to_owned(), minute), count))
             .collect()
+    }
+
+    /// Of so many names, each in two minutes.
+    fn counts(names: usize) -> Counts {
+        let mut counts = Counts::default();
+        for number in 0..names {
+            let name = EventName::new(format!("shop.item.{number}")).unwrap();
+            for minute_s in [1_763_787_600, 1_763_787_660] {
+                counts.add(&name, Minute::from_unix_s(minute_s).unwrap(), 1_000_000);
+            }
+        }
+        counts
+    }
+
+    /// The same, in so many batches.
+    fn keyed(names: usize, batches: usize) -> Keyed {
+        let (names, counts) = counts(names).into_sorted();
+        let batch = |counts: &[Count]| KeyedBatch {
+            id: BatchId::from_bytes([7; 16]),
+            origin: Origin {
+                client: model::Client::of("shop"),
+                content: model::ContentHash(7),
+            },
+            counts: counts.to_vec(),
+        };
+        let per_batch = counts.len().div_ceil(batches);
+        Keyed {
+            names,
+            batches: counts.chunks(per_batch).map(batch).collect(),
+        }
+    }
+
+    fn job_bytes(packed: impl FnOnce(&mut JobPacker)) -> usize {
+        let mut packer = JobPacker::new(|| BatchId::from_bytes([7; 16]));
+        packed(&mut packer);
+        let now = model::Timestamp::from_unix_ms(1_763_787_600_000);
+        packer.finish().iter().map(|job| job.encode(now).len()).sum()
+    }
+
+    #[test]
+    fn memory_is_estimated_from_above_and_not_by_far() {
+        for names in [1, 30, 400] {
+            let bytes = counts(names).bytes();
+            let in_jobs = job_bytes(|packer| packer.add(counts(names)));
+            assert!(in_jobs < bytes + 200 && bytes < 10 * in_jobs, "{in_jobs} {bytes}");
+            for batches in [1, 7] {
+                let bytes = keyed(names, batches).bytes();
+                let in_jobs = job_bytes(|packer| packer.add_keyed(&keyed(names, batches)));
+                assert!(in_jobs < bytes && bytes < 10 * in_jobs, "{in_jobs} {bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_counts_nothing_is_empty() {
+        assert!(Counts::default().is_empty() && Keyed::default().is_empty());
+        assert!(!counts(1).is_empty() && !keyed(1, 1).is_empty());
     }
 
     proptest! {

@@ -6,6 +6,8 @@ mod counts;
 mod decode;
 mod encode;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod ids;
 mod link;
 mod log_watch;

@@ -35,6 +35,8 @@ mod chunk;
 mod combined;
 mod csv;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod identity;
 mod journal;
 mod lines;
