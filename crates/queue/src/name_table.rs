@@ -122,12 +122,14 @@ mod tests {
     #[test]
     fn numbers_follow_the_first_time_and_stay() {
         let mut table = NameTable::default();
+        assert!(table.is_empty());
         let name = |n: u32| EventName::new(format!("n{n}")).unwrap();
         for _ in 0..2 {
             for n in 0..5_000 {
                 assert_eq!(table.number(&name(n)), n);
             }
         }
+        assert!(!table.is_empty());
         assert_eq!((table.len(), table.get(4_321).name), (5_000, "n4321"));
         let mut other = NameTable::default();
         for name in table.iter().skip(4_000) {

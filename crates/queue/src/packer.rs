@@ -165,7 +165,7 @@ impl OpenJob {
         if bytes > JOB_BYTES_MAX {
             return false;
         }
-        if name_bytes > 0 {
+        if name_bytes != 0 {
             self.names.number_of(names.get(number));
         }
         self.unkeyed.entry(minute).or_default().push((index, count));
@@ -182,7 +182,7 @@ impl OpenJob {
         for &(number, minute, count) in counts {
             let next = self.names.len() + new_names.len();
             let (index, name_bytes) = self.index(names, places, number, next);
-            if name_bytes > 0 {
+            if name_bytes != 0 {
                 new_names.push(number);
             }
             bytes += name_bytes + pair_bytes(index, count);

@@ -99,6 +99,44 @@ fn the_wire_format_is_the_designs() {
     );
 }
 
+#[test]
+fn nothing_makes_no_job() {
+    assert!(JobPacker::new(unkeyed_id).finish().is_empty());
+}
+
+/// So many names of 255 bytes, and one of `last`.
+fn nearly_full(long: usize, last: usize) -> Vec<(EventName<'static>, Minute, u64)> {
+    let names = (0..long).map(|number| format!("{number:0>255}"));
+    let names = names.chain([format!("{:x>last$}", "x")]);
+    names.map(|text| (name(text), minute(0), 7)).collect()
+}
+
+#[test]
+fn a_job_may_be_as_long_as_the_limit_and_is_not_far_from_its_estimate() {
+    let unkeyed = |last| {
+        let (mut packer, mut counts) = (JobPacker::new(unkeyed_id), Counts::default());
+        for (name, minute, count) in nearly_full(246, last) {
+            counts.add(&name, minute, count);
+        }
+        packer.add(counts);
+        packer.finish()
+    };
+    let with_key = |last| {
+        let mut packer = JobPacker::new(unkeyed_id);
+        let (most, last) = nearly_full(245, last)
+            .into_iter()
+            .partition(|(name, ..)| name.as_str().starts_with("000"));
+        packer.add_keyed(&keyed("shop", &[most, last]));
+        packer.finish()
+    };
+    for packed in [&unkeyed as &dyn Fn(usize) -> Vec<Job>, &with_key] {
+        let is_full = |jobs: &[Job]| jobs.len() == 1 && jobs[0].bytes_max == JOB_BYTES_MAX;
+        let full = (1..=255).map(packed).find(|jobs| is_full(jobs));
+        let job = &full.expect("one of these lengths fills the job")[0];
+        assert!(job.encode(now()).len() + 2 * BATCH_BYTES > JOB_BYTES_MAX);
+    }
+}
+
 proptest! {
     #[test]
     fn what_goes_in_comes_out_and_fits(
