@@ -1,5 +1,6 @@
 //! The power goes, under load: what was acknowledged was on a disk, and nothing is counted twice when it is back.
 
+use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::{Directory, Options};
 
@@ -7,14 +8,18 @@ use crate::centre::connect;
 use crate::ledger::Ledger;
 use crate::machines::Machines;
 use crate::regions::{count, expect, keep_marks, mariadb_port, options, region, region_with_options};
-use crate::rig::{Rig, eventtracker, one_region, settings, two_regions, wait_until};
+use crate::rig::{Rig, eventtracker, one_region, settings, signal, two_regions, wait_until};
 use crate::switched::restart_workers;
+use crate::truth;
 use crate::under_load::{exact_under_load, fault_under_load, progress_by, two_of_each};
 
 /// Acknowledged requests between two cuts.
 const REQUESTS_BETWEEN: u64 = 40;
 
 const ROUNDS: usize = 2;
+
+/// Restarts of a centre, each followed by a cut.
+const RESTARTS: usize = 4;
 
 /// The most that it takes to see what is broken.
 const BROKEN_ROUNDS_MAX: usize = 5;
@@ -102,6 +107,39 @@ async fn of_a_centre_whose_regions_have_just_come_moved_and_gone() {
     })
     .await;
     rig.stop().await;
+}
+
+/// What a server writes as it starts must be of one moment, too: it was ended as a process before, and its power goes now.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_centre_that_has_just_been_started() {
+    let (rig, machines) = start(one_region(), &["central"]).await;
+    for _ in 0..RESTARTS {
+        caught_up(&rig).await;
+        let pid = rig.description().central.pid;
+        signal("KILL", pid).await;
+        wait_until("the centre to run again", async || {
+            let now = rig.description().central.pid;
+            (now != pid).then_some(()).ok_or(format!("pid is still {pid}"))
+        })
+        .await;
+        caught_up(&rig).await;
+        println!("{:?}", machines.cut(&rig, &["central"]).await);
+    }
+    caught_up(&rig).await;
+    rig.stop().await;
+}
+
+/// Waits until the centre has applied what a region says from now on.
+async fn caught_up(rig: &Rig) {
+    let begun = truth::now();
+    wait_until("the centre to catch up", async || {
+        let status = rig.get("/v1/status").await.json;
+        let until_s = status["complete_until"].as_f64();
+        let until = until_s.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap());
+        let has_caught_up = until.is_some_and(|until| until > begun);
+        has_caught_up.then_some(()).ok_or(status.to_string())
+    })
+    .await;
 }
 
 /// Tables and accounts that a command has made are there.

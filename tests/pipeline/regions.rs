@@ -232,3 +232,37 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     expect(&audit(&rig).await, 0, &["us"]);
     rig.stop().await;
 }
+
+/// What is in the centre's file belongs to it from the first moment on, and is not removed unseen.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_complete_without_a_region_that_cannot_be_attached() {
+    let rig = Rig::start(options(&["eu", "asia"], &["asia"], &[])).await;
+    wait_until_current(&rig).await;
+    let central = rig.config("central");
+    let mut config: toml::Table = std::fs::read_to_string(&central).unwrap().parse().unwrap();
+    let mut asia = config["source"][0].as_table().unwrap().clone();
+    asia.insert("region".to_owned(), "asia".into());
+    asia.insert("port".to_owned(), 1.into());
+    config["source"].as_array_mut().unwrap().push(asia.into());
+    std::fs::write(&central, config.to_string()).unwrap();
+    let applied = eventtracker(&["schema", "apply", "--config", central.to_str().unwrap()]).await;
+    assert_eq!(applied.status.code(), Some(1), "{applied:?}");
+    wait_until("the centre to be held back", async || {
+        let status = rig.get("/v1/status").await.json;
+        let is_held_back = status["complete_until"].is_null()
+            && status["regions"][0]["held_back"] == "the centre does not replicate from it";
+        is_held_back.then_some(()).ok_or(status.to_string())
+    })
+    .await;
+    let shown = eventtracker(&["status", "--api", &rig.description().api]).await;
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(text.contains("nothing is complete without it"), "{text}");
+
+    let remove = ["remove", "asia"];
+    let refused = region_with_options(&rig, &remove).await;
+    expect(&refused, 1, &["its totals are not known", "nothing was changed"]);
+    let accepted = region_with_options(&rig, &[&remove[..], &["--accept-loss"]].concat()).await;
+    expect(&accepted, 0, &["verified: asia is no source"]);
+    wait_until_current(&rig).await;
+    rig.stop().await;
+}

@@ -10,6 +10,7 @@ mod moving;
 mod readers;
 mod report;
 mod traffic;
+mod world;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,11 +20,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Mutex;
 
-pub(crate) use self::faults::send;
-use self::faults::{Disks, Fault, World};
+use self::faults::Fault;
 use self::moving::{LOSES, MOVES, SPARES, Spare};
 use self::report::{Report, memory};
 use self::traffic::Traffic;
+pub(crate) use self::world::send;
+use self::world::{Disks, World};
 use crate::centre;
 use crate::failpoints::Failpoints;
 use crate::machines::Machines;

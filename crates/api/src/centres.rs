@@ -8,7 +8,7 @@
 mod error;
 mod known;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ struct Inner {
     all: Vec<Site>,
     /// The least position that covers all answers with counts or claims: a later answer, wherever it comes from, must not lack any of them.
     answered: Mutex<Position>,
-    /// Whether `answered` has what every centre had at the beginning.
+    /// Whether every centre was asked for what it has, before the first request.
     begun: OnceCell<()>,
     /// Index into `all`, or [`NONE`]; only for telling that it changed.
     in_charge: AtomicUsize,
@@ -71,6 +71,8 @@ struct Site {
     /// Address and account for audits, whose statements take longer than those of `central` may.
     server: Server,
     state: Mutex<Known>,
+    /// Whether [`Inner::answered`] has what it had when it first answered.
+    is_joined: AtomicBool,
 }
 
 /// One try of a request, at one centre.
@@ -99,6 +101,7 @@ impl Centres {
                 central: Central::new(&server)?,
                 server,
                 state: Mutex::default(),
+                is_joined: AtomicBool::new(false),
             });
         }
         Ok(Self(Arc::new(Inner {
@@ -147,15 +150,21 @@ impl Centres {
         }
     }
 
-    /// Takes what any centre has for answered: this process may have been started again, and does not know what it answered before. A centre
-    /// that does not say it in time may have answered more.
+    /// Takes what any centre has for answered: this process may have been started again, and does not know what it answered before.
     async fn begin(&self) {
-        let asked = self.0.all.iter().map(|site| site.central.position());
-        let asked = asked.map(|position| tokio::time::timeout(BEGIN_LIMIT, position));
-        for position in join_all(asked).await {
-            if let Ok(Ok(position)) = position {
-                self.answered().join(&position);
-            }
+        let joined = self.0.all.iter().map(|site| self.join(site));
+        // One that does not say it in time is asked again when it is looked at.
+        let joined = joined.map(|joined| tokio::time::timeout(BEGIN_LIMIT, joined));
+        join_all(joined).await;
+    }
+
+    /// Takes what a centre has for answered, once.
+    async fn join(&self, site: &Site) {
+        if !site.is_joined.load(Ordering::Relaxed)
+            && let Ok(position) = site.central.position().await
+        {
+            self.answered().join(&position);
+            site.is_joined.store(true, Ordering::Relaxed);
         }
     }
 
@@ -256,6 +265,9 @@ impl Centres {
         } else {
             site.central.ping().await.map(|()| None)
         };
+        if self.is_several() && seen.is_ok() {
+            self.join(site).await;
+        }
         let before = site.state();
         let (state, outcome) = match seen {
             Ok(complete_until) => {

@@ -68,6 +68,9 @@ fn answer(centre: String, centres: Vec<CentreStatus>, status: central::Status, n
         let (_, of_region) = regions.entry(state.source.region.clone()).or_default();
         *of_region = Some(state);
     }
+    for region in clocks.keys() {
+        regions.entry(region.clone()).or_default();
+    }
     let shard = |size: ShardSize| Shard {
         shard: size.shard.number(),
         rows: size.rows,
@@ -272,6 +275,7 @@ mod tests {
             sources: vec![source("ap"), source("eu")],
             shards: Vec::new(),
             clocks: BTreeMap::from([
+                ("sa".to_owned(), RegionClock::default()),
                 ("ap".to_owned(), RegionClock::default()),
                 (
                     "eu".to_owned(),
@@ -309,7 +313,10 @@ mod tests {
             {"region": "eu", "queue": queue, "replication": replication, "lag_s": 2.0, "hold_s": 2.5,
              "clock": 7.0, "held_back": null, "clock_ahead_s": -0.5});
         assert_eq!(answer["regions"][1], eu);
-        assert_eq!(answer["regions"][2]["replication"], serde_json::Value::Null);
-        assert_eq!(answer["regions"][2]["lag_s"], 0.0);
+        let not_attached = "the centre does not replicate from it";
+        assert_eq!(answer["regions"][2]["region"], "sa");
+        assert_eq!(answer["regions"][2]["held_back"], not_attached);
+        assert_eq!(answer["regions"][3]["replication"], serde_json::Value::Null);
+        assert_eq!(answer["regions"][3]["lag_s"], 0.0);
     }
 }

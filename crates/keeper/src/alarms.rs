@@ -44,8 +44,8 @@ pub(crate) fn standing(
         alarms.push(alarm(
             region,
             "source",
-            "the centre has counts of it and does not replicate from it, so nothing is complete: attach it with 'eventtracker schema apply', \
-             or let it go with 'eventtracker region remove'"
+            "it belongs to the centre, which does not replicate from it, so nothing is complete: attach it with 'eventtracker region add', and \
+             only if it is gone for good let it go with 'eventtracker region remove'"
                 .to_owned(),
         ));
     }

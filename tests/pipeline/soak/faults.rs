@@ -1,33 +1,23 @@
 //! What can go wrong, each for a while and then healed.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use model::Timestamp;
 use mysql_async::prelude::Queryable;
-use playground::{CLOCK_IS_SEEN, Description, Link, Relay};
+use playground::{CLOCK_IS_SEEN, Description, Link};
 use rand::rngs::StdRng;
 use rand::{RngExt, seq::IndexedRandom};
 use serde_json::json;
-use tokio::process::Command;
-use tokio::sync::Mutex;
 
 use super::lost_centre::CENTRES;
-use super::moving::{MOVES, Spare};
 use super::readers;
 use super::traffic::Traffic;
+use super::world::{SMALL, World, send};
 use crate::crash_points::{OF_A_FLUSH, OF_PACKING, OF_THE_QUEUE};
-use crate::failpoints::{Failpoints, How};
+use crate::failpoints::How;
 use crate::ledger::Ledger;
-use crate::machines::Machines;
-use crate::rig::{Rig, try_put, wait_up_to};
+use crate::rig::{Rig, try_put};
 use crate::sender::FIRST_MINUTE;
-use crate::small_disk::{QUEUE_MIB, SmallDisk, pad_queue, prepare, uuid};
-
-/// A new MariaDB's files, and the log of a long run.
-const DATABASE_MIB: u32 = 1_000;
+use crate::small_disk::{pad_queue, uuid};
 
 /// How long most faults last.
 const BRIEF_MS: std::ops::Range<u64> = 200..3_000;
@@ -40,47 +30,6 @@ const LONG_LINK_MS: std::ops::Range<u64> = 60_000..150_000;
 
 /// How many faults are long.
 const LONG: f64 = 0.03;
-
-pub(crate) struct World {
-    pub(crate) rig: Rig,
-    /// Those whose disks forget.
-    pub(crate) machines: Machines,
-    /// Held by whoever cuts power.
-    pub(crate) power: Mutex<()>,
-    pub(crate) failpoints: Failpoints,
-    /// Those that events are sent to.
-    pub(crate) regions: Vec<String>,
-    pub(crate) relays: BTreeMap<String, Relay>,
-    pub(crate) disks: Disks,
-    /// The next servers of regions that move, by region.
-    pub(crate) spares: BTreeMap<&'static str, Spare>,
-    /// How far the clock of one region is ahead.
-    pub(crate) off_s: i32,
-}
-
-/// The region whose disks are small.
-const SMALL: &str = MOVES;
-
-/// Under its queue and its database.
-pub(crate) struct Disks(Result<(Mutex<SmallDisk>, Mutex<SmallDisk>), String>);
-
-impl Disks {
-    /// Before a playground begins in `data`.
-    pub(crate) fn mount(data: &Path, regions: &[String]) -> Self {
-        let small = data.join(SMALL);
-        let mount = || {
-            let queue = SmallDisk::mount(&small.join("beanstalkd"), QUEUE_MIB)?;
-            let database = SmallDisk::mount(&small.join("mariadb"), DATABASE_MIB)?;
-            Ok((Mutex::new(queue), Mutex::new(database)))
-        };
-        prepare(data, regions);
-        Self(mount())
-    }
-
-    pub(crate) fn missing(&self) -> Option<&str> {
-        self.0.as_ref().err().map(String::as_str)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
@@ -433,60 +382,5 @@ impl Fault {
         tokio::time::sleep(self.lasts).await;
         disk.free();
         true
-    }
-}
-
-/// Whether the process was there.
-pub(crate) async fn send(signal: &str, pid: Option<u32>) -> bool {
-    let Some(pid) = pid.filter(|&pid| pid > 0) else {
-        return false;
-    };
-    let mut kill = Command::new("kill");
-    let kill = kill
-        .args([format!("-{signal}"), pid.to_string()])
-        .stderr(Stdio::null());
-    kill.status().await.unwrap().success()
-}
-
-impl World {
-    /// At every centre, everything that was acknowledged before `at` is in the answer.
-    pub(crate) async fn wait_until_complete(&self, at: Timestamp, limit: Duration) {
-        wait_up_to(limit, "everything to be complete", async || {
-            let url = format!("{}/v1/status", self.rig.description().api);
-            let response = self
-                .rig
-                .http
-                .get(url)
-                .send()
-                .await
-                .map_err(|error| error.to_string())?;
-            let status: serde_json::Value = response.json().await.map_err(|error| error.to_string())?;
-            let centres = status["centres"].as_array().ok_or(status.to_string())?;
-            let is_complete = |centre: &serde_json::Value| {
-                let until_s = centre["complete_until"].as_f64();
-                let until = until_s.and_then(|s| Timestamp::from_unix_s(s).ok());
-                until.is_some_and(|until| until > at)
-            };
-            let all = centres.iter().all(is_complete);
-            all.then_some(())
-                .ok_or_else(|| format!("{} {}", status["centres"], status["regions"]))
-        })
-        .await;
-    }
-
-    /// Nothing is left that could come back to a worker.
-    pub(crate) async fn wait_until_empty(&self, region: &str, limit: Duration) {
-        let address = self.rig.description().regions[region].beanstalkd.parse().unwrap();
-        let queue = queue::Config {
-            address,
-            jobs_max: u64::MAX,
-        };
-        wait_up_to(limit, "an empty queue", async || {
-            match queue::heads(&queue).await {
-                Ok((tube, _)) if tube.jobs() == 0 => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
     }
 }

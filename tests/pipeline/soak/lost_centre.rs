@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use playground::Database;
 
-use super::faults::{World, send};
 use super::moving::run;
 use super::traffic::Traffic;
+use super::world::{World, send};
 use crate::backup::{finish, script};
 use crate::rig::wait_up_to;
 use crate::truth::SQL_READERS;

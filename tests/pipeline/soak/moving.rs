@@ -8,8 +8,8 @@ use std::time::Duration;
 use playground::{Database, Relay};
 use tokio::process::Command;
 
-use super::faults::{World, send};
 use super::traffic::Traffic;
+use super::world::{World, send};
 use crate::rig::{PROGRAM, wait_up_to};
 
 /// The region that moves; it is the one with small disks, until then.

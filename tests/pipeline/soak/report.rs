@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use playground::Description;
 
-use super::faults::World;
 use super::traffic::{Figures, Traffic};
+use super::world::World;
 use crate::ledger::Difference;
 
 /// Resident MiB, and the largest process of each kind.

@@ -132,6 +132,10 @@ async fn set_up_accounts(config: &Config, site: Site, admin: &Server) -> anyhow:
             for other in &config.other_centre {
                 store::setup::check_other_centre(admin, other, housekeeping).await?;
             }
+            // Before the first of them is attached: one that cannot be reached now must not be taken for none.
+            store::setup::Centre::new(admin.clone())
+                .expect(&config.source)
+                .await?;
             for source in &config.source {
                 store::setup::start_source(admin, source, &config.region_accounts()?).await?;
                 println!(

@@ -14,7 +14,7 @@ use super::send::{Api, ApiAddress};
 use super::series::{grouped, utc};
 
 /// Kinds of alarms that the regions' own figures show, and sooner.
-const SAID_HERE: [&str; 3] = ["replication", "silent", "buried"];
+const SAID_HERE: [&str; 4] = ["replication", "silent", "buried", "source"];
 
 /// Shows the health of all regions and what the centre stores
 ///

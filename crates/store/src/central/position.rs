@@ -28,8 +28,9 @@ impl Position {
     }
 }
 
-/// The question for the position of a snapshot.
-pub(super) const SQL: &str = "SELECT region, flushes FROM bigdata_0.RegionTotal";
+/// The question for the position of a snapshot. Of a region that was removed the totals stay, and no centre gets more any more.
+pub(super) const SQL: &str = "SELECT region, flushes FROM bigdata_0.RegionTotal \
+                              WHERE region IN (SELECT region FROM bigdata_0.RegionClock)";
 
 /// Reads the answer to [`SQL`].
 pub(super) async fn collect(

@@ -69,10 +69,7 @@ impl Centre {
         // The server takes a filter only for the connection that is the session's default.
         let filter = WILD_DO_TABLE.replace('\\', r"\\");
         let script = [
-            // The files that name the sources are written to the disk only after so many events, and a power cut would take the change back.
-            "SET @synced = @@GLOBAL.sync_master_info, GLOBAL sync_master_info = 1".to_owned(),
             change,
-            "SET GLOBAL sync_master_info = @synced".to_owned(),
             format!("SET default_master_connection = '{region}'"),
             format!("SET GLOBAL replicate_wild_do_table = '{filter}'"),
             "SET default_master_connection = ''".to_owned(),

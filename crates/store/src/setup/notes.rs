@@ -3,10 +3,12 @@
 use mysql_async::prelude::Queryable;
 
 use super::Centre;
-use crate::Error;
+use crate::account::checked_word;
 use crate::clock::{COMPARISON_MS_MAX, PEAK_NOT_KNOWN_MS};
 use crate::queue::{QueueState, queues};
+use crate::regional::REGION_BYTES_MAX;
 use crate::upkeep::Offset;
+use crate::{Error, Source};
 
 /// A region's running total of all counts, and the number of flushes that it is of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +46,21 @@ impl Centre {
             .brief("read the queues' states", async |conn| queues(conn).await)
             .await?;
         Ok(queues.into_iter().find(|queue| queue.region == region))
+    }
+
+    /// Notes that these regions belong to the centre, whatever becomes of the attempts to reach them: nothing is complete without them. The
+    /// note is a claim that no worker made, of an instant before any that is counted.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn expect(&mut self, sources: &[Source]) -> Result<(), Error> {
+        const SQL: &str = "INSERT IGNORE INTO bigdata_0.RegionClock (region, worker, completeUntil, seenAt) \
+                           VALUES (?, '', '2000-01-01 00:00:00', '2000-01-01 00:00:00')";
+        for source in sources {
+            let region = checked_word("region name", &source.region, REGION_BYTES_MAX)?;
+            self.link().execute("note a region", SQL, (region,)).await?;
+        }
+        Ok(())
     }
 
     /// Restates the region's claims of completeness, which were made by the clock of the server that it leaves, as if the clock of the new

@@ -98,7 +98,7 @@ impl Centre {
     pub async fn newest_claim(&mut self, region: &str) -> Result<Option<(Timestamp, Timestamp)>, Error> {
         const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(GREATEST(MAX(seenAt), MAX(completeUntil))) * 1000 AS SIGNED), \
                            CAST(UNIX_TIMESTAMP(MAX(completeUntil)) * 1000 AS SIGNED) \
-                           FROM bigdata_0.RegionClock WHERE region = ?";
+                           FROM bigdata_0.RegionClock WHERE region = ? AND worker <> ''";
         let row: Option<(Option<i64>, Option<i64>)> = self
             .link
             .brief("read a region's clock", async |conn| {

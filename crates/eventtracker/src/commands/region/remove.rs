@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use store::{SILENCE_S_MAX, Source};
+use store::{SILENCE_S_MAX, Source, SourceState};
 
 use super::files::Editable;
 use super::replication::why_not;
@@ -37,24 +37,15 @@ impl Remove {
         let without_line = option_file::without_region(&options.text, region);
 
         let state = operator.source(region).await?;
-        let source = state.as_ref().map(|state| state.source.clone());
-        if let Some(state) = state {
-            let mut left = left(&mut operator, &state.source).await;
-            if !left.is_empty() && !state.is_running() {
-                left.push(format!("replication from it does not run: {}", why_not(&state)));
-            }
-            for sentence in &left {
-                println!("! {sentence}");
-            }
-            if !left.is_empty() && !self.accept_loss {
-                println!(
-                    "nothing was changed: stop the region's producers, wait until nothing is left, and run the command again; \
-                     --accept-loss goes on all the same"
-                );
+        let in_file = operator
+            .config
+            .source
+            .iter()
+            .find(|source| source.region == *region);
+        let source = state.as_ref().map(|state| &state.source).or(in_file).cloned();
+        if let Some(source) = &source {
+            if !self.may_go(&mut operator, source, state.as_ref()).await {
                 return Ok(ExitCode::FAILURE);
-            }
-            if left.is_empty() {
-                println!("{region} is drained: its queue is empty, and its totals are the centre's");
             }
         } else if without_source == config.text && without_line == options.text {
             return forget_the_rest(&mut operator, region).await;
@@ -95,6 +86,31 @@ impl Remove {
             );
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says what of the region is not counted at the centre, and whether it may be removed all the same.
+    async fn may_go(&self, operator: &mut Operator, source: &Source, state: Option<&SourceState>) -> bool {
+        let mut left = left(operator, source).await;
+        if let Some(state) = state.filter(|state| !left.is_empty() && !state.is_running()) {
+            left.push(format!("replication from it does not run: {}", why_not(state)));
+        }
+        for sentence in &left {
+            println!("! {sentence}");
+        }
+        if !left.is_empty() && !self.accept_loss {
+            println!(
+                "nothing was changed: stop the region's producers, wait until nothing is left, and run the command again; \
+                 --accept-loss goes on all the same"
+            );
+            return false;
+        }
+        if left.is_empty() {
+            println!(
+                "{} is drained: its queue is empty, and its totals are the centre's",
+                self.name
+            );
+        }
+        true
     }
 }
 

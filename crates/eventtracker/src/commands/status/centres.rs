@@ -17,7 +17,7 @@ fn fault(centre: &CentreStatus, newest: Option<Timestamp>) -> Option<String> {
         return Some(format!("does not answer: {remedy}"));
     }
     let (newest, Some(until)) = (newest?, complete_until(centre)) else {
-        return Some("does not know until when it is complete: does its keeper run?".to_owned());
+        return Some("does not know until when it is complete: does its keeper run, and does it replicate from all of its regions?".to_owned());
     };
     let behind_ms = newest.ms_since(until);
     (behind_ms > api::BEHIND_MS_MAX).then(|| {

@@ -63,7 +63,7 @@ fn row(region: &RegionStatus) -> Vec<String> {
 pub(super) fn faults(region: &RegionStatus) -> Vec<String> {
     let mut faults = Vec::new();
     match &region.replication {
-        None => faults.push("the centre does not replicate it: `eventtracker region add` lets it, `eventtracker region remove` forgets it".to_owned()),
+        None => faults.push("the centre does not replicate it, and nothing is complete without it: `eventtracker region add` lets it; if it is gone for good, `eventtracker region remove` forgets it".to_owned()),
         Some(replication) if !replication.running => {
             let error = replication.error.as_deref().filter(|error| !error.is_empty());
             let error = error.map_or(String::new(), |error| format!(": {error}"));
