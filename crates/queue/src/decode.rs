@@ -181,6 +181,11 @@ mod tests {
             refused(&job(r#"{"1763787600":[[0,18446744073709551616]]}"#)),
             shape
         );
+        assert_eq!(refused(&job("{}").replace("1763787600", "176378760:")), shape);
+        assert_eq!(refused(&job("{}").replace("1763787600", "1763787600.")), shape);
+        let no_object = decode(job("7").as_bytes(), &mut EventIds::default()).unwrap_err();
+        let cause = std::error::Error::source(&no_object).unwrap().to_string();
+        assert!(cause.contains("expected an object of minutes"), "{cause}");
         assert_eq!(refused(&job(r#"{"1763787600":[[0,-1]]}"#)), shape);
         assert_eq!(refused(&job(r#"{"1763787600":[[0,1.5]]}"#)), shape);
         assert!(refused(&job(r#"{"1763787600":[[1,1]]}"#)).contains("points past the table of 1 names"));

@@ -115,7 +115,7 @@ impl<'a> Cursor<'a> {
             value = value.checked_mul(10)?.checked_add(digit.into())?;
             length += 1;
         }
-        let is_plain = length == 1 || (length > 1 && rest[0] != b'0');
+        let is_plain = length == 1 || (length > 0 && rest[0] != b'0');
         self.at += length;
         is_plain.then_some(value)
     }
@@ -130,7 +130,6 @@ impl<'a> Cursor<'a> {
                 .iter()
                 .take_while(|byte| byte.is_ascii_digit())
                 .count();
-            (length > 0).then_some(())?;
             self.at += length;
         }
         // Which f64 is next to a decimal, serde_json and the standard library do not always agree on.

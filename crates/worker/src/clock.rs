@@ -82,6 +82,9 @@ mod tests {
         let at = |s: u64| start + Duration::from_secs(s);
         clock.read(time(0), at(0));
         clock.read(time(5), at(5));
+        // As much as this is drift.
+        clock.read(time(7), at(6));
+        assert_eq!(clock.complete_until(Some(at(6))), Some(time(7)));
         clock.read(time(96), at(6));
         assert_eq!(clock.complete_until(Some(at(6))), None);
         clock.read(time(130), at(40));

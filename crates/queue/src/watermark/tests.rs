@@ -598,3 +598,123 @@ proptest! {
         prop_assert_eq!(claim, Some(now_ms));
     }
 }
+
+/// A tube whose jobs are just there or gone.
+#[derive(Default)]
+struct Numbers {
+    left: BTreeSet<u64>,
+    next: u64,
+    asked: Vec<u64>,
+}
+
+impl Numbers {
+    fn new(left: impl IntoIterator<Item = u64>, next: u64) -> Self {
+        let (left, asked) = (left.into_iter().collect(), Vec::new());
+        Self { left, next, asked }
+    }
+}
+
+impl Tube for Numbers {
+    fn stats(&mut self) -> Result<TubeStats, Error> {
+        Ok(TubeStats {
+            process: "ab12".to_owned(),
+            jobs: 1,
+        })
+    }
+
+    fn is_left(&mut self, id: u64) -> Result<bool, Error> {
+        self.asked.push(id);
+        Ok(self.left.contains(&id))
+    }
+
+    fn fence(&mut self) -> Result<Option<u64>, Error> {
+        self.next += 1;
+        Ok(Some(self.next - 1))
+    }
+
+    fn first_of_process(&mut self, _: u64) -> Result<u64, Error> {
+        Ok(1)
+    }
+}
+
+fn mark(lowest: u64) -> LowMark {
+    LowMark {
+        process: "ab12".to_owned(),
+        lowest,
+    }
+}
+
+#[test]
+fn no_number_is_asked_for_that_is_known_to_be_gone() {
+    let (mut watermark, mut tube, now) = (Watermark::default(), Numbers::new([4], 5), Instant::now());
+    watermark.deleted([1, 2]);
+    // Another process' numbers are forgotten with it, so the mark has to be of this one.
+    watermark.mark = Some(mark(1));
+    let claim = watermark.look(&mut tube, &BTreeSet::new(), None, now).unwrap();
+    assert_eq!((claim, &tube.asked[..]), (None, &[3, 4][..]));
+    assert_eq!(watermark.mark(), Some(&mark(4)));
+    tube.left.clear();
+    tube.asked.clear();
+    let claim = watermark.look(&mut tube, &BTreeSet::new(), None, now).unwrap();
+    assert_eq!((claim, &tube.asked[..]), (Some(now), &[4][..]));
+    assert_eq!(watermark.mark(), Some(&mark(6)));
+}
+
+#[test]
+fn the_claim_passes_what_is_held_and_the_mark_does_not() {
+    let (mut watermark, mut tube, now) = (Watermark::default(), Numbers::new([2], 4), Instant::now());
+    let claim = watermark
+        .look(&mut tube, &BTreeSet::from([2]), None, now)
+        .unwrap();
+    assert_eq!((claim, &tube.asked[..]), (Some(now), &[1, 3][..]));
+    assert_eq!(watermark.mark(), Some(&mark(2)));
+}
+
+#[test]
+fn what_others_know_of_this_process_counts() {
+    for (shared, first) in [
+        (mark(3), 3),
+        (
+            LowMark {
+                process: "cd34".to_owned(),
+                lowest: 3,
+            },
+            1,
+        ),
+    ] {
+        let (mut watermark, mut tube) = (Watermark::default(), Numbers::new([], 5));
+        watermark
+            .look(&mut tube, &BTreeSet::new(), Some(&shared), Instant::now())
+            .unwrap();
+        assert_eq!(tube.asked[0], first);
+    }
+}
+
+#[test]
+fn a_look_asks_for_so_many_numbers_and_the_next_one_goes_on() {
+    let last = u64::try_from(NUMBERS_PER_LOOK_MAX).unwrap() + 7;
+    let (mut watermark, mut tube) = (Watermark::default(), Numbers::new([], last + 1));
+    for asked in [NUMBERS_PER_LOOK_MAX, 7] {
+        tube.asked.clear();
+        watermark
+            .look(&mut tube, &BTreeSet::new(), None, Instant::now())
+            .unwrap();
+        assert_eq!(tube.asked.len(), asked);
+    }
+}
+
+#[test]
+fn memory_has_its_limits() {
+    let (mut watermark, mut tube) = (Watermark::default(), Numbers::new([], 1));
+    let mut most = 0;
+    for _ in 0..=FENCES_MAX {
+        watermark.mark_time(&mut tube, Instant::now()).unwrap();
+        most = most.max(watermark.fences.len());
+    }
+    assert_eq!((most, watermark.fences.len()), (FENCES_MAX, FENCES_MAX / 2 + 1));
+    let all = u64::try_from(GONE_MAX).unwrap();
+    let mut watermark = Watermark::default();
+    watermark.deleted(1..=all);
+    watermark.deleted([all + 1]);
+    assert_eq!(watermark.gone.len(), GONE_MAX);
+}
