@@ -139,7 +139,7 @@ async fn put_back_what_was_lost(rig: &Rig, pid: u32, truth: &Truth) {
     std::fs::create_dir(&restored).unwrap();
     let done = restore(rig, "daily", &restored).await;
     expect(&done, 0, &["is restored from", "eventtracker schema apply"]);
-    truth.all_begin_anew();
+    truth.begin_anew();
     std::fs::rename(&restored, &data).unwrap();
     wait_until("the restored centre to answer", async || {
         let connected = rig.description().central.root().connect().await;

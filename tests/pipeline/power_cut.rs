@@ -2,7 +2,7 @@
 
 use model::Timestamp;
 use mysql_async::prelude::Queryable;
-use playground::{Directory, Options};
+use playground::{CLOCK_IS_SEEN, Directory, Options};
 
 use crate::centre::connect;
 use crate::ledger::Ledger;
@@ -20,6 +20,8 @@ const ROUNDS: usize = 2;
 
 /// Restarts of a centre, each followed by a cut.
 const RESTARTS: usize = 4;
+
+const AHEAD_S: i32 = 600;
 
 /// The most that it takes to see what is broken.
 const BROKEN_ROUNDS_MAX: usize = 5;
@@ -192,6 +194,39 @@ async fn shows_a_queue_that_does_not_sync_each_job() {
         ..one_region()
     };
     shows(options, "DO 1").await;
+}
+
+/// It syncs by its wall clock, and so nothing until that is where it was; the remedy is to start it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn shows_a_queue_whose_clock_was_set_back() {
+    let options = Options {
+        clocks_ahead_s: [("eu".to_owned(), 0)].into(),
+        ..one_region()
+    };
+    let (rig, machines) = start(options, &REGION).await;
+    let outcome = fault_under_load(&rig, async |rig, progress, _| {
+        for is_started_again in [true, false] {
+            for ahead_s in [AHEAD_S, 0] {
+                rig.set_clock("eu/beanstalkd", ahead_s);
+                tokio::time::sleep(CLOCK_IS_SEEN).await;
+                progress_by(progress, REQUESTS_BETWEEN).await;
+            }
+            if is_started_again {
+                signal("TERM", rig.description().regions["eu"].pids.beanstalkd).await;
+            }
+            progress_by(progress, REQUESTS_WHILE_BROKEN).await;
+            println!("{:?}", machines.cut(rig, &REGION).await);
+            wait_until("the centre to reach the region", async || follows(rig).await).await;
+            progress_by(progress, REQUESTS_BETWEEN).await;
+            if is_started_again {
+                assert_eq!(progress.truth.violation(), None);
+            }
+        }
+    })
+    .await;
+    let why = outcome.expect_err("it was not seen");
+    println!("seen: {why}");
+    rig.stop().await;
 }
 
 /// The centre has transactions that the region has forgotten.

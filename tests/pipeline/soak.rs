@@ -228,9 +228,15 @@ async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
         report.counted = (found.values().sum(), ledger.total());
         let difference = ledger.compare(&found);
         if difference.lost + difference.doubled > 0 {
-            report.difference = Some(difference);
-            return;
+            println!("at {}: {difference}", database.socket.display());
+            report.difference.get_or_insert(difference);
         }
+    }
+    if report.difference.is_some() {
+        for centre in ["central", "standby"] {
+            println!("{:?}", world.rig.audit(centre, "2025-11-01T00:00:00Z", &[]).await);
+        }
+        return;
     }
     for centre in ["central", "standby"] {
         audit(&world.rig, centre).await;

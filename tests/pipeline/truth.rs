@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use model::Timestamp;
 
-pub(crate) use self::look::{SQL_READERS, watch};
+pub(crate) use self::look::watch;
 
 /// Acknowledgements that came within such a time are kept as one, of the last of them.
 const TOGETHER_MS: i64 = 50;
@@ -157,18 +157,12 @@ impl Truth {
         }
     }
 
-    /// After the centre that a reader asks was set back to an earlier state: what was seen of it before is no measure any more.
-    pub(crate) fn begin_anew(&self, reader: &str) {
-        if let Some(seen) = self.state.lock().unwrap().readers.get_mut(reader) {
+    /// After a centre was set back to an earlier state: what readers saw of it before is no measure any more.
+    pub(crate) fn begin_anew(&self) {
+        for seen in self.state.lock().unwrap().readers.values_mut() {
             seen.complete_until = None;
             seen.counts.clear();
         }
-    }
-
-    /// After the only centre was set back.
-    pub(crate) fn all_begin_anew(&self) {
-        let readers: Vec<_> = self.state.lock().unwrap().readers.keys().copied().collect();
-        readers.into_iter().for_each(|reader| self.begin_anew(reader));
     }
 
     /// Answers by reader, and how many of them said until when they are complete.

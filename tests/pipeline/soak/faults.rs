@@ -279,12 +279,22 @@ impl Fault {
         } else {
             0
         };
+        let is_queue = part == Part::Beanstalkd;
+        // One whose clock was set back syncs nothing for so long: until it is started again no power may go.
+        let alone = world.power.try_lock();
+        if is_queue && alone.is_err() {
+            return false;
+        }
+        let _alone = alone.ok().filter(|_| is_queue);
         // What a centre says is by its own clock.
         let _set = is_centre.then(|| traffic.truth.centres_clock_is_set(step_s));
         world.rig.set_clock(&process, base_s + step_s);
         tokio::time::sleep(self.lasts).await;
         world.rig.set_clock(&process, base_s);
         tokio::time::sleep(CLOCK_IS_SEEN).await;
+        if is_queue {
+            send("TERM", self.pid(world, part)).await;
+        }
         true
     }
 

@@ -28,7 +28,7 @@ const SERIES: &str = "the api";
 const RENDER: &str = "/render";
 
 /// The readers of the databases, each of one centre.
-pub(crate) const SQL_READERS: [&str; 2] = ["SQL at the centre", "SQL at the second centre"];
+const SQL_READERS: [&str; 2] = ["SQL at the centre", "SQL at the second centre"];
 
 /// How much later than its counts a name may come.
 const NAMES_LATE_MS_MAX: i64 = 10_000;
