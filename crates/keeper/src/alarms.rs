@@ -94,8 +94,8 @@ fn of_queue(queue: &QueueState, ahead_ms: i64, now: Timestamp) -> Vec<Alarm> {
     if !queue.is_durable {
         add(
             "queue_log",
-            "its beanstalkd does not write its log, so its collectors refuse events: make room on its disk, let the workers \
-             empty its queue, then restart it with -b DIR -f0"
+            "its beanstalkd does not write its log, or does not sync it since its clock was set back, so its collectors refuse events: make room \
+             on its disk, let the workers empty its queue, then restart it with -b DIR -f0"
                 .to_owned(),
         );
     }

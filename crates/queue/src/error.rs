@@ -47,8 +47,10 @@ pub enum Error {
     /// The number of calls that were given up and have not ended for a minute: this process should end.
     #[error("{0} calls to beanstalkd have been stuck for long: only a new process can connect again")]
     StuckForGood(usize),
-    /// beanstalkd acknowledges jobs without writing them to its log.
-    #[error("beanstalkd does not write its log: start it with -b DIR -f0, on a disk with room")]
+    /// beanstalkd acknowledges jobs without writing them to its log, or without syncing it, since its clock was set back.
+    #[error(
+        "beanstalkd does not write its log, or does not sync it since its clock was set back: start it again with -b DIR -f0, on a disk with room"
+    )]
     NotDurable,
 }
 

@@ -84,6 +84,8 @@ pub(crate) struct Log {
     pub(crate) records_written: u64,
     /// The number of jobs put since it started.
     pub(crate) jobs_put: u64,
+    /// The seconds since it started, by its wall clock, which may have been set meanwhile.
+    pub(crate) uptime_s: i64,
 }
 
 /// Asks for the state of beanstalkd's log.
@@ -94,7 +96,14 @@ pub(crate) fn log(connection: &mut Beanstalkc) -> Result<Log, Error> {
         is_on: number(&stats, "binlog-current-index")? > 0,
         records_written: number(&stats, "binlog-records-written")?,
         jobs_put: number(&stats, "total-jobs")?,
+        uptime_s: uptime_s(parsed(&stats, "uptime")?),
     })
+}
+
+/// An uptime as it was before it was shown as 32 bits without a sign: a clock that was set back may show less than nothing.
+fn uptime_s(shown: i64) -> i64 {
+    const WRAP: i64 = 1 << 32;
+    if shown < WRAP / 2 { shown } else { shown - WRAP }
 }
 
 /// Enters into this process' books how many jobs others had put into the tube before it first saw it: what became of those, it does not
