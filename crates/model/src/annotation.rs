@@ -163,6 +163,29 @@ mod tests {
     }
 
     #[test]
+    fn ids_begin_with_their_time() {
+        let id = AnnotationId::generate(Timestamp::from_unix_ms(NOON_MS + 987)).to_string();
+        let ms = format!("{:012x}", NOON_MS + 987);
+        assert!(
+            id.starts_with(&format!("{}-{}-7", &ms[..8], &ms[8..])),
+            "{id} {ms}"
+        );
+    }
+
+    #[test]
+    fn as_much_as_the_limits_is_kept() {
+        assert_eq!(SPAN_MS_MAX, 31_622_400_000);
+        let full = Annotation {
+            what: "ü".repeat(WHAT_CHARS_MAX),
+            data: "d".repeat(DATA_BYTES_MAX),
+            tags: (0..TAGS_MAX).map(|number| number.to_string()).collect(),
+            until: Some(Timestamp::from_unix_ms(NOON_MS + SPAN_MS_MAX)),
+            ..annotation()
+        };
+        assert_eq!(full.clone().checked(), Ok(full));
+    }
+
+    #[test]
     fn a_tag_given_twice_is_one() {
         assert_eq!(annotation().checked().unwrap().tags, ["web", "ü"]);
     }

@@ -119,6 +119,21 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn a_piece_is_full_to_the_last_byte() {
+        // Names of 20 bytes cost 60.
+        let mut piece = Piece::default();
+        let numbers: Vec<u32> = (0..2_001).map(|_| piece.of_next(20)).collect();
+        let pieces = [vec![0; 1_000], vec![1; 1_000], vec![2]].concat();
+        assert_eq!(numbers, pieces);
+    }
+
+    #[test]
+    fn ids_are_shown_as_they_are_written() {
+        let id = BatchId::from_bytes([7; 16]);
+        assert_eq!(format!("{id:?}"), "07070707-0707-0707-0707-070707070707");
+    }
+
+    #[test]
     fn piece_ids_are_frozen() {
         // Computed with the xxhash package for Python.
         let expected = [

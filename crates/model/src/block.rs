@@ -110,6 +110,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn its_length_is_that_of_its_text() {
+        let mut block = Block::default();
+        assert_eq!(block.bytes(), 0);
+        block.add(EventId(7), 5, 3);
+        assert_eq!(block.bytes() + "]]]".len(), block.into_text().len());
+    }
+
+    #[test]
+    fn a_colon_is_no_digit() {
+        assert!(read("[[7,5,[1:]]]").is_err());
+    }
+
     fn read(text: &str) -> Result<Vec<(u64, u16, u64)>, PackedDayError> {
         let mut counts = Vec::new();
         for_each_in_block(text.as_bytes(), |id, minute, count| {

@@ -127,6 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_those_of_days_or_of_minutes() {
+        let of = |step| buckets("2025-11-22T00:00:00Z", "2025-11-24T00:00:00Z", step);
+        let days = of(Step::Day);
+        assert!(days.are_of_days() && of(Step::Week).are_of_days() && !of(Step::SixHours).are_of_days());
+        assert_eq!((days.counts(), of(Step::Hour).counts()), (2, 2_880));
+        assert!(!days.is_empty());
+        assert!(buckets("2025-11-22T00:00:00Z", "2025-11-22T00:00:00Z", Step::Day).is_empty());
+    }
+
+    #[test]
+    fn the_last_minute_has_its_bucket() {
+        let last = Timestamp::from_unix_ms(1000 * Minute::LAST.unix_s());
+        let buckets = Buckets::covering(last, last.plus_ms(180_000), Step::Minute, 10).unwrap();
+        assert_eq!((buckets.len(), buckets.edges(0).0), (1, Minute::LAST.unix_s()));
+    }
+
+    #[test]
     fn a_range_is_widened_to_the_step() {
         let hours = buckets("2026-03-01T10:30:00.5Z", "2026-03-01T12:00:00.001Z", Step::Hour);
         assert_eq!(hours.first_unix_s() * 1000, at("2026-03-01T10:00:00Z").unix_ms());

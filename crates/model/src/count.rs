@@ -97,6 +97,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn sums_are_counted() {
+        assert!(MinuteCounts::default().is_empty());
+        let sums = counts(&[(1, 0, 3), (1, 0, 4), (1, 1, 1), (2, 0, 1)]);
+        assert_eq!((sums.len(), sums.is_empty()), (3, false));
+    }
+
     fn counts(rows: &[(u64, i64, u64)]) -> MinuteCounts {
         let mut sum = MinuteCounts::default();
         for &(id, minute, count) in rows {

@@ -104,6 +104,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn a_minute_of_a_day() {
+        let minute = Minute::from_unix_s(1_763_787_660).unwrap();
+        assert_eq!(
+            (minute.of_day(), minute.to_string().as_str()),
+            (301, "2025-11-22T05:01Z")
+        );
+    }
+
+    #[test]
     fn the_years_that_are_counted() {
         assert_eq!(Minute::FIRST.unix_s(), FIRST_UNIX_S);
         assert_eq!(Minute::LAST.unix_s(), LAST_UNIX_S);

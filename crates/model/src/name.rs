@@ -139,6 +139,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_and_ids_are_shown_as_they_are() {
+        let name = EventName::new("a.b").unwrap();
+        assert_eq!(name.to_string(), "a.b");
+        assert_eq!(EventId(7).to_string(), "7");
+    }
+
+    #[test]
     fn the_alphabet_is_the_designs() {
         for c in (0..=0x2ff).filter_map(char::from_u32) {
             let listed =

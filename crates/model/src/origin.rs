@@ -99,6 +99,7 @@ mod tests {
     #[test]
     fn clients_have_plain_names() {
         assert_eq!(Client::of("shop").as_str(), "shop");
+        assert_eq!(Client::of("shop").to_string(), "shop");
         assert_eq!(Client::of("2001:db8::7").as_str(), "2001:db8::7");
         assert_eq!(Client::of("O'Brien \u{e9}").as_str(), "O_Brien__");
         assert_eq!(Client::of("").as_str(), "_");

@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn only_minutes_that_have_counts_are_given() {
+        let day = all(|minute| u64::from(minute % 2));
+        let mut minutes = Vec::new();
+        for_each_packed(day.pack().as_bytes(), |minute, count| {
+            minutes.push((minute, count))
+        })
+        .unwrap();
+        let odd: Vec<(u16, u64)> = (0..720).map(|half| (2 * half + 1, 1)).collect();
+        assert_eq!(minutes, odd);
+        // The first byte that is no digit.
+        let beyond = day.pack().replacen('$', "\u{7f}", 1);
+        assert!(for_each_packed(beyond.as_bytes(), |_, _| {}).is_err());
+    }
+
+    #[test]
     fn digits_are_those_of_what_is_above_the_least() {
         let line = |digit: &str| digit.repeat(MINUTES_PER_DAY);
         assert_eq!(all(|_| 60).pack(), format!("60,\"{}\"", line("#")));

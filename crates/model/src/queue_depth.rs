@@ -22,3 +22,20 @@ impl QueueDepth {
         self.ready + self.reserved + self.delayed + self.buried
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_of_all_states_count() {
+        let depth = QueueDepth {
+            ready: 1,
+            reserved: 20,
+            delayed: 300,
+            buried: 4_000,
+            oldest_ready_age_s: Some(50_000),
+        };
+        assert_eq!(depth.jobs(), 4_321);
+    }
+}

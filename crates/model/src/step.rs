@@ -150,6 +150,14 @@ mod tests {
     }
 
     #[test]
+    fn steps_are_read_as_they_are_written() {
+        let written = ["1m", "5m", "15m", "1h", "6h", "1d", "1w", "1mo"];
+        assert_eq!(Step::ALL.map(|step| step.to_string()), written);
+        assert_eq!(written.map(|text| text.parse()), Step::ALL.map(Ok));
+        assert!("2m".parse::<Step>().is_err());
+    }
+
+    #[test]
     fn weeks_begin_on_monday_and_months_on_the_first() {
         let wednesday = unix_s("2026-02-18T13:45:10Z");
         assert_eq!(Step::Week.floor(wednesday), unix_s("2026-02-16T00:00:00Z"));

@@ -131,6 +131,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_farthest_instants_are_read() {
+        for (text, unix_s) in [
+            ("1000000000000000", 1e15),
+            ("-1000000000000000", -1e15),
+            ("1.25", 1.25),
+        ] {
+            let time = Timestamp::from_unix_text(text).unwrap();
+            assert_eq!(Timestamp::from_unix_s(unix_s), Ok(time), "{text}");
+            assert!((time.unix_s() - unix_s).abs() < 1e-9, "{text}");
+        }
+        assert!(Timestamp::from_unix_text("1000000000000001").is_err());
+    }
+
+    #[test]
     fn reads_both_forms() {
         assert_eq!(
             Timestamp::from_unix_s(1_763_787_600.25).unwrap().unix_ms(),

@@ -131,6 +131,23 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_is_alive_is_entered_again() {
+        assert!(matches("*a*", "aaa"));
+        // The second run is the first token of the second word.
+        let head = "h".repeat(62);
+        assert!(matches(&format!("{head}*a*"), &format!("{head}aaa")));
+    }
+
+    #[test]
+    fn a_pattern_may_have_so_many_tokens() {
+        for (head, tail) in [("", "{a,b}"), ("{a,b}", "")] {
+            let of = |length: usize| Glob::new(&format!("{head}{}{tail}", "x".repeat(length)));
+            assert_eq!(of(998).unwrap().token_count(), 2_000, "{head} {tail}");
+            assert_eq!(of(999), Err(GlobError::TooManyTokens), "{head} {tail}");
+        }
+    }
+
+    #[test]
     fn wildcards_stay_within_a_part() {
         assert!(matches("shop.*", "shop.sold"));
         assert!(!matches("shop.*", "shop.item.sold"));
