@@ -136,20 +136,20 @@ fn region(
     }
 }
 
-/// Why a region's clock is more than [`CLOCK_LAG_S_MAX`] behind, as far as the centre can tell.
+/// Why a region's clock is more than [`CLOCK_LAG_S_MAX`] behind, or will be, as far as the centre can tell.
 fn held_back(
     clock: &RegionClock,
     queue: Option<&Queue>,
     replication: Option<&Replication>,
     now: Timestamp,
 ) -> Option<String> {
+    let Some(replication) = replication else {
+        return Some("the centre does not replicate from it".to_owned());
+    };
     let lag_s = clock.complete_until.map(|until| age_s(until, now));
     if lag_s.is_some_and(|lag_s| lag_s <= CLOCK_LAG_S_MAX) {
         return None;
     }
-    let Some(replication) = replication else {
-        return Some("the centre does not replicate from it".to_owned());
-    };
     Some(match (clock, queue) {
         _ if !replication.running => match &replication.error {
             Some(error) => format!("replication does not run: {error}"),

@@ -82,7 +82,7 @@ mod tests {
         );
         for (ill, fault) in [
             (centres(false, None), "does not answer"),
-            (centres(true, None), "does its keeper run?"),
+            (centres(true, None), "does its keeper run, and"),
             (centres(true, Some(1_763_787_569.0)), "is 31 s behind"),
         ] {
             let faults = faults(&ill);
