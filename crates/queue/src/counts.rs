@@ -192,6 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn each_sum_and_each_name_of_a_batch_take_their_memory() {
+        let unkeyed = counts(30);
+        assert_eq!(unkeyed.bytes(), unkeyed.names.bytes() + 60 * SUM_BYTES);
+        let keyed = keyed(30, 1);
+        // Ten names of 11 bytes and twenty of 12, each in two minutes.
+        let of_batch = 300 + 60 * SUM_BYTES + 2 * (10 * 11 + 20 * 12);
+        assert_eq!(keyed.bytes(), 300 + keyed.names.bytes() + of_batch);
+    }
+
+    #[test]
     fn what_counts_nothing_is_empty() {
         assert!(Counts::default().is_empty() && Keyed::default().is_empty());
         assert!(!counts(1).is_empty() && !keyed(1, 1).is_empty());
