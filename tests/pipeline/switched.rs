@@ -156,7 +156,11 @@ async fn expect_no_alarm(rig: &Rig) {
 
 /// To the server that the playground runs for it, with the region's file.
 async fn switch_to_asia(rig: &Rig, further: &[&str]) -> (i32, String) {
-    let to = format!("127.0.0.1:{}", mariadb_port(rig, "asia"));
+    switch_to(rig, "asia", further).await
+}
+
+pub(crate) async fn switch_to(rig: &Rig, place: &str, further: &[&str]) -> (i32, String) {
+    let to = format!("127.0.0.1:{}", mariadb_port(rig, place));
     let file = rig.config("eu");
     let switch = [
         "switch",

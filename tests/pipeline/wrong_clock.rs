@@ -190,7 +190,9 @@ async fn beanstalkds_clock_is_set_under_load() {
             })
             .await;
             if is_back {
-                start_queues_again(rig).await;
+                for region in rig.regions() {
+                    start_queue_again(rig, &region).await;
+                }
             }
             progress_by(progress, REQUESTS).await;
             for _ in 0..EVENTS {
@@ -203,28 +205,21 @@ async fn beanstalkds_clock_is_set_under_load() {
 }
 
 /// Where a clock was set back, beanstalkd syncs nothing any more: collectors refuse events until it is started again.
-async fn start_queues_again(rig: &Rig) {
-    for (region, pids) in rig
-        .description()
-        .regions
-        .into_iter()
-        .map(|(name, region)| (name, region.pids))
-    {
-        let readyz = format!("{}/readyz", rig.collectors(&region)[0]);
-        wait_until("the collector to refuse events", async || {
-            let answer = rig
-                .http
-                .get(&readyz)
-                .send()
-                .await
-                .map_err(|error| error.to_string())?;
-            let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
-            let refuses = status == 503 && text.contains("since its clock was set back");
-            refuses.then_some(()).ok_or(text)
-        })
-        .await;
-        signal("TERM", pids.beanstalkd).await;
-    }
+pub(crate) async fn start_queue_again(rig: &Rig, region: &str) {
+    let readyz = format!("{}/readyz", rig.collectors(region)[0]);
+    wait_until("the collector to refuse events", async || {
+        let answer = rig
+            .http
+            .get(&readyz)
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+        let refuses = status == 503 && text.contains("since its clock was set back");
+        refuses.then_some(()).ok_or(text)
+    })
+    .await;
+    signal("TERM", rig.description().regions[region].pids.beanstalkd).await;
 }
 
 /// By beanstalkd's own clock.
