@@ -143,14 +143,6 @@ async fn a_regions_books_balance_until_a_process_forgets() {
         ..one_region()
     })
     .await;
-    for number in 0..20 {
-        let url = format!("{}/v1/events", rig.collectors("eu")[number % 2]);
-        let events = json!([{"name": "a"}, {"name": "b", "count": 4}]);
-        assert_eq!(
-            rig.http.post(url).json(&events).send().await.unwrap().status(),
-            202
-        );
-    }
     let first_worker = rig.description().regions["eu"].mariadb.port + 1;
     let urls: Vec<String> = rig
         .collectors("eu")
@@ -159,6 +151,22 @@ async fn a_regions_books_balance_until_a_process_forgets() {
         .chain([first_worker, first_worker + 2].map(|port| format!("--worker=http://127.0.0.1:{port}")))
         .collect();
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    wait_until(
+        "all processes to have seen the queue empty",
+        async || match audit(&rig, "eu", &urls).await {
+            (0, _) => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    )
+    .await;
+    for number in 0..20 {
+        let url = format!("{}/v1/events", rig.collectors("eu")[number % 2]);
+        let events = json!([{"name": "a"}, {"name": "b", "count": 4}]);
+        assert_eq!(
+            rig.http.post(url).json(&events).send().await.unwrap().status(),
+            202
+        );
+    }
     wait_until("everything to be counted", async || {
         match audit(&rig, "eu", &urls).await {
             (0, text) if text.contains("counted                100") => Ok(()),

@@ -147,9 +147,13 @@ async fn purges_what_the_centre_has_applied_and_nothing_else() {
 
 /// Counts something in the region's newest binlog file and begins another.
 pub(crate) async fn count_and_flush(rig: &Rig, ledger: &mut Ledger) {
-    rig.post_until_accepted("eu", &json!({ "name": "kept", "timestamp": MINUTE, "count": 7 }))
+    count_and_flush_in(rig, MINUTE, ledger).await;
+}
+
+pub(crate) async fn count_and_flush_in(rig: &Rig, minute: i64, ledger: &mut Ledger) {
+    rig.post_until_accepted("eu", &json!({ "name": "kept", "timestamp": minute, "count": 7 }))
         .await;
-    ledger.acknowledged("kept", MINUTE, 7);
+    ledger.acknowledged("kept", minute, 7);
     wait_until("the event to be counted", async || match rig.tube("eu").await {
         tube if tube.jobs() == 0 => Ok(()),
         tube => Err(format!("{tube:?}")),
@@ -177,9 +181,12 @@ pub(crate) async fn binlogs(rig: &Rig) -> Vec<String> {
     rows.into_iter().map(|mut row| row.take(0).unwrap()).collect()
 }
 
+/// But for the one about the disk of the machine that the tests run on, which may be as full as it likes.
 pub(crate) async fn alarms(rig: &Rig) -> Vec<Value> {
     let status = rig.get("/v1/status").await.json;
-    status["alarms"].as_array().unwrap().clone()
+    let mut alarms = status["alarms"].as_array().unwrap().clone();
+    alarms.retain(|alarm| alarm["kind"] != "disk");
+    alarms
 }
 
 async fn failures(rig: &Rig) -> u64 {

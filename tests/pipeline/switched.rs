@@ -8,6 +8,7 @@ use playground::Options;
 use tokio_util::sync::CancellationToken;
 
 use crate::centre;
+use crate::keeper_watches::alarms;
 use crate::ledger::Ledger;
 use crate::regions::{
     audit, audit_at, count, expect, keep_marks, mariadb_port, options, region, region_at, wait_until_current,
@@ -144,13 +145,13 @@ async fn a_switch_to_a_server_with_another_clock_promises_nothing_too_early() {
 }
 
 async fn expect_no_alarm(rig: &Rig) {
-    wait_until("the keeper to be content with the new server", async || {
-        let status = rig.get("/v1/status").await.json;
-        match status["alarms"].as_array().unwrap() {
-            alarms if alarms.is_empty() => Ok(()),
+    wait_until(
+        "the keeper to be content with the new server",
+        async || match alarms(rig).await {
+            none if none.is_empty() => Ok(()),
             alarms => Err(format!("{alarms:?}")),
-        }
-    })
+        },
+    )
     .await;
 }
 
