@@ -1,4 +1,4 @@
-//! `eventtracker region list`: the regions in the file and at the centre, and where the two disagree.
+//! `eventtracker region list`: the regions in the file and at the centre, and where these disagree.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -14,7 +14,8 @@ pub(super) async fn run(centre: &Centre) -> anyhow::Result<ExitCode> {
     let mut operator = Operator::open(centre)?;
     let states = operator.centre.upkeep().sources().await?;
     let position = operator.centre.upkeep().gtid_slave_pos().await?;
-    let lines = lines(&operator.config.source, &states, &position);
+    let clocks = operator.centre.upkeep().clocks().await?;
+    let lines = lines(&operator.config.source, &states, clocks.keys(), &position);
     let faults: Vec<&String> = lines.iter().flat_map(|line| &line.faults).collect();
     if lines.is_empty() {
         println!("no region: add one with 'eventtracker region add'");
@@ -44,11 +45,17 @@ struct Line {
     faults: Vec<String>,
 }
 
-/// The lines of all regions in the file or at the centre, by name. `position` is the centre's `gtid_slave_pos`.
-fn lines(file: &[Source], states: &[SourceState], position: &str) -> Vec<Line> {
+/// The lines of all regions in the file or at the centre, by name: `claimed` are those that a claim of completeness is known of, and `position`
+/// is the centre's `gtid_slave_pos`.
+fn lines<'a>(
+    file: &'a [Source],
+    states: &'a [SourceState],
+    claimed: impl Iterator<Item = &'a String>,
+    position: &str,
+) -> Vec<Line> {
     let in_file = file.iter().map(|source| &source.region);
     let replicated = states.iter().map(|state| &state.source.region);
-    let names: BTreeSet<&String> = in_file.chain(replicated).collect();
+    let names: BTreeSet<&String> = in_file.chain(replicated).chain(claimed).collect();
     let line = |name: &String| {
         let source = file.iter().find(|source| source.region == *name);
         let state = states.iter().find(|state| state.source.region == *name);
@@ -73,7 +80,12 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
             source.address(),
             state.source.address()
         )),
-        _ => {}
+        (None, None) => fault(
+            "it belongs to the centre, which does not replicate it, so nothing is complete: 'eventtracker region add' attaches it, and \
+             'eventtracker region remove' lets it go for good"
+                .to_owned(),
+        ),
+        (Some(_), Some(_)) => {}
     }
     if let Some(state) = state {
         if !state.is_running() {
@@ -93,7 +105,8 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
     let place = match (in_file.is_some(), state.is_some()) {
         (true, true) => "file, centre",
         (true, false) => "file",
-        _ => "centre",
+        (false, true) => "centre",
+        (false, false) => "claims",
     };
     let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or("–".to_owned());
     Line {
@@ -145,13 +158,18 @@ mod tests {
     }
 
     fn faults(file: &[Source], states: &[SourceState]) -> Vec<String> {
-        let lines = lines(file, states, "");
+        let lines = lines(file, states, [].iter(), "");
         lines.into_iter().flat_map(|line| line.faults).collect()
     }
 
     #[test]
     fn a_region_in_order_has_a_line_and_no_fault() {
-        let lines = lines(&[source("eu")], &[state("eu")], "1-1-100, 2-7-50");
+        let lines = lines(
+            &[source("eu")],
+            &[state("eu")],
+            ["eu".to_owned()].iter(),
+            "1-1-100, 2-7-50",
+        );
         let expected = ["eu", "10.1.0.10:3306", "file, centre", "Yes", "Yes", "2-7-50"];
         assert_eq!(
             (
@@ -160,6 +178,14 @@ mod tests {
             ),
             (expected, 0)
         );
+    }
+
+    #[test]
+    fn a_region_of_which_there_are_claims_alone_is_listed() {
+        let lines = lines(&[], &[], ["us".to_owned()].iter(), "");
+        let expected = ["us", "–", "claims", "–", "–", "–"];
+        assert_eq!(lines[0].cells.each_ref().map(String::as_str), expected);
+        assert!(lines[0].faults[0].contains("region remove"));
     }
 
     #[test]
