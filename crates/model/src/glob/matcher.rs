@@ -135,7 +135,10 @@ mod tests {
         assert!(matches("*a*", "aaa"));
         // The second run is the first token of the second word.
         let head = "h".repeat(62);
-        assert!(matches(&format!("{head}*a*"), &format!("{head}aaa")));
+        for times in 1..4 {
+            let name = format!("{head}{}", "a".repeat(times));
+            assert!(matches(&format!("{head}*a*"), &name), "{times}");
+        }
     }
 
     #[test]
