@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::process::{Child, Command};
 
 use crate::centre;
+use crate::complete::{complete_until, instant};
 use crate::keeper_watches::{binlogs, count_and_flush};
 use crate::ledger::Ledger;
 use crate::regions::{audit, expect, keep_marks};
@@ -109,9 +110,8 @@ async fn lose_more_than_the_backup_has(rig: &Rig, progress: &Progress, ledger: &
 async fn after_backup(rig: &Rig) -> Option<(u64, Option<Timestamp>)> {
     let series = "/v1/series?name=after.backup&from=2025-11-22&until=2025-11-23&step=1d";
     let answer = rig.get(series).await;
-    let until = answer.json["complete_until"].as_f64();
     let sum = answer.json["series"][0]["total"].as_u64().unwrap_or(0);
-    (answer.status == 200).then(|| (sum, until.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap())))
+    (answer.status == 200).then(|| (sum, complete_until(&answer.json)))
 }
 
 /// Loses the data directory, and restores it beside its place: the playground starts the server as soon as it can.
@@ -182,15 +182,12 @@ async fn complete_for_no_region_that_is_not_attached(rig: &Rig, acknowledged_at:
                 .iter()
                 .find(|region| region["region"] == name)
         };
-        let until_s = region("us").and_then(|us| us["clock"].as_f64());
-        let until = until_s.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap());
+        let until = region("us").and_then(|us| instant(&us["clock"]));
         if until.is_none_or(|until| until.ms_since(acknowledged_at) <= 0) {
             return Err(status.to_string());
         }
-        let whole_s = status["complete_until"].as_f64();
-        let whole = whole_s.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap());
         assert!(
-            whole.is_none_or(|until| until.ms_since(acknowledged_at) < 0),
+            complete_until(&status).is_none_or(|until| until.ms_since(acknowledged_at) < 0),
             "{status}"
         );
         let eu = region("eu").ok_or(status.to_string())?;

@@ -11,42 +11,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::complete::{complete_until, wait_until_complete, wait_until_current};
 use crate::rig::{Rig, one_region, signal, two_regions, wait_until};
-
-/// A clock that follows the present is closer to it.
-const LAG_MS_MAX: i64 = 10_000;
 
 /// Looks at the answer, between two disturbances.
 const LOOKS: usize = 20;
 
 fn now() -> Timestamp {
     SystemTime::now().into()
-}
-
-fn until_ms(answer: &Value) -> Option<i64> {
-    let unix_s = answer["complete_until"].as_f64()?;
-    Some(Timestamp::from_unix_s(unix_s).unwrap().unix_ms())
-}
-
-async fn wait_until_current(rig: &Rig) {
-    wait_until("complete_until to follow the present", async || {
-        let status = rig.get("/v1/status").await.json;
-        match until_ms(&status) {
-            Some(ms) if now().unix_ms() - ms < LAG_MS_MAX => Ok(()),
-            _ => Err(format!("{} {}", status["complete_until"], status["regions"])),
-        }
-    })
-    .await;
-}
-
-async fn wait_until_complete(rig: &Rig, at: Timestamp) {
-    wait_until("everything to be complete", async || {
-        match until_ms(&rig.get("/v1/status").await.json) {
-            Some(ms) if ms > at.unix_ms() => Ok(()),
-            other => Err(format!("{other:?}, not after {at}")),
-        }
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,8 +89,8 @@ async fn never_ahead_while_a_worker_is_stopped() {
         signal("STOP", pid).await;
         wait_until("the clock to have stood for long", async || {
             looks(rig, look).await;
-            let stood_ms = until_ms(&rig.get("/v1/status").await.json).unwrap();
-            match now().unix_ms() - stood_ms {
+            let stood = complete_until(&rig.get("/v1/status").await.json).unwrap();
+            match now().ms_since(stood) {
                 LONGER_THAN_THE_TIME_TO_RUN_MS.. => Ok(()),
                 lag_ms => Err(format!("{lag_ms} ms")),
             }
@@ -223,13 +195,15 @@ async fn looks(rig: &Rig, look: &Look) {
             continue;
         }
         let series: Value = response.json().await.unwrap();
-        let Some(until) = until_ms(&series) else { continue };
+        let Some(until) = complete_until(&series) else {
+            continue;
+        };
         let before = look
             .acknowledged
             .lock()
             .unwrap()
             .iter()
-            .filter(|&&at| at < until)
+            .filter(|&&at| at < until.unix_ms())
             .count() as u64;
         let sum = series["series"][0]["total"].as_u64().unwrap_or(0);
         assert!(

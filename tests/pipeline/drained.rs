@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use model::Timestamp;
 use serde_json::json;
 
+use crate::complete::wait_until_complete;
 use crate::ledger::Ledger;
 use crate::rig::{Response, Rig, one_region, signal, wait_until};
 use crate::sender::{FIRST_MINUTE, post_backlog};
@@ -40,14 +41,7 @@ async fn its_queue_empties() {
     );
     // Empty, it says until when all is complete.
     let emptied = Timestamp::from(SystemTime::now());
-    wait_until("all of it to be complete", async || {
-        let status = rig.get("/v1/status").await.json;
-        match status["complete_until"].as_f64() {
-            Some(until) if until > emptied.unix_s() => Ok(()),
-            _ => Err(status["complete_until"].to_string()),
-        }
-    })
-    .await;
+    wait_until_complete(&rig, emptied).await;
 
     // As an operator would retire it: another one takes over at its address.
     signal("TERM", region.pids.beanstalkd).await;

@@ -8,6 +8,7 @@ use playground::Database;
 use serde_json::{Value, json};
 
 use crate::centre;
+use crate::complete::complete_until;
 use crate::rig::{Rig, wait_until};
 use crate::truth;
 
@@ -55,12 +56,7 @@ impl Ledger {
                 return Ok(Err(format!("replication stopped: {error}")));
             }
             let centres = status["centres"].as_array().ok_or(status.to_string())?;
-            let is_complete = |centre: &Value| {
-                centre["complete_until"]
-                    .as_f64()
-                    .is_some_and(|s| s > begun.unix_s())
-            };
-            match centres.iter().all(is_complete) {
+            match centres.iter().all(|centre| complete_until(centre) > Some(begun)) {
                 true => Ok(Ok(())),
                 false => Err(format!("{} {}", status["centres"], status["regions"])),
             }
@@ -162,7 +158,11 @@ pub(crate) struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} counts missing, {} too many", self.lost, self.doubled)?;
+        match (self.lost, self.doubled) {
+            (lost, 0) => write!(f, "{lost} counts missing")?,
+            (0, doubled) => write!(f, "{doubled} counts too many")?,
+            (lost, doubled) => write!(f, "{lost} counts missing, {doubled} counts too many")?,
+        }
         if let Some((key, least, in_doubt, is)) = self.example {
             write!(
                 f,

@@ -10,6 +10,7 @@
 )]
 
 mod centre;
+mod complete;
 mod failpoints;
 mod ledger;
 mod machines;

@@ -1,10 +1,10 @@
 //! The power goes, under load: what was acknowledged was on a disk, and nothing is counted twice when it is back.
 
-use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::{CLOCK_IS_SEEN, Directory, Options};
 
 use crate::centre::connect;
+use crate::complete::wait_until_complete;
 use crate::ledger::Ledger;
 use crate::machines::Machines;
 use crate::regions::{count, expect, keep_marks, mariadb_port, options, region, region_with_options};
@@ -105,7 +105,7 @@ async fn of_a_centre_whose_regions_have_just_come_moved_and_gone() {
 async fn of_a_centre_that_has_just_been_started() {
     let (rig, machines) = start(one_region(), &["central"]).await;
     for _ in 0..RESTARTS {
-        caught_up(&rig).await;
+        wait_until_complete(&rig, truth::now()).await;
         let pid = rig.description().central.pid;
         signal("KILL", pid).await;
         wait_until("the centre to run again", async || {
@@ -113,24 +113,11 @@ async fn of_a_centre_that_has_just_been_started() {
             (now != pid).then_some(()).ok_or(format!("pid is still {pid}"))
         })
         .await;
-        caught_up(&rig).await;
+        wait_until_complete(&rig, truth::now()).await;
         println!("{:?}", machines.cut(&rig, &["central"]).await);
     }
-    caught_up(&rig).await;
+    wait_until_complete(&rig, truth::now()).await;
     rig.stop().await;
-}
-
-/// Waits until the centre has applied what a region says from now on.
-async fn caught_up(rig: &Rig) {
-    let begun = truth::now();
-    wait_until("the centre to catch up", async || {
-        let status = rig.get("/v1/status").await.json;
-        let until_s = status["complete_until"].as_f64();
-        let until = until_s.map(|unix_s| Timestamp::from_unix_s(unix_s).unwrap());
-        let has_caught_up = until.is_some_and(|until| until > begun);
-        has_caught_up.then_some(()).ok_or(status.to_string())
-    })
-    .await;
 }
 
 /// Tables and accounts that a command has made are there.
@@ -182,7 +169,7 @@ async fn shows_a_queue_that_does_not_sync_each_job() {
         server_options: [("eu/beanstalkd".to_owned(), vec!["-f50".to_owned()])].into(),
         ..one_region()
     };
-    shows(options, "DO 1").await;
+    shows(options, "DO 1", &[LACKING, LOST]).await;
 }
 
 /// It syncs by its wall clock, and so nothing until that is where it was: collectors refuse events until it is started again.
@@ -200,7 +187,7 @@ async fn of_a_queue_whose_clock_was_set_back() {
         }
         start_queue_again(rig, "eu").await;
         // What came in the second before is on no disk until it is counted.
-        caught_up(rig).await;
+        wait_until_complete(rig, truth::now()).await;
         progress_by(progress, REQUESTS_WHILE_BROKEN).await;
         println!("{:?}", machines.cut(rig, &REGION).await);
         progress_by(progress, REQUESTS_BETWEEN).await;
@@ -211,18 +198,26 @@ async fn of_a_queue_whose_clock_was_set_back() {
 /// The centre has transactions that the region has forgotten.
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_a_binlog_that_is_not_synced() {
-    shows(one_region(), "SET GLOBAL sync_binlog = 0").await;
+    let seen_as = [LACKING, LOST, MORE_THAN_SENT, DOUBLED, "replication stopped"];
+    shows(one_region(), "SET GLOBAL sync_binlog = 0", &seen_as).await;
 }
 
 /// The ledger has forgotten what it recognises repetitions by.
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_a_ledger_that_is_not_synced() {
-    shows(one_region(), "SET GLOBAL innodb_flush_log_at_trx_commit = 2").await;
+    let set = "SET GLOBAL innodb_flush_log_at_trx_commit = 2";
+    shows(one_region(), set, &[MORE_THAN_SENT, DOUBLED]).await;
 }
 
-/// A region that is broken so is found out. Workers refuse a database that is configured so when they connect, but do not see what is set
+/// What an answer, or what the centre has in the end, is wrong by.
+const LACKING: &str = "were acknowledged before";
+const LOST: &str = "counts missing";
+const MORE_THAN_SENT: &str = "were ever sent";
+const DOUBLED: &str = "counts too many";
+
+/// A region that is broken so is found out, and as one of `seen_as`. Workers refuse a database that is configured so when they connect, but do not see what is set
 /// while they work; a restart takes it back.
-async fn shows(options: Options, at_database: &str) {
+async fn shows(options: Options, at_database: &str, seen_as: &[&str]) {
     let options = Options {
         region_overrides: settings("[worker]\nflush_age_ms = 50"),
         ..options
@@ -246,6 +241,7 @@ async fn shows(options: Options, at_database: &str) {
     .await;
     let why = outcome.expect_err("it was not seen");
     println!("seen: {why}");
+    assert!(seen_as.iter().any(|part| why.contains(part)), "{why}");
     rig.stop().await;
 }
 

@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use playground::Options;
 use serde_json::json;
 
+use crate::complete::wait_until_current;
 use crate::ledger::Ledger;
 use crate::rig::{PROGRAM, Rig, at_queue, eventtracker, put, signal, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
-
-/// A clock that follows the present is closer to it.
-const LAG_S_MAX: f64 = 10.0;
 
 pub(crate) fn options(regions: &[&str], unattached: &[&str], servers_only: &[&str]) -> Options {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
@@ -68,18 +66,6 @@ pub(crate) fn expect(outcome: &(i32, String), code: i32, parts: &[&str]) {
 
 pub(crate) fn mariadb_port(rig: &Rig, region: &str) -> String {
     rig.description().regions[region].mariadb.port.to_string()
-}
-
-pub(crate) async fn wait_until_current(rig: &Rig) {
-    wait_until("complete_until to follow the present", async || {
-        let status = rig.get("/v1/status").await.json;
-        let now = model::Timestamp::from(std::time::SystemTime::now()).unix_s();
-        match status["complete_until"].as_f64() {
-            Some(until) if now - until < LAG_S_MAX => Ok(()),
-            _ => Err(format!("{} {}", status["complete_until"], status["regions"])),
-        }
-    })
-    .await;
 }
 
 pub(crate) async fn count(rig: &Rig, region: &str, ledger: &mut Ledger, name: &str, count: u64) {

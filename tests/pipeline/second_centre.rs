@@ -13,15 +13,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::centre;
+use crate::complete::{LAG_MS_MAX, complete_until};
 use crate::keeper_watches::{alarms, binlogs, count_and_flush, only_newest_is_left};
 use crate::ledger::Ledger;
 use crate::rig::{Rig, eventtracker, one_region, settings, signal, two_regions, wait_until};
 use crate::sender::{FIRST_MINUTE, Progress, send_keyed};
 use crate::truth;
 use crate::under_load::progress_by;
-
-/// A clock that follows the present is closer to it.
-const LAG_MS_MAX: i64 = 10_000;
 
 /// Between two questions of one client.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -171,9 +169,7 @@ async fn what_the_status_says_holds_for_what_is_asked_next() {
     let counted = truth::now();
     wait_until("the centre to have it", async || {
         let status = rig.get("/v1/status").await.json;
-        let until_s = status["complete_until"].as_f64();
-        let until = until_s.and_then(|s| Timestamp::from_unix_s(s).ok());
-        let has_it = status["centre"] == "central" && until.is_some_and(|until| until > counted);
+        let has_it = status["centre"] == "central" && complete_until(&status) > Some(counted);
         has_it.then_some(()).ok_or(status.to_string())
     })
     .await;
@@ -198,7 +194,7 @@ async fn what_the_status_says_holds_for_what_is_asked_next() {
     rig.stop().await;
 }
 
-/// What it answered by the centre that has more is not known to it any more, but is asked for.
+/// What it answered by the centre that has more is not known to it any more, but is asked for, and waited for where that centre dies, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_was_started_again_takes_nothing_back() {
     let rig = Rig::start(Options {
@@ -226,23 +222,28 @@ async fn an_api_that_was_started_again_takes_nothing_back() {
     })
     .await;
     signal("CONT", description.central.pid).await;
-    let api = description.pids.api.unwrap();
-    signal("KILL", api).await;
-    wait_until("another api", async || {
-        let now = rig.description().pids.api;
-        (now != Some(api)).then_some(()).ok_or(format!("{now:?}"))
-    })
-    .await;
-    let first = wait_until("the first answer", async || {
-        let url = format!("{}/readyz", rig.description().api);
-        rig.http
-            .get(url)
-            .send()
-            .await
-            .map_err(|error| error.to_string())?;
-        total().await
-    });
-    assert_eq!(first.await, 1);
+    for dies_too in [None, Some(description.standby.unwrap().database.pid)] {
+        let api = rig.description().pids.api.unwrap();
+        if let Some(standby) = dies_too {
+            signal("KILL", standby).await;
+        }
+        signal("KILL", api).await;
+        wait_until("another api", async || {
+            let now = rig.description().pids.api;
+            (now != Some(api)).then_some(()).ok_or(format!("{now:?}"))
+        })
+        .await;
+        let first = wait_until("the first answer", async || {
+            let url = format!("{}/readyz", rig.description().api);
+            rig.http
+                .get(url)
+                .send()
+                .await
+                .map_err(|error| error.to_string())?;
+            total().await
+        });
+        assert_eq!(first.await, 1);
+    }
     rig.stop().await;
 }
 
@@ -377,10 +378,9 @@ fn read_on(rig: &Rig, seen: Arc<Seen>, stop: CancellationToken) -> JoinHandle<()
             assert!(total >= last, "{total} after {last}");
             last = total;
             seen.total.store(total, Ordering::SeqCst);
-            if let Some(until_s) = series["complete_until"].as_f64() {
-                let until_ms = Timestamp::from_unix_s(until_s).unwrap().unix_ms();
+            if let Some(until) = complete_until(&series) {
                 seen.complete_until_ms
-                    .store(until_ms.unsigned_abs(), Ordering::SeqCst);
+                    .store(until.unix_ms().unsigned_abs(), Ordering::SeqCst);
             }
             seen.answers.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(POLL_INTERVAL).await;

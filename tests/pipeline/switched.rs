@@ -8,11 +8,10 @@ use playground::Options;
 use tokio_util::sync::CancellationToken;
 
 use crate::centre;
+use crate::complete::wait_until_current;
 use crate::keeper_watches::alarms;
 use crate::ledger::Ledger;
-use crate::regions::{
-    audit, audit_at, count, expect, keep_marks, mariadb_port, options, region, region_at, wait_until_current,
-};
+use crate::regions::{audit, audit_at, count, expect, keep_marks, mariadb_port, options, region, region_at};
 use crate::rig::{Rig, signal, wait_until};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 

@@ -11,6 +11,7 @@ use playground::{Options, counter};
 use serde_json::{Value, json};
 
 use crate::centre;
+use crate::complete::complete_until;
 use crate::keeper_watches::{alarms, binlogs, count_and_flush_in};
 use crate::ledger::Ledger;
 use crate::rig::{Rig, answer, at_queue, one_region, settings, signal, two_regions, wait_until, wait_up_to};
@@ -94,7 +95,7 @@ impl Probe {
         let url = "/v1/series?name=probe&from=2025-11-22&until=2025-11-23&step=1d";
         let series = rig.get(url).await.json;
         let total = series["series"][0]["total"].as_u64().unwrap_or(0);
-        let until = Timestamp::from_unix_s(series["complete_until"].as_f64()?).unwrap();
+        let until = complete_until(&series)?;
         assert!(
             until <= acknowledged || total == self.sent,
             "complete until {until}, acknowledged at {acknowledged}, and not in it: {series}"

@@ -28,11 +28,11 @@ use crate::error::Error as StartError;
 /// needs longer does not catch up soon.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Pause between two rounds of all centres while one of them catches up.
+/// Pause between two rounds of all centres while one of them catches up, and between two questions to one that is away.
 const CATCH_UP_POLL: Duration = Duration::from_millis(50);
 
-/// Longest wait of the first request for each centre to say what it has.
-const BEGIN_LIMIT: Duration = Duration::from_secs(2);
+/// Longest wait of the first request for each centre to say what it has: one that was started again with this process is there by then.
+const BEGIN_LIMIT: Duration = CATCH_UP_LIMIT;
 
 /// Snapshots of one request that may be lost to changes: of partitions, which the keeper makes once a month and shard, and of days that late
 /// events are merged into, which are read anew by the next.
@@ -152,20 +152,25 @@ impl Centres {
 
     /// Takes what any centre has for answered: this process may have been started again, and does not know what it answered before.
     async fn begin(&self) {
-        let joined = self.0.all.iter().map(|site| self.join(site));
+        let joined = self.0.all.iter().map(async |site| {
+            while !self.join(site).await {
+                tokio::time::sleep(CATCH_UP_POLL).await;
+            }
+        });
         // One that does not say it in time is asked again when it is looked at.
         let joined = joined.map(|joined| tokio::time::timeout(BEGIN_LIMIT, joined));
         join_all(joined).await;
     }
 
-    /// Takes what a centre has for answered, once.
-    async fn join(&self, site: &Site) {
+    /// Takes what a centre has for answered, once; false where it does not say it.
+    async fn join(&self, site: &Site) -> bool {
         if !site.is_joined.load(Ordering::Relaxed)
             && let Ok(position) = site.central.position().await
         {
             self.answered().join(&position);
             site.is_joined.store(true, Ordering::Relaxed);
         }
+        site.is_joined.load(Ordering::Relaxed)
     }
 
     /// Does `work` at one centre after the other, until one has done its part.

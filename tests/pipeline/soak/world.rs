@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use super::moving::{MOVES, Spare};
+use crate::complete::complete_until;
 use crate::failpoints::Failpoints;
 use crate::machines::Machines;
 use crate::rig::{Rig, wait_up_to};
@@ -74,12 +75,7 @@ impl World {
                 .map_err(|error| error.to_string())?;
             let status: serde_json::Value = response.json().await.map_err(|error| error.to_string())?;
             let centres = status["centres"].as_array().ok_or(status.to_string())?;
-            let is_complete = |centre: &serde_json::Value| {
-                let until_s = centre["complete_until"].as_f64();
-                let until = until_s.and_then(|s| Timestamp::from_unix_s(s).ok());
-                until.is_some_and(|until| until > at)
-            };
-            let all = centres.iter().all(is_complete);
+            let all = centres.iter().all(|centre| complete_until(centre) > Some(at));
             all.then_some(())
                 .ok_or_else(|| format!("{} {}", status["centres"], status["regions"]))
         })
