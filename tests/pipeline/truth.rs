@@ -16,7 +16,7 @@ pub(crate) use self::look::watch;
 /// Acknowledgements that came within such a time are kept as one, of the last of them.
 const TOGETHER_MS: i64 = 50;
 
-/// After a centre's clock was set: for so long claims are less what a region's clock seemed to be ahead.
+/// After a database's clock was set: for so long claims are less what a region's clock seemed to be ahead.
 const SETTLED_AFTER_MS: i64 = 150_000;
 
 /// Names that came last, among which are those that are sent only once.
@@ -73,6 +73,7 @@ struct State {
     centre_ahead_ms: i64,
     centres_clocks_set: u32,
     clocks_settled_at: Option<Timestamp>,
+    region_clocks_settled_at: Option<Timestamp>,
     violation: Option<String>,
 }
 
@@ -113,6 +114,11 @@ impl Truth {
         state.centre_ahead_ms += ahead_ms;
         state.centres_clocks_set += 1;
         CentresClockIsSet(self, ahead_ms)
+    }
+
+    /// Each centre has compared the region's clock for itself, so one of them may claim less than the other for a while.
+    pub(crate) fn regions_clock_was_set(&self) {
+        self.state.lock().unwrap().region_clocks_settled_at = Some(now().plus_ms(SETTLED_AFTER_MS));
     }
 
     /// Before a request is sent for the first time.
@@ -229,7 +235,11 @@ impl Truth {
         let mut guard = self.state.lock().unwrap();
         let state = &mut *guard;
         let seen = state.readers.entry(reader).or_default();
-        let is_settled = state.centres_clocks_set == 0 && state.clocks_settled_at.is_none_or(|at| at < now());
+        let is_past = |settled_at: Option<Timestamp>| settled_at.is_none_or(|at| at < now());
+        let is_of_several = answer.falls_ms_max > 0;
+        let is_settled = state.centres_clocks_set == 0
+            && is_past(state.clocks_settled_at)
+            && (!is_of_several || is_past(state.region_clocks_settled_at));
         if !is_settled {
             seen.complete_until = None;
         }

@@ -280,7 +280,8 @@ impl Fault {
             0
         };
         let is_queue = part == Part::Beanstalkd;
-        // One whose clock was set back syncs nothing for so long: until it is started again no power may go.
+        // One whose clock was set back syncs nothing for so long: until it is started again, and what came before that was seen is on the
+        // disk by and by, no power may go.
         let alone = world.power.try_lock();
         if is_queue && alone.is_err() {
             return false;
@@ -288,12 +289,16 @@ impl Fault {
         let _alone = alone.ok().filter(|_| is_queue);
         // What a centre says is by its own clock.
         let _set = is_centre.then(|| traffic.truth.centres_clock_is_set(step_s));
-        world.rig.set_clock(&process, base_s + step_s);
-        tokio::time::sleep(self.lasts).await;
-        world.rig.set_clock(&process, base_s);
-        tokio::time::sleep(CLOCK_IS_SEEN).await;
+        for (ahead_s, lasts) in [(base_s + step_s, self.lasts), (base_s, CLOCK_IS_SEEN)] {
+            world.rig.set_clock(&process, ahead_s);
+            if part == Part::RegionalMariaDb {
+                traffic.truth.regions_clock_was_set();
+            }
+            tokio::time::sleep(lasts).await;
+        }
         if is_queue {
             send("TERM", self.pid(world, part)).await;
+            world.machines.sync();
         }
         true
     }
