@@ -57,6 +57,7 @@ async fn of_each_account() {
     refused(&keeper, "DELETE FROM bigdata_0.EventDay").await;
     refused(&keeper, "DELETE FROM bigdata_0.RegionMinute").await;
     refused(&keeper, "STOP ALL SLAVES").await;
+    refused(&keeper, "START SLAVE 'eu'").await;
 
     for role in ["api", "analyst"] {
         let reader = as_user(&description.central, role);
@@ -68,6 +69,7 @@ async fn of_each_account() {
         refused(&reader, "DELETE FROM bigdata_0.EventMinute").await;
         refused(&reader, "CREATE TABLE bigdata_0.Mine (a INT)").await;
         refused(&reader, "STOP ALL SLAVES").await;
+        refused(&reader, "CALL bigdata_0.read_on('eu')").await;
     }
 
     let api = as_user(&description.central, "api");

@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use listener::Health;
 use store::central::Central;
 use store::upkeep::{self, Alarm};
-use store::{Account, OtherCentre, Server, Source};
+use store::{Account, OtherCentre, Server, Source, SourceState};
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
@@ -190,6 +190,9 @@ impl Keeper {
         let sources = self.centre.sources().await?;
         let mut known = std::mem::take(&mut self.regions);
         for state in sources {
+            if state.was_cut_short() {
+                self.read_on(&state).await;
+            }
             let region = match known.iter().position(|region| region.source == state.source) {
                 Some(at) => known.swap_remove(at),
                 None => KeptRegion {
@@ -201,6 +204,18 @@ impl Keeper {
             self.regions.push(region);
         }
         Ok(())
+    }
+
+    /// What else ended reading is left to the operator: a region that has lost transactions would later be read as if it had not.
+    async fn read_on(&mut self, state: &SourceState) {
+        let region = &state.source.region;
+        match self.centre.read_on(region).await {
+            Ok(()) => tracing::info!(region, error = state.last_error, "the centre reads on"),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(region, error, "the centre does not read on");
+            }
+        }
     }
 
     /// The positions that every configured centre has durably applied; `None`, with an alarm, if one cannot be asked or does not sync what

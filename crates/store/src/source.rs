@@ -63,6 +63,16 @@ impl SourceState {
         self.io_running == "Yes" && self.sql_running == "Yes"
     }
 
+    /// Whether reading has ended in the middle of an event: the region's disk was full, or its power was cut, while it wrote the event. The
+    /// server does not read on by itself, and can as soon as the disk has room, or another file follows.
+    #[must_use]
+    pub fn was_cut_short(&self) -> bool {
+        self.io_running == "No"
+            && self
+                .last_error
+                .contains("binlog truncated in the middle of event")
+    }
+
     /// Whether nothing but the outbox is applied. Option files that say so twice make a list of it.
     #[must_use]
     pub fn is_limited(&self) -> bool {

@@ -40,6 +40,9 @@ const ANALYSTS_VIEWS: [&str; 8] = [
 /// annotations.
 const ANALYSTS_TABLES: [&str; 4] = ["DroppedDays", "Alarm", "ClockOffset", "Annotation"];
 
+/// The role that may start replication, for the procedure that the keeper calls: see `schema/central/read_on.sql`.
+const READER: &str = "eventtracker_reader";
+
 /// The action whose failure needs a remedy.
 const GRANT_ROLE: &str = "grant role eventtracker_analysts (its creator can; where that account is gone, drop the role and repeat)";
 
@@ -88,6 +91,13 @@ const KEEPERS_SHARD_TABLES: [(&str, &str); 3] = [
     ("EventMinute", "INSERT, UPDATE, DELETE"),
     ("EventDay", "INSERT, UPDATE, ALTER, CREATE, DROP"),
 ];
+
+/// The right to let the centre read on, and what the procedure that does it needs.
+fn reading_on(account: &str) -> [String; 3] {
+    let call = |who| format!("GRANT EXECUTE ON PROCEDURE bigdata_0.read_on TO {who}");
+    let start = format!("GRANT REPLICATION SLAVE ADMIN ON *.* TO {READER}");
+    [start, call(READER), call(account)]
+}
 
 impl Role {
     /// Creates the account on `admin`'s server, or sets its password and rights anew.
@@ -187,6 +197,7 @@ impl Role {
                     grants.extend(Shard::all().map(grant));
                 }
                 grants.push(format!("GRANT SLAVE MONITOR ON *.* TO {account}"));
+                grants.extend(reading_on(account));
                 grants.extend(on_tables(&[("*", "INSERT, UPDATE, DELETE, SELECT")]));
                 grants
             }

@@ -66,6 +66,15 @@ impl Centre {
             .await
     }
 
+    /// Lets this centre read on from a region, where its reading has ended.
+    ///
+    /// # Errors
+    /// The server refused, as where it has no such source, or did not answer.
+    pub async fn read_on(&mut self, region: &str) -> Result<(), Error> {
+        const SQL: &str = "CALL bigdata_0.read_on(?)";
+        self.link.execute("read on from a region", SQL, (region,)).await
+    }
+
     /// The sequence number of the last transaction of each GTID domain that this centre has applied, durably or not.
     ///
     /// # Errors
