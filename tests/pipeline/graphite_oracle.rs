@@ -2,9 +2,12 @@
 
 mod compare;
 mod consolidate;
+#[path = "../graphite/counts.rs"]
+mod counts;
 mod data;
 mod differences;
 mod oracle;
+mod recorded;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -47,6 +50,12 @@ async fn renders_as_graphite_web_does() {
     let theirs = oracle::ask(&data, &asked).await;
     let mut wrong = other_differences(&requests, &theirs.answers, &ours);
     wrong.extend(other_functions(&rig, &theirs).await);
+    wrong.extend(recorded::differs(
+        &data,
+        &requests,
+        &theirs.answers,
+        &theirs.functions,
+    ));
     if !README.contains(&tables()) {
         wrong.push(format!(
             "the tables of graphite's README should be:\n\n{}",
@@ -132,7 +141,7 @@ async fn other_functions(rig: &Rig, theirs: &oracle::Oracle) -> Vec<String> {
     let ours = ours.json.as_object().unwrap().clone();
     let mut wrong = Vec::new();
     for (name, theirs) in &theirs.functions {
-        let not_taken = NOT_TAKEN.iter().any(|(_, names)| names.contains(&name.as_str()));
+        let not_taken = is_left_out(name);
         match ours.get(name) {
             None if !not_taken => wrong.push(format!("{name} is missing")),
             Some(_) if not_taken => wrong.push(format!("{name} is said to be left out")),
@@ -152,6 +161,11 @@ async fn other_functions(rig: &Rig, theirs: &oracle::Oracle) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Whether ours has a function of theirs not, on purpose.
+fn is_left_out(name: &str) -> bool {
+    NOT_TAKEN.iter().any(|(_, names)| names.contains(&name))
 }
 
 /// What a function takes and where it is listed; not what is offered as values, of which each has its own.

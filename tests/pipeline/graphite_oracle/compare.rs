@@ -72,7 +72,7 @@ pub(super) fn compare(
 /// Value and unix seconds.
 pub(super) type Point = (Option<f64>, i64);
 
-fn series(body: &Value) -> Result<Vec<(String, Vec<Point>)>, String> {
+pub(super) fn series(body: &Value) -> Result<Vec<(String, Vec<Point>)>, String> {
     let one = |series: &Value| {
         let points = series["datapoints"].as_array()?.iter();
         let points: Option<Vec<Point>> = points

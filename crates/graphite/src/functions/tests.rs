@@ -1,6 +1,7 @@
 //! Each function on a few values, against what graphite-web makes of them.
 
 mod pushed;
+mod recorded;
 mod refusals;
 mod times;
 mod zones;
