@@ -1,5 +1,6 @@
 //! Each function on a few values, against what graphite-web makes of them.
 
+mod kinds;
 mod pushed;
 mod recorded;
 mod refusals;
