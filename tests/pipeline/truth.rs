@@ -73,7 +73,6 @@ struct State {
     centre_ahead_ms: i64,
     centres_clocks_set: u32,
     clocks_settled_at: Option<Timestamp>,
-    region_clocks_settled_at: Option<Timestamp>,
     violation: Option<String>,
 }
 
@@ -116,9 +115,9 @@ impl Truth {
         CentresClockIsSet(self, ahead_ms)
     }
 
-    /// Each centre has compared the region's clock for itself, so one of them may claim less than the other for a while.
+    /// What was said of a region is taken back when a comparison shows that its clock was set, and each centre compares for itself.
     pub(crate) fn regions_clock_was_set(&self) {
-        self.state.lock().unwrap().region_clocks_settled_at = Some(now().plus_ms(SETTLED_AFTER_MS));
+        self.state.lock().unwrap().clocks_settled_at = Some(now().plus_ms(SETTLED_AFTER_MS));
     }
 
     /// Before a request is sent for the first time.
@@ -235,11 +234,7 @@ impl Truth {
         let mut guard = self.state.lock().unwrap();
         let state = &mut *guard;
         let seen = state.readers.entry(reader).or_default();
-        let is_past = |settled_at: Option<Timestamp>| settled_at.is_none_or(|at| at < now());
-        let is_of_several = answer.falls_ms_max > 0;
-        let is_settled = state.centres_clocks_set == 0
-            && is_past(state.clocks_settled_at)
-            && (!is_of_several || is_past(state.region_clocks_settled_at));
+        let is_settled = state.centres_clocks_set == 0 && state.clocks_settled_at.is_none_or(|at| at < now());
         if !is_settled {
             seen.complete_until = None;
         }
