@@ -372,6 +372,10 @@ fn deriving() {
             "nonNegativeDerivative(a.y.n,99)",
             "nonNegativeDerivative(a.y.n): - 90 30 70 50 -",
         ),
+        (
+            "nonNegativeDerivative(a.x.n,4,2)",
+            "nonNegativeDerivative(a.x.n): - - 1 1 - -",
+        ),
         ("perSecond(a.y.n)", "perSecond(a.y.n): - - 0.5 - 0.833333 -"),
         ("integral(a.x.n)", "integral(a.x.n): 1 3 6 10 15 -"),
         (
@@ -447,4 +451,18 @@ fn naming() {
         ("nPercentile(a.x.n,50)", "nPercentile(a.x.n, 50): 3 3 3 3 3 3"),
         ("dashed(color(a.x.n,'red'))", "dashed(a.x.n, 5): 1 2 3 4 5 -"),
     ]);
+}
+
+/// The values' words end where a name is too long to grow; its end stays.
+#[test]
+fn a_legend_ends_at_some_length() {
+    // Two bytes, and nine for each: exactly as long as a name may be.
+    let most = ",'max'".repeat(222);
+    for (words, end) in [
+        (format!("{most},'min'"), " (max: 5) (min: 1)"),
+        (format!("{most},'min','last'"), " (max: 5) (min: 1)"),
+    ] {
+        let list = evaluated(&format!("legendValue(alias(a.x.n,'xx'){words})")).unwrap();
+        assert!(list[0].name.ends_with(end), "{}", list[0].name);
+    }
 }

@@ -1,5 +1,6 @@
 //! What planning is told of the functions: one that is told wrongly gives the same, later or from more than may be read.
 
+use super::pushed::commutes;
 use crate::function::{Commutes, Function};
 use crate::functions::TABLES;
 
@@ -27,6 +28,33 @@ fn those_that_may_follow_sums() {
         |function| matches!(function.commutes, Commutes::If(_)),
         "aggregate highest lowest removeEmptySeries groupByNode groupByNodes sortBy consolidateBy scale",
     );
+}
+
+#[test]
+fn those_that_may_follow_sums_by_their_arguments() {
+    for (target, may) in [
+        ("aggregate(a.*.n,'sum')", true),
+        ("aggregate(a.*.n,'max')", false),
+        ("aggregate(a.*.n,'sum',0.5)", false),
+        ("highest(a.*.n,1,'sum')", true),
+        ("highest(a.*.n,1,'max')", false),
+        ("lowest(a.*.n,1,'sum')", true),
+        ("lowest(a.*.n,1,'max')", false),
+        ("removeEmptySeries(a.*.n)", true),
+        ("removeEmptySeries(a.*.n,0.5)", false),
+        ("groupByNode(a.*.n,0,'sum')", true),
+        ("groupByNode(a.*.n,0,'max')", false),
+        ("groupByNodes(a.*.n,'sum',0)", true),
+        ("groupByNodes(a.*.n,'max',0)", false),
+        ("sortBy(a.*.n,'sum')", true),
+        ("sortBy(a.*.n,'max')", false),
+        ("consolidateBy(a.*.n,'sum')", true),
+        ("consolidateBy(a.*.n,'max')", false),
+        ("scale(a.*.n,2)", true),
+        ("scale(a.*.n,0.5)", false),
+    ] {
+        assert_eq!(commutes(target), may, "{target}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::plan::Node;
 use crate::series::Series;
 use crate::window::{MINUTE_S, Window};
 
-fn commutes(target: &str) -> bool {
+pub(super) fn commutes(target: &str) -> bool {
     planned(target, WINDOW, utc(T)).is_ok_and(|plan| plan.targets.iter().all(Node::commutes))
 }
 
