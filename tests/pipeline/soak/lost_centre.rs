@@ -14,6 +14,12 @@ use crate::rig::wait_up_to;
 /// Faults may end a step, which is begun again.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// What the refusal of a copy says that comes from before a region's database was lost.
+const WENT_ALONG: &str = "begin with a copy of a centre that went along";
+
+/// Copies of the other centre, one after the other.
+const COPIES_MAX: usize = 20;
+
 /// The centres, by the playground's names for them.
 pub(crate) const CENTRES: [&str; 2] = ["central", "standby"];
 
@@ -23,6 +29,16 @@ impl World {
         let Ok(_alone) = self.power.try_lock() else {
             return false;
         };
+        for _ in 0..COPIES_MAX {
+            if self.begin_anew(traffic, number).await {
+                return true;
+            }
+        }
+        panic!("{COPIES_MAX} copies were refused: {WENT_ALONG}");
+    }
+
+    /// With a copy of the other centre; false where that says nothing of a server that a region has now, as it had read nothing there yet.
+    async fn begin_anew(&self, traffic: &Traffic, number: usize) -> bool {
         let description = self.rig.description();
         let mut centres = description.centres();
         let (first, second) = (centres.next().unwrap(), centres.next().unwrap());
@@ -49,8 +65,14 @@ impl World {
 
         let config = self.rig.config(CENTRES[number]);
         let apply = ["schema", "apply", "--config", config.to_str().unwrap()];
-        wait_up_to(LIMIT, "the restored centre's sources", async || run(&apply).await).await;
-        true
+        wait_up_to(LIMIT, "the restored centre's sources", async || {
+            match run(&apply).await {
+                Ok(()) => Ok(true),
+                Err(text) if text.contains(WENT_ALONG) => Ok(false),
+                Err(text) => Err(text),
+            }
+        })
+        .await
     }
 
     async fn back_up(&self, centre: &str, database: &Database, backups: &Path) -> Result<(), String> {
