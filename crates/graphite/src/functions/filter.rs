@@ -340,3 +340,29 @@ fn remove_between_percentile(_: &mut Frame, mut args: Arguments) -> Result<Vec<S
     });
     Ok(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_below_all_others() {
+        let values = [
+            None,
+            Some(Number::of(1)),
+            Some(Number::of(2)),
+            Some(Number::of(3)),
+        ];
+        for (operator, expected) in [
+            ("=", [false, false, true, false]),
+            ("!=", [true, true, false, true]),
+            (">", [false, false, false, true]),
+            (">=", [false, false, true, true]),
+            ("<", [true, true, false, false]),
+            ("<=", [true, true, true, false]),
+        ] {
+            let found = values.map(|value| holds(value, operator, Number::of(2)));
+            assert_eq!(found, expected, "{operator}");
+        }
+    }
+}

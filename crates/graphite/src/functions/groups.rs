@@ -189,16 +189,16 @@ pub(crate) fn key(series: &Series, nodes: &[Value]) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let part = |node: &Value| {
         let (at, tag) = match node {
-            Value::Number(number @ Number::Exact(at)) => (Some(*at), number.to_string()),
-            Value::Number(number) => (None, number.to_string()),
-            Value::Text(text) => (None, text.clone()),
-            _ => (None, String::new()),
+            Value::Number(Number::Exact(at)) => (Some(*at), ""),
+            Value::Text(text) => (None, text.as_str()),
+            // No tag is named so.
+            _ => (None, ""),
         };
         let count = i128::try_from(parts.len()).unwrap_or(0);
         let at = at.map(|at| if at < 0 { at + count } else { at });
         let part = at.and_then(|at| parts.get(usize::try_from(at).ok()?));
         part.map_or_else(
-            || series.tags.get(&tag).cloned().unwrap_or_default(),
+            || series.tags.get(tag).cloned().unwrap_or_default(),
             |part| (*part).to_owned(),
         )
     };
