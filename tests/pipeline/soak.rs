@@ -37,7 +37,7 @@ use crate::under_load::two_of_each;
 const ROUND: Duration = Duration::from_secs(45);
 
 /// Faults at once.
-const LANES: u64 = 4;
+const LANES: u64 = 5;
 
 /// Pause of a lane between two faults, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 50..800;
