@@ -34,7 +34,7 @@ use crate::truth;
 use crate::under_load::two_of_each;
 
 /// From the first fault of a round to the last.
-const ROUND: Duration = Duration::from_secs(45);
+const ROUND: Duration = Duration::from_secs(60);
 
 /// Faults at once.
 const LANES: u64 = 5;
