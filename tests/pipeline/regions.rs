@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::complete::wait_until_current;
 use crate::ledger::Ledger;
-use crate::rig::{PROGRAM, Rig, at_queue, eventtracker, put, signal, wait_until};
+use crate::rig::{PROGRAM, Rig, at_queue, eventtracker, lose_data, put, signal, wait_until};
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -207,8 +207,8 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     let again = region_with_options(&rig, &["remove", "eu"]).await;
     expect(&again, 1, &["eu is no source"]);
 
-    std::fs::remove_dir_all(rig.data_dir().join("us/mariadb/data")).unwrap();
-    signal("KILL", rig.description().regions["us"].mariadb.pid).await;
+    let data = rig.data_dir().join("us/mariadb/data");
+    lose_data(&data, || rig.description().regions["us"].mariadb.pid).await;
     let remove = ["remove", "us"];
     let refused = region_with_options(&rig, &remove).await;
     expect(&refused, 1, &["its totals are not known", "nothing was changed"]);

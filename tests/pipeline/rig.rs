@@ -1,6 +1,6 @@
 //! A playground of a test's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -310,6 +310,19 @@ pub(crate) async fn signal(name: &str, pid: u32) {
         .await
         .unwrap();
     assert!(sent.success(), "kill -{name} {pid}");
+}
+
+/// Loses the data of a server that runs. It is moved first: the server goes on to make files where others are removed, and none starts
+/// without it. The process is the one that there is then, which may have died just now.
+pub(crate) async fn lose_data(data: &Path, pid: impl Fn() -> u32) {
+    let lost = data.with_file_name("lost");
+    std::fs::rename(data, &lost).unwrap();
+    let mut kill = Command::new("kill");
+    kill.args(["-KILL", &pid().to_string()]).status().await.unwrap();
+    wait_until("the data to be gone", async || {
+        std::fs::remove_dir_all(&lost).map_err(|error| error.to_string())
+    })
+    .await;
 }
 
 /// As an operator would with any beanstalkd client.

@@ -12,7 +12,7 @@ use crate::complete::wait_until_current;
 use crate::keeper_watches::alarms;
 use crate::ledger::Ledger;
 use crate::regions::{audit, audit_at, count, expect, keep_marks, mariadb_port, options, region, region_at};
-use crate::rig::{Rig, signal, wait_until};
+use crate::rig::{Rig, lose_data, signal, wait_until};
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 /// Acknowledged requests between two steps.
@@ -312,8 +312,8 @@ async fn an_unplanned_switch_says_what_it_costs_and_goes_on_when_told() {
     centre.query_drop("STOP SLAVE 'eu' SQL_THREAD").await.unwrap();
     count(&rig, "eu", &mut ledger, "unplanned.received", 9).await;
     wait_until_received(&rig).await;
-    std::fs::remove_dir_all(rig.data_dir().join("eu/mariadb/data")).unwrap();
-    signal("KILL", rig.description().regions["eu"].mariadb.pid).await;
+    let data = rig.data_dir().join("eu/mariadb/data");
+    lose_data(&data, || rig.description().regions["eu"].mariadb.pid).await;
 
     let refused = switch_to_asia(&rig, &[]).await;
     let bounds = [

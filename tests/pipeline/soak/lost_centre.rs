@@ -7,9 +7,9 @@ use playground::Database;
 
 use super::moving::run;
 use super::traffic::Traffic;
-use super::world::{World, send};
+use super::world::World;
 use crate::backup::{finish, script};
-use crate::rig::wait_up_to;
+use crate::rig::{lose_data, wait_up_to};
 
 /// Faults may end a step, which is begun again.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -39,22 +39,15 @@ impl World {
 
     /// With a copy of the other centre; false where that says nothing of a server that a region has now, as it had read nothing there yet.
     async fn begin_anew(&self, traffic: &Traffic, number: usize) -> bool {
-        let description = self.rig.description();
-        let mut centres = description.centres();
-        let (first, second) = (centres.next().unwrap(), centres.next().unwrap());
-        let (lost, other) = if number == 0 {
-            (first, second)
-        } else {
-            (second, first)
-        };
         let data = self.rig.data_dir().join(CENTRES[number]).join("data");
-        std::fs::remove_dir_all(&data).unwrap();
-        send("KILL", Some(lost.pid)).await;
+        lose_data(&data, || self.centres()[number].pid).await;
         traffic.truth.begin_anew();
 
         let backups = tempfile::tempdir().unwrap();
         wait_up_to(LIMIT, "a backup of the other centre", async || {
-            self.back_up(CENTRES[1 - number], other, backups.path()).await
+            let other = 1 - number;
+            self.back_up(CENTRES[other], &self.centres()[other], backups.path())
+                .await
         })
         .await;
         self.restore(CENTRES[number], &backups.path().join("other"), &data)
@@ -73,6 +66,11 @@ impl World {
             }
         })
         .await
+    }
+
+    fn centres(&self) -> [Database; 2] {
+        let description = self.rig.description();
+        [description.central, description.standby.unwrap().database]
     }
 
     async fn back_up(&self, centre: &str, database: &Database, backups: &Path) -> Result<(), String> {

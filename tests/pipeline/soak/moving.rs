@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::traffic::Traffic;
 use super::world::{World, send};
-use crate::rig::{PROGRAM, wait_up_to};
+use crate::rig::{PROGRAM, lose_data, wait_up_to};
 
 /// The region that moves; it is the one with small disks, until then.
 pub(crate) const MOVES: &str = "eu";
@@ -86,8 +86,7 @@ impl World {
     /// A database is gone, of whose counts the centres have all, and its ledger with it.
     pub(crate) async fn lose_database(&self, traffic: &Traffic) {
         let data = self.rig.data_dir().join(LOSES).join("mariadb/data");
-        std::fs::remove_dir_all(data).unwrap();
-        send("KILL", Some(self.database(LOSES).pid)).await;
+        lose_data(&data, || self.database(LOSES).pid).await;
         self.switch(LOSES, &["--accept-loss"]).await;
         traffic.forget_what_was_sent(LOSES);
     }
