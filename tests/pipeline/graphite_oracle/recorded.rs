@@ -61,7 +61,8 @@ pub(super) fn differs(
     (text != RECORDED).then(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/recorded.ndjson");
         std::fs::write(path, text).unwrap();
-        "tests/graphite/recorded.ndjson is not what graphite-web says: target/recorded.ndjson is".to_owned()
+        "tests/graphite/recorded.ndjson is not what graphite-web says; target/recorded.ndjson is: copy it, if the difference is meant"
+            .to_owned()
     })
 }
 

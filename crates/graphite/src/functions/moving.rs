@@ -356,6 +356,32 @@ mod tests {
         }
     }
 
+    /// Of three values, one has two before it.
+    #[test]
+    fn windows_that_run_cost_nothing_and_others_as_much_as_is_said() {
+        let (exact, real) = (Number::Exact(1), Number::Real(0.5));
+        for (number, aggregate, cost) in [
+            (exact, Aggregate::Sum, 0),
+            (exact, Aggregate::Average, 0),
+            (exact, Aggregate::Min, 0),
+            (real, Aggregate::Max, 0),
+            (exact, Aggregate::Median, 1),
+            (real, Aggregate::Sum, 4),
+            (exact, Aggregate::Stddev, 8),
+            (exact, Aggregate::Range, 8),
+        ] {
+            let values = [Some(number); 3];
+            let mut work = WORK_MAX - 2 * cost;
+            assert!(
+                slid(&values, 2, 0.0, aggregate, &mut work).is_ok(),
+                "{aggregate:?}"
+            );
+            assert_eq!(work, WORK_MAX, "{aggregate:?}");
+            let again = slid(&values, 2, 0.0, aggregate, &mut work);
+            assert_eq!(again.is_err(), cost > 0, "{aggregate:?}");
+        }
+    }
+
     #[test]
     fn what_takes_too_long_is_refused() {
         let values = vec![Some(Number::Real(0.5)); 60_000];

@@ -30,6 +30,10 @@ fn refusals_say_what_is_wrong() {
         ),
         ("limit(a.x.n,1,n=2)", "function 'limit' has no parameter 'n'"),
         (
+            "holtWintersForecast(a.x.n,'10min','30s')",
+            "function 'holtWinters' wants a season that is longer than the time between two values",
+        ),
+        (
             "summarize(a.x.n,'soon')",
             "invalid 'interval' value specified for function 'summarize' parameter 'intervalString': 'soon'",
         ),

@@ -1,6 +1,7 @@
 //! Functions that look at other times, or put times together.
 
 use super::{T, WINDOW, evaluated, expect, planned, utc};
+use crate::aggregate::Aggregate;
 
 #[test]
 fn windows_before_each_value() {
@@ -32,6 +33,14 @@ fn windows_before_each_value() {
         ),
         ("stdev(a.x.n,2)", "stdev(a.x.n,2): 0.0 0.5 0.5 0.5 0.5 0.0"),
     ]);
+}
+
+/// A count is in as many sums as the window holds.
+#[test]
+fn sums_of_windows_are_not_summed_again() {
+    let consolidation = |target: &str| evaluated(target).unwrap()[0].consolidation;
+    assert_eq!(consolidation("movingSum(a.x.n,2)"), Aggregate::Average);
+    assert_eq!(consolidation("movingMax(a.x.n,2)"), Aggregate::Sum);
 }
 
 #[test]
