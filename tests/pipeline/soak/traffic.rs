@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 use crate::rig::{Response, Rig, try_answer};
-use crate::sender::{EVENTS_PER_REQUEST, FIRST_MINUTE, as_events, client, keyed_rows};
+use crate::sender::{FIRST_MINUTE, as_events, client, keyed_rows};
 use crate::truth::{self, Truth};
 
 /// Between two requests of one client.
@@ -28,6 +28,10 @@ const REPEATED: f64 = 0.1;
 
 /// Clients of each kind in a region.
 const CLIENTS_PER_REGION: u64 = 3;
+
+/// One request of so many has more names than a flush writes as rows: with blocks, the keeper has them to merge.
+const WIDE_EVERY: u64 = 100;
+const WIDE_NAMES: u64 = 4_500;
 
 pub(crate) struct Traffic {
     pub(crate) truth: Arc<Truth>,
@@ -173,12 +177,22 @@ impl Client {
         tokio::time::sleep(Duration::from_millis(self.rng.random_range(PACE_MS))).await;
     }
 
+    /// What the first client of each region sends is wide now and then.
+    fn rows(&self, number: u64) -> Vec<(String, i64, u64)> {
+        let mut rows = keyed_rows(&self.prefix, number);
+        if self.prefix.ends_with(".0") && number % WIDE_EVERY == 1 {
+            let name = |n| format!("wide.{}.{n}", self.prefix);
+            rows.extend((0..WIDE_NAMES).map(|n| (name(n), FIRST_MINUTE, 1)));
+        }
+        rows
+    }
+
     /// To any collector of the region: a retry need not meet the one that the first attempt met.
     async fn keyed(&mut self, number: u64) -> Option<Response> {
         let collector = &self.collectors[self.rng.random_range(0..self.collectors.len())];
         let request = self.http.post(format!("{collector}/v1/events"));
         let request = request.header("Idempotency-Key", format!("{}-{number}", self.prefix));
-        let events = as_events(&keyed_rows(&self.prefix, number));
+        let events = as_events(&self.rows(number));
         try_answer(request.json(&events)).await.ok()
     }
 
@@ -195,9 +209,9 @@ impl Client {
             if oldest == 0 && shared.forgotten.lock().unwrap().contains(&self.region) {
                 oldest = number;
             }
-            let rows = keyed_rows(&self.prefix, number);
+            let rows = self.rows(number);
             self.truth.all_attempted(&rows);
-            add(&shared.figures.events_keyed, EVENTS_PER_REQUEST);
+            add(&shared.figures.events_keyed, rows.len() as u64);
             for attempt in 0_u32.. {
                 match self.keyed(number).await {
                     Some(Response { status: 202, .. }) => break,
@@ -213,7 +227,7 @@ impl Client {
                 }
             }
             self.truth.all_acknowledged(&rows);
-            add(&shared.figures.acknowledged, EVENTS_PER_REQUEST);
+            add(&shared.figures.acknowledged, rows.len() as u64);
             {
                 let mut ledger = shared.ledger.lock().unwrap();
                 for (name, minute, count) in &rows {
