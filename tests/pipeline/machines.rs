@@ -13,7 +13,7 @@ use crate::small_disk::prepare;
 use crate::soak::send;
 
 /// Between two looks whether a process is gone. It is started again a quarter of a second after, at the earliest.
-const GONE_POLL: Duration = Duration::from_millis(1);
+pub(crate) const GONE_POLL: Duration = Duration::from_millis(1);
 
 /// The disks of a playground by the server on them: `eu/beanstalkd`, `eu/mariadb`, `central`.
 pub(crate) struct Machines {
@@ -102,7 +102,7 @@ fn beside(description: &Description, server: &str) -> Vec<u32> {
 }
 
 /// A process that has ended has closed its files, whether its parent has asked for its exit status or not.
-fn is_gone(pid: u32) -> bool {
+pub(crate) fn is_gone(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return true;
     };

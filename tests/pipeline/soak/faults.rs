@@ -15,6 +15,7 @@ use super::world::{SMALL, World, send};
 use crate::crash_points::{OF_A_FLUSH, OF_PACKING, OF_THE_QUEUE};
 use crate::failpoints::How;
 use crate::ledger::Ledger;
+use crate::machines::{GONE_POLL, is_gone};
 use crate::rig::{Rig, try_put};
 use crate::sender::FIRST_MINUTE;
 use crate::small_disk::{pad_queue, uuid};
@@ -107,6 +108,23 @@ fn crash_points() -> Vec<&'static str> {
     [&OF_THE_QUEUE[..], &OF_A_FLUSH, &OF_PACKING, &rare].concat()
 }
 
+/// A service manager waits so long, at least, for what it has told to stop.
+const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// As a service manager does it. A MariaDB that is told to stop in the moment in which it becomes ready closes its socket, and runs on.
+async fn end(pid: Option<u32>) -> bool {
+    let was_told = send("TERM", pid).await;
+    let gone = async {
+        while pid.is_some_and(|pid| !is_gone(pid)) {
+            tokio::time::sleep(GONE_POLL).await;
+        }
+    };
+    if was_told && tokio::time::timeout(END_LIMIT, gone).await.is_err() {
+        send("KILL", pid).await;
+    }
+    was_told
+}
+
 /// How far a clock is set.
 const STEP_S: i32 = 90;
 
@@ -188,6 +206,7 @@ impl Fault {
     /// Begins, lasts and ends. Returns whether it happened: a disk that is missing, or full already, cannot be filled.
     pub(crate) async fn happen(&self, world: &World, traffic: &Traffic) -> bool {
         match self.what {
+            What::Signal("TERM", part) => end(self.pid(world, part)).await,
             What::Signal(signal, part) => send(signal, self.pid(world, part)).await,
             What::Stop(part) => {
                 let pid = self.pid(world, part);
