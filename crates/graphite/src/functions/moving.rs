@@ -319,7 +319,8 @@ fn deviation(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Error> {
                 (known, sum, squares) = (known + 1, sum.plus(*comes), squares.plus(comes.times(*comes)));
             }
             let variance = Number::of(known).times(squares).minus(sum.times(sum)).real();
-            let is_wanted = known > 0 && Number::of(known).real() / Number::of(points).real() >= tolerance;
+            let is_wanted = Number::of(known).real() / Number::of(points).real() >= tolerance;
+            // Of none known there is none.
             let deviation = Number::Real(variance.sqrt()).over(Number::of(known));
             made.push(deviation.filter(|_| is_wanted && variance >= 0.0));
         }

@@ -29,6 +29,7 @@ fn refusals_say_what_is_wrong() {
             "missing required parameter 'factor' for function 'scale'",
         ),
         ("limit(a.x.n,1,n=2)", "function 'limit' has no parameter 'n'"),
+        ("stdev(a.x.n,0)", "function 'stdev' wants at least one point"),
         (
             "holtWintersForecast(a.x.n,'10min','30s')",
             "function 'holtWinters' wants a season that is longer than the time between two values",
