@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::soak::send;
+
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_eventtracker");
 
 /// Longest wait for anything that a healthy pipeline does within seconds.
@@ -317,8 +319,7 @@ pub(crate) async fn signal(name: &str, pid: u32) {
 pub(crate) async fn lose_data(data: &Path, pid: impl Fn() -> u32) {
     let lost = data.with_file_name("lost");
     std::fs::rename(data, &lost).unwrap();
-    let mut kill = Command::new("kill");
-    kill.args(["-KILL", &pid().to_string()]).status().await.unwrap();
+    send("KILL", Some(pid())).await;
     wait_until("the data to be gone", async || {
         std::fs::remove_dir_all(&lost).map_err(|error| error.to_string())
     })

@@ -40,13 +40,13 @@ impl World {
     /// With a copy of the other centre; false where that says nothing of a server that a region has now, as it had read nothing there yet.
     async fn begin_anew(&self, traffic: &Traffic, number: usize) -> bool {
         let data = self.rig.data_dir().join(CENTRES[number]).join("data");
-        lose_data(&data, || self.centres()[number].pid).await;
+        lose_data(&data, || self.centre(number).pid).await;
         traffic.truth.begin_anew();
 
         let backups = tempfile::tempdir().unwrap();
         wait_up_to(LIMIT, "a backup of the other centre", async || {
             let other = 1 - number;
-            self.back_up(CENTRES[other], &self.centres()[other], backups.path())
+            self.back_up(CENTRES[other], &self.centre(other), backups.path())
                 .await
         })
         .await;
@@ -68,9 +68,9 @@ impl World {
         .await
     }
 
-    fn centres(&self) -> [Database; 2] {
+    fn centre(&self, number: usize) -> Database {
         let description = self.rig.description();
-        [description.central, description.standby.unwrap().database]
+        description.centres().nth(number).unwrap().clone()
     }
 
     async fn back_up(&self, centre: &str, database: &Database, backups: &Path) -> Result<(), String> {

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Key, Scope, Truth};
+use crate::complete::complete_until;
 use crate::rig::Rig;
 use crate::sender::{FIRST_MINUTE, LAST_MINUTE, client};
 
@@ -144,7 +145,7 @@ impl Http {
             }
             let answer = Answer {
                 counts,
-                complete_until: timestamp(&answer["complete_until"]),
+                complete_until: complete_until(&answer),
                 asked,
                 falls_ms_max: self.falls_ms_max,
             };
@@ -164,7 +165,7 @@ impl Http {
         let Some(answer) = self.get(truth, "/render", &query).await else {
             return;
         };
-        let complete_until = timestamp(&status["complete_until"]);
+        let complete_until = complete_until(&status);
         // A name may come a moment later than its counts; then it stays.
         let mut names = truth.seen_by(RENDER);
         if let Some(until) = complete_until {
@@ -200,10 +201,6 @@ fn add(counts: &mut HashMap<Key, u64>, name: &str, minute: &Value, count: &Value
     if let Some(count) = count.as_u64().filter(|&count| count > 0) {
         counts.insert((name.to_owned(), minute.as_i64().unwrap()), count);
     }
-}
-
-fn timestamp(unix_s: &Value) -> Option<Timestamp> {
-    Some(Timestamp::from_unix_s(unix_s.as_f64()?).unwrap())
 }
 
 /// What an analyst reads, of one snapshot.
