@@ -155,7 +155,48 @@ fn read_on(decoder: impl Read, unpacked: &mut Vec<u8>) -> Result<(), UnpackError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
     use std::io::Write;
+
+    use futures_util::{StreamExt, stream};
+
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    /// A body that comes in pieces, and then ends.
+    fn in_pieces(lengths: &[usize]) -> Body {
+        let pieces: Vec<_> = lengths
+            .iter()
+            .map(|n| Ok::<_, Infallible>(vec![b' '; *n]))
+            .collect();
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_are_received_up_to_their_limits() {
+        let memory = BodyMemory::new();
+        let received = memory.receive(Body::from("hello"), LIMIT).await;
+        assert_eq!(received.unwrap().bytes, "hello");
+        let longest = memory.receive(in_pieces(&[WIRE_BYTES_MAX - 3, 3]), LIMIT).await;
+        assert_eq!(longest.unwrap().bytes.len(), WIRE_BYTES_MAX);
+        let too_long = memory.receive(in_pieces(&[WIRE_BYTES_MAX, 1]), LIMIT).await;
+        assert!(matches!(too_long, Err(ReceiveError::TooLong)));
+        let unfinished = stream::iter([Ok::<_, Infallible>("hello")]).chain(stream::pending());
+        let too_slow = memory.receive(Body::from_stream(unfinished), LIMIT).await;
+        assert!(matches!(too_slow, Err(ReceiveError::TooSlow(LIMIT))));
+    }
+
+    #[tokio::test]
+    async fn memory_that_bodies_hold_is_finite_and_comes_back() {
+        let memory = BodyMemory::new();
+        let full = || memory.receive(in_pieces(&[WIRE_BYTES_MAX]), LIMIT);
+        let mut held = Vec::new();
+        for _ in 0..IN_FLIGHT_BYTES_MAX / WIRE_BYTES_MAX {
+            held.push(full().await.unwrap());
+        }
+        assert!(matches!(full().await, Err(ReceiveError::NoRoom)));
+        held.pop();
+        assert!(full().await.is_ok());
+    }
 
     fn gzip(body: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -149,6 +149,9 @@ fn one_bad_line_keeps_no_other_from_counting() {
     let lines = items(Format::Ndjson, &body);
     let verdicts: Vec<bool> = lines.iter().map(|item| item.event.is_ok()).collect();
     assert_eq!(verdicts, [true, false, false, true]);
+    let cut = items(Format::Ndjson, "{\"name\":\"a\"}\n{\"name\":{\n{\"name\":\"b\"}");
+    let verdicts: Vec<bool> = cut.iter().map(|item| item.event.is_ok()).collect();
+    assert_eq!(verdicts, [true, false, true]);
     let joined = items(Format::Ndjson, r#"{"name":"a"} {"name":"b"}"#).remove(0);
     assert!(matches!(joined.event, Err(Refusal::TwoInLine)));
 }
@@ -179,6 +182,8 @@ fn a_body_of_the_other_content_type_says_so() {
         "{array}"
     );
     assert!(refusal(Format::Json, "{\"name\":\"a\"} x").contains("trailing characters"));
+    assert!(refusal(Format::Json, "7").contains("expected an event, an array of events or"));
+    assert!(refusal(Format::Json, "{\"events\":7}").contains("expected an array of events"));
 }
 
 #[test]
@@ -297,6 +302,8 @@ fn each_bad_event_has_its_reason() {
     );
     assert!(one("[7]").is_err_and(|e| e.contains("not a JSON object")));
     assert!(one(r#"[["a",5]]"#).is_err_and(|e| e.contains("not a JSON object")));
+    let long = one(&format!(r#"{{"name":"a","count":{}}}"#, "9".repeat(41))).unwrap_err();
+    assert!(long.ends_with(&format!(": {}…", "9".repeat(40))), "{long}");
     let huge = format!(r#"{{"{}":1}}"#, "A".repeat(100_000));
     assert!(one(&huge).is_err_and(|e| e.contains("unknown field") && e.len() < 400));
 }
@@ -314,6 +321,8 @@ fn broken_bodies_are_refused_whole() {
         "{\"events\":null}",
         "{\"events\":[],\"name\":\"a\"}",
         "{} {}",
+        "{\n  \"name\": \"a\",\n",
+        "[1]\n[2]",
     ] {
         assert!(
             matches!(read_all(Format::Json, body, now), Err(BodyError::NotJson(_))),
@@ -327,9 +336,10 @@ fn broken_bodies_are_refused_whole() {
         read_all(Format::Json, &many(EVENTS_MAX + 1), now),
         Err(BodyError::TooManyEvents)
     ));
-    let lines = "7\n".repeat(EVENTS_MAX + 1);
+    let lines = |n| "7\n".repeat(n);
+    assert!(read_all(Format::Ndjson, &lines(EVENTS_MAX), now).is_ok());
     assert!(matches!(
-        read_all(Format::Ndjson, &lines, now),
+        read_all(Format::Ndjson, &lines(EVENTS_MAX + 1), now),
         Err(BodyError::TooManyEvents)
     ));
 }
