@@ -9,6 +9,7 @@ use crate::complete::wait_until_complete;
 use crate::ledger::Ledger;
 use crate::rig::{Response, Rig, one_region, signal, wait_until};
 use crate::sender::{FIRST_MINUTE, post_backlog};
+use crate::tube::wait_until_empty;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_queue_empties() {
@@ -20,11 +21,7 @@ async fn its_queue_empties() {
     assert!(rig.tube("eu").await.jobs() > 0, "nothing waits");
     signal("USR1", region.pids.beanstalkd).await;
     signal("CONT", region.mariadb.pid).await;
-    wait_until("the queue to be empty", async || match rig.tube("eu").await {
-        tube if tube.jobs() == 0 => Ok(()),
-        tube => Err(format!("{tube:?}")),
-    })
-    .await;
+    wait_until_empty(&rig, "eu").await;
     let refused = rig
         .post("eu", &json!({ "name": "refused", "timestamp": FIRST_MINUTE }))
         .await;

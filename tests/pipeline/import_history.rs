@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use crate::centre;
 use crate::ledger::Ledger;
 use crate::rig::{LIMIT, PROGRAM, Rig, eventtracker, one_region, settings, signal, wait_until};
+use crate::tube::wait_until_empty;
 
 /// 2025-01-01T00:00:00Z.
 const FIRST_MINUTE: i64 = 1_735_689_600;
@@ -173,14 +174,6 @@ async fn expect_exactly(ledger: &mut Ledger, rig: &Rig) {
     ledger.acknowledged("test.mark.eu", 1_700_000_040, 1);
 }
 
-async fn until_the_queue_is_empty(rig: &Rig) {
-    wait_until("an empty queue", async || match rig.tube("eu").await {
-        tube if tube.jobs() == 0 => Ok(()),
-        tube => Err(format!("{tube:?}")),
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_is_at_the_centre() {
     let rig = Rig::start(one_region()).await;
@@ -217,7 +210,7 @@ async fn every_row_is_at_the_centre() {
     History::of("again.csv", NAMES).enter(&mut ledger);
 
     // What is done is not sent again, however long ago, unless a key says that it is meant.
-    until_the_queue_is_empty(&rig).await;
+    wait_until_empty(&rig, "eu").await;
     let_the_ledger_forget(&rig).await;
     expect_success(
         &imports.import("csv", &csv_file, &[]).await,
@@ -375,7 +368,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
         .unwrap();
     expect_failure(&output, "stopped early: interrupted");
     println!("{:?}", disk.cut(|sectors| sectors / 2).unwrap());
-    until_the_queue_is_empty(&rig).await;
+    wait_until_empty(&rig, "eu").await;
     let_the_ledger_forget(&rig).await;
     let lines_before = lines_in_journal(&file);
     assert!(

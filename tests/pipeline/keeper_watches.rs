@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::centre;
 use crate::ledger::Ledger;
-use crate::rig::{Rig, at_queue, one_region, settings, signal, wait_until};
+use crate::rig::{Rig, one_region, put, settings, signal, wait_until};
+use crate::tube::{delete_buried, wait_until_empty};
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -40,18 +41,7 @@ async fn compares_clocks() {
 async fn a_buried_job_is_an_alarm_until_it_is_gone() {
     let rig = Rig::start(one_region()).await;
     assert_eq!(alarms(&rig).await, Vec::<Value>::new());
-    at_queue(&rig, |client| {
-        client
-            .put(
-                b"not json",
-                1024,
-                std::time::Duration::ZERO,
-                std::time::Duration::from_secs(30),
-            )
-            .map(|_| ())
-            .unwrap();
-    })
-    .await;
+    put(&rig, b"not json").await;
     let labels = [r#"region="eu""#, r#"kind="buried""#];
     let raised = wait_until("the alarm", async || {
         let alarms = alarms(&rig).await;
@@ -68,12 +58,7 @@ async fn a_buried_job_is_an_alarm_until_it_is_gone() {
     let sentence = raised["sentence"].as_str().unwrap();
     assert!(sentence.contains("eventtracker queue list"), "{sentence}");
 
-    at_queue(&rig, |client| {
-        while let Ok(mut job) = client.peek_buried() {
-            job.delete().unwrap();
-        }
-    })
-    .await;
+    delete_buried(&rig, "eu", |_| true).await;
     wait_until("the alarm to end", async || {
         let alarms = alarms(&rig).await;
         let metric = figure(&rig, "keeper_alarm", &labels).await;
@@ -154,11 +139,7 @@ pub(crate) async fn count_and_flush_in(rig: &Rig, minute: i64, ledger: &mut Ledg
     rig.post_until_accepted("eu", &json!({ "name": "kept", "timestamp": minute, "count": 7 }))
         .await;
     ledger.acknowledged("kept", minute, 7);
-    wait_until("the event to be counted", async || match rig.tube("eu").await {
-        tube if tube.jobs() == 0 => Ok(()),
-        tube => Err(format!("{tube:?}")),
-    })
-    .await;
+    wait_until_empty(rig, "eu").await;
     let root = rig.description().regions["eu"].mariadb.root();
     let mut conn = root.connect().await.unwrap();
     conn.query_drop("FLUSH BINARY LOGS").await.unwrap();

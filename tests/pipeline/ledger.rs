@@ -11,6 +11,7 @@ use crate::centre;
 use crate::complete::complete_until;
 use crate::rig::{Rig, wait_until};
 use crate::truth;
+use crate::tube::wait_until_empty;
 
 /// Sums by name and minute (unix seconds) of what was acknowledged, and of what may or may not have been counted.
 #[derive(Debug, Default, Clone)]
@@ -74,11 +75,7 @@ impl Ledger {
 
     async fn expect_nothing_more(&self, rig: &Rig) {
         for region in rig.regions() {
-            wait_until("an empty queue", async || match rig.tube(&region).await {
-                tube if tube.jobs() == 0 => Ok(()),
-                tube => Err(format!("{tube:?}")),
-            })
-            .await;
+            wait_until_empty(rig, &region).await;
         }
         let mut with_marks = self.clone();
         for region in rig.regions() {

@@ -12,6 +12,7 @@ use crate::keeper_watches::binlogs;
 use crate::ledger::Ledger;
 use crate::rig::{Rig, one_region, signal, two_regions, wait_until};
 use crate::sender::FIRST_MINUTE;
+use crate::tube::wait_until_empty;
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 /// Acknowledged requests while the link is not as it should be.
@@ -75,11 +76,7 @@ async fn a_binlog_that_ends_in_the_middle_of_an_event_is_read_on() {
         rig.post_until_accepted("eu", &json!({ "name": name, "timestamp": FIRST_MINUTE }))
             .await;
         ledger.acknowledged(name, FIRST_MINUTE, 1);
-        wait_until("the event to be counted", async || match rig.tube("eu").await {
-            tube if tube.jobs() == 0 => Ok(()),
-            tube => Err(format!("{tube:?}")),
-        })
-        .await;
+        wait_until_empty(&rig, "eu").await;
         if name == "before" {
             tear(&rig).await;
         }

@@ -20,6 +20,7 @@ mod rig;
 mod sender;
 mod small_disk;
 mod truth;
+mod tube;
 mod under_load;
 
 mod access_log;

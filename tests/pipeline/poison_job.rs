@@ -4,7 +4,8 @@ use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
 use crate::ledger::Ledger;
-use crate::rig::{Rig, at_queue, eventtracker, one_region, put, wait_until};
+use crate::rig::{Rig, eventtracker, one_region, put, wait_until};
+use crate::tube::delete_buried;
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -38,6 +39,9 @@ fn unreadable_jobs() -> Vec<Vec<u8>> {
         b"not json".to_vec(),
         b"\xff\xfe".to_vec(),
         Vec::new(),
+        // What a beanstalkd leaves that is killed between the writes of a job's head and of its body, and of which a disk has torn one.
+        vec![0; 500],
+        b"{\"accepted\":1763787600,\0\0\0".to_vec(),
     ]);
     poison
 }
@@ -79,14 +83,14 @@ async fn is_buried_and_the_rest_goes_on() {
     let listed = eventtracker(&["queue", "list", "--config", config]).await;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(
-        listed.contains("14 buried") && listed.contains("points past the table of 1 names"),
+        listed.contains("16 buried") && listed.contains("points past the table of 1 names"),
         "{listed}"
     );
 
     // Kicked, they are looked at again and buried again; then they are removed, so that the queue can be seen to be empty.
     let kicked = eventtracker(&["queue", "kick", "--config", config, "100"]).await;
     assert!(
-        String::from_utf8_lossy(&kicked.stdout).contains("14 jobs"),
+        String::from_utf8_lossy(&kicked.stdout).contains("16 jobs"),
         "{kicked:?}"
     );
     wait_until("the kicked jobs to be buried again", async || {
@@ -96,12 +100,7 @@ async fn is_buried_and_the_rest_goes_on() {
         }
     })
     .await;
-    at_queue(&rig, |client| {
-        while let Ok(mut job) = client.peek_buried() {
-            job.delete().unwrap();
-        }
-    })
-    .await;
+    delete_buried(&rig, "eu", |_| true).await;
     ledger.expect_at_centre(&rig).await;
     rig.expect_replication_runs().await;
     rig.stop().await;

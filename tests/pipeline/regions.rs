@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::complete::wait_until_current;
 use crate::ledger::Ledger;
-use crate::rig::{PROGRAM, Rig, at_queue, eventtracker, lose_data, put, signal, wait_until};
+use crate::rig::{PROGRAM, Rig, eventtracker, lose_data, put, signal, wait_until};
+use crate::tube::delete_buried;
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -176,12 +177,7 @@ async fn a_region_is_removed_when_it_is_drained_and_its_counts_stay() {
     })
     .await;
     expect(&region(&rig, &["list"]).await, 0, &["eu"]);
-    at_queue(&rig, |client| {
-        while let Ok(mut job) = client.peek_buried() {
-            job.delete().unwrap();
-        }
-    })
-    .await;
+    delete_buried(&rig, "eu", |_| true).await;
     wait_until("the region to be drained", async || {
         match region_with_options(&rig, &["remove", "eu"]).await {
             (0, text) if text.contains("verified: eu is no source") => Ok(()),

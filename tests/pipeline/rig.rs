@@ -211,14 +211,15 @@ impl Rig {
     }
 
     pub(crate) async fn tube(&self, region: &str) -> QueueDepth {
-        let address = self.description().regions[region].beanstalkd.parse().unwrap();
-        queue::heads(&queue::Config {
-            address,
+        self.try_tube(region).await.unwrap()
+    }
+
+    pub(crate) async fn try_tube(&self, region: &str) -> Result<QueueDepth, queue::Error> {
+        let config = queue::Config {
+            address: self.description().regions[region].beanstalkd.parse().unwrap(),
             jobs_max: u64::MAX,
-        })
-        .await
-        .unwrap()
-        .0
+        };
+        Ok(queue::heads(&config).await?.0)
     }
 
     /// Sets the clock of a process such as `eu/beanstalkd`, which must have one that can be set. It is seen a moment later.
@@ -324,22 +325,6 @@ pub(crate) async fn lose_data(data: &Path, pid: impl Fn() -> u32) {
         std::fs::remove_dir_all(&lost).map_err(|error| error.to_string())
     })
     .await;
-}
-
-/// As an operator would with any beanstalkd client.
-pub(crate) async fn at_queue(rig: &Rig, act: impl FnOnce(&mut beanstalkc::Beanstalkc) + Send + 'static) {
-    let address: std::net::SocketAddr = rig.description().regions["eu"].beanstalkd.parse().unwrap();
-    tokio::task::spawn_blocking(move || {
-        let mut client = beanstalkc::Beanstalkc::new()
-            .host(&address.ip().to_string())
-            .port(address.port())
-            .connect()
-            .unwrap();
-        client.use_tube("events").unwrap();
-        act(&mut client);
-    })
-    .await
-    .unwrap();
 }
 
 /// Puts a job, as a collector of others would.

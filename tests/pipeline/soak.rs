@@ -31,6 +31,7 @@ use crate::failpoints::Failpoints;
 use crate::machines::Machines;
 use crate::rig::{Rig, settings, two_regions, wait_up_to};
 use crate::truth;
+use crate::tube::wait_until_empty_within;
 use crate::under_load::two_of_each;
 
 /// From the first fault of a round to the last.
@@ -211,7 +212,7 @@ async fn round(
 /// Every centre against the ledger; then the audits.
 async fn compare(world: &World, traffic: &Traffic, report: &mut Report) {
     for region in &world.regions {
-        world.wait_until_empty(region, RECOVERY_LIMIT).await;
+        wait_until_empty_within(RECOVERY_LIMIT, &world.rig, region).await;
     }
     let ledger = traffic.ledger();
     for database in world.rig.description().centres() {

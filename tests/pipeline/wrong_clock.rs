@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use beanstalkc::Beanstalkc;
 use model::Timestamp;
 use mysql_async::prelude::Queryable;
 use playground::{Options, counter};
@@ -14,7 +13,8 @@ use crate::centre;
 use crate::complete::complete_until;
 use crate::keeper_watches::{alarms, binlogs, count_and_flush_in};
 use crate::ledger::Ledger;
-use crate::rig::{Rig, answer, at_queue, one_region, settings, signal, two_regions, wait_until, wait_up_to};
+use crate::rig::{Rig, answer, one_region, settings, signal, two_regions, wait_until, wait_up_to};
+use crate::tube::at_queue;
 use crate::under_load::{exact_under_load, progress_by, two_of_each};
 
 const OFF_S: i32 = 90;
@@ -225,13 +225,10 @@ pub(crate) async fn start_queue_again(rig: &Rig, region: &str) {
 
 /// By beanstalkd's own clock.
 async fn uptime_s(rig: &Rig) -> i64 {
-    let (send, receive) = tokio::sync::oneshot::channel();
-    at_queue(rig, |client: &mut Beanstalkc| {
-        send.send(client.stats().unwrap()["uptime"].parse().unwrap())
-            .unwrap();
+    at_queue(rig, "eu", |client| {
+        client.stats().unwrap()["uptime"].parse().unwrap()
     })
-    .await;
-    receive.await.unwrap()
+    .await
 }
 
 /// What it has acknowledged is counted in the minutes that it says, and no worker finds it unreadable.

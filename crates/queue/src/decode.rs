@@ -13,7 +13,12 @@ use crate::{EventIds, plain};
 pub enum DecodeError {
     /// The body is not JSON, or has another shape than a job's.
     #[error("job is not JSON of the expected shape")]
-    Json(#[from] serde_json::Error),
+    Json(#[source] serde_json::Error),
+    /// The body has bytes of zero, as in a file that beanstalkd has made and not yet written.
+    #[error(
+        "job was not written to its end: beanstalkd ended before it had said that the job is stored, unless its disk has lost data"
+    )]
+    Unfinished,
     /// `accepted`, in unix seconds, lies outside the years that are counted.
     #[error("job's accepted is not a time that can be stored: {unix_s}")]
     Accepted {
@@ -70,7 +75,15 @@ pub struct Decoded<'a> {
 /// The first reason why the job cannot be read, or why the centre could refuse it.
 pub fn decode<'a>(body: &'a [u8], ids: &mut EventIds) -> Result<Decoded<'a>, DecodeError> {
     let plain = std::str::from_utf8(body).ok().and_then(plain::job);
-    let wire = plain.map_or_else(|| serde_json::from_slice(body), Ok)?;
+    let wire = plain
+        .map_or_else(|| serde_json::from_slice(body), Ok)
+        .map_err(|error| {
+            if body.contains(&0) {
+                DecodeError::Unfinished
+            } else {
+                DecodeError::Json(error)
+            }
+        })?;
     let accepted = Timestamp::from_unix_s(wire.accepted)
         .ok()
         .filter(|&at| Minute::containing(at).is_ok())
@@ -172,7 +185,9 @@ mod tests {
         let shape = "job is not JSON of the expected shape";
         assert_eq!(refused("hello"), shape);
         assert_eq!(refused(""), shape);
-        assert_eq!(refused("\u{0}"), shape);
+        for unfinished in ["\0\0\0", "{\"accepted\":17637876\0\0"] {
+            assert!(refused(unfinished).contains("not written to its end"));
+        }
         assert_eq!(
             refused(r#"{"accepted":1763787600,"names":[],"batches":[{"counts":{}}]}"#),
             shape

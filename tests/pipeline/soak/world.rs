@@ -81,22 +81,6 @@ impl World {
         })
         .await;
     }
-
-    /// Nothing is left that could come back to a worker.
-    pub(crate) async fn wait_until_empty(&self, region: &str, limit: Duration) {
-        let address = self.rig.description().regions[region].beanstalkd.parse().unwrap();
-        let queue = queue::Config {
-            address,
-            jobs_max: u64::MAX,
-        };
-        wait_up_to(limit, "an empty queue", async || {
-            match queue::heads(&queue).await {
-                Ok((tube, _)) if tube.jobs() == 0 => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
-    }
 }
 
 /// Whether the process was there.
