@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::complete::wait_until_complete;
 use crate::ledger::Ledger;
-use crate::rig::{Response, Rig, one_region, signal, wait_until};
+use crate::rig::{Response, Rig, one_region, signal};
 use crate::sender::{FIRST_MINUTE, post_backlog};
 use crate::tube::wait_until_empty;
 

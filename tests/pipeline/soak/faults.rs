@@ -32,6 +32,9 @@ const LONG_LINK_MS: std::ops::Range<u64> = 60_000..150_000;
 /// How many faults are long.
 const LONG: f64 = 0.03;
 
+/// How many stops of workers are.
+const LONG_OF_WORKERS: f64 = 0.2;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Collector,
@@ -176,6 +179,8 @@ impl Fault {
             _ => What::Readers,
         };
         let lasts_ms = match what {
+            // Others have its jobs then, and it must see that.
+            What::Stop(Part::Worker) | What::StopPoint(_) if rng.random_bool(LONG_OF_WORKERS) => LONG_MS,
             _ if !rng.random_bool(LONG) => BRIEF_MS,
             What::Link(..) => LONG_LINK_MS,
             _ => LONG_MS,
