@@ -11,6 +11,9 @@ use crate::rig::{LIMIT, PROGRAM, wait_until};
 
 pub(crate) struct Failpoints(TempDir);
 
+/// Stands between a failpoint's name and the process that came to it.
+const TAKEN_BY: &str = ".taken-by-";
+
 /// What happens to the process that comes to a failpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum How {
@@ -45,9 +48,18 @@ impl Failpoints {
         std::fs::rename(draft, self.file(name)).unwrap();
     }
 
-    /// Takes back what nobody came to. Returns whether somebody did.
-    pub(crate) fn disarm(&self, name: &str) -> bool {
-        std::fs::remove_file(self.file(name)).is_err()
+    /// Takes back what nobody came to. Returns the process that did.
+    pub(crate) fn disarm(&self, name: &str) -> Option<u32> {
+        if std::fs::remove_file(self.file(name)).is_ok() {
+            return None;
+        }
+        let files = std::fs::read_dir(self.0.path()).unwrap();
+        let taken = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let taken =
+            taken.filter_map(|file| Some(file.strip_prefix(name)?.strip_prefix(TAKEN_BY)?.parse().ok()?));
+        let pid: u32 = taken.last()?;
+        std::fs::remove_file(self.file(&format!("{name}{TAKEN_BY}{pid}"))).unwrap();
+        Some(pid)
     }
 
     pub(crate) async fn wait_until_taken(&self, name: &str) {
@@ -90,7 +102,7 @@ impl Failpoints {
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
         let output = tokio::time::timeout(LIMIT, output).await;
         let output = output.expect("the command ends").unwrap();
-        self.disarm(name).then_some(()).ok_or(format!("{output:?}"))
+        self.disarm(name).map(drop).ok_or(format!("{output:?}"))
     }
 }
 

@@ -103,10 +103,16 @@ fn beside(description: &Description, server: &str) -> Vec<u32> {
 
 /// A process that has ended has closed its files, whether its parent has asked for its exit status or not.
 pub(crate) fn is_gone(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return true;
-    };
+    state(pid).is_none()
+}
+
+/// The state of a process, as in proc(5): `T` is stopped. `None` once it has ended.
+pub(crate) fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // Its name, in parentheses, may have any character; the state comes after it.
     let (_, rest) = stat.rsplit_once(')').unwrap();
-    rest.trim_start().starts_with(['Z', 'X'])
+    rest.trim_start()
+        .chars()
+        .next()
+        .filter(|state| !"ZX".contains(*state))
 }

@@ -40,7 +40,7 @@ mod armed {
     pub(super) fn crash(name: &'static str) {
         let Some(dir) = directory() else { return };
         reached(name);
-        let taken = dir.join(format!("{name}.taken"));
+        let taken = dir.join(format!("{name}.taken-by-{}", std::process::id()));
         // One process takes it, whoever comes first.
         if fs::rename(dir.join(name), &taken).is_err() {
             return;

@@ -15,7 +15,7 @@ use super::world::{SMALL, World, send};
 use crate::crash_points::{OF_A_FLUSH, OF_PACKING, OF_THE_QUEUE};
 use crate::failpoints::How;
 use crate::ledger::Ledger;
-use crate::machines::{GONE_POLL, is_gone};
+use crate::machines::{GONE_POLL, is_gone, state};
 use crate::rig::{Rig, try_put};
 use crate::sender::FIRST_MINUTE;
 use crate::small_disk::{pad_queue, uuid};
@@ -33,7 +33,10 @@ const LONG_LINK_MS: std::ops::Range<u64> = 60_000..150_000;
 const LONG: f64 = 0.03;
 
 /// How many stops of workers are.
-const LONG_OF_WORKERS: f64 = 0.2;
+const LONG_OF_WORKERS: f64 = 0.4;
+
+/// After a process has come to a failpoint that kills or stops it.
+const HALTS_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
@@ -150,6 +153,8 @@ impl Fault {
         let what = match rng.random_range(0..127) {
             100..110 => What::PowerCut(*POWER.choose(rng).unwrap()),
             110..121 => What::CrashPoints(point(rng), point(rng)),
+            // Others have a worker's jobs while it stands there, and it must see that.
+            121..125 if rng.random_bool(0.5) => What::StopPoint("worker.reserved"),
             121..125 => What::StopPoint(point(rng)),
             125..127 => What::LostCentre(rng.random_range(0..CENTRES.len())),
             0..28 => What::Signal("KILL", part),
@@ -179,7 +184,6 @@ impl Fault {
             _ => What::Readers,
         };
         let lasts_ms = match what {
-            // Others have its jobs then, and it must see that.
             What::Stop(Part::Worker) | What::StopPoint(_) if rng.random_bool(LONG_OF_WORKERS) => LONG_MS,
             _ if !rng.random_bool(LONG) => BRIEF_MS,
             What::Link(..) => LONG_LINK_MS,
@@ -236,8 +240,8 @@ impl Fault {
             What::Clock(part, step_s) => self.set_clock(world, traffic, part, step_s).await,
             What::Readers => readers::disturb(&world.rig, self.lasts).await,
             What::PowerCut(of) => self.cut_power(world, of).await,
-            What::CrashPoints(one, other) => self.crash(world, &[one, other]).await,
-            What::StopPoint(name) => self.stop_at(world, name).await,
+            What::CrashPoints(one, other) => self.halt_at(world, &[one, other], How::Kill).await,
+            What::StopPoint(name) => self.halt_at(world, &[name], How::Stop).await,
             What::LostCentre(number) => world.lose_centre(traffic, number).await,
         }
     }
@@ -262,29 +266,26 @@ impl Fault {
         true
     }
 
-    async fn crash(&self, world: &World, names: &[&str]) -> bool {
-        names
-            .iter()
-            .for_each(|name| world.failpoints.arm(name, How::Kill));
+    /// One of these or both. Returns whether a process has come there.
+    async fn halt_at(&self, world: &World, names: &[&str], how: How) -> bool {
+        names.iter().for_each(|name| world.failpoints.arm(name, how));
         tokio::time::sleep(self.lasts).await;
-        let taken = names.iter().filter(|name| world.failpoints.disarm(name));
-        taken.count() > 0
-    }
-
-    async fn stop_at(&self, world: &World, name: &str) -> bool {
-        world.failpoints.arm(name, How::Stop);
-        tokio::time::sleep(self.lasts).await;
-        let taken = world.failpoints.disarm(name);
-        let description = world.rig.description();
-        let regions = description.regions.values();
-        let of_regions =
-            regions.flat_map(|region| [region.pids.collector.all(), region.pids.worker.all()].concat());
-        let standby = description.standby.as_ref().and_then(|standby| standby.keeper);
-        for pid in of_regions.chain(description.pids.keeper).chain(standby) {
-            // All others are told to go on as they do, but for those that another fault has stopped.
+        let mut was_taken = false;
+        for name in names {
+            let Some(pid) = world.failpoints.disarm(name) else {
+                continue;
+            };
+            was_taken = true;
+            let halted = async {
+                while !matches!(state(pid), None | Some('T')) {
+                    tokio::time::sleep(GONE_POLL).await;
+                }
+            };
+            // Unless another fault has let it go on already.
+            let _ = tokio::time::timeout(HALTS_WITHIN, halted).await;
             send("CONT", Some(pid)).await;
         }
-        taken
+        was_taken
     }
 
     async fn drain(&self, world: &World) -> bool {
