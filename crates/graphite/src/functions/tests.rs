@@ -247,6 +247,11 @@ fn grouping() {
             "a.reduce.divideSeries: 10 0 10 0 10 -",
         ),
         (
+            "reduceSeries(group(alias(a.x.n,'q.z'),alias(a.x.n,'p.x'),alias(a.y.n,'p.y'),alias(a.x.n,'q.x'),alias(a.y.n,'q.y')),\
+             'divideSeries',1,'y','x')",
+            "p.reduce.divideSeries: 10 0 10 0 10 -; q.reduce.divideSeries: 10 0 10 0 10 -",
+        ),
+        (
             "sumSeries(groupByNode(a.*.n,1,'avg'))",
             "sumSeries(averageSeries(a.*.n)): 11 2 33 4 55 -",
         ),

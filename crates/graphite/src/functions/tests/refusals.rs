@@ -55,6 +55,18 @@ fn refusals_say_what_is_wrong() {
             "invalid 'string' value specified for function 'consolidateBy' parameter 'consolidationFunc': 'p95'",
         ),
         (
+            "asPercent(a.*.n,*.*.n)",
+            "function 'asPercent' wants as its total nothing, a number, one series, or as many series as the first argument has",
+        ),
+        (
+            "reduceSeries(a.*.n,'timeShift',1,'x')",
+            "function 'reduceSeries' wants a function of several series, such as divideSeries or asPercent",
+        ),
+        (
+            "reduceSeries(a.*.n,'reduceSeries',1,'x')",
+            "function 'reduceSeries' wants a function of several series, such as divideSeries or asPercent",
+        ),
+        (
             "divideSeries(a.x.n,a.*.n)",
             "function 'divideSeries' wants exactly one series as its second argument: sum them, or use divideSeriesLists",
         ),
