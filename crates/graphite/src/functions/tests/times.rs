@@ -67,6 +67,10 @@ fn other_times() {
             "timeShift(a.x.n, \"+1min\"): 2 3 4 5 - -",
         ),
         (
+            "summarize(timeShift(a.x.n,'1h',false),'2min')",
+            "summarize(timeShift(a.x.n, \"-1h\"), \"2min\", \"sum\"): 100 0 0 -",
+        ),
+        (
             "timeStack(a.x.n,'1h',0,2)",
             "timeShift(a.x.n, -1h, 0): 1 2 3 4 5 -; timeShift(a.x.n, -1h, 1): 100 0 0 0 0 0",
         ),
