@@ -55,8 +55,7 @@ impl Failpoints {
         }
         let files = std::fs::read_dir(self.0.path()).unwrap();
         let taken = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        let taken =
-            taken.filter_map(|file| Some(file.strip_prefix(name)?.strip_prefix(TAKEN_BY)?.parse().ok()?));
+        let taken = taken.filter_map(|file| file.strip_prefix(name)?.strip_prefix(TAKEN_BY)?.parse().ok());
         let pid: u32 = taken.last()?;
         std::fs::remove_file(self.file(&format!("{name}{TAKEN_BY}{pid}"))).unwrap();
         Some(pid)

@@ -281,9 +281,10 @@ impl Fault {
                     tokio::time::sleep(GONE_POLL).await;
                 }
             };
-            // Unless another fault has let it go on already.
-            let _ = tokio::time::timeout(HALTS_WITHIN, halted).await;
-            send("CONT", Some(pid)).await;
+            // Otherwise another fault has let it go on already.
+            if tokio::time::timeout(HALTS_WITHIN, halted).await.is_ok() {
+                send("CONT", Some(pid)).await;
+            }
         }
         was_taken
     }

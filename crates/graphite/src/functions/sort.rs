@@ -123,5 +123,6 @@ mod tests {
         let mut names = ["web10.a", "web9.a", "web9.b2", "web09.b10"];
         names.sort_by_key(|name| natural_key(name));
         assert_eq!(names, ["web9.a", "web9.b2", "web09.b10", "web10.a"]);
+        assert!(natural_key("9.a") < natural_key("a.9"));
     }
 }

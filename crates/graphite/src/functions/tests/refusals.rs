@@ -5,89 +5,92 @@ use proptest::prelude::*;
 use super::evaluated;
 use crate::functions::TABLES;
 
+/// Targets, and what is said of them.
+const REFUSALS: &[(&str, &str)] = &[
+    (
+        "nothing(a.x.n)",
+        "unknown function 'nothing': GET /functions lists those that are known",
+    ),
+    (
+        "scale(a.x.n)",
+        "missing required parameter 'factor' for function 'scale'",
+    ),
+    (
+        "scale(2,a.x.n)",
+        "invalid 'seriesList' value specified for function 'scale' parameter 'seriesList': 2",
+    ),
+    (
+        "scale(a.x.n,2,3)",
+        "too many parameters specified for function 'scale'",
+    ),
+    (
+        "scale(a.x.n,factr=3)",
+        "missing required parameter 'factor' for function 'scale'",
+    ),
+    ("limit(a.x.n,1,n=2)", "function 'limit' has no parameter 'n'"),
+    ("stdev(a.x.n,0)", "function 'stdev' wants at least one point"),
+    (
+        "holtWintersForecast(a.x.n,'10min','30s')",
+        "function 'holtWinters' wants a season that is longer than the time between two values",
+    ),
+    (
+        "summarize(a.x.n,'soon')",
+        "invalid 'interval' value specified for function 'summarize' parameter 'intervalString': 'soon'",
+    ),
+    (
+        "summarize(a.x.n,'1s')",
+        "'1s' is shorter than the 60 seconds between the values: use a longer interval",
+    ),
+    (
+        "summarize(a.x.n,'0d')",
+        "'0d' is not an interval of at least a second, such as 5min, 1h or 7d",
+    ),
+    (
+        "movingSum(a.x.n,0)",
+        "'0' is not an interval of at least a second, such as 5min, 1h or 7d",
+    ),
+    (
+        "consolidateBy(a.x.n,'p95')",
+        "invalid 'string' value specified for function 'consolidateBy' parameter 'consolidationFunc': 'p95'",
+    ),
+    (
+        "asPercent(a.*.n,*.*.n)",
+        "function 'asPercent' wants as its total nothing, a number, one series, or as many series as the first argument has",
+    ),
+    (
+        "reduceSeries(a.*.n,'timeShift',1,'x')",
+        "function 'reduceSeries' wants a function of several series, such as divideSeries or asPercent",
+    ),
+    (
+        "reduceSeries(a.*.n,'reduceSeries',1,'x')",
+        "function 'reduceSeries' wants a function of several series, such as divideSeries or asPercent",
+    ),
+    (
+        "divideSeries(a.x.n,a.*.n)",
+        "function 'divideSeries' wants exactly one series as its second argument: sum them, or use divideSeriesLists",
+    ),
+    (
+        "grep(a.x.n,'(')",
+        "'(' is not a regular expression, or too large a one; look-around and back-references in it are not taken",
+    ),
+    (
+        "seriesByTag('dc=eu')",
+        "seriesByTag takes conditions on the tag name only, one of which says what it is or begins with, such as 'name=shop.item.sold' or 'name=~shop'",
+    ),
+    (
+        "timeSlice(a.x.n,'soon')",
+        "'soon' is not a time, such as -1h, midnight or 20151117",
+    ),
+    (
+        "timeStack(timeStack(timeStack(a.x.n,'1d',0,100),'1h',0,100),'1min',0,100)",
+        "more than 10000 names, calls and values, times the windows that they are wanted in: ask for less in one request",
+    ),
+];
+
 #[test]
 fn refusals_say_what_is_wrong() {
-    for (target, sentence) in [
-        (
-            "nothing(a.x.n)",
-            "unknown function 'nothing': GET /functions lists those that are known",
-        ),
-        (
-            "scale(a.x.n)",
-            "missing required parameter 'factor' for function 'scale'",
-        ),
-        (
-            "scale(2,a.x.n)",
-            "invalid 'seriesList' value specified for function 'scale' parameter 'seriesList': 2",
-        ),
-        (
-            "scale(a.x.n,2,3)",
-            "too many parameters specified for function 'scale'",
-        ),
-        (
-            "scale(a.x.n,factr=3)",
-            "missing required parameter 'factor' for function 'scale'",
-        ),
-        ("limit(a.x.n,1,n=2)", "function 'limit' has no parameter 'n'"),
-        ("stdev(a.x.n,0)", "function 'stdev' wants at least one point"),
-        (
-            "holtWintersForecast(a.x.n,'10min','30s')",
-            "function 'holtWinters' wants a season that is longer than the time between two values",
-        ),
-        (
-            "summarize(a.x.n,'soon')",
-            "invalid 'interval' value specified for function 'summarize' parameter 'intervalString': 'soon'",
-        ),
-        (
-            "summarize(a.x.n,'1s')",
-            "'1s' is shorter than the 60 seconds between the values: use a longer interval",
-        ),
-        (
-            "summarize(a.x.n,'0d')",
-            "'0d' is not an interval of at least a second, such as 5min, 1h or 7d",
-        ),
-        (
-            "movingSum(a.x.n,0)",
-            "'0' is not an interval of at least a second, such as 5min, 1h or 7d",
-        ),
-        (
-            "consolidateBy(a.x.n,'p95')",
-            "invalid 'string' value specified for function 'consolidateBy' parameter 'consolidationFunc': 'p95'",
-        ),
-        (
-            "asPercent(a.*.n,*.*.n)",
-            "function 'asPercent' wants as its total nothing, a number, one series, or as many series as the first argument has",
-        ),
-        (
-            "reduceSeries(a.*.n,'timeShift',1,'x')",
-            "function 'reduceSeries' wants a function of several series, such as divideSeries or asPercent",
-        ),
-        (
-            "reduceSeries(a.*.n,'reduceSeries',1,'x')",
-            "function 'reduceSeries' wants a function of several series, such as divideSeries or asPercent",
-        ),
-        (
-            "divideSeries(a.x.n,a.*.n)",
-            "function 'divideSeries' wants exactly one series as its second argument: sum them, or use divideSeriesLists",
-        ),
-        (
-            "grep(a.x.n,'(')",
-            "'(' is not a regular expression, or too large a one; look-around and back-references in it are not taken",
-        ),
-        (
-            "seriesByTag('dc=eu')",
-            "seriesByTag takes conditions on the tag name only, one of which says what it is or begins with, such as 'name=shop.item.sold' or 'name=~shop'",
-        ),
-        (
-            "timeSlice(a.x.n,'soon')",
-            "'soon' is not a time, such as -1h, midnight or 20151117",
-        ),
-        (
-            "timeStack(timeStack(timeStack(a.x.n,'1d',0,100),'1h',0,100),'1min',0,100)",
-            "more than 10000 names, calls and values, times the windows that they are wanted in: ask for less in one request",
-        ),
-    ] {
-        assert_eq!(evaluated(target).unwrap_err(), sentence, "{target}");
+    for (target, sentence) in REFUSALS {
+        assert_eq!(evaluated(target).unwrap_err(), *sentence, "{target}");
     }
 }
 
