@@ -452,6 +452,8 @@ fn naming() {
         ),
         ("constantLine(100)", "100.0: 100 100 100"),
         ("threshold(5.5,'most')", "most: 5.5 5.5 5.5"),
+        ("threshold(5.5)", "5.5: 5.5 5.5 5.5"),
+        ("threshold(5.5,'')", "5.5: 5.5 5.5 5.5"),
         ("aggregateLine(a.x.n,'max')", "aggregateLine(a.x.n, 5): 5 5 5"),
         ("nPercentile(a.x.n,50)", "nPercentile(a.x.n, 50): 3 3 3 3 3 3"),
         ("dashed(color(a.x.n,'red'))", "dashed(a.x.n, 5): 1 2 3 4 5 -"),

@@ -75,6 +75,9 @@ fn days_have_23_24_and_25_hours() {
     // As in Graphite, what comes after the midnight before: its days end with the next midnight's first minute.
     let aligned = days("smartSummarize(a,'1d','sum','days')", SPRING, 71, berlin(SPRING));
     assert_eq!(aligned, expected(&[(-23, 24), (0, 24), (24, 23), (47, 23)]));
+    let by_time: Vec<(i64, i64)> = (0..12).map(|quarter| (6 * quarter, 6)).collect();
+    let quarters = days("summarize(a,'6h','sum',true)", SPRING, 72, berlin(SPRING));
+    assert_eq!(quarters, expected(&by_time));
     let utc_days = days("summarize(a,'1d')", SPRING, 71, utc(SPRING));
     assert_eq!(utc_days, expected(&[(-23, 1), (1, 24), (25, 24), (49, 22)]));
     // A week of days that are summed once more.
