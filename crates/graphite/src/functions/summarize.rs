@@ -239,8 +239,7 @@ fn aligned_to_interval(
     let unit = match args.length(1)? {
         DAY_S.. => Unit::Day,
         HOUR_S.. => Unit::Hour,
-        60.. => Unit::Minute,
-        _ => Unit::Second,
+        _ => Unit::Minute,
     };
     let start = start_of(unit, 1, window.from, context.context.zone);
     Ok(vec![window.begun_at(start.unwrap_or(window.from))])

@@ -1,7 +1,9 @@
 //! Functions that look at other times, or put times together.
 
-use super::{T, WINDOW, evaluated, expect, planned, utc};
+use super::{T, WINDOW, evaluated, evaluated_in, expect, extent, names, planned, utc};
 use crate::aggregate::Aggregate;
+use crate::number::Number;
+use crate::window::Window;
 
 #[test]
 fn windows_before_each_value() {
@@ -113,11 +115,40 @@ fn putting_together() {
             "smartSummarize(a.x.n, \"1d\", \"sum\"): 2301 14",
         ),
         ("hitcount(a.x.n,'2min')", "hitcount(a.x.n, \"2min\"): 180 420 300"),
+        (
+            "hitcount(a.x.n,'90s')",
+            "hitcount(a.x.n, \"90s\"): 120 240 390 150",
+        ),
+        (
+            "hitcount(a.x.n,'1min')",
+            "hitcount(a.x.n, \"1min\"): 60 120 180 240 300 -",
+        ),
+        (
+            "hitcount(a.x.n,'1d',true)",
+            "hitcount(a.x.n, \"1d\", true): 138060 840",
+        ),
     ]);
     assert_eq!(
         evaluated("summarize(a.x.n,'2min')").unwrap()[0].grid(),
         (T, T + 480, 120)
     );
+}
+
+/// Of a shift by no whole minutes, five values are drawn where there are four now.
+#[test]
+fn what_lies_beyond_the_end_is_not_put_together() {
+    let window = Window {
+        from: T + 17,
+        until: T + 290,
+    };
+    let target = "summarize(timeShift(a.x.n,'50s'),'1min')";
+    let list = evaluated_in(target, window, utc(T + 330), &names(), extent()).unwrap();
+    let values: Vec<_> = list[0]
+        .values
+        .iter()
+        .map(|value| value.map(Number::real))
+        .collect();
+    assert_eq!(values, [Some(1.0), Some(2.0), Some(3.0), Some(4.0), None]);
 }
 
 #[test]

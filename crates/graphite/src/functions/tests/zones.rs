@@ -124,6 +124,7 @@ fn what_does_not_go_into_days_is_refused() {
     for (target, sentence) in [
         ("summarize(a,'6h')", "'6h' does not go into days of the time zone"),
         ("hitcount(a,'1d',true)", "'1d' does not go into days"),
+        ("hitcount(a,'1d')", "'1d' does not go into days"),
         ("scaleToSeconds(summarize(a,'1d'),1)", "not all as long"),
         ("perSecond(summarize(a,'1d'))", "not all as long"),
         (
@@ -136,7 +137,9 @@ fn what_does_not_go_into_days_is_refused() {
         assert!(refusal.contains(sentence), "{target}: {refusal}");
         assert!(hourly(target, SPRING, 71, utc(SPRING)).is_ok(), "{target}");
     }
-    assert!(hourly("summarize(a,'1h')", SPRING, 71, berlin(SPRING)).is_ok());
+    for target in ["summarize(a,'1h')", "hitcount(a,'6h')"] {
+        assert!(hourly(target, SPRING, 71, berlin(SPRING)).is_ok(), "{target}");
+    }
 }
 
 /// A day after the change and the same hours of a day before it.
