@@ -69,6 +69,8 @@ const REFUSALS: &[(&str, &str)] = &[
         "divideSeries(a.x.n,a.*.n)",
         "function 'divideSeries' wants exactly one series as its second argument: sum them, or use divideSeriesLists",
     ),
+    ("log(a.x.n,0)", "function 'log' wants a base above 0 other than 1"),
+    ("log(a.x.n,1)", "function 'log' wants a base above 0 other than 1"),
     (
         "grep(a.x.n,'(')",
         "'(' is not a regular expression, or too large a one; look-around and back-references in it are not taken",
