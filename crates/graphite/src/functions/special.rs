@@ -242,7 +242,8 @@ fn n_percentile(_: &mut Frame, mut args: Arguments) -> Result<Vec<Series>, Error
     list.retain(|series| series.values.iter().any(Option::is_some));
     for series in &mut list {
         let value = percentile(&series.values, n.real(), false);
-        series.values.fill(value);
+        let count = usize::try_from((series.end - series.start) / series.step).unwrap_or(0);
+        series.values = vec![value; count.min(series.values.len())];
         series.tag("nPercentile", float_text(n));
         series.renamed(format!("nPercentile({}, {})", series.name, general(n)));
     }

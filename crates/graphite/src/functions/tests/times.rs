@@ -136,19 +136,21 @@ fn putting_together() {
 
 /// Of a shift by no whole minutes, five values are drawn where there are four now.
 #[test]
-fn what_lies_beyond_the_end_is_not_put_together() {
+fn what_lies_beyond_the_end_is_neither_put_together_nor_drawn_as_a_line() {
     let window = Window {
         from: T + 17,
         until: T + 290,
     };
-    let target = "summarize(timeShift(a.x.n,'50s'),'1min')";
-    let list = evaluated_in(target, window, utc(T + 330), &names(), extent()).unwrap();
-    let values: Vec<_> = list[0]
-        .values
-        .iter()
-        .map(|value| value.map(Number::real))
-        .collect();
-    assert_eq!(values, [Some(1.0), Some(2.0), Some(3.0), Some(4.0), None]);
+    let values = |target: &str| -> Vec<_> {
+        let list = evaluated_in(target, window, utc(T + 330), &names(), extent()).unwrap();
+        let values = list[0].values.iter();
+        values.map(|value| value.map(Number::real)).collect()
+    };
+    assert_eq!(
+        values("summarize(timeShift(a.x.n,'50s'),'1min')"),
+        [Some(1.0), Some(2.0), Some(3.0), Some(4.0), None]
+    );
+    assert_eq!(values("nPercentile(timeShift(a.x.n,'50s'),50)"), [Some(3.0); 4]);
 }
 
 #[test]
