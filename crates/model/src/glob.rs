@@ -2,6 +2,7 @@
 
 mod matcher;
 mod parse;
+mod within;
 
 pub use self::matcher::Matcher;
 
@@ -179,6 +180,20 @@ impl Glob {
             }
         }
         Some(needles)
+    }
+
+    /// The pattern of those names that this one matches and that begin with any of `prefixes`.
+    #[must_use]
+    pub fn beginning_with(&self, prefixes: &[String]) -> Self {
+        let is_within = |literal: &str| prefixes.iter().any(|prefix| literal.starts_with(prefix.as_str()));
+        if self.literal().is_some_and(is_within) {
+            return self.clone();
+        }
+        Self {
+            tokens: within::beginning_with(&self.tokens, &self.sets, prefixes).into(),
+            sets: self.sets.clone(),
+            literal: None,
+        }
     }
 
     /// A matcher, to match many names with.

@@ -35,7 +35,15 @@ impl Counts {
     /// # Panics
     /// Where there would be 4 GiB of names.
     pub fn add(&mut self, name: &EventName<'_>, minute: Minute, count: u64) {
-        let number = self.names.number(name);
+        self.add_as(|names| names.number(name), minute, count);
+    }
+
+    /// Adds an event under the name whose number `number` gives.
+    ///
+    /// # Panics
+    /// Where there would be 4 GiB of names.
+    pub fn add_as(&mut self, number: impl FnOnce(&mut NameTable) -> u32, minute: Minute, count: u64) {
+        let number = number(&mut self.names);
         *self.sums.entry((number, minute)).or_insert(0) += count;
     }
 

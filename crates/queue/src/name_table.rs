@@ -44,6 +44,20 @@ impl NameTable {
         self.number_of(Self::hashed(name))
     }
 
+    /// The number of a name, as [`NameTable::number`], if it has one or `admits` says of its hash that it may have one. The hash is
+    /// the same for the same name as long as the process lives, and no sender can choose it.
+    ///
+    /// # Panics
+    /// Where the table would have 4 GiB of names.
+    pub fn number_if(&mut self, name: &EventName<'_>, admits: impl FnOnce(u64) -> bool) -> Option<u32> {
+        let name = Self::hashed(name);
+        match self.find(name) {
+            None if !admits(name.hash) => None,
+            None => Some(self.push(name)),
+            found => found,
+        }
+    }
+
     pub(crate) fn hashed<'a>(name: &'a EventName<'_>) -> Hashed<'a> {
         let name = name.as_str();
         Hashed {
@@ -53,9 +67,11 @@ impl NameTable {
     }
 
     pub(crate) fn number_of(&mut self, name: Hashed<'_>) -> u32 {
-        if let Some(number) = self.find(name) {
-            return number;
-        }
+        self.find(name).unwrap_or_else(|| self.push(name))
+    }
+
+    /// Gives the next number to a name that has none.
+    fn push(&mut self, name: Hashed<'_>) -> u32 {
         let fits = "a table has less than 4 GiB of names";
         let number = u32::try_from(self.names.len()).expect(fits);
         let names = &mut self.names;
@@ -138,5 +154,14 @@ mod tests {
         assert_eq!(other.find(table.get(4_001)), Some(1));
         assert_eq!(other.find(table.get(1)), None);
         assert!(table.bytes() > table.text.capacity() + 24 * table.len());
+        assert_eq!(table.number_if(&name(7), |_| false), Some(7));
+        assert_eq!(table.number_if(&name(5_000), |_| false), None);
+        let hash = table.get(4_321).hash;
+        assert_eq!(other.number_if(&name(4_321), |given| given != hash), Some(321));
+        assert_eq!(
+            other.number_if(&name(1), |given| given != table.get(1).hash),
+            None
+        );
+        assert_eq!(table.number_if(&name(5_000), |_| true), Some(5_000));
     }
 }

@@ -111,7 +111,7 @@ fn past_runs(alive: u64, word: &Word, carry: &mut u64) -> u64 {
 }
 
 /// The bytes that `token`, one character, accepts.
-fn accepted(token: Token, sets: &[Set]) -> Set {
+pub(super) fn accepted(token: Token, sets: &[Set]) -> Set {
     match token {
         Token::Literal(byte) => 1 << byte,
         Token::One => !(1 << b'.'),
