@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtemp, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -18,6 +19,8 @@ const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Kept after the tests, to be looked at. */
 const SCREENSHOTS = path.join(ROOT, "target/screenshots");
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** Servers start and events arrive within it, also on a busy machine. */
 const LIMIT_MS = 60_000;
@@ -41,10 +44,12 @@ export async function until(what, look) {
 class Rig {
   pages = new Set();
 
-  async start() {
+  /** With `options` of the playground beside the usual ones. */
+  async start(...options) {
     this.directory = await mkdtemp(path.join(tmpdir(), "eventtracker-browser-"));
     this.port = await freePort();
-    this.playground = spawn(PROGRAM, ["playground", "--regions", "eu,us", "--demo", "--port", this.port, "--data-dir", this.directory],
+    const usual = ["--regions", "eu,us", "--demo", "--port", this.port, "--data-dir", this.directory];
+    this.playground = spawn(PROGRAM, ["playground", ...usual, ...options],
       { stdio: ["ignore", "pipe", "inherit"] });
     const lines = createInterface({ input: this.playground.stdout });
     await new Promise((resolve, reject) => {
@@ -53,6 +58,8 @@ class Rig {
       this.playground.on("error", reject);
       setTimeout(() => reject(new Error(`the playground is not ready after ${LIMIT_MS / 1000} s`)), LIMIT_MS).unref();
     });
+    /** Secrets by what they allow; none without `--tokens`. */
+    this.tokens = (await this.description()).tokens ?? {};
     await mkdir(SCREENSHOTS, { recursive: true });
     for (const old of await readdir(SCREENSHOTS)) {
       if (old.startsWith("failed-")) await rm(path.join(SCREENSHOTS, old));
@@ -86,8 +93,14 @@ class Rig {
     return JSON.parse(await readFile(path.join(this.directory, "playground.json"), "utf8"));
   }
 
+  /** The header that lets in where there are tokens. */
+  authorization(scope) {
+    const secret = this.tokens[scope];
+    return secret ? { Authorization: `Bearer ${secret}` } : {};
+  }
+
   async json(target) {
-    const response = await fetch(this.api + target);
+    const response = await fetch(this.api + target, { headers: this.authorization("read") });
     assert.equal(response.status, 200, target);
     return response.json();
   }
@@ -98,7 +111,7 @@ class Rig {
     for (let at = 0; at < events.length; at += 5_000) {
       const response = await fetch(`${regions.eu.collector}/v1/events`, {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: { "Content-Type": "application/json", ...this.authorization("write") },
         body: JSON.stringify(events.slice(at, at + 5_000)),
       });
       assert.equal(response.status, 202, await response.text());
@@ -161,6 +174,15 @@ export async function done(page, expected = /^$/) {
   assert.deepEqual(complaints, []);
   rig.pages.delete(page);
   await page.context().close();
+}
+
+/** Nothing in the page is known to keep anybody from reading or using it. */
+export async function isAccessible(page) {
+  await page.evaluate(AXE);
+  const { violations, passes } = await page.evaluate(() =>
+    globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  assert.deepEqual(violations.flatMap(({ id, help, nodes }) => nodes.map(({ html }) => `${id}: ${help}: ${html}`)), []);
+  assert.ok(passes.length > 15, `${passes.length} rules looked at something`);
 }
 
 /** What `address` of the page says now. */

@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { after, before } from "node:test";
 import { promisify } from "node:util";
-import { address, browserTest, done, rig, row, until } from "./rig.js";
-
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+import { address, browserTest, done, isAccessible, rig, row, until } from "./rig.js";
 
 const MINUTE_S = 60;
 const NAMES_MANY = 100_000;
@@ -25,15 +21,6 @@ const SHOWN = {
   relation: "#fit .equation",
   status: "#map .station",
 };
-
-
-async function isAccessible(page) {
-  await page.evaluate(AXE);
-  const { violations, passes } = await page.evaluate(() =>
-    globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-  assert.deepEqual(violations.flatMap(({ id, help, nodes }) => nodes.map(({ html }) => `${id}: ${help}: ${html}`)), []);
-  assert.ok(passes.length > 15, `${passes.length} rules looked at something`);
-}
 
 before(async () => { await rig.start(); });
 after(() => rig.stop());

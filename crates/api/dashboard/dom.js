@@ -2,6 +2,9 @@
 
 import { csvCell } from "./csv.js";
 
+/** A file that was made in the page is in the browser's hands by then. */
+const SAVED_MS = 10_000;
+
 /** An element with attributes, listeners (`onclick`), and children: elements or texts. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -73,6 +76,14 @@ export function setFile(link, url, name) {
   if (link.href.startsWith("blob:")) URL.revokeObjectURL(link.href);
   link.href = url;
   link.download = name;
+}
+
+/** Lets the browser save a file made in the page, without a link that leads to it. */
+export function saveFile(text, name) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  el("a", { href: url, download: name }).click();
+  // The browser reads it after the click is over.
+  setTimeout(() => URL.revokeObjectURL(url), SAVED_MS);
 }
 
 /** What this browser keeps for this page; nothing where it keeps nothing. */

@@ -1,13 +1,14 @@
 // The graph's view: names, and what is drawn of them.
 
-import { byId, csvUrl, el, setFile, showError, showTable, swatch } from "./dom.js";
-import { isAbandoned, Turn } from "./api.js";
+import { byId, csvUrl, el, saveFile, setFile, showError, showTable, swatch } from "./dom.js";
+import { getText, isAbandoned, Turn } from "./api.js";
 import { Chart, colors } from "./chart.js";
 import { Controls } from "./controls.js";
 import { blame, whenHealthChanges } from "./health.js";
 import { showMarks } from "./marks.js";
 import { arrange, csvAddress, figures, load } from "./series.js";
 import { isoTime, nowS, rangeOf, resolve, shownDuration, shownNumber, shownTime, stepSeconds } from "./time.js";
+import { token } from "./token.js";
 
 /** A live graph asks again after so long, after a thirtieth of its step, or five times what an answer takes, whichever is longest. */
 const LIVE_MS = 2_000;
@@ -42,7 +43,11 @@ export class Graph {
     this.values = document.querySelector("#plot details.table");
     this.values.addEventListener("toggle", () => this.#showValues());
     document.addEventListener("visibilitychange", () => { if (!document.hidden && this.state?.live) this.reload(); });
-    whenHealthChanges(() => this.#showPartial());
+    whenHealthChanges(() => {
+      this.#showPartial();
+      // Which of them may be removed is the token's to say.
+      if (this.model && this.isShown) this.#showMarks();
+    });
   }
 
   show(state) {
@@ -148,9 +153,13 @@ export class Graph {
     this.#showChips();
     this.#showLines();
     this.#showPartial();
-    showMarks(this.model, () => this.reload());
+    this.#showMarks();
     this.#showValues();
     this.controls.showStep(this.model.stepName);
+  }
+
+  #showMarks() {
+    showMarks(this.model, () => this.reload());
   }
 
   #showChips() {
@@ -232,11 +241,26 @@ export class Graph {
     if (!model) return event.preventDefault();
     const file = `${state.names.join("+").replaceAll(/[^\w.+-]/g, "_").slice(0, 80)}.csv`;
     if (state.mode !== "sum" && state.compare.length === 0) {
-      setFile(byId("csv"), csvAddress(state, model.stepName), file);
+      const address = csvAddress(state, model.stepName);
+      if (token() === null) {
+        setFile(byId("csv"), address, file);
+      } else {
+        // A link brings no token.
+        event.preventDefault();
+        this.#saveCsv(address, file);
+      }
       return undefined;
     }
     const rows = model.times.flatMap((at, index) => model.lines.map((line) => [line.label, isoTime(at), line.values[index]]));
     setFile(byId("csv"), csvUrl(["name", "time", "count"], rows), file);
     return undefined;
+  }
+
+  async #saveCsv(address, file) {
+    try {
+      saveFile(await getText(address), file);
+    } catch (error) {
+      showError(error.message);
+    }
   }
 }

@@ -8,9 +8,11 @@ const listeners = new Set();
 
 let status = null;
 let failure = null;
+let isDenied = false;
 
+/** The last status that came, and why the last question for it failed, if it did: `isDenied` where it was for want of a token. */
 export function health() {
-  return { status, failure };
+  return { status, failure, isDenied };
 }
 
 /** Regions that hold the clock back, with the reason. */
@@ -30,12 +32,15 @@ export async function watch() {
   }
 }
 
-async function look() {
+/** Asks now. */
+export async function look() {
   try {
     status = await getJson("v1/status");
     failure = null;
+    isDenied = false;
   } catch (error) {
     failure = error.message;
+    isDenied = error.isDenied === true;
   }
   for (const listener of listeners) {
     try {

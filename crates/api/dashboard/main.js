@@ -1,9 +1,10 @@
 // The page: one state in the address, three views of it.
 
 import { byId, showError, store, stored, tell } from "./dom.js";
+import { allow, watchTokens } from "./admission.js";
 import { Finder } from "./finder.js";
 import { Graph } from "./graph.js";
-import { blame, health, watch, whenHealthChanges } from "./health.js";
+import { blame, health, look, watch, whenHealthChanges } from "./health.js";
 import { askForMark } from "./marks.js";
 import { showPopular } from "./popular.js";
 import { isName, Relation } from "./relation.js";
@@ -72,14 +73,14 @@ function title() {
 
 /** The header's word on completeness: who holds it back, if anybody does. */
 function showComplete() {
-  const { status, failure } = health();
+  const { status, failure, isDenied } = health();
   const node = byId("complete");
   const late = blame();
   node.classList.toggle("late", Boolean(failure) || late.length > 0);
   node.title = late.map(({ region, reason }) => `${region}: ${reason}`).join("\n");
-  if (failure) node.textContent = "the API does not answer";
-  else if (!status) node.textContent = "";
-  else if (status.complete_until === null) node.textContent = "completeness is not known";
+  if (failure && !isDenied) node.textContent = "the API does not answer";
+  else if (!status && !failure) node.textContent = "";
+  else if (isDenied || status.complete_until === null) node.textContent = "completeness is not known";
   else {
     const clock = `complete until ${shownClock(status.complete_until)} ${zoneName()}`;
     const behind = shownDuration(Math.max(0, nowS() - status.complete_until));
@@ -167,7 +168,9 @@ byId("mark").onclick = () => askForMark(() => views.graph.reload());
 byId("keys").checked = stored("keys") !== "off";
 byId("keys").onchange = (event) => store("keys", event.target.checked ? "on" : "off");
 if (matchMedia("(max-width: 800px)").matches) byId("browse").open = false;
+watchTokens(() => { show(); look(); });
 whenHealthChanges(showComplete);
+whenHealthChanges(() => allow(byId("mark"), "write"));
 whenHealthChanges(() => {
   if (state.view === "graph") tree.open();
   if (!hasStart) showStart();

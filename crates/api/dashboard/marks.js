@@ -1,30 +1,27 @@
 // Marks, such as deployments: listed, added, removed.
 
 import { byId, el, showError, showTable } from "./dom.js";
+import { denial } from "./admission.js";
 import { postJson, remove } from "./api.js";
 import { resolve, shownTime } from "./time.js";
-
-const UNAUTHORIZED = 401;
-
-/** What was typed where the API asked for it; kept as long as the page is open. */
-let token = "";
 
 /** Lists the marks of a graph; `changed` is called when one was removed. */
 export function showMarks({ marks, marksNote }, changed) {
   const node = byId("marks");
   node.hidden = marks.length === 0 && !marksNote;
   node.querySelector("summary").textContent = marksNote ?? `${marks.length} ${marks.length === 1 ? "mark" : "marks"}`;
+  const denied = denial("write");
   const button = ({ id, what }) => el("button", {
-    type: "button", "aria-label": `Remove the mark ${what}`, onclick: () => removeMark(id, changed),
+    type: "button", "aria-label": `Remove the mark ${what}`, disabled: denied !== null, title: denied, onclick: () => removeMark(id, changed),
   }, "Remove");
   const span = ({ when, until }) => (until === null ? shownTime(when) : `${shownTime(when)} – ${shownTime(until)}`);
-  showTable(node.querySelector("table"), JSON.stringify([marks.map(({ id }) => id), shownTime(0)]), ["When", "What", "Details", "Tags", ""],
+  showTable(node.querySelector("table"), JSON.stringify([marks.map(({ id }) => id), shownTime(0), denied]), ["When", "What", "Details", "Tags", "Remove"],
     marks.map((mark) => [span(mark), mark.what, mark.data, mark.tags.join(" "), button(mark)]));
 }
 
 async function removeMark(id, changed) {
   try {
-    await remove(`v1/annotations/${id}`, token);
+    await remove(`v1/annotations/${id}`);
     changed();
   } catch (error) {
     showError(error.message);
@@ -41,25 +38,21 @@ export function askForMark(done) {
   const id = newId();
   say("");
   form.reset();
-  form.token.value = token;
   dialog.querySelector("[data-close]").onclick = () => dialog.close();
   form.onsubmit = async (event) => {
     event.preventDefault();
     const when = resolve(form.when.value.trim());
     if (!Number.isFinite(when)) return say("When is not a time: use now, -10m, or a time such as 2026-11-24T10:00:00Z.");
-    token = form.token.value;
     event.submitter.disabled = true;
     try {
       await postJson("v1/annotations", {
         id, what: form.what.value.trim(), data: form.data.value.trim(), when,
         tags: form.tags.value.split(/[\s,]+/).filter(Boolean),
-      }, token);
+      });
       dialog.close();
       done();
     } catch (refused) {
       say(refused.message);
-      // Asked for only where the API asks for it.
-      if (refused.status === UNAUTHORIZED) form.token.parentElement.hidden = false;
     } finally {
       event.submitter.disabled = false;
     }

@@ -1,6 +1,7 @@
 // The data's way, region by region, as the centre knows it.
 
 import { byId, csvUrl, el, setFile, showError, showTable } from "./dom.js";
+import { allow } from "./admission.js";
 import { getJson } from "./api.js";
 import { health, whenHealthChanges } from "./health.js";
 import { isoTime, nowS, shownClock, shownDuration, shownNumber, shownTime } from "./time.js";
@@ -40,11 +41,13 @@ export class Status {
     if (said !== this.alarmsSaid) byId("alarms").replaceChildren(...(alarms.length > 0 ? alarms : [el("li", {}, "None.")]));
     this.alarmsSaid = said;
     showShards(status.shards);
+    if (!this.isAuditing) allow(byId("audit-run"), "admin");
   }
 
   async #audit() {
     const node = byId("audit");
     node.textContent = "Auditing…";
+    this.isAuditing = true;
     byId("audit-run").disabled = true;
     try {
       const audit = await getJson("v1/audit", [["from", "-24h"]]);
@@ -59,6 +62,7 @@ export class Status {
     } catch (error) {
       node.replaceChildren(el("p", { class: "bad" }, error.message));
     } finally {
+      this.isAuditing = false;
       byId("audit-run").disabled = false;
     }
   }

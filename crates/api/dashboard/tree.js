@@ -41,8 +41,9 @@ export class Tree {
       if (nodes.length === 0) list.append(note("No name was counted yet."));
       return nodes.length > 0;
     } catch (error) {
-      list.replaceChildren(note(error.isFinal ? "Too many names for a list: type to find them" : error.message));
-      return error.isFinal === true;
+      const isTooMany = error.isFinal && !error.isDenied;
+      list.replaceChildren(note(isTooMany ? "Too many names for a list: type to find them" : error.message));
+      return isTooMany === true;
     }
   }
 
