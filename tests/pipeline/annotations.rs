@@ -1,10 +1,10 @@
 //! Marks on graphs: written once however often they are sent, at every centre, and read in both dialects.
 
 use playground::Options;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::rig::{Response, Rig, answer, one_region, settings, signal, wait_until};
+use crate::rig::{Response, Rig, answer, one_region, signal, wait_until};
 
 const ID: &str = "0199aa55-0000-7000-8000-000000000001";
 
@@ -187,45 +187,6 @@ async fn refusals(rig: &Rig) {
     assert_eq!(whats(&newest["annotations"]), expected);
     let events = rig.get(&format!("/events/get_data?{range}")).await.json;
     assert_eq!(whats(&events), expected);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_who_has_a_token_writes_where_there_are_tokens() {
-    const SECRET: &str = "0123456789abcdef";
-    let dir = tempfile::tempdir().unwrap();
-    let tokens = dir.path().join("tokens");
-    std::fs::write(&tokens, format!("deployments {SECRET}\n")).unwrap();
-    let rig = Rig::start(Options {
-        central_overrides: settings(&format!("[api]\ntokens_file = \"{}\"", tokens.display())),
-        ..one_region()
-    })
-    .await;
-    let request = || {
-        rig.http
-            .post(format!("{}/v1/annotations", rig.description().api))
-            .json(&json!({"what": "a", "id": ID}))
-    };
-    assert_eq!(answer(request()).await.status, 401);
-    assert_eq!(
-        answer(request().header(AUTHORIZATION, "Bearer fedcba9876543210"))
-            .await
-            .status,
-        401
-    );
-    assert_eq!(
-        answer(request().header(AUTHORIZATION, format!("Bearer {SECRET}")))
-            .await
-            .status,
-        201
-    );
-    assert_eq!(delete(&rig, ID).await, 401);
-    assert_eq!(post(&rig, "/events/", &json!({"what": "a"})).await.status, 401);
-    assert_eq!(
-        listed(&rig, "from=-1m&until=now").await,
-        ["a"],
-        "reading needs none"
-    );
-    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use playground::Options;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, answer, one_region, settings, wait_until};
+use crate::rig::{Rig, answer, one_region, settings, wait_until, write_tokens};
 
 const MINUTE_S: i64 = 1_763_787_600;
 const SECRET: &str = "a-secret-of-the-shop-0123456789";
@@ -66,7 +66,11 @@ async fn key_alarm(rig: &Rig) -> Option<String> {
 async fn another_body_is_told_and_an_equal_one_is_not() {
     let dir = playground::Directory::new().unwrap();
     let tokens = dir.path().join("tokens");
-    std::fs::write(&tokens, format!("shop {SECRET}\n")).unwrap();
+    let entry = format!(
+        "[[token]]\nname = 'shop'\nsha256 = '{}'\nscopes = ['write']\n",
+        gate::Secret::new(SECRET).unwrap().hash()
+    );
+    write_tokens(&tokens, &entry);
     let options = Options {
         region_overrides: settings(&format!("[collector]\ntokens_file = '{}'", tokens.display())),
         ..one_region()

@@ -71,5 +71,6 @@ mod sql_clients;
 mod stopped;
 mod strangers_refused;
 mod switched;
+mod tokens;
 mod units;
 mod wrong_clock;

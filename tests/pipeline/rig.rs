@@ -1,5 +1,6 @@
 //! A playground of a test's own.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -253,6 +254,24 @@ impl Rig {
             assert_eq!(region["replication"]["running"], true, "{region}");
         }
     }
+}
+
+/// A token of this name and these scopes for a file of tokens: its secret, and its entry with `more` lines.
+pub(crate) fn token(name: &str, scopes: &[&str], more: &str) -> (String, String) {
+    let secret = gate::Secret::generate().unwrap();
+    let entry = format!(
+        "[[token]]\nname = '{name}'\nsha256 = '{}'\nscopes = {scopes:?}\n{more}\n",
+        secret.hash()
+    );
+    (secret.as_str().to_owned(), entry)
+}
+
+/// Writes a file of tokens, which only its owner may read.
+pub(crate) fn write_tokens(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::rename(&new, path).unwrap();
 }
 
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Response {

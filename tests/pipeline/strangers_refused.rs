@@ -6,16 +6,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::ledger::Ledger;
-use crate::rig::{PROGRAM, Response, Rig, answer, eventtracker, one_region, settings};
+use crate::rig::{PROGRAM, Response, Rig, answer, eventtracker, one_region, settings, token, write_tokens};
 
 const MINUTE: i64 = 1_763_787_600;
-const SECRET: &str = "correct-horse-battery-staple";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_token() {
     let dir = tempfile::tempdir().unwrap();
     let tokens = dir.path().join("tokens");
-    std::fs::write(&tokens, format!("# who sends\nshop {SECRET}\n")).unwrap();
+    let (secret, entry) = token("shop", &["write"], "");
+    write_tokens(&tokens, &entry);
     let region_overrides = settings(&format!("[collector]\ntokens_file = '{}'", tokens.display()));
     let rig = Rig::start(Options {
         region_overrides,
@@ -40,7 +40,7 @@ async fn without_a_token() {
             .status,
         401
     );
-    assert_eq!(send(Some(format!("Bearer {SECRET}"))).await.status, 202);
+    assert_eq!(send(Some(format!("Bearer {secret}"))).await.status, 202);
     let mut ledger = Ledger::default();
     ledger.acknowledged("by.token", MINUTE, 1);
 
@@ -56,7 +56,7 @@ async fn without_a_token() {
     assert!(!refused.status.success(), "{refused:?}");
     let sent = tokio::process::Command::new(PROGRAM)
         .args(emit)
-        .env("EVENTTRACKER_TOKEN", SECRET)
+        .env("EVENTTRACKER_TOKEN", &secret)
         .output()
         .await
         .unwrap();
@@ -88,9 +88,8 @@ async fn an_open_address_is_refused() {
         "{said}"
     );
     let central = dir.path().join("central.toml");
-    // Tokens are for annotations: reading stays open with them.
     let sections = "[central]\nuser = 'a'\npassword = { env = 'HOME' }\nsocket = '/nowhere'\n\
-        [api]\nlisten = '0.0.0.0:0'\ntokens_file = '/nowhere'\n";
+        [api]\nlisten = '0.0.0.0:0'\n";
     std::fs::write(&central, sections).unwrap();
     let refused = eventtracker(&["api", "--config", central.to_str().unwrap()]).await;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

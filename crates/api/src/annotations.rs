@@ -19,7 +19,8 @@ use store::central::AnnotationQuery;
 pub(crate) mod error;
 
 use self::error::Error;
-use crate::centres;
+use crate::admission::{self, Asker};
+use crate::centres::{self, Attempt};
 use crate::form::{WrongType, content_type, shown_type};
 use crate::limits::{ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX};
 use crate::parameters::Parameters;
@@ -138,12 +139,13 @@ impl Sent {
 /// `POST /v1/annotations`: 201 for a new one, 200 where there is one of this id already; both with what is there.
 pub(crate) async fn post(
     State(api): State<Api>,
+    asker: Asker,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let sent: Sent = read_json(&api, &headers, body).await?;
     let annotation = sent.annotation(Timestamp::from(SystemTime::now()))?;
-    let (written, is_new) = write(&api, &annotation).await?;
+    let (written, is_new) = write(&api, &asker, &annotation).await?;
     let status = if is_new {
         StatusCode::CREATED
     } else {
@@ -152,20 +154,19 @@ pub(crate) async fn post(
     Ok((status, Json(Listed::from(written))).into_response())
 }
 
-/// The body of a request that writes, if its sender may.
+/// The body of a request that writes.
 ///
 /// Its type has to be JSON: a page of a foreign site can make a browser inside the network post a form or plain text here without
 /// asking, but for JSON the browser asks first (a CORS preflight), and nobody here says yes.
 ///
 /// # Errors
-/// `Writer` where the sender may not write; `ContentType`, `Body` or `NoAnnotation` for another type, a body that is not read, or one
+/// `ContentType`, `Body` or `NoAnnotation` for another type, a body that is not read, or one
 /// that is no `T`.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     api: &Api,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Refusal> {
-    api.writers.check(headers)?;
     if !content_type(headers).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
         let given = shown_type(headers);
         return Err(Error::from(WrongType { wanted: JSON, given }).into());
@@ -175,22 +176,30 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     Ok(serde_json::from_slice(utf8::without_mark(&body)).map_err(Error::NoAnnotation)?)
 }
 
-/// Writes an annotation at the centre in charge; then under the same id at every other one that answers. One that does not will lack
+/// Writes an annotation of who asks at the centre in charge; then under the same id at every other one that answers. One that does not will lack
 /// it. Returns what the first has under this id, and whether it is new.
 ///
 /// # Errors
 /// `Centre` where no centre takes it. That another one misses it is no error: it is counted and logged.
-pub(crate) async fn write(api: &Api, annotation: &Annotation) -> Result<(Annotation, bool), Refusal> {
+pub(crate) async fn write(
+    api: &Api,
+    asker: &Asker,
+    annotation: &Annotation,
+) -> Result<(Annotation, bool), Refusal> {
+    let client = asker.client();
     let (at, (written, is_new)) = api
         .centres
         .ask(async |attempt| {
-            Ok::<_, centres::Error>((attempt.number(), attempt.central().annotate(annotation).await?))
+            Ok::<_, centres::Error>((
+                attempt.number(),
+                attempt.central().annotate(annotation, client).await?,
+            ))
         })
         .await?;
     // What the first centre has, not what was sent: under an id that was there already, the centres would differ for ever.
     for (name, central) in api.centres.others(at) {
         match central {
-            Some(central) => note_missed(name, central.annotate(&written).await.err()),
+            Some(central) => note_missed(name, central.annotate(&written, client).await.err()),
             None => note_away(name),
         }
     }
@@ -220,15 +229,32 @@ fn count_missed(centre: &str) {
     metrics::counter!("api_annotations_missed_total", "centre" => centre.to_owned()).increment(1);
 }
 
+/// Checks that who asks may remove an annotation: one of his own, or any with the scope `admin`.
+///
+/// # Errors
+/// `ForeignAnnotation`; `NoSuchAnnotation`; `Centre` where no centre answers.
+async fn check_writer(api: &Api, asker: &Asker, id: AnnotationId) -> Result<(), Refusal> {
+    let Some(client) = asker.client().filter(|_| !asker.is_admin()) else {
+        return Ok(());
+    };
+    let ask =
+        async |attempt: Attempt| Ok::<_, centres::Error>(attempt.central().writer_of_annotation(id).await?);
+    match api.centres.ask(ask).await? {
+        None => Err(Error::NoSuchAnnotation.into()),
+        Some(writer) if writer.as_deref() == Some(client.as_str()) => Ok(()),
+        Some(_) => Err(admission::Error::ForeignAnnotation.into()),
+    }
+}
+
 /// `DELETE /v1/annotations/ID`, at all centres as [`write`]; 204, or 404 where the centre in charge has none of this id.
 pub(crate) async fn delete(
     State(api): State<Api>,
+    asker: Asker,
     id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    api.writers.check(&headers)?;
     let Path(id) = id.map_err(|_| Error::NoSuchAnnotation)?;
     let id: AnnotationId = id.parse().map_err(|_| Error::NoSuchAnnotation)?;
+    check_writer(&api, &asker, id).await?;
     let (at, was_there) = api
         .centres
         .ask(async |attempt| {

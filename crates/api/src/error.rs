@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use listener::TokenError;
+use gate::FileError;
 
 /// Reasons for which [`crate::run`] ends before it serves anything.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum Error {
     },
     /// The tokens file cannot be read, or is malformed.
     #[error(transparent)]
-    Tokens(#[from] TokenError),
+    Tokens(#[from] FileError),
     /// A centre's password cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),

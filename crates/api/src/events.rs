@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::central::AnnotationQuery;
 
+use crate::admission::Asker;
 use crate::annotations::error::Error;
 use crate::annotations::{When, read, read_json, write};
 use crate::form::Form;
@@ -93,6 +94,7 @@ impl From<Annotation> for Listed {
 /// `POST /events/`: an empty 200, as Graphite answers.
 pub(crate) async fn post(
     State(api): State<Api>,
+    asker: Asker,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -114,7 +116,7 @@ pub(crate) async fn post(
             Some(Tags::Text(text)) => words(&text),
         },
     };
-    write(&api, &annotation.checked().map_err(Error::from)?).await?;
+    write(&api, &asker, &annotation.checked().map_err(Error::from)?).await?;
     Ok(StatusCode::OK.into_response())
 }
 

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod admission;
 mod annotations;
 mod answer;
 mod audit;
 mod centres;
+mod clients;
 mod compression;
 mod dashboard;
 mod error;
@@ -29,24 +31,25 @@ mod state;
 pub mod status;
 mod text;
 mod turns;
-mod writers;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use listener::{Health, Host, Hosts, Limits, Tokens};
+use gate::{FileError, Gate};
+use listener::{Front, Health, Host, Hosts, Limits, Proxies};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use store::Server;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Door;
 use crate::centres::Centres;
 pub use crate::centres::{BEHIND_MS_MAX, Centre};
 pub use crate::error::Error;
 use crate::names::loader::Loader;
 use crate::state::Api;
-use crate::writers::Writers;
 
 /// The table `[api]` of the configuration file. Unknown keys are refused; keys that are missing have their defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,12 +67,16 @@ pub struct Config {
     pub header_timeout_ms: u64,
     /// Longest time from an answer's beginning until its client has taken all of it, in milliseconds; then it is cut off.
     pub answer_timeout_ms: u64,
-    /// A file with a line `name secret` for each client that may write annotations; without it anybody who reaches the address may.
+    /// A file of tokens, by whose scopes clients may read, write annotations and audit; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
-    /// Whether the api may listen on an address that is not loopback: whoever reaches that reads every count.
+    /// Whether an api without tokens may listen on an address that is not loopback, where whoever reaches it reads every count.
     pub allow_anonymous_on_any_address: bool,
     /// Hosts, besides loopback ones, under which requests may address the api; other values of the header `Host` are refused.
     pub allowed_hosts: Vec<Host>,
+    /// Addresses of proxies in front, whose `X-Forwarded-For` says who a request is of.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Whether connections of these proxies begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 impl Default for Config {
@@ -84,6 +91,8 @@ impl Default for Config {
             tokens_file: None,
             allow_anonymous_on_any_address: false,
             allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
         }
     }
 }
@@ -116,13 +125,15 @@ impl Config {
 /// database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
+    limits: gate::Limits,
     central: Server,
     others: Vec<Centre>,
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let limits = config.limits()?;
-    if !listener::is_loopback(config.listen) && !config.allow_anonymous_on_any_address {
+    let connections = config.limits()?;
+    let gate = Arc::new(Gate::open(config.tokens_file.as_deref())?);
+    if gate.is_open() && !listener::is_loopback(config.listen) && !config.allow_anonymous_on_any_address {
         return Err(Error::Open {
             address: config.listen,
         });
@@ -132,23 +143,32 @@ pub async fn run(
         server: central,
     };
     let centres = Centres::new(std::iter::once(central).chain(others))?;
-    let tokens = match &config.tokens_file {
-        Some(path) => Tokens::read(path)?,
-        None => Tokens::none(),
-    };
     let hosts = Hosts::of(config.listen, &config.allowed_hosts);
-    let writers = Writers::new(tokens, hosts.clone());
+    let front = Front {
+        hosts: hosts.clone(),
+        proxies: Proxies::new(&config.trusted_proxies, config.proxy_protocol),
+    };
+    limits.log();
     let listener = listener::bind(config.listen).await?;
     let (loader, names) = Loader::new();
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
-    let state = Api::new(centres.clone(), names, writers);
-    let routes = routes::all(state).merge(health.clone().routes(metrics));
+    let state = Api::new(centres.clone(), names, Door::new(gate.clone(), hosts));
+    let refused = state.tokens_file_refused.clone();
+    let routes = routes::all(state).merge(health.clone().routes());
+    let routes = routes.merge(gate::for_observers(listener::metrics(metrics), gate.clone()));
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(
-        listener::serve(listener, routes, hosts, limits, shutdown.clone()),
+        listener::serve(listener, routes, front, connections, shutdown.clone()),
+        gate.watch(|error| note_refused(&refused, &health, error), shutdown.clone()),
         loader.run(centres.clone(), shutdown.clone()),
-        readiness::watch(centres, health, shutdown),
+        readiness::watch(centres, health.clone(), shutdown.clone()),
     );
     Ok(())
+}
+
+/// Notes why the file of tokens is refused, or that it is not any more, where `/readyz` and `/v1/status` find it.
+fn note_refused(refused: &Mutex<Option<String>>, health: &Health, error: Option<&FileError>) {
+    health.warn("tokens_file", error.map(|error| error as &dyn std::error::Error));
+    *refused.lock().unwrap_or_else(PoisonError::into_inner) = error.map(ToString::to_string);
 }

@@ -1,14 +1,18 @@
 //! The boundary: errors of all modules become a status and the sentence that the client gets.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::admission;
 use crate::annotations::error as annotations;
 use crate::names::error as names;
 use crate::relation::terms::NoTerm;
 use crate::room::Busy;
-use crate::{answer, centres, form, intake, parameters, patterns, range, reading, room, turns, writers};
+use crate::{answer, centres, form, intake, parameters, patterns, range, reading, room, turns};
+
+/// Seconds after which a request that was refused for want of room may come again: room frees up within seconds.
+const RETRY_AFTER_S: u32 = 2;
 
 /// Reasons for which a handler refuses a request. Causes go to the log; the client gets the variant's sentence.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +36,7 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Annotation(#[from] annotations::Error),
     #[error(transparent)]
-    Writer(#[from] writers::Error),
+    Admission(#[from] admission::Error),
     #[error(transparent)]
     Form(#[from] form::Error),
     #[error(transparent)]
@@ -75,8 +79,7 @@ impl Refusal {
                 StatusCode::NOT_FOUND
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Writer(writers::Error::Unauthorized) => StatusCode::UNAUTHORIZED,
-            Self::Writer(writers::Error::ForeignPage) => StatusCode::FORBIDDEN,
+            Self::Admission(error) => error.status(),
             Self::Form(form::Error::ContentType(_))
             | Self::Annotation(annotations::Error::ContentType(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Form(form::Error::TooLong)
@@ -93,6 +96,19 @@ impl Refusal {
             | Self::Turn(turns::Error::TookTooLong)
             | Self::Centre(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The limit that was reached, where others have what there is.
+    fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::Admission(admission::Error::TooManyAttempts(_)) => Some("wrong_secrets_per_address"),
+            Self::Answer(room::Error::Busy(_)) => Some("answers_points_max"),
+            Self::Form(form::Error::Crowded(_))
+            | Self::Annotation(annotations::Error::Body(intake::Error::Crowded))
+            | Self::Intake(intake::Error::Crowded) => Some("requests_bytes_max"),
+            Self::Turn(turns::Error::TookTooLong) => Some("requests_at_once_max"),
+            _ => None,
         }
     }
 
@@ -124,6 +140,24 @@ impl IntoResponse for Refusal {
             }
             other => other.to_string(),
         };
-        (self.status(), Json(serde_json::json!({ "error": sentence }))).into_response()
+        let status = self.status();
+        let mut body = serde_json::json!({ "error": sentence });
+        let comes_again = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+        if let Some(limit) = self.limit().filter(|_| comes_again) {
+            body["limit"] = limit.into();
+            body["retry_after_s"] = RETRY_AFTER_S.into();
+        }
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if comes_again {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }

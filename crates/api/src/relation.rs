@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use self::line::{Fitted, Line};
 use self::terms::{NoTerm, Readings, Term};
+use crate::admission::Asker;
 use crate::answer::{Format, Formats};
 use crate::centres::Attempt;
 use crate::limits::POINTS_MAX;
@@ -75,12 +76,25 @@ enum Value {
     Ratio(f64),
 }
 
-pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    asker: Asker,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let parameters = Parameters::parse(uri.query(), PARAMETERS)?;
     let range = Range::parse(&parameters, &headers, FORMATS, Timestamp::from(SystemTime::now()))?;
     let term = |key| -> Result<Readings, Refusal> {
         let text = parameters.one(key)?.unwrap_or_default();
-        Ok(Readings::parse(text).ok_or(NoTerm(key))?)
+        let readings = Readings::parse(text).ok_or(NoTerm(key))?;
+        // What may not be read was never counted, for who asks; where that leaves nothing, he is told.
+        if let Some(readings) = readings.within(|name| asker.may_read(name).is_ok()) {
+            return Ok(readings);
+        }
+        for name in readings.names() {
+            asker.may_read(name)?;
+        }
+        Err(NoTerm(key).into())
     };
     let readings = [term("x")?, term("y")?];
     let read = api

@@ -13,7 +13,8 @@ use crate::limits::REQUEST_LIMIT;
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::{
-    annotations, audit, dashboard, events, graphite, names, openapi, relation, series, status, turns,
+    admission, annotations, audit, dashboard, events, graphite, names, openapi, relation, series, status,
+    turns,
 };
 
 /// All routes of the api. Each has to be in `openapi.json`, which a test checks.
@@ -48,6 +49,7 @@ pub(crate) fn all(api: Api) -> Router {
         .merge(graphite::routes())
         .layer(compression::layer())
         .layer(from_fn_with_state(Places::new(), compression::limited))
+        .layer(from_fn_with_state(api.clone(), admission::admitted))
         .with_state(api)
 }
 

@@ -12,6 +12,7 @@ use name_index::Index;
 use store::central::Matched;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::admission::Asker;
 use crate::answer::{Answer, Format, Formats, Series};
 use crate::centres::Attempt;
 use crate::limits::{COUNTS_READ_MAX, POINTS_MAX, POINTS_PER_NAME, SERIES_MAX};
@@ -44,8 +45,15 @@ impl Query {
     }
 }
 
-pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
-    let query = Query::parse(uri.query(), &headers, Timestamp::from(SystemTime::now()))?;
+pub(crate) async fn get(
+    State(api): State<Api>,
+    asker: Asker,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let mut query = Query::parse(uri.query(), &headers, Timestamp::from(SystemTime::now()))?;
+    query.patterns = asker.within(query.patterns)?;
+    patterns::check_tokens(&query.patterns)?;
     let index = api.names.index();
     let read = api
         .centres

@@ -1,15 +1,16 @@
 //! The state that all handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
+use crate::admission::Door;
 use crate::centres::Centres;
+use crate::clients::Clients;
 use crate::intake::Intake;
 use crate::names::loader::Names;
 use crate::room::Room;
 use crate::turns::Turns;
-use crate::writers::Writers;
 
 /// Searches through names at once: each keeps a core busy, mostly for some milliseconds.
 const SEARCHES_MAX: usize = 2;
@@ -36,11 +37,16 @@ pub(crate) struct Api {
     pub(crate) evaluations: Turns,
     /// A permit for each audit in progress, which goes with its statement.
     pub(crate) audits: Arc<Semaphore>,
-    pub(crate) writers: Arc<Writers>,
+    /// Who is let in.
+    pub(crate) door: Arc<Door>,
+    /// Why the file of tokens is refused, if it is.
+    pub(crate) tokens_file_refused: Arc<Mutex<Option<String>>>,
+    /// What clients did lately.
+    pub(crate) clients: Arc<Clients>,
 }
 
 impl Api {
-    pub(crate) fn new(centres: Centres, names: Names, writers: Writers) -> Self {
+    pub(crate) fn new(centres: Centres, names: Names, door: Door) -> Self {
         Self {
             centres,
             points: Room::new(),
@@ -49,7 +55,9 @@ impl Api {
             searches: Turns::new(SEARCHES_MAX),
             evaluations: Turns::new(EVALUATIONS_MAX),
             audits: Arc::new(Semaphore::new(AUDITS_MAX)),
-            writers: Arc::new(writers),
+            door: Arc::new(door),
+            tokens_file_refused: Arc::default(),
+            clients: Arc::default(),
         }
     }
 }

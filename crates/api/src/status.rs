@@ -5,38 +5,75 @@
 mod document;
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
+use gate::Caller;
 use model::{Day, Timestamp};
 use store::central::{self, ShardSize};
 use store::{QueueState, RegionClock, SourceState};
 
-pub use self::document::{Alarm, CentreStatus, Queue, RegionStatus, Replication, Shard, Status};
-use crate::centres::{self, Attempt, Centres, Known};
+pub use self::document::{
+    Alarm, CentreStatus, ClientUse, Queue, RegionStatus, Replication, Shard, ShownToken, Status,
+};
+use crate::admission::Asker;
+use crate::centres::{Attempt, Centres, Known};
 use crate::parameters::Parameters;
+use crate::reading;
 use crate::refusal::Refusal;
 use crate::state::Api;
 
 /// A clock that follows the present is a flush, its way to the centre and a second of rounding behind it.
 const CLOCK_LAG_S_MAX: f64 = 10.0;
 
-pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Status>, Refusal> {
+/// Kinds of alarms that name clients, or what they count.
+const OF_CLIENTS: [&str; 3] = ["key_reuse", "names_overflow", TOKENS_FILE];
+
+/// The kind of the alarm that a file of tokens is refused.
+const TOKENS_FILE: &str = "tokens_file";
+
+pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Result<Json<Status>, Refusal> {
     Parameters::parse(uri.query(), &[])?;
     let read = async |attempt: Attempt| {
         let status = attempt.status().await?;
-        Ok::<_, centres::Error>((attempt.name().to_owned(), status))
+        let clients = api.clients.lately(&attempt).await?;
+        Ok::<_, reading::Error>((attempt.name().to_owned(), status, clients))
     };
-    let (name, status) = api.centres.ask(read).await?;
+    let (name, status, clients) = api.centres.ask(read).await?;
     let centres = centres(&name, store::complete_until(&status.clocks), &api.centres);
-    Ok(Json(answer(
-        name,
-        centres,
-        status,
-        Timestamp::from(SystemTime::now()),
-    )))
+    let now = Timestamp::from(SystemTime::now());
+    let mut answer = answer(name, centres, status, now);
+    answer.clients = clients;
+    answer.alarms.extend(api.tokens_file_alarm(now));
+    if let Caller::Token(token) = &asker.0 {
+        answer.token = Some(ShownToken::from(&**token));
+        if !token.view.is_all() {
+            answer.clients.retain(|client| client.name == token.name.as_str());
+            answer
+                .alarms
+                .retain(|alarm| !OF_CLIENTS.contains(&alarm.kind.as_str()));
+        }
+    }
+    Ok(Json(answer))
+}
+
+impl Api {
+    /// The alarm that the api's own file of tokens is refused, if it is.
+    fn tokens_file_alarm(&self, now: Timestamp) -> Option<Alarm> {
+        let refused = self
+            .tokens_file_refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().map(|sentence| Alarm {
+            region: String::new(),
+            kind: TOKENS_FILE.to_owned(),
+            sentence: format!("the api goes on with the tokens that it had: {sentence}"),
+            since: now.unix_s(),
+        })
+    }
 }
 
 /// All centres as they were last seen; the one that answers, as it is.
@@ -99,6 +136,8 @@ fn answer(centre: String, centres: Vec<CentreStatus>, status: central::Status, n
         alarms: status.alarms.into_iter().map(alarm).collect(),
         oldest_backup: status.oldest_backup.map(Timestamp::unix_s),
         kept_since: status.kept_since.map(Day::unix_s),
+        clients: Vec::new(),
+        token: None,
     }
 }
 

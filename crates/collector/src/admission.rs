@@ -70,6 +70,11 @@ impl Admission {
         Ok(())
     }
 
+    /// Whether so much memory of counts could be admitted if nothing else were waiting, and the queue were empty.
+    pub(crate) fn could_admit(&self, bytes: usize) -> bool {
+        bytes <= WAITING_BYTES_MAX && (1 + bytes / JOB_BYTES_MIN) as u64 <= self.jobs_max
+    }
+
     /// Frees the memory of counts that were admitted, once for each.
     pub(crate) fn release(&mut self, bytes: usize) {
         self.waiting_bytes -= bytes;
@@ -135,6 +140,8 @@ mod tests {
         assert_eq!(admission.admit(1), Err(Backpressure::Full));
         admission.queue_answered(&depth(0));
         assert_eq!(admission.admit(1), Ok(()));
+        assert!(admission.could_admit(2 * JOB_BYTES_MIN) && !admission.could_admit(3 * JOB_BYTES_MIN));
+        assert!(!Admission::new(u64::MAX).could_admit(WAITING_BYTES_MAX + 1));
     }
 
     #[test]

@@ -2,19 +2,18 @@
 
 use std::borrow::Cow;
 use std::io::Read;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
+use gate::{ClientKey, Held, Pool};
 use http_body_util::BodyExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::{UNPACKED_BYTES_MAX, WIRE_BYTES_MAX};
 use crate::request::Encoding;
 
-/// Most bytes of all bodies being received at once; 503 above it.
-const IN_FLIGHT_BYTES_MAX: usize = 12 << 20;
+/// Most bytes of all bodies being received at once, of which one client alone has half; 503 above it.
+pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 24 << 20;
 
 /// zstd frames that need a larger window than 2^23 bytes are refused: the window is held in memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -41,35 +40,44 @@ pub(crate) enum UnpackError {
     Broken(#[source] std::io::Error),
 }
 
-/// The memory for bodies that are being received or read, of which each takes a part for its length.
+/// The memory for bodies that are being received or read, of which each takes a part for its length, and each client a share.
 #[derive(Debug, Clone)]
-pub(crate) struct BodyMemory(Arc<Semaphore>);
+pub(crate) struct BodyMemory(Pool);
 
 /// A whole body, and its part of the [`BodyMemory`], which is free again when this is dropped.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _permit: Option<OwnedSemaphorePermit>,
+    _held: Held,
 }
 
 impl BodyMemory {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)))
+    pub(crate) fn new(is_fair: bool) -> Self {
+        Self(Pool::new(IN_FLIGHT_BYTES_MAX, is_fair))
     }
 
-    /// Receives a whole body within `limit`.
+    /// Receives a whole body of a client of so much weight, within `limit`.
     ///
     /// # Errors
     /// The body is too long, too slow or cut off, or there is no memory for it; what came of it is dropped.
-    pub(crate) async fn receive(&self, body: Body, limit: Duration) -> Result<Received, ReceiveError> {
-        let received = tokio::time::timeout(limit, self.frames(body)).await;
+    pub(crate) async fn receive(
+        &self,
+        client: (&ClientKey, u32),
+        body: Body,
+        limit: Duration,
+    ) -> Result<Received, ReceiveError> {
+        let received = tokio::time::timeout(limit, self.frames(client, body)).await;
         received.unwrap_or(Err(ReceiveError::TooSlow(limit)))
     }
 
-    async fn frames(&self, mut body: Body) -> Result<Received, ReceiveError> {
+    async fn frames(
+        &self,
+        (client, weight): (&ClientKey, u32),
+        mut body: Body,
+    ) -> Result<Received, ReceiveError> {
         // Room for what is announced: memory pages that are never written cost nothing.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         let mut bytes = BytesMut::with_capacity(announced.min(WIRE_BYTES_MAX));
-        let mut permit: Option<OwnedSemaphorePermit> = None;
+        let mut held = self.0.take(client, weight, 0).map_err(|_| ReceiveError::NoRoom)?;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else {
                 continue;
@@ -77,22 +85,13 @@ impl BodyMemory {
             if bytes.len() + data.len() > WIRE_BYTES_MAX {
                 return Err(ReceiveError::TooLong);
             }
-            let length = u32::try_from(data.len()).map_err(|_| ReceiveError::TooLong)?;
             // Memory is taken for bytes that have come, not for those announced: clients that only announce keep nobody out.
-            let more = self
-                .0
-                .clone()
-                .try_acquire_many_owned(length)
-                .map_err(|_| ReceiveError::NoRoom)?;
-            match &mut permit {
-                Some(permit) => permit.merge(more),
-                None => permit = Some(more),
-            }
+            held.grow(weight, data.len()).map_err(|_| ReceiveError::NoRoom)?;
             bytes.extend_from_slice(&data);
         }
         Ok(Received {
             bytes: bytes.freeze(),
-            _permit: permit,
+            _held: held,
         })
     }
 }
@@ -162,6 +161,10 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(1);
 
+    fn client(host: u8) -> ClientKey {
+        ClientKey::of_address([192, 0, 2, host].into())
+    }
+
     /// A body that comes in pieces, and then ends.
     fn in_pieces(lengths: &[usize]) -> Body {
         let pieces: Vec<_> = lengths
@@ -173,29 +176,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_are_received_up_to_their_limits() {
-        let memory = BodyMemory::new();
-        let received = memory.receive(Body::from("hello"), LIMIT).await;
-        assert_eq!(received.unwrap().bytes, "hello");
-        let longest = memory.receive(in_pieces(&[WIRE_BYTES_MAX - 3, 3]), LIMIT).await;
+        let (memory, client) = (BodyMemory::new(true), client(1));
+        let receive = async |body| memory.receive((&client, 1), body, LIMIT).await;
+        assert_eq!(receive(Body::from("hello")).await.unwrap().bytes, "hello");
+        let longest = receive(in_pieces(&[WIRE_BYTES_MAX - 3, 3])).await;
         assert_eq!(longest.unwrap().bytes.len(), WIRE_BYTES_MAX);
-        let too_long = memory.receive(in_pieces(&[WIRE_BYTES_MAX, 1]), LIMIT).await;
+        let too_long = receive(in_pieces(&[WIRE_BYTES_MAX, 1])).await;
         assert!(matches!(too_long, Err(ReceiveError::TooLong)));
         let unfinished = stream::iter([Ok::<_, Infallible>("hello")]).chain(stream::pending());
-        let too_slow = memory.receive(Body::from_stream(unfinished), LIMIT).await;
+        let too_slow = receive(Body::from_stream(unfinished)).await;
         assert!(matches!(too_slow, Err(ReceiveError::TooSlow(LIMIT))));
     }
 
     #[tokio::test]
     async fn memory_that_bodies_hold_is_finite_and_comes_back() {
-        let memory = BodyMemory::new();
-        let full = || memory.receive(in_pieces(&[WIRE_BYTES_MAX]), LIMIT);
+        let memory = BodyMemory::new(true);
+        let (flood, polite) = (client(1), client(2));
+        let full = async |client| {
+            memory
+                .receive((client, 1), in_pieces(&[WIRE_BYTES_MAX]), LIMIT)
+                .await
+        };
         let mut held = Vec::new();
-        for _ in 0..IN_FLIGHT_BYTES_MAX / WIRE_BYTES_MAX {
-            held.push(full().await.unwrap());
+        for _ in 0..IN_FLIGHT_BYTES_MAX / WIRE_BYTES_MAX / 2 {
+            held.push(full(&flood).await.unwrap());
         }
-        assert!(matches!(full().await, Err(ReceiveError::NoRoom)));
+        assert!(matches!(full(&flood).await, Err(ReceiveError::NoRoom)));
+        assert!(
+            full(&polite).await.is_ok(),
+            "one that floods takes its share, not all"
+        );
         held.pop();
-        assert!(full().await.is_ok());
+        assert!(full(&flood).await.is_ok());
     }
 
     fn gzip(body: &[u8]) -> Vec<u8> {

@@ -7,12 +7,14 @@
     reason = "batches without a key get their ids here"
 )]
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gate::{ClientKey, FairQueue, Held, Number, Pool};
 use model::{BatchId, QueueDepth};
 use queue::{Counts, Job, JobPacker, Keyed};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 
 use crate::admission::{Admission, Backpressure};
@@ -25,6 +27,12 @@ const GATHERED_BYTES_FULL: usize = 16 << 20;
 
 /// Longest time that counts wait for requests that are being read.
 const READING_MAX: Duration = Duration::from_millis(50);
+
+/// Bytes of memory of counts that wait for room among those on their way into the queue; each client has a share of it.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// Longest wait for room. A client that is refused then comes again within seconds.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The outcome of the counts that were gathered together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +57,17 @@ pub(crate) enum Counted {
     Keyed(Keyed),
 }
 
+/// What became of counts that were added.
+#[derive(Debug)]
+pub(crate) enum Added {
+    /// There was nothing to add.
+    Nothing,
+    /// They are on their way into the queue.
+    OnTheirWay(Ticket),
+    /// They wait for room.
+    Waiting(Waiting),
+}
+
 impl Counted {
     fn is_empty(&self) -> bool {
         match self {
@@ -67,19 +86,74 @@ impl Counted {
 }
 
 /// The counts on their way from requests to the putter. Many requests add, one putter takes.
+#[derive(Debug)]
 pub(crate) struct Combiner {
     state: Mutex<State>,
     /// Wakes the putter. It is the only one that waits, and a notification that comes while it does not is kept for it.
     changed: Notify,
+    /// The memory of counts that wait for room.
+    waiting_memory: Pool,
 }
 
+#[derive(Debug)]
 struct State {
     /// The counts to which requests add until the putter takes them.
     open: Gathered,
     /// What decides on the open counts and those being put.
     admission: Admission,
-    /// The number of requests that are being read and will add to the open counts within milliseconds.
-    reading: usize,
+    /// The number of requests, of each client, that are being read and will add to the open counts within milliseconds.
+    reading: HashMap<ClientKey, usize>,
+    /// Counts for which there was no room when they came.
+    waiting: FairQueue<Waits>,
+}
+
+/// Counts that wait for room.
+#[derive(Debug)]
+struct Waits {
+    counted: Counted,
+    /// Their part of the memory of all that wait.
+    _held: Held,
+    client: ClientKey,
+    told: oneshot::Sender<Result<Ticket, Backpressure>>,
+}
+
+/// Counts that wait for room. They leave when this is dropped: who does not wait any more is not counted.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    combiner: Arc<Combiner>,
+    client: ClientKey,
+    number: Number,
+    told: oneshot::Receiver<Result<Ticket, Backpressure>>,
+}
+
+impl Waiting {
+    /// Waits for room, for [`ROOM_WAIT_MAX`] at most.
+    ///
+    /// # Errors
+    /// None of the counts was added.
+    pub(crate) async fn room(mut self) -> Result<Ticket, Backpressure> {
+        let told = tokio::time::timeout(ROOM_WAIT_MAX, &mut self.told).await;
+        if let Ok(Ok(outcome)) = told {
+            return outcome;
+        }
+        // Out of the queue, under its lock: they may have had their turn in this moment, and then they count.
+        if self.leave() {
+            return Err(Backpressure::Full);
+        }
+        self.told.try_recv().unwrap_or(Err(Backpressure::Full))
+    }
+
+    /// Takes the counts out; false where they do not wait any more.
+    fn leave(&self) -> bool {
+        let left = self.combiner.lock().waiting.remove(&self.client, self.number);
+        left.is_some()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 /// The counts that came in until the queue was free for them: sums over many requests, so that jobs grow with names and not with
@@ -90,18 +164,30 @@ pub(crate) struct Gathered {
     keyed: Vec<Keyed>,
     /// Bytes of memory of `keyed`.
     keyed_bytes: usize,
+    /// The clients whose counts these are; of many only some.
+    clients: Vec<ClientKey>,
     /// What was admitted of these counts: memory of what came, before it was summed.
     bytes: usize,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
 /// A request that is being read. As long as it lives, counts may wait for those of that request.
-pub(crate) struct ReadingGuard(Arc<Combiner>);
+pub(crate) struct ReadingGuard {
+    combiner: Arc<Combiner>,
+    client: ClientKey,
+}
 
 impl Drop for ReadingGuard {
     fn drop(&mut self) {
-        self.0.lock().reading -= 1;
-        self.0.changed.notify_one();
+        let mut state = self.combiner.lock();
+        if let Some(of_client) = state.reading.get_mut(&self.client) {
+            *of_client -= 1;
+            if *of_client == 0 {
+                state.reading.remove(&self.client);
+            }
+        }
+        drop(state);
+        self.combiner.changed.notify_one();
     }
 }
 
@@ -111,6 +197,7 @@ impl Gathered {
             unkeyed: Counts::default(),
             keyed: Vec::new(),
             keyed_bytes: 0,
+            clients: Vec::new(),
             bytes: 0,
             outcome: watch::Sender::new(None),
         }
@@ -120,9 +207,33 @@ impl Gathered {
         self.bytes == 0
     }
 
+    /// Adds counts that were admitted with so many bytes, and returns the ticket of all that are here.
+    fn add(&mut self, client: &ClientKey, counted: Counted, bytes: usize) -> Ticket {
+        /// Clients that are looked at; where there are more, nobody waits for one of them.
+        const CLIENTS_MAX: usize = 8;
+        self.bytes += bytes;
+        if self.clients.len() < CLIENTS_MAX && !self.clients.contains(client) {
+            self.clients.push(client.clone());
+        }
+        match counted {
+            Counted::Unkeyed(counts) => self.unkeyed.merge(counts),
+            Counted::Keyed(keyed) => {
+                self.keyed_bytes += bytes;
+                self.keyed.push(keyed);
+            }
+        }
+        self.outcome.subscribe()
+    }
+
     /// Bytes of memory of the sums, from above.
     fn summed_bytes(&self) -> usize {
         self.unkeyed.bytes() + self.keyed_bytes
+    }
+
+    /// Whether no more is to be waited for: one of the clients whose counts these are has nothing more that is being read. Nobody waits for
+    /// another client's requests alone.
+    fn is_complete(&self, reading: &HashMap<ClientKey, usize>) -> bool {
+        reading.is_empty() || self.clients.iter().any(|client| !reading.contains_key(client))
     }
 
     /// Whether the counts surely fill a job, so that packing them takes longer than handing them to another thread.
@@ -145,49 +256,85 @@ pub(crate) fn pack((unkeyed, keyed): (Counts, Vec<Keyed>)) -> Vec<Job> {
 }
 
 impl Combiner {
-    pub(crate) fn new(jobs_max: u64) -> Self {
+    pub(crate) fn new(jobs_max: u64, is_fair: bool) -> Self {
         let state = State {
             open: Gathered::new(),
             admission: Admission::new(jobs_max),
-            reading: 0,
+            reading: HashMap::new(),
+            waiting: FairQueue::new(is_fair),
         };
         Self {
             state: Mutex::new(state),
             changed: Notify::new(),
+            waiting_memory: Pool::new(WAITING_BYTES_MAX, is_fair),
         }
     }
 
-    /// Announces a request that will be added; the guard is to be held until it was.
-    pub(crate) fn reading(self: &Arc<Self>) -> ReadingGuard {
-        self.lock().reading += 1;
-        ReadingGuard(self.clone())
+    /// Announces a request of a client that will be added; the guard is to be held until it was.
+    pub(crate) fn reading(self: &Arc<Self>, client: &ClientKey) -> ReadingGuard {
+        *self.lock().reading.entry(client.clone()).or_insert(0) += 1;
+        ReadingGuard {
+            combiner: self.clone(),
+            client: client.clone(),
+        }
     }
 
-    /// Adds the counts of a request, all or nothing: there is room for every job that they may need. `None` where there are none.
+    /// Adds the counts of a request of a client of so much weight, all or nothing: there is room for every job that they may need. Where
+    /// there is none, or others wait for some, they wait for their turn.
     ///
     /// # Errors
     /// Nothing was added, and the client is to try again later.
-    pub(crate) fn add(&self, counted: Counted) -> Result<Option<Ticket>, Backpressure> {
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        (client, weight): (&ClientKey, u32),
+        counted: Counted,
+    ) -> Result<Added, Backpressure> {
         if counted.is_empty() {
-            return Ok(None);
+            return Ok(Added::Nothing);
         }
         let bytes = counted.bytes();
         let mut state = self.lock();
-        state.admission.admit(bytes)?;
-        let open = &mut state.open;
-        open.bytes += bytes;
-        match counted {
-            Counted::Unkeyed(counts) => open.unkeyed.merge(counts),
-            Counted::Keyed(keyed) => {
-                open.keyed_bytes += bytes;
-                open.keyed.push(keyed);
+        if state.waiting.is_empty() {
+            match state.admission.admit(bytes) {
+                Ok(()) => {
+                    state.waiting.note(client, weight, bytes);
+                    // Under the same lock as the counts: a moment later, the putter may have taken them, and a new ticket would be one
+                    // for others.
+                    let ticket = state.open.add(client, counted, bytes);
+                    drop(state);
+                    self.changed.notify_one();
+                    return Ok(Added::OnTheirWay(ticket));
+                }
+                Err(Backpressure::Full) if state.admission.could_admit(bytes) => {}
+                Err(refusal) => return Err(refusal),
             }
         }
-        // Under the same lock as the counts: a moment later, the putter may have taken them, and a new ticket would be one for others.
-        let ticket = open.outcome.subscribe();
+        let held = self
+            .waiting_memory
+            .take(client, weight, bytes)
+            .map_err(|_| Backpressure::Full)?;
+        let (told, tells) = oneshot::channel();
+        let waits = Waits {
+            counted,
+            _held: held,
+            client: client.clone(),
+            told,
+        };
+        let number = state.waiting.push(client, weight, bytes, waits);
         drop(state);
+        // The putter asks more often how full the queue is, as long as somebody waits.
         self.changed.notify_one();
-        Ok(Some(ticket))
+        Ok(Added::Waiting(Waiting {
+            combiner: self.clone(),
+            client: client.clone(),
+            number,
+            told: tells,
+        }))
+    }
+
+    /// Whether counts wait for room.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.lock().waiting.is_empty()
     }
 
     /// Waits until the open counts need not wait for others any more, and takes them; `None` where there are none. `linger` is how
@@ -205,8 +352,9 @@ impl Combiner {
                 .await
                 .ok();
         }
-        let all_are_in =
-            |state: &State| state.reading == 0 || state.open.summed_bytes() >= GATHERED_BYTES_FULL;
+        let all_are_in = |state: &State| {
+            state.open.is_complete(&state.reading) || state.open.summed_bytes() >= GATHERED_BYTES_FULL
+        };
         tokio::time::timeout(READING_MAX, self.until(all_are_in))
             .await
             .ok();
@@ -223,7 +371,10 @@ impl Combiner {
     /// Settles the tickets of all requests whose counts were gathered, and frees the memory. To be called once for all that was taken,
     /// whatever became of it: else that memory stays taken.
     pub(crate) fn finish(&self, gathered: &Gathered, outcome: Outcome) {
-        self.lock().admission.release(gathered.bytes);
+        let mut state = self.lock();
+        state.admission.release(gathered.bytes);
+        state.let_in();
+        drop(state);
         gathered.outcome.send_replace(Some(outcome));
     }
 
@@ -241,12 +392,16 @@ impl Combiner {
 
     /// As [`Admission::queue_answered`].
     pub(crate) fn queue_answered(&self, depth: &QueueDepth) {
-        self.lock().admission.queue_answered(depth);
+        let mut state = self.lock();
+        state.admission.queue_answered(depth);
+        state.let_in();
     }
 
     /// As [`Admission::queue_failed`].
     pub(crate) fn queue_failed(&self) {
-        self.lock().admission.queue_failed();
+        let mut state = self.lock();
+        state.admission.queue_failed();
+        state.let_in();
     }
 
     /// As [`Admission::job_stored`].
@@ -259,6 +414,29 @@ impl Combiner {
     }
 }
 
+impl State {
+    /// Lets those in that wait, one after the other, as far as there is room; all are refused where the queue is away. To be called by the
+    /// putter alone, which looks at the open counts next.
+    fn let_in(&mut self) {
+        while let Some((_, bytes)) = self.waiting.first() {
+            match self.admission.admit(bytes) {
+                Ok(()) => {
+                    let Some(waits) = self.waiting.pop() else { return };
+                    let ticket = self.open.add(&waits.client, waits.counted, bytes);
+                    // Whoever gives up in this moment finds the ticket all the same.
+                    waits.told.send(Ok(ticket)).ok();
+                }
+                Err(Backpressure::Full) => return,
+                Err(Backpressure::QueueAway) => {
+                    for waits in self.waiting.take_all() {
+                        waits.told.send(Err(Backpressure::QueueAway)).ok();
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use model::{EventName, Minute};
@@ -267,7 +445,7 @@ mod tests {
     use super::*;
 
     fn combiner() -> Arc<Combiner> {
-        let combiner = Combiner::new(1_000);
+        let combiner = Combiner::new(1_000, true);
         combiner.queue_answered(&QueueDepth::default());
         Arc::new(combiner)
     }
@@ -280,6 +458,18 @@ mod tests {
         Counted::Unkeyed(counts)
     }
 
+    fn client(host: u8) -> ClientKey {
+        ClientKey::of_address([192, 0, 2, host].into())
+    }
+
+    /// Adds counts of one client, and returns their ticket.
+    fn add(combiner: &Arc<Combiner>, counted: Counted) -> Ticket {
+        match combiner.add((&client(1), 1), counted).unwrap() {
+            Added::OnTheirWay(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn total(mut gathered: Gathered) -> u64 {
         let jobs = pack(gathered.take_counts());
         jobs.iter().map(Job::total).sum()
@@ -288,9 +478,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_settled_with_the_counts_that_it_is_of() {
         let combiner = combiner();
-        let mut first = combiner.add(counts("a", 1)).unwrap().unwrap();
+        let mut first = add(&combiner, counts("a", 1));
         let gathered = combiner.next(Duration::ZERO).await.unwrap();
-        let mut second = combiner.add(counts("a", 2)).unwrap().unwrap();
+        let mut second = add(&combiner, counts("a", 2));
         combiner.finish(&gathered, Outcome::Unknown);
         assert_eq!(*first.borrow_and_update(), Some(Outcome::Unknown));
         assert_eq!(
@@ -308,18 +498,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn counts_wait_for_requests_that_are_being_read_and_not_for_ever() {
         let combiner = combiner();
-        combiner.add(counts("a", 1)).unwrap();
-        let reading = combiner.reading();
+        add(&combiner, counts("a", 1));
+        let reading = combiner.reading(&client(1));
         let begun = tokio::time::Instant::now();
         let both = async {
             tokio::time::sleep(READING_MAX / 2).await;
-            combiner.add(counts("b", 2)).unwrap();
+            add(&combiner, counts("b", 2));
             drop(reading);
         };
         let (gathered, ()) = tokio::join!(combiner.next(Duration::ZERO), both);
         assert_eq!(total(gathered.unwrap()), 3);
-        combiner.add(counts("a", 1)).unwrap();
-        let _never_added = combiner.reading();
+        add(&combiner, counts("a", 1));
+        let _never_added = combiner.reading(&client(1));
         assert!(combiner.next(Duration::ZERO).await.is_some());
         assert_eq!(begun.elapsed(), READING_MAX / 2 + READING_MAX);
     }
@@ -327,10 +517,99 @@ mod tests {
     #[test]
     fn no_counts_are_no_ticket() {
         let combiner = combiner();
-        let none = combiner.add(Counted::Unkeyed(Counts::default()));
-        assert!(matches!(none, Ok(None)));
+        let none = combiner.add((&client(1), 1), Counted::Unkeyed(Counts::default()));
+        assert!(matches!(none, Ok(Added::Nothing)));
         combiner.queue_failed();
-        assert_eq!(combiner.add(counts("a", 1)).unwrap_err(), Backpressure::QueueAway);
+        let refused = combiner.add((&client(1), 1), counts("a", 1)).unwrap_err();
+        assert_eq!(refused, Backpressure::QueueAway);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_the_requests_of_another_client() {
+        let combiner = combiner();
+        let _flood = combiner.reading(&client(2));
+        add(&combiner, counts("a", 1));
+        let begun = tokio::time::Instant::now();
+        assert!(combiner.next(Duration::ZERO).await.is_some());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    /// A combiner whose queue has room for one more job and then is full.
+    fn nearly_full() -> (Arc<Combiner>, Gathered) {
+        let combiner = Arc::new(Combiner::new(1, true));
+        combiner.queue_answered(&QueueDepth::default());
+        add(&combiner, counts("first", 1));
+        let first = combiner.take().unwrap();
+        combiner.job_stored();
+        (combiner, first)
+    }
+
+    fn waiting(combiner: &Arc<Combiner>, of: (&ClientKey, u32), counted: Counted) -> Waiting {
+        match combiner.add(of, counted).unwrap() {
+            Added::Waiting(waiting) => waiting,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_waits_for_it_and_not_for_ever() {
+        let (combiner, first) = nearly_full();
+        let begun = tokio::time::Instant::now();
+        let refused = waiting(&combiner, (&client(1), 1), counts("late", 1))
+            .room()
+            .await;
+        assert_eq!(
+            (refused.unwrap_err(), begun.elapsed()),
+            (Backpressure::Full, ROOM_WAIT_MAX)
+        );
+        assert!(!combiner.is_waited_for(), "who was refused is not counted");
+        drop(waiting(&combiner, (&client(1), 1), counts("gone", 1)));
+        assert!(!combiner.is_waited_for());
+
+        let waits = waiting(&combiner, (&client(1), 1), counts("waits", 7));
+        combiner.finish(&first, Outcome::Stored);
+        assert!(combiner.take().is_none(), "its job is in the queue");
+        combiner.queue_answered(&QueueDepth::default());
+        let mut ticket = waits.room().await.unwrap();
+        let gathered = combiner.take().unwrap();
+        combiner.finish(&gathered, Outcome::Stored);
+        assert_eq!(
+            (*ticket.borrow_and_update(), total(gathered)),
+            (Some(Outcome::Stored), 7)
+        );
+
+        combiner.job_stored();
+        let waits = waiting(&combiner, (&client(1), 1), counts("away", 1));
+        combiner.queue_failed();
+        assert_eq!(waits.room().await.unwrap_err(), Backpressure::QueueAway);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_goes_by_weight() {
+        let (combiner, _first) = nearly_full();
+        // Together more than there is room for in a job.
+        let counts = |count| {
+            let mut counts = Counts::default();
+            let minute = Minute::from_unix_s(1_763_787_600).unwrap();
+            for n in 0..150 {
+                counts.add(&EventName::new(format!("n{n}")).unwrap(), minute, count);
+            }
+            Counted::Unkeyed(counts)
+        };
+        let (one, three) = (client(1), client(3));
+        let _waits: Vec<Waiting> = (0..80)
+            .flat_map(|_| [(&one, 1, 1), (&three, 3, 1_000)])
+            .map(|(client, weight, count)| waiting(&combiner, (client, weight), counts(count)))
+            .collect();
+        let mut sum = 0;
+        for _ in 0..40 {
+            combiner.queue_answered(&QueueDepth::default());
+            let gathered = combiner.take().unwrap();
+            combiner.finish(&gathered, Outcome::Stored);
+            combiner.job_stored();
+            sum += total(gathered) / 150;
+        }
+        assert_eq!((sum % 1_000, sum / 1_000), (10, 30));
     }
 
     proptest! {
@@ -339,7 +618,7 @@ mod tests {
             let combiner = combiner();
             let (mut expected, mut taken) = (0, 0);
             for (name, count, takes) in added {
-                combiner.add(counts(&format!("n{name}"), count)).unwrap();
+                add(&combiner, counts(&format!("n{name}"), count));
                 expected += count;
                 if takes && let Some(gathered) = combiner.take() {
                     combiner.finish(&gathered, Outcome::Stored);

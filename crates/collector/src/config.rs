@@ -1,10 +1,11 @@
 //! The `[collector]` section of the configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use listener::{Host, TokenError, Tokens};
+use gate::{FileError, Gate};
+use listener::Host;
 use serde::Deserialize;
 
 /// Why a collector cannot start, or had to end.
@@ -27,7 +28,7 @@ pub enum Error {
     },
     /// The tokens file cannot be used.
     #[error(transparent)]
-    Tokens(#[from] TokenError),
+    Tokens(#[from] FileError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] listener::Error),
@@ -45,12 +46,16 @@ pub enum Error {
 pub struct Config {
     /// The address to serve HTTP on.
     pub listen: SocketAddr,
-    /// A file with a line `name secret` per client; without it anybody who reaches the address may send.
+    /// A file of tokens, of which those with the scope `write` may send; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
     /// Whether a collector without tokens may listen on an address that is not loopback.
     pub allow_anonymous_on_any_address: bool,
     /// The hosts that the collector goes by besides loopback ones: those its clients use, and those of pages whose beacons it takes.
     pub allowed_hosts: Vec<Host>,
+    /// Addresses of proxies in front, whose `X-Forwarded-For` says who a request is of.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Whether connections of these proxies begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Milliseconds that a request's events wait for those of others to share a job with, even while no other job is on its way.
     pub linger_ms: u64,
     /// Milliseconds after its headers within which a request's body must be here.
@@ -72,6 +77,8 @@ impl Default for Config {
             tokens_file: None,
             allow_anonymous_on_any_address: false,
             allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             linger_ms: 0,
             body_timeout_ms: 10_000,
             header_timeout_ms: 15_000,
@@ -83,11 +90,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the settings and reads the tokens.
+    /// Checks the settings and opens the gate.
     ///
     /// # Errors
     /// A limit of 0, tokens that cannot be read, or a collector that strangers could use.
-    pub(crate) fn tokens(&self) -> Result<Tokens, Error> {
+    pub(crate) fn gate(&self) -> Result<Gate, Error> {
         for (key, value) in [
             ("collector.body_timeout_ms", self.body_timeout_ms),
             ("collector.header_timeout_ms", self.header_timeout_ms),
@@ -105,15 +112,12 @@ impl Config {
                 return Err(Error::Zero { key });
             }
         }
-        let tokens = match &self.tokens_file {
-            Some(path) => Tokens::read(path)?,
-            None => Tokens::none(),
-        };
-        let open = tokens.are_none() && !listener::is_loopback(self.listen);
-        if open && !self.allow_anonymous_on_any_address {
+        let gate = Gate::open(self.tokens_file.as_deref())?;
+        let is_open = gate.is_open() && !listener::is_loopback(self.listen);
+        if is_open && !self.allow_anonymous_on_any_address {
             return Err(Error::Open { address: self.listen });
         }
-        Ok(tokens)
+        Ok(gate)
     }
 
     pub(crate) fn linger(&self) -> Duration {
@@ -139,17 +143,17 @@ mod tests {
             listen: SocketAddr::from(([0, 0, 0, 0], 7080)),
             ..Config::default()
         };
-        let refusal = config.tokens().unwrap_err().to_string();
+        let refusal = config.gate().unwrap_err().to_string();
         assert!(refusal.contains("allow_anonymous_on_any_address"), "{refusal}");
         config.allow_anonymous_on_any_address = true;
-        assert!(config.tokens().is_ok());
-        assert!(Config::default().tokens().is_ok());
+        assert!(config.gate().is_ok());
+        assert!(Config::default().gate().is_ok());
         assert!(
             Config {
                 connections_max: 0,
                 ..Config::default()
             }
-            .tokens()
+            .gate()
             .is_err()
         );
     }

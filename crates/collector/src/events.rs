@@ -55,6 +55,10 @@ pub(crate) enum Refusal {
     NameNotText(String),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error("name is one by which EventTracker counts what clients do; no client may send it: '{0}'")]
+    Reserved(String),
+    #[error("name does not begin as those that the token '{client}' may count: '{name}'")]
+    Foreign { client: String, name: String },
     #[error(transparent)]
     Count(#[from] CountError),
     #[error("timestamp is not a number of unix seconds or an RFC 3339 time: {0}")]

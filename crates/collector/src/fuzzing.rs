@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{BatchId, Client, EventId, Minute, Timestamp};
-use queue::{Counts, EventIds, JobPacker};
+use queue::{Counts, EventIds, JobPacker, NameTable};
 use uuid::Uuid;
 
 use crate::body::unpack;
@@ -59,7 +59,7 @@ pub fn bodies(input: &[u8]) {
         let mut pieces = Pieces::new(&client, b"secret", b"key");
         let read = events::read(format, &text, now, true, |parsed| {
             note(&parsed);
-            pieces.add(&parsed);
+            pieces.add(&parsed, NameTable::number);
         });
         packer.add_keyed(&pieces.into_keyed());
         read

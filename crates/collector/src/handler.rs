@@ -11,25 +11,29 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use listener::{Hosts, Sender, Share, Shares, Tokens};
+use gate::{Attempts, Caller, ClientKey, Denied, Gate, PlaceLimits, Places, Scope, Secret, Token};
+use listener::{Hosts, Share, Shares};
 use metrics::Counter;
-use model::{Client, Event, Minute};
-use queue::Counts;
-use tokio::sync::Semaphore;
+use model::{Client, Day, Event, EventName, Minute, Timestamp};
+use queue::{Counts, NameTable};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::admission::Backpressure;
 use crate::body::{self, BodyMemory, Received};
-use crate::combiner::{Combiner, Counted, Outcome, Ticket};
+use crate::clients::{Clients, Sending, Sent};
+use crate::combiner::{Added, Combiner, Counted, Outcome};
 use crate::events::{self, Refusal};
 use crate::limits::EVENTS_MAX;
+use crate::names_budget::Reading;
 use crate::pieces::Pieces;
-use crate::reply::{Rejected, Reply};
+use crate::rate::UsedUp;
+use crate::reply::{RETRY_AFTER_S, Rejected, Reply};
 use crate::request::{Encoding, RequestHead};
 
 /// Longest wait for a request's jobs to be stored; beyond it their outcome is unknown to the client.
@@ -38,8 +42,12 @@ const STORE_LIMIT: Duration = Duration::from_secs(25);
 // A shutdown waits for longer than a request waits for its jobs.
 const _: () = assert!(STORE_LIMIT.as_secs() < listener::DRAIN_LIMIT.as_secs());
 
-/// Most bodies unpacked and parsed at once: each may take 8 MiB and a core.
-const DECODES_MAX: usize = 2;
+/// The turns for unpacking and parsing: each body may take 8 MiB and a core.
+const DECODES: PlaceLimits = PlaceLimits {
+    at_once_max: 2,
+    waiting_max: 1_024,
+    wait_max: Duration::from_secs(10),
+};
 
 /// Most bytes of a body, not compressed, that takes less time to read than to hand to another thread.
 const READ_AT_ONCE_BYTES_MAX: usize = 16 << 10;
@@ -51,11 +59,13 @@ const TEXT_BYTES_PER_COUNT: usize = 128;
 /// The state that all requests share.
 pub(crate) struct Collector {
     combiner: Arc<Combiner>,
-    tokens: Tokens,
+    gate: Arc<Gate>,
+    attempts: Attempts,
+    clients: Arc<Clients>,
     hosts: Hosts,
     shares: Shares,
     body_memory: BodyMemory,
-    decodes: Arc<Semaphore>,
+    decodes: Places,
     body_timeout: Duration,
     draining: CancellationToken,
     counters: Counters,
@@ -71,18 +81,21 @@ struct Counters {
 impl Collector {
     pub(crate) fn new(
         config: &Config,
-        tokens: Tokens,
+        limits: gate::Limits,
+        (gate, clients): (Arc<Gate>, Arc<Clients>),
         hosts: Hosts,
         combiner: Arc<Combiner>,
         draining: CancellationToken,
     ) -> Self {
         Self {
             combiner,
-            tokens,
+            gate,
+            attempts: Attempts::default(),
+            clients,
             hosts,
             shares: Shares::new(config.requests_per_client_max),
-            body_memory: BodyMemory::new(),
-            decodes: Arc::new(Semaphore::new(DECODES_MAX)),
+            body_memory: BodyMemory::new(limits.fair),
+            decodes: Places::new(DECODES, limits.fair),
             body_timeout: config.body_timeout(),
             draining,
             counters: Counters {
@@ -102,8 +115,10 @@ fn requests(status: &'static str) -> Counter {
 /// The routes of the collector: `POST /v1/events`, and JSON errors for everything else.
 pub(crate) fn routes(collector: Arc<Collector>) -> Router {
     Router::new()
-        .route("/v1/events", post(post_events).with_state(collector))
-        .route("/books", get(async || Json(queue::BOOKS.figures())))
+        .route(
+            "/v1/events",
+            post(post_events).options(preflight).with_state(collector),
+        )
         .fallback(async || {
             error(
                 StatusCode::NOT_FOUND,
@@ -115,8 +130,21 @@ pub(crate) fn routes(collector: Arc<Collector>) -> Router {
         })
 }
 
+/// The route of the collector's books.
+pub(crate) fn books() -> Router {
+    Router::new().route("/books", get(async || Json(queue::BOOKS.figures())))
+}
+
 fn error(status: StatusCode, text: &'static str) -> Response {
     (status, axum::Json(serde_json::json!({ "error": text }))).into_response()
+}
+
+/// Answers a browser that asks whether a page may send events.
+async fn preflight(State(collector): State<Arc<Collector>>, request: Request) -> Response {
+    let preflight = collector
+        .gate
+        .preflight(request.method(), request.headers(), "POST");
+    preflight.unwrap_or_else(|| error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here"))
 }
 
 async fn post_events(
@@ -132,7 +160,9 @@ async fn post_events(
         .unwrap_or_else(|refusal| refusal);
     let counters = &collector.counters;
     match &reply {
-        Reply::Accepted { accepted, rejected } => {
+        Reply::Accepted {
+            accepted, rejected, ..
+        } => {
             counters.requests_accepted.increment(1);
             counters.events_accepted.increment(*accepted as u64);
             counters.events_rejected.increment(rejected.total() as u64);
@@ -143,16 +173,24 @@ async fn post_events(
         }
         _ => requests(reply.label()).increment(1),
     }
-    reply.into_response()
+    let mut response = reply.into_response();
+    if head.headers.contains_key(ORIGIN) {
+        collector.gate.answer_page(&head.headers, &mut response);
+    }
+    response
 }
 
 /// The sender of a request that may be read.
 struct Admitted {
+    key: ClientKey,
+    weight: u32,
     /// The name of the client's token, or the client's address.
-    client: String,
-    /// The secret of the client's token, empty without one: two clients may use the same idempotency key.
-    secret: Vec<u8>,
-    share: Share,
+    client: Client,
+    /// The secret of the client's token, `None` without one: two clients may use the same idempotency key.
+    secret: Option<Secret>,
+    /// The client's token and what it sends; `None` without one.
+    limited: Option<(Arc<Token>, Arc<Sending>)>,
+    _share: Share,
 }
 
 /// A request whose counts were gathered and are on their way into the queue.
@@ -160,8 +198,12 @@ struct Submitted {
     /// The number of events that count.
     accepted: usize,
     rejected: Rejected,
-    /// The outcome to wait for; `None` where nothing counts.
-    ticket: Option<Ticket>,
+    /// The number of events that count by the client's overflow name.
+    overflowed: usize,
+    /// The number of names that are new on their day.
+    names: usize,
+    /// What the counts wait for.
+    added: Added,
 }
 
 impl Collector {
@@ -173,56 +215,118 @@ impl Collector {
         body: Body,
     ) -> Result<Reply, Reply> {
         if self.draining.is_cancelled() {
-            return Err(Reply::Unavailable("the collector is shutting down"));
+            return Err(Reply::unavailable("the collector is shutting down"));
         }
         // Before the body is received: a stranger's body takes no memory, and a client's share bounds those that wait.
-        let admitted = self.admit(peer, headers)?;
+        let admitted = self.admit(peer, headers, SystemTime::now().into())?;
         let head = RequestHead::of(headers)?;
-        let received = self.body_memory.receive(body, self.body_timeout).await?;
+        let (client, weight) = (admitted.key.clone(), admitted.weight);
+        let received = self
+            .body_memory
+            .receive((&client, weight), body, self.body_timeout)
+            .await?;
         let is_short = head.encoding == Encoding::Identity && received.bytes.len() <= READ_AT_ONCE_BYTES_MAX;
-        let (submitted, _share) = if is_short {
-            (self.submit(&received, &head, &admitted)?, admitted.share)
+        let (submitted, admitted) = if is_short {
+            (self.submit(&received, &head, &admitted)?, admitted)
         } else {
             // Announced before the wait for a turn, so that the counts of many large requests share their jobs.
-            let reading = self.combiner.reading();
-            let turn = self.decodes.clone().acquire_owned().await;
+            let reading = self.combiner.reading(&client);
+            let turn = self
+                .decodes
+                .take(&client, weight)
+                .await
+                .map_err(|_| Reply::full("too many bodies wait to be read", "bodies_read_at_once_max"))?;
             // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
             // The turn and the share go along, since the work goes on when the client has left.
             let work = move || {
                 let submitted = self.submit(&received, &head, &admitted);
                 drop((turn, reading));
-                submitted.map(|submitted| (submitted, admitted.share))
+                submitted.map(|submitted| (submitted, admitted))
             };
             tokio::task::spawn_blocking(work).await.map_err(|error| {
                 tracing::error!(%error, "a request could not be read");
                 Reply::Unknown
             })??
         };
-        match stored(submitted.ticket, submitted.accepted).await {
+        let outcome = stored(submitted.added, submitted.accepted).await?;
+        if outcome == Outcome::Stored
+            && let Some((_, sending)) = &admitted.limited
+        {
+            sending.sent(Sent {
+                accepted: submitted.accepted,
+                rejected: submitted.rejected.total(),
+                overflowed: submitted.overflowed,
+                names: submitted.names,
+            });
+        }
+        match outcome {
             Outcome::Stored if submitted.accepted == 0 && submitted.rejected.total() > 0 => {
                 Err(Reply::AllRejected(submitted.rejected))
             }
             Outcome::Stored => Ok(Reply::Accepted {
                 accepted: submitted.accepted,
                 rejected: submitted.rejected,
+                overflowed: submitted.overflowed,
             }),
-            Outcome::NotStored => Err(Reply::Unavailable("the queue did not take the events")),
+            Outcome::NotStored => Err(Reply::unavailable("the queue did not take the events")),
             Outcome::Unknown => Err(Reply::Unknown),
         }
     }
 
     /// Checks the token, or without tokens the page that sends, and takes one request of the client's share. With tokens, the page
-    /// need not be checked: a browser sends no `Authorization` header for another site's page without asking first.
-    fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Admitted, Reply> {
-        let (client, secret) = match self.tokens.sender(headers).ok_or(Reply::Unauthorized)? {
-            Sender::Token(token) => (token.name.clone(), token.secret.clone().into_bytes()),
-            Sender::Anonymous if self.hosts.is_of_foreign_page(headers) => return Err(Reply::ForeignPage),
-            Sender::Anonymous => (peer.ip().to_string(), Vec::new()),
+    /// need not be checked unless the token is for pages: a browser sends no `Authorization` header for another site's page without
+    /// asking first.
+    fn admit(&self, peer: SocketAddr, headers: &HeaderMap, now: Timestamp) -> Result<Admitted, Reply> {
+        let denied = |denied: Denied| {
+            if denied == Denied::Unknown && self.attempts.count(peer.ip(), now).is_err() {
+                return Reply::Limited {
+                    error: "too many wrong secrets have come from this address",
+                    limit: "wrong_secrets_per_address",
+                    retry_after_s: RETRY_AFTER_S,
+                };
+            }
+            Reply::Denied(denied)
         };
+        let caller = self.gate.caller(headers, now).map_err(denied)?;
+        caller.may(Scope::Write).map_err(Reply::Denied)?;
+        if self.hosts.is_of_foreign_page(headers) {
+            caller.may_be_of_page(headers).map_err(Reply::Denied)?;
+            if caller == Caller::Anonymous {
+                return Err(Reply::ForeignPage);
+            }
+        }
+        let limited = match caller {
+            Caller::Anonymous => None,
+            Caller::Token(token) => {
+                let sending = self.clients.sending(&token);
+                sending.check_rate(&token, now)?;
+                Some((token, sending))
+            }
+        };
+        let (key, weight, client) = match &limited {
+            Some((token, _)) => (
+                ClientKey::Token(token.name.clone()),
+                token.weight,
+                token.name.clone(),
+            ),
+            None => (
+                ClientKey::of_address(peer.ip()),
+                1,
+                Client::of(&peer.ip().to_string()),
+            ),
+        };
+        let share = self.shares.take(client.to_string()).ok_or(Reply::Limited {
+            error: "this client has too many requests in progress",
+            limit: "requests_per_client_max",
+            retry_after_s: RETRY_AFTER_S,
+        })?;
         Ok(Admitted {
-            share: self.shares.take(client.clone()).ok_or(Reply::ShareUsedUp)?,
+            key,
+            weight,
             client,
-            secret,
+            secret: limited.as_ref().and_then(|_| Secret::of_request(headers)),
+            limited,
+            _share: share,
         })
     }
 
@@ -233,75 +337,160 @@ impl Collector {
         head: &RequestHead,
         admitted: &Admitted,
     ) -> Result<Submitted, Reply> {
-        let now = SystemTime::now().into();
+        let now = Timestamp::from(SystemTime::now());
         // A machine that was switched on and has not synchronised its clock yet. Events that were refused as the client's fault would
         // be lost; a 503 is tried again.
         if Minute::containing(now).is_err() {
-            return Err(Reply::Unavailable(
+            return Err(Reply::unavailable(
                 "the collector's clock is wrong: no event can be dated by it",
             ));
         }
         let body = body::unpack(head.encoding, &received.bytes)?;
         let text = events::text(head.format, &body)?;
         let (mut read, mut rejected) = (0, Rejected::default());
-        let mut verdict = |event: &Result<Event<'_>, Refusal>| {
+        let mut verdict = |event: &mut Result<Event<'_>, Refusal>| {
+            admitted.check(event);
             if let Err(refusal) = event {
                 rejected.push(read, refusal);
             }
             read += 1;
         };
+        let mut names = admitted.names(now);
         let counted = match &head.key {
             Some(key) => {
-                let client = Client::of(&admitted.client);
-                let mut pieces = Pieces::new(&client, &admitted.secret, key);
-                events::read(head.format, &text, now, true, |parsed| {
-                    verdict(&parsed.event);
-                    pieces.add(&parsed);
+                let secret = admitted.secret.as_ref().map_or("", Secret::as_str);
+                let mut pieces = Pieces::new(&admitted.client, secret.as_bytes(), key);
+                events::read(head.format, &text, now, true, |mut parsed| {
+                    verdict(&mut parsed.event);
+                    pieces.add(&parsed, |table, name| names.number(table, name));
                 })?;
                 Counted::Keyed(pieces.into_keyed())
             }
             None => {
                 let mut counts = Counts::with_capacity(EVENTS_MAX.min(text.len() / TEXT_BYTES_PER_COUNT));
-                events::read(head.format, &text, now, false, |parsed| {
-                    verdict(&parsed.event);
+                events::read(head.format, &text, now, false, |mut parsed| {
+                    verdict(&mut parsed.event);
                     if let Ok(event) = parsed.event {
-                        counts.add(&event.name, event.minute, event.count);
+                        counts.add_as(
+                            |table| names.number(table, &event.name),
+                            event.minute,
+                            event.count,
+                        );
                     }
                 })?;
                 Counted::Unkeyed(counts)
             }
         };
+        let (overflowed, new_names) = (names.overflowed, names.new_names());
+        drop(names);
         // Added only after the whole body was read: a body that is refused halfway must not have counted in part.
         let accepted = read - rejected.total();
+        if let Some((token, sending)) = &admitted.limited {
+            sending.charge(token, accepted, now)?;
+        }
+        let client = (&admitted.key, admitted.weight);
         Ok(Submitted {
             accepted,
             rejected,
-            ticket: self.combiner.add(counted).map_err(unavailable)?,
+            overflowed,
+            names: new_names,
+            added: self.combiner.add(client, counted).map_err(unavailable)?,
         })
+    }
+}
+
+impl Admitted {
+    /// Refuses an event by a name that the client may not count.
+    fn check(&self, event: &mut Result<Event<'_>, Refusal>) {
+        let Ok(Event { name, .. }) = event else { return };
+        if name.is_reserved() {
+            *event = Err(Refusal::Reserved(name.to_string()));
+        } else if let Some((token, _)) = &self.limited
+            && !token.view.has_name(name)
+        {
+            *event = Err(Refusal::Foreign {
+                client: token.name.to_string(),
+                name: name.to_string(),
+            });
+        }
+    }
+
+    /// The client's budget of names, for one request at `now`.
+    fn names(&self, now: Timestamp) -> Names<'_> {
+        let budget = self.limited.as_ref().map(|(token, sending)| {
+            let today = Day::containing(now.unix_ms().div_euclid(1_000));
+            (sending.names.reading(today, token.names_max), &sending.overflow)
+        });
+        Names {
+            budget,
+            overflowed: 0,
+        }
+    }
+}
+
+/// The names of one request, within the client's budget.
+struct Names<'a> {
+    /// The budget, and the name that counts what is beyond it; `None` for a client without a limit.
+    budget: Option<(Reading<'a>, &'a EventName<'static>)>,
+    /// The number of events that were beyond the budget.
+    overflowed: usize,
+}
+
+impl Names<'_> {
+    /// The number of names that are new on their day.
+    fn new_names(&self) -> usize {
+        self.budget.as_ref().map_or(0, |(budget, _)| budget.new_names)
+    }
+
+    /// The number in `table` by which an event counts that was sent by `name`.
+    fn number(&mut self, table: &mut NameTable, name: &EventName<'_>) -> u32 {
+        let Some((budget, overflow)) = &mut self.budget else {
+            return table.number(name);
+        };
+        match table.number_if(name, |hash| budget.admits(hash)) {
+            Some(number) => number,
+            None => {
+                self.overflowed += 1;
+                table.number(overflow)
+            }
+        }
     }
 }
 
 /// The refusal of a request whose counts were not taken.
 fn unavailable(reason: Backpressure) -> Reply {
-    Reply::Unavailable(match reason {
-        Backpressure::Full => "the queue is full",
-        Backpressure::QueueAway => "the queue is away",
-    })
+    match reason {
+        Backpressure::Full => Reply::full("the queue is full", "queue.jobs_max"),
+        Backpressure::QueueAway => Reply::unavailable("the queue is away"),
+    }
 }
 
-/// Waits for the jobs that hold a request's counts. A request of which events were accepted, and which has no ticket, is as unknown as
-/// one whose reply from the queue was lost, and so is one that has waited for [`STORE_LIMIT`]: its jobs may still be put.
-async fn stored(ticket: Option<Ticket>, accepted: usize) -> Outcome {
-    let Some(mut ticket) = ticket else {
-        return if accepted == 0 {
-            Outcome::Stored
-        } else {
-            Outcome::Unknown
-        };
+impl From<UsedUp> for Reply {
+    fn from(UsedUp { retry_after_s }: UsedUp) -> Self {
+        Self::Limited {
+            error: "this token has sent more events than it may",
+            limit: "events_per_s",
+            retry_after_s,
+        }
+    }
+}
+
+/// Waits for room and then for the jobs that hold a request's counts. A request of which events were accepted, and of which nothing was
+/// added, is as unknown as one whose reply from the queue was lost, and so is one that has waited for [`STORE_LIMIT`]: its jobs may still
+/// be put.
+///
+/// # Errors
+/// No room came free in time; nothing was counted.
+async fn stored(added: Added, accepted: usize) -> Result<Outcome, Reply> {
+    let mut ticket = match added {
+        Added::OnTheirWay(ticket) => ticket,
+        Added::Waiting(waiting) => waiting.room().await.map_err(unavailable)?,
+        Added::Nothing if accepted == 0 => return Ok(Outcome::Stored),
+        Added::Nothing => return Ok(Outcome::Unknown),
     };
     let outcome = tokio::time::timeout(STORE_LIMIT, ticket.wait_for(Option::is_some)).await;
-    outcome
+    let told = outcome
         .ok()
-        .and_then(|told| told.ok().and_then(|outcome| *outcome))
-        .unwrap_or(Outcome::Unknown)
+        .and_then(|told| told.ok().and_then(|outcome| *outcome));
+    Ok(told.unwrap_or(Outcome::Unknown))
 }

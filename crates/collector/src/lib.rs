@@ -4,6 +4,7 @@ mod admission;
 mod body;
 #[cfg(any(test, fuzzing))]
 mod both_ways;
+mod clients;
 mod combiner;
 mod config;
 mod elements;
@@ -12,20 +13,25 @@ mod events;
 pub mod fuzzing;
 mod handler;
 mod limits;
+mod names_budget;
 mod pieces;
 mod plain;
 mod putter;
+mod rate;
 mod reply;
+mod reporter;
 mod request;
 
 use std::sync::Arc;
 
-use listener::{Health, Hosts, Limits};
+use listener::{Front, Health, Hosts, Limits, Proxies};
 use tokio_util::sync::CancellationToken;
 
+use clients::Clients;
 use combiner::Combiner;
 pub use config::{Config, Error};
 use handler::Collector;
+use reporter::Reporter;
 
 /// Serves `POST /v1/events` until `shutdown`, then puts what was accepted into the queue and returns.
 ///
@@ -34,11 +40,13 @@ use handler::Collector;
 /// process can reach again.
 pub async fn run(
     config: &Config,
+    limits: gate::Limits,
     queue: &queue::Config,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let tokens = config.tokens()?;
+    let gate = Arc::new(config.gate()?);
+    limits.log();
     if queue.jobs_max == 0 {
         return Err(Error::Zero {
             key: "queue.jobs_max",
@@ -47,7 +55,7 @@ pub async fn run(
     let health = Health::waiting_for(&["queue"]);
     let listener = listener::bind(config.listen).await?;
     let drained = CancellationToken::new();
-    let combiner = Arc::new(Combiner::new(queue.jobs_max));
+    let combiner = Arc::new(Combiner::new(queue.jobs_max, limits.fair));
     let mut putting = tokio::spawn(putter::put_jobs(
         combiner.clone(),
         queue::Producer::new(queue),
@@ -56,18 +64,41 @@ pub async fn run(
         drained.clone(),
     ));
     let hosts = Hosts::of(config.listen, &config.allowed_hosts);
-    let collector = Collector::new(config, tokens, hosts.clone(), combiner, shutdown.clone());
+    let front = Front {
+        hosts: hosts.clone(),
+        proxies: Proxies::new(&config.trusted_proxies, config.proxy_protocol),
+    };
+    let clients = Arc::new(Clients::default());
+    let reporter = Reporter::new(gate.clone(), clients.clone(), combiner.clone());
+    let collector = Collector::new(
+        config,
+        limits,
+        (gate.clone(), clients),
+        hosts,
+        combiner,
+        shutdown.clone(),
+    );
     tracing::info!(address = %config.listen, "collecting");
-    let limits = Limits {
+    let connections = Limits {
         connections_max: config.connections_max,
         connections_per_peer_max: config.connections_per_peer_max,
         header_timeout: config.header_timeout(),
         ..Limits::default()
     };
-    let routes = handler::routes(Arc::new(collector)).merge(health.routes(metrics));
+    let watching = gate.watch(|refused| reporter.tokens_file(refused, &health), shutdown.clone());
+    let shown = handler::books().merge(listener::metrics(metrics));
+    let routes = handler::routes(Arc::new(collector))
+        .merge(health.clone().routes())
+        .merge(gate::for_observers(shown, gate.clone()));
     // The putter goes on until the listener has ended: requests in progress wait for it, and answer only once their counts are on disk.
+    let serving = async {
+        let served = listener::serve(listener, routes, front, connections, shutdown.clone());
+        tokio::join!(served, watching, reporter.report_until(&shutdown));
+        reporter.report().await;
+        drained.cancel();
+    };
     tokio::select! {
-        () = listener::serve(listener, routes, hosts, limits, shutdown) => drained.cancel(),
+        () = serving => {}
         // The putter ends by itself only where another process must take over.
         ended = &mut putting => return Ok(ended.map_err(Error::PutterDied)??),
     }

@@ -1,8 +1,8 @@
 //! The cut of a keyed request into the batches that the ledger remembers.
 
 use hashbrown::HashMap;
-use model::{BatchId, Client, ContentHash, Minute, Origin, Piece};
-use queue::{Keyed, KeyedBatch};
+use model::{BatchId, Client, ContentHash, EventName, Minute, Origin, Piece};
+use queue::{Keyed, KeyedBatch, NameTable};
 
 use crate::events::ParsedEvent;
 
@@ -38,18 +38,22 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Adds the request's next event.
-    pub(crate) fn add(&mut self, parsed: &ParsedEvent<'_>) {
+    /// Adds the request's next event, under the name whose number `number` gives. The cut depends on the name that was sent alone.
+    pub(crate) fn add(
+        &mut self,
+        parsed: &ParsedEvent<'_>,
+        number: impl FnOnce(&mut NameTable, &EventName<'_>) -> u32,
+    ) {
         // Refused events are cut, too: if they were left out, correcting one would move the later events into other pieces, under
         // other ids, and they would count twice.
-        let number = self.cut.of_next(parsed.name_bytes);
-        if self.number != Some(number) {
+        let piece = self.cut.of_next(parsed.name_bytes);
+        if self.number != Some(piece) {
             self.end_piece();
-            self.number = Some(number);
+            self.number = Some(piece);
         }
         self.content = self.content.and(parsed.content);
         if let Ok(event) = &parsed.event {
-            let name = self.keyed.names.number(&event.name);
+            let name = number(&mut self.keyed.names, &event.name);
             *self.sums.entry((name, event.minute)).or_insert(0) += event.count;
         }
     }

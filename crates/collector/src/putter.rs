@@ -20,6 +20,9 @@ use crate::combiner::{Combiner, Gathered, Outcome, pack};
 /// Time between two questions for the depth of the queue.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The same, while requests wait for room in the queue.
+const DEPTH_INTERVAL_FULL: Duration = Duration::from_millis(20);
+
 /// Puts jobs until `drained`, and then what is left: one after another, so that the counts that come in while one is on its way gather
 /// for the next. An idle queue gets a job at once.
 ///
@@ -50,7 +53,7 @@ pub(crate) async fn put_jobs(
             tokio::select! {
                 () = putter.combiner.changed() => {}
                 () = drained.cancelled() => {}
-                () = tokio::time::sleep(DEPTH_INTERVAL) => {}
+                () = tokio::time::sleep(putter.depth_interval()) => {}
             }
         }
     }
@@ -155,12 +158,24 @@ impl Putter {
         }
     }
 
-    /// Asks for the queue's depth, and whether it is durable, where that was not done for [`DEPTH_INTERVAL`].
+    /// The time after which the depth is asked for again.
+    fn depth_interval(&self) -> Duration {
+        if self.combiner.is_waited_for() {
+            DEPTH_INTERVAL_FULL
+        } else {
+            DEPTH_INTERVAL
+        }
+    }
+
+    /// Asks for the queue's depth, and whether it is durable, where that was not done for the interval.
     ///
     /// # Errors
     /// Only another process can use the queue again. Any other failure only makes requests be refused.
     async fn ask_depth_if_due(&mut self) -> Result<(), queue::Error> {
-        if self.depth_asked.is_some_and(|at| at.elapsed() < DEPTH_INTERVAL) {
+        if self
+            .depth_asked
+            .is_some_and(|at| at.elapsed() < self.depth_interval())
+        {
             return Ok(());
         }
         self.depth_asked = Some(Instant::now());

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gate::Denied;
 use serde_json::{Value, json};
 
 use crate::body::{ReceiveError, UnpackError};
@@ -14,7 +15,7 @@ use crate::request::HeaderError;
 const REJECTED_LISTED_MAX: usize = 100;
 
 /// Seconds that a client is to wait before it tries again: its share, or the queue, frees up within seconds.
-const RETRY_AFTER_S: u16 = 2;
+pub(crate) const RETRY_AFTER_S: u32 = 2;
 
 /// The events of a request that were refused.
 #[derive(Debug, Default)]
@@ -43,38 +44,62 @@ impl Rejected {
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// 202: every accepted event is on disk in the queue.
-    Accepted { accepted: usize, rejected: Rejected },
+    Accepted {
+        accepted: usize,
+        rejected: Rejected,
+        /// How many of the accepted events count by the client's overflow name.
+        overflowed: usize,
+    },
     /// 400: no event was accepted.
     AllRejected(Rejected),
     /// 400: the body cannot be read. A fixed sentence, with the parser's position where it has one.
     Unreadable(String),
-    /// 401: a token is needed, and none that is known was given.
-    Unauthorized,
+    /// 401 or 403: the token that is needed was not given, or does not allow it.
+    Denied(Denied),
     /// 403: a browser sends this for a page of another site.
     ForeignPage,
     /// 413: the body is longer, or has more events, than the limits allow.
     TooLarge(String),
     /// 415: the format or the encoding of the body is none that the collector reads.
     Unsupported(String),
-    /// 429: the client has as many requests in progress as it may have.
-    ShareUsedUp,
+    /// 429: the client has reached a limit of its own.
+    Limited {
+        error: &'static str,
+        limit: &'static str,
+        retry_after_s: u32,
+    },
     /// 503: nothing was counted, and the request may be sent again.
-    Unavailable(&'static str),
+    Unavailable {
+        error: &'static str,
+        /// What is full, if something is.
+        limit: Option<&'static str>,
+    },
     /// 503: something may have been counted. Only a request with a key may be sent again without counting twice.
     Unknown,
 }
 
 impl Reply {
+    /// The refusal of a request to which something that is not full stands in the way.
+    pub(crate) fn unavailable(error: &'static str) -> Self {
+        Self::Unavailable { error, limit: None }
+    }
+
+    /// The refusal of a request for which there is no room.
+    pub(crate) fn full(error: &'static str, limit: &'static str) -> Self {
+        let limit = Some(limit);
+        Self::Unavailable { error, limit }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Accepted { .. } => StatusCode::ACCEPTED,
             Self::AllRejected(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Denied(denied) => denied.status(),
             Self::ForeignPage => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ShareUsedUp => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) | Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable { .. } | Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -94,8 +119,20 @@ impl Reply {
 
     fn body(self) -> Value {
         match self {
-            Self::Accepted { accepted, rejected } => {
-                json!({ "accepted": accepted, "rejected": rejected.listed, "rejected_total": rejected.total })
+            Self::Accepted {
+                accepted,
+                rejected,
+                overflowed,
+            } => {
+                let mut body = json!({
+                    "accepted": accepted,
+                    "rejected": rejected.listed,
+                    "rejected_total": rejected.total,
+                });
+                if overflowed > 0 {
+                    body["overflowed"] = overflowed.into();
+                }
+                body
             }
             Self::AllRejected(rejected) => json!({
                 "error": "all events were rejected",
@@ -104,7 +141,7 @@ impl Reply {
                 "rejected_total": rejected.total,
             }),
             Self::Unreadable(error) | Self::Unsupported(error) => json!({ "error": error }),
-            Self::Unauthorized => json!({ "error": "a known token is needed: Authorization: Bearer …" }),
+            Self::Denied(denied) => json!({ "error": denied.to_string() }),
             Self::ForeignPage => json!({
                 "error": "the page that sends this is of another site: list its host in collector.allowed_hosts, or send from a web server",
             }),
@@ -116,8 +153,16 @@ impl Reply {
                     "bytes_unpacked": UNPACKED_BYTES_MAX,
                 },
             }),
-            Self::ShareUsedUp => json!({ "error": "this client has too many requests in progress" }),
-            Self::Unavailable(error) => json!({ "error": error }),
+            Self::Limited {
+                error,
+                limit,
+                retry_after_s,
+            } => json!({ "error": error, "limit": limit, "retry_after_s": retry_after_s }),
+            Self::Unavailable { error, limit: None } => json!({ "error": error }),
+            Self::Unavailable {
+                error,
+                limit: Some(limit),
+            } => json!({ "error": error, "limit": limit, "retry_after_s": RETRY_AFTER_S }),
             Self::Unknown => json!({
                 "error": "the queue's answer was lost; events may have been counted or not",
                 "outcome": "unknown",
@@ -129,9 +174,17 @@ impl Reply {
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         let status = self.status();
+        let retry_after_s = match &self {
+            Self::Limited { retry_after_s, .. } => *retry_after_s,
+            _ => RETRY_AFTER_S,
+        };
         let mut response = match self {
             // Nearly all replies are this one, which is written without a tree of values.
-            Self::Accepted { accepted, rejected } if rejected.total == 0 => {
+            Self::Accepted {
+                accepted,
+                rejected,
+                overflowed: 0,
+            } if rejected.total == 0 => {
                 let body = format!("{{\"accepted\":{accepted},\"rejected\":[],\"rejected_total\":0}}");
                 (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
             }
@@ -140,7 +193,7 @@ impl IntoResponse for Reply {
         let headers = response.headers_mut();
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
             }
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -166,7 +219,10 @@ impl From<ReceiveError> for Reply {
     fn from(error: ReceiveError) -> Self {
         match error {
             ReceiveError::TooLong => Self::TooLarge(error.to_string()),
-            ReceiveError::NoRoom => Self::Unavailable("the collector is busy"),
+            ReceiveError::NoRoom => Self::full(
+                "the memory for bodies that are being received is used up",
+                "bodies_bytes_max",
+            ),
             ReceiveError::TooSlow(_) | ReceiveError::Broken(_) => Self::Unreadable(error.to_string()),
         }
     }

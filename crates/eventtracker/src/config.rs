@@ -36,6 +36,9 @@ pub(crate) struct Config {
     pub(crate) housekeeping: Option<store::Account>,
     /// The account for replication. In a region: the one under which the centre reads the binlog. At the centre: the one it uses.
     pub(crate) replication: Option<store::Account>,
+    /// What holds for every client of a role.
+    #[serde(default)]
+    pub(crate) limits: gate::Limits,
     #[serde(skip)]
     pub(crate) file: File,
 }

@@ -55,6 +55,12 @@ enum Command {
     /// Add a region to the centre, take it away, or let it move to another server
     #[command(subcommand)]
     Region(commands::region::RegionCommand),
+    /// Make, show and check tokens, by which clients are let in
+    #[command(subcommand)]
+    Token(commands::token::Token),
+    /// Show who makes names
+    #[command(subcommand)]
+    Names(commands::names::Names),
     /// Look into a region's queue
     #[command(subcommand)]
     Queue(commands::queue::Queue),
@@ -102,6 +108,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => command.run().await,
         Command::Schema(command) => command.run().await,
         Command::Region(command) => command.run().await,
+        Command::Token(command) => command.run(),
+        Command::Names(command) => command.run().await,
         Command::Queue(command) => command.run().await.map(|()| ExitCode::SUCCESS),
     }
 }

@@ -61,7 +61,14 @@ impl Collector {
         let queue = config.file.section(config.queue, "queue")?;
         let mut collector = config.file.section(config.collector, "collector")?;
         collector.listen = self.listen.unwrap_or(collector.listen);
-        Ok(collector::run(&collector, &queue, metrics_recorder()?, stop_signal()?).await?)
+        Ok(collector::run(
+            &collector,
+            config.limits,
+            &queue,
+            metrics_recorder()?,
+            stop_signal()?,
+        )
+        .await?)
     }
 }
 
@@ -116,6 +123,7 @@ impl Api {
         let others = others.collect();
         Ok(api::run(
             config.file.section(config.api, "api")?,
+            config.limits,
             central,
             others,
             metrics_recorder()?,
@@ -139,13 +147,17 @@ async fn serve_health(
     health: &Health,
     others: Router,
 ) -> anyhow::Result<HealthServer> {
-    let routes = health.clone().routes(metrics_recorder()?).merge(others);
+    let routes = health
+        .clone()
+        .routes()
+        .merge(listener::metrics(metrics_recorder()?));
+    let routes = routes.merge(others);
     let listener = listener::bind(listen).await?;
     let worked = CancellationToken::new();
     let serving = tokio::spawn(listener::serve(
         listener,
         routes,
-        Hosts::of(listen, allowed),
+        Hosts::of(listen, allowed).into(),
         listener::Limits::default(),
         worked.clone(),
     ));

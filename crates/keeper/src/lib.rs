@@ -4,6 +4,7 @@ mod agreement;
 mod alarms;
 mod audits;
 mod binlogs;
+mod clients;
 mod config;
 mod findings;
 pub mod offset;
@@ -59,6 +60,8 @@ struct Keeper {
     keep_ms: i64,
     /// The instant since when each alarm's reason is there, by region and kind.
     since: BTreeMap<(String, String), Instant>,
+    /// EventTracker's own counts of what clients do.
+    clients: clients::Counts,
     health: Health,
     /// Whether the last pass failed, so that a failure is logged once.
     failing: bool,
@@ -105,6 +108,7 @@ pub async fn run(
         account: account.clone(),
         keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
         since: BTreeMap::new(),
+        clients: clients::Counts::default(),
         health,
         failing: false,
     };
@@ -175,6 +179,7 @@ impl Keeper {
             alarms.push(alarms::alarm(&region, "saturated", sentence));
         }
         alarms.extend(alarms::of_keys(&self.centre.keys_reused().await?));
+        alarms.extend(self.clients.alarms(self.centre.own_counts().await?, now));
         let alarms = self.lasting(alarms);
         self.centre.note_alarms(&alarms).await?;
         self.health.ready(READINESS[0]);

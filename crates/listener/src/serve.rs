@@ -24,6 +24,7 @@ use crate::Shares;
 use crate::answer::{AnswerClock, TimedBody};
 use crate::hosts::Hosts;
 use crate::linger::Lingering;
+use crate::proxies::{Proxies, read_header};
 
 /// Most bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -101,12 +102,31 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         .map_err(|source| Error::Bind { address, source })
 }
 
-/// Serves `routes` to requests for one of `hosts` until `shutdown`, then accepts nothing more and lets requests in progress finish, for
-/// 30 seconds at most. Handlers find the peer in `ConnectInfo<SocketAddr>`.
+/// How a role is reached: the hosts that it goes by, and the proxies in front of it.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// The hosts that requests may be for.
+    pub hosts: Hosts,
+    /// The proxies whose word counts on whom a request is of.
+    pub proxies: Proxies,
+}
+
+impl From<Hosts> for Front {
+    /// A role without proxies in front.
+    fn from(hosts: Hosts) -> Self {
+        Self {
+            hosts,
+            proxies: Proxies::default(),
+        }
+    }
+}
+
+/// Serves `routes` to requests that come by `front` until `shutdown`, then accepts nothing more and lets requests in progress finish, for
+/// 30 seconds at most. Handlers find the client's address in `ConnectInfo<SocketAddr>`; its port is 0 where a proxy has not said it.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
-    hosts: Hosts,
+    front: Front,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
@@ -122,17 +142,24 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer, slot)) => {
                 metrics::counter!("http_connections_total").increment(1);
-                let Some(share) = peers.take(peer.ip().to_string()) else {
-                    metrics::counter!("http_connections_refused_total").increment(1);
-                    continue;
+                // A proxy is many clients; those that it names have shares of their own in all else.
+                let share = match front.proxies.trusts(peer.ip()) {
+                    true => None,
+                    false => match peers.take(peer.ip().to_string()) {
+                        Some(share) => Some(share),
+                        None => {
+                            metrics::counter!("http_connections_refused_total").increment(1);
+                            continue;
+                        }
+                    },
                 };
                 let service = ConnectionService {
                     routes: routes.clone(),
-                    hosts: hosts.clone(),
+                    front: front.clone(),
                     peer,
                     clock: AnswerClock::new(),
                 };
-                let connection = serve_connection(stream, service, limits, shutdown.clone());
+                let connection = introduced(stream, service, limits, shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop((share, slot));
@@ -177,7 +204,7 @@ async fn accept(
 #[derive(Clone)]
 struct ConnectionService {
     routes: TowerToHyperService<Router>,
-    hosts: Hosts,
+    front: Front,
     peer: SocketAddr,
     clock: AnswerClock,
 }
@@ -191,8 +218,9 @@ impl Service<Request<Incoming>> for ConnectionService {
     /// allocation and a copy of it for every request.
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let clock = self.clock.clone();
-        let routed = self.hosts.admit(&request).map(|()| {
-            request.extensions_mut().insert(ConnectInfo(self.peer));
+        let routed = self.front.hosts.admit(&request).map(|()| {
+            let client = self.front.proxies.client(self.peer, request.headers());
+            request.extensions_mut().insert(ConnectInfo(client));
             self.routes.call(request)
         });
         Box::pin(async move {
@@ -206,6 +234,28 @@ impl Service<Request<Incoming>> for ConnectionService {
             Ok(clock.time(response))
         })
     }
+}
+
+/// Learns whom a connection is of, where a proxy says so first, and serves it.
+async fn introduced(
+    mut stream: TcpStream,
+    mut service: ConnectionService,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    if service.front.proxies.expects_header(service.peer) {
+        let header = tokio::time::timeout(limits.header_timeout, read_header(&mut stream)).await;
+        match header {
+            Ok(Ok(client)) => service.peer = client.unwrap_or(service.peer),
+            Ok(Err(error)) => {
+                metrics::counter!("http_proxy_headers_refused_total").increment(1);
+                tracing::debug!(%error, peer = %service.peer, "a connection of a proxy is not served");
+                return;
+            }
+            Err(_) => return,
+        }
+    }
+    serve_connection(stream, service, limits, shutdown).await;
 }
 
 /// Serves one connection until the client closes it, breaks a limit, or a shutdown finds no request in progress.

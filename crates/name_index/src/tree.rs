@@ -1,5 +1,8 @@
 //! The tree that the dots of names make.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use model::{Glob, GlobError, Matcher};
 
 use crate::Index;
@@ -74,17 +77,44 @@ impl Path {
     }
 }
 
-/// The nodes that `path` matches, in the order of names, a leaf before the branch of the same path.
+/// The nodes that `path` matches, of the names that begin with any of `beginnings`, in the order of names, a leaf before the branch of
+/// the same path. No beginning may begin with another; an empty one is that of every name.
 ///
 /// # Errors
 /// `TooMany` for more than `limit` nodes, or where it has to look at more than a million.
-pub fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>, TooMany> {
+pub fn find(index: &Index, path: &Path, beginnings: &[String], limit: usize) -> Result<Vec<Node>, TooMany> {
+    let mut walk = Walk { index, visits: 0 };
+    // A branch may have names of several beginnings. By the text that its names begin with, a branch is where these are.
+    let mut nodes = BTreeMap::<String, Node>::new();
+    for beginning in beginnings {
+        let names = index.beginning(&index.names(), beginning);
+        for node in found(&mut walk, names, path, limit)? {
+            let place = node.path.clone() + if node.is_leaf { "" } else { "." };
+            match nodes.entry(place) {
+                Entry::Vacant(entry) => {
+                    entry.insert(node);
+                }
+                Entry::Occupied(entry) => {
+                    let whole = entry.into_mut();
+                    whole.names += node.names;
+                    whole.popularity = whole.popularity.saturating_add(node.popularity);
+                }
+            }
+        }
+        if nodes.len() > limit {
+            return Err(TooMany);
+        }
+    }
+    Ok(nodes.into_values().collect())
+}
+
+/// The nodes that `path` matches, of `names`.
+fn found(walk: &mut Walk<'_>, names: Names, path: &Path, limit: usize) -> Result<Vec<Node>, TooMany> {
     let Some((last, parents)) = path.0.split_last() else {
         return Ok(Vec::new());
     };
-    let mut walk = Walk { index, visits: 0 };
     // Each branch with the length of its path including its dot.
-    let mut branches = vec![(index.names(), 0)];
+    let mut branches = vec![(names, 0)];
     for part in parents {
         let (mut below, mut step) = (Vec::new(), Step::of(part));
         for (branch, depth) in branches {
@@ -105,7 +135,7 @@ pub fn find(index: &Index, path: &Path, limit: usize) -> Result<Vec<Node>, TooMa
                 text_at: depth,
                 is_leaf: child.is_leaf,
                 names: child.names.len(),
-                popularity: index.popularity(&child.names),
+                popularity: walk.index.popularity(&child.names),
             });
         }
     }
@@ -231,6 +261,39 @@ mod tests {
     use super::*;
     use crate::index::tests::{index, index_as_of};
 
+    /// The beginning of every name.
+    fn all() -> Vec<String> {
+        vec![String::new()]
+    }
+
+    #[test]
+    fn only_names_of_the_beginnings_are_walked_through() {
+        let nodes = |query: &str, beginnings: &[&str]| -> Vec<(String, bool, usize, u64)> {
+            let beginnings: Vec<String> = beginnings.iter().map(|&text| text.to_owned()).collect();
+            let found = find(&index(&NAMES), &Path::parse(query).unwrap(), &beginnings, 100).unwrap();
+            let shown = |node: Node| (node.path, node.is_leaf, node.names, node.popularity);
+            found.into_iter().map(shown).collect()
+        };
+        let shop = ("shop".to_owned(), false, 1, 3);
+        assert_eq!(nodes("*", &["shop.item."]), std::slice::from_ref(&shop));
+        assert_eq!(
+            nodes("shop.*", &["shop.item."]),
+            [("shop.item".to_owned(), false, 1, 3)]
+        );
+        assert_eq!(nodes("web", &["shop.item."]), []);
+        // Of two beginnings, one of which ends in a part.
+        let web = ("web".to_owned(), false, 3, 14);
+        assert_eq!(
+            nodes("*", &["shop.item.", "web.load.s"]),
+            [shop, ("web".to_owned(), false, 2, 9)]
+        );
+        assert_eq!(nodes("web", &["web.load.s", "web.load"]).len(), 1);
+        assert_eq!(nodes("{web,x}", &["web.load.samples", "web.load"]).len(), 1);
+        assert_eq!(nodes("web", &["web.load.samples.", "web.load-"])[0].2, 2);
+        assert_eq!(nodes("w*", &[]), []);
+        assert_eq!(web.2, nodes("web", &["web.load.samples", "web.load-x"])[0].2);
+    }
+
     const NAMES: [(&str, u64); 7] = [
         ("web.load", 5),
         ("web.load-x.a", 1),
@@ -242,7 +305,7 @@ mod tests {
     ];
 
     fn found(query: &str) -> Vec<(String, bool, usize, u64)> {
-        let nodes = find(&index(&NAMES), &Path::parse(query).unwrap(), 100).unwrap();
+        let nodes = find(&index(&NAMES), &Path::parse(query).unwrap(), &all(), 100).unwrap();
         let shown = |node: Node| (node.path, node.is_leaf, node.names, node.popularity);
         nodes.into_iter().map(shown).collect()
     }
@@ -276,8 +339,11 @@ mod tests {
 
     #[test]
     fn too_many_nodes_are_refused() {
-        assert_eq!(find(&index(&NAMES), &Path::parse("*").unwrap(), 2), Err(TooMany));
-        assert!(find(&index(&NAMES), &Path::parse("*").unwrap(), 3).is_ok());
+        assert_eq!(
+            find(&index(&NAMES), &Path::parse("*").unwrap(), &all(), 2),
+            Err(TooMany)
+        );
+        assert!(find(&index(&NAMES), &Path::parse("*").unwrap(), &all(), 3).is_ok());
         assert!(Path::parse("a.{b.c}").is_err());
     }
 
@@ -307,7 +373,7 @@ mod tests {
                     expected.insert((path, is_leaf, of_it.len(), of_it.iter().map(|(_, times)| times).sum::<u64>()));
                 }
             }
-            let nodes = find(&index_as_of(as_of, &rows), &Path::parse(&query).unwrap(), 100).unwrap();
+            let nodes = find(&index_as_of(as_of, &rows), &Path::parse(&query).unwrap(), &all(), 100).unwrap();
             let prefix = Path::parse(&query).unwrap().prefix();
             for node in &nodes {
                 prop_assert!(node.path.starts_with(&prefix) || node.path == prefix.trim_end_matches('.'), "{:?} {}", node, prefix);

@@ -51,12 +51,12 @@ struct Event {
 }
 
 impl Demo {
-    /// Begins to send to every region.
-    pub(crate) fn start(layout: &Layout) -> Result<Self> {
+    /// Begins to send to every region, under the token with this secret if there is one.
+    pub(crate) fn start(layout: &Layout, secret: Option<&str>) -> Result<Self> {
         let stop = CancellationToken::new();
         let mut regions = Vec::new();
         for region in &layout.regions {
-            let sender = Sender::new(region)?;
+            let sender = Sender::new(region, secret)?;
             let past = Past::of(region, now_unix_s())?;
             let stop = stop.clone();
             regions.push(tokio::spawn(async move {
@@ -84,10 +84,11 @@ struct Sender {
     shop: Shop,
     url: String,
     client: reqwest::Client,
+    secret: Option<String>,
 }
 
 impl Sender {
-    fn new(region: &RegionLayout) -> Result<Self> {
+    fn new(region: &RegionLayout, secret: Option<&str>) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(REQUEST_LIMIT)
@@ -97,6 +98,7 @@ impl Sender {
             shop: Shop::of_region(region.number),
             url: format!("{}/v1/events", roles::base_url(region.collector_port(0))),
             client,
+            secret: secret.map(str::to_owned),
         })
     }
 
@@ -171,6 +173,10 @@ impl Sender {
             .post(&self.url)
             .header("Idempotency-Key", key)
             .json(events);
+        let request = match &self.secret {
+            Some(secret) => request.bearer_auth(secret),
+            None => request,
+        };
         let answer = request.send().await?;
         let status = answer.status();
         ensure!(status.is_success(), "{status} {}", answer.text().await?.trim());

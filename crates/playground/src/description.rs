@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::Secrets;
+
 /// Name of the file in the data directory that holds the [`Description`] as JSON.
 pub const DESCRIPTION_FILE: &str = "playground.json";
 
@@ -22,6 +24,9 @@ pub struct Description {
     pub standby: Option<Standby>,
     /// The regions by name.
     pub regions: BTreeMap<String, RegionDescription>,
+    /// The secrets of the tokens, where clients need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Secrets>,
     /// Process ids of the preferred centre's roles.
     pub pids: CentrePids,
 }
@@ -221,6 +226,16 @@ mod tests {
                 .collect::<Vec<_>>(),
             [7071, 7073]
         );
+        let written = serde_json::to_value(&description).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+    }
+
+    #[test]
+    fn tokens_are_one_field_more() {
+        const TOKENS: &str = r#"{"write":"et_w","read":"et_r","admin":"et_a"}"#;
+        let text = EXAMPLE.replacen(r#""regions""#, &format!(r#""tokens":{TOKENS},"regions""#), 1);
+        let description: Description = serde_json::from_str(&text).unwrap();
+        assert_eq!(description.tokens.as_ref().unwrap().read, "et_r");
         let written = serde_json::to_value(&description).unwrap();
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(&text).unwrap());
     }

@@ -23,6 +23,7 @@ mod roles;
 mod shifted_clock;
 mod spawner;
 mod start;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ pub use crate::relay::{Link, Relay};
 pub use crate::shifted_clock::{CLOCK_IS_SEEN, set_clock};
 use crate::spawner::Spawner;
 pub use crate::start::free_port;
+pub use crate::tokens::Secrets;
 
 /// Pause between two looks of the supervisor at its processes.
 const SUPERVISION_INTERVAL: Duration = Duration::from_millis(100);
@@ -83,6 +85,8 @@ pub struct Options {
     pub workers: usize,
     /// Whether there is a second centre, fed by the same regions.
     pub standby: bool,
+    /// Whether clients need a token, of which there is one for each scope.
+    pub tokens: bool,
     /// Whether to send the traffic of a shop that does not exist.
     pub demo: bool,
     /// Whether people look at it: then the databases take memory in proportion to the machine, and a centre knows time zones. Tests start
@@ -110,6 +114,7 @@ impl Default for Options {
             collectors: 1,
             workers: 1,
             standby: false,
+            tokens: false,
             demo: false,
             is_for_people: false,
             region_overrides: toml::Table::new(),
@@ -128,6 +133,7 @@ pub struct Playground {
     spawner: Spawner,
     processes: Vec<Process>,
     demo: Option<Demo>,
+    secrets: Option<Secrets>,
 }
 
 /// Starts a playground, hands its description to `on_ready`, keeps it running until `stop`, then stops it in order; `kill` ends it at once,
@@ -179,6 +185,7 @@ impl Playground {
             spawner,
             processes: Vec::new(),
             demo: None,
+            secrets: None,
         };
         let started = tokio::select! {
             started = playground.start_all() => started,
@@ -222,6 +229,7 @@ impl Playground {
                 keeper: self.pids_of(Kind::Keeper, standby.name).first().copied(),
             }),
             regions: regions.collect(),
+            tokens: self.secrets.clone(),
             pids: CentrePids {
                 api: self.pids_of(Kind::Api, CENTRAL).first().copied(),
                 keeper: self.pids_of(Kind::Keeper, CENTRAL).first().copied(),

@@ -13,16 +13,23 @@ use crate::centre::{CENTRAL, Centre};
 use crate::description::Database;
 use crate::layout::{Layout, RegionLayout};
 use crate::mariadb::MariaDb;
+use crate::tokens;
 
 /// Writes one `<region>.toml` for each region and one `<centre>.toml` for each centre, with the options' overrides merged in.
 pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, options: &Options) -> Result<()> {
     for region in &layout.regions {
         let mut config = region_config(region, accounts)?;
+        if options.tokens {
+            merge(&mut config, &tokens_file("collector", layout)?);
+        }
         merge(&mut config, &options.region_overrides);
         write(&layout.region_config(region), &config)?;
     }
     for centre in layout.centres() {
         let mut config = central_config(layout, centre, accounts)?;
+        if options.tokens {
+            merge(&mut config, &tokens_file("api", layout)?);
+        }
         merge(&mut config, &options.central_overrides);
         if centre.name != CENTRAL {
             // The one api has the preferred centre's file, and reaches this centre by its `[[other_centre]]`.
@@ -142,6 +149,12 @@ fn central_config(layout: &Layout, centre: &Centre, accounts: &Accounts) -> Resu
             table([("listen", address(centre.keeper_port).into())]).into(),
         ),
     ]))
+}
+
+/// The setting of a role's file of tokens.
+fn tokens_file(role: &str, layout: &Layout) -> Result<Table> {
+    let file = path(&tokens::path(&layout.dir))?;
+    Ok(table([(role, table([("tokens_file", file)]).into())]))
 }
 
 fn server(database: &Database, login: &Account) -> Result<Value> {

@@ -20,7 +20,7 @@ use crate::process::Process;
 use crate::programs::Programs;
 use crate::shifted_clock::CLOCKS_DIR;
 use crate::spawner::Spawner;
-use crate::{Playground, roles, shifted_clock};
+use crate::{Playground, Secrets, roles, shifted_clock};
 
 /// Longest wait for replication to run: both threads of a source do a moment after they were started.
 const REPLICATION_LIMIT: Duration = Duration::from_secs(30);
@@ -58,6 +58,9 @@ impl Playground {
             .await?;
         check_ports(&self.layout.ports(&self.options))?;
         let accounts = Accounts::in_dir(&self.layout.dir)?;
+        if self.options.tokens {
+            self.secrets = Some(Secrets::in_dir(&self.layout.dir)?);
+        }
         roles::write_configs(&self.layout, &accounts, &self.options)?;
         keep_old_logs(&self.layout.logs())?;
         for region in &self.layout.regions {
@@ -87,7 +90,8 @@ impl Playground {
 
         self.description().write(&self.layout.dir)?;
         if self.options.demo && self.options.program.is_some() {
-            self.demo = Some(Demo::start(&self.layout)?);
+            let secret = self.secrets.as_ref().map(|secrets| secrets.write.as_str());
+            self.demo = Some(Demo::start(&self.layout, secret)?);
         }
         tracing::info!("everything is ready after {:.1}s", begun.elapsed().as_secs_f64());
         Ok(())

@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Annotation, AnnotationId, EventId, EventName, Glob, Timestamp};
+use model::{Annotation, AnnotationId, Client, EventId, EventName, Glob, Timestamp};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -210,14 +210,28 @@ impl Central {
         Ok(status)
     }
 
-    /// Writes an annotation, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
+    /// Writes an annotation of a client, if it has a name, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn annotate(&self, annotation: &Annotation) -> Result<(Annotation, bool), Error> {
-        let write = async |conn: &mut Conn| annotations::write(conn, annotation).await;
+    pub async fn annotate(
+        &self,
+        annotation: &Annotation,
+        client: Option<&Client>,
+    ) -> Result<(Annotation, bool), Error> {
+        let write = async |conn: &mut Conn| annotations::write(conn, annotation, client).await;
         let (written, is_new) = self.call(None, "write an annotation", BRIEF_LIMIT, write).await?;
         Ok((written.unwrap_or_else(|| annotation.clone()), is_new))
+    }
+
+    /// The name of the client that wrote an annotation, if it is known; `None` where there is no such annotation.
+    ///
+    /// # Errors
+    /// `Query` or `TimedOut` where the database does not answer.
+    pub async fn writer_of_annotation(&self, id: AnnotationId) -> Result<Option<Option<String>>, Error> {
+        let read = async |conn: &mut Conn| annotations::writer(conn, id).await;
+        self.call(None, "look who wrote an annotation", BRIEF_LIMIT, read)
+            .await
     }
 
     /// Removes an annotation. Returns whether there was one.

@@ -6,6 +6,7 @@ mod binlog_notes;
 mod centre;
 mod key_reuse;
 mod offset;
+mod own_counts;
 mod packing;
 mod region;
 mod retention;

@@ -1,4 +1,4 @@
 //! Files of tokens.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| listener::fuzzing::tokens(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| gate::fuzzing::tokens(input));

@@ -42,7 +42,7 @@ impl Fetched {
     }
 }
 
-/// Reads what `plan` needs, out of one snapshot: all targets of a request are as of the same moment.
+/// Reads what `plan` needs of the names that `globs` match, its own patterns or less, out of one snapshot: all targets of a request are as of the same moment.
 ///
 /// Everything is refused before the first count is read. Names are few and cheap to find, and they say exactly how many counts,
 /// sums and values will follow: a request that is too large costs the centre no more than its names, and one that is not can be given
@@ -54,14 +54,11 @@ impl Fetched {
 pub(super) async fn fetch(
     room: &Room,
     index: Option<&Index>,
-    plan: &Plan,
+    (plan, globs): (&Plan, &[Glob]),
     attempt: Attempt,
 ) -> Result<Fetched, Error> {
-    // First what needs no database, so that it costs no connection.
-    let globs = plan.globs();
-    patterns::check_tokens(&globs)?;
     // Names that are given as a whole, and known to be there, need not be found first.
-    if let Some(names) = patterns::literals(&globs)
+    if let Some(names) = patterns::literals(globs)
         && index.is_some_and(|index| names.iter().all(|name| index.contains(name)))
         && globs.len().saturating_mul(names.len()) <= MATCHES_MAX
         && let Ok((reading, points)) = prepare(plan, &in_order(&names))
@@ -76,7 +73,7 @@ pub(super) async fn fetch(
             room: Some(room),
         });
     }
-    let (snapshot, names) = found(&attempt, &globs).await?;
+    let (snapshot, names) = found(&attempt, globs).await?;
     let (reading, points) = prepare(plan, &names)?;
     let (snapshot, reading, room) = match room.of_points(points) {
         Ok(room) => (snapshot, reading, room),
@@ -85,7 +82,7 @@ pub(super) async fn fetch(
             snapshot.end().await?;
             drop((names, reading));
             let room = room.of_points_soon(points).await?;
-            let (snapshot, names) = found(&attempt, &globs).await?;
+            let (snapshot, names) = found(&attempt, globs).await?;
             let (reading, points) = prepare(plan, &names)?;
             if points > room.num_permits() {
                 return Err(Busy.into());

@@ -14,8 +14,10 @@ use model::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::reading::{Fetched, ROOM_PER_VALUE, fetch};
+use crate::admission::Asker;
 use crate::form::Form;
 use crate::limits::GRAPHITE;
+use crate::patterns;
 use crate::refusal::Refusal;
 use crate::room::shrunk;
 use crate::state::Api;
@@ -27,19 +29,22 @@ const VALUES_IN_PLACE_MAX: usize = 20_000;
 const VISITS_IN_PLACE_MAX: usize = 100;
 
 /// `/render`. Parses and plans, reads all counts out of one snapshot, then evaluates without a database.
-pub(super) async fn render(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+pub(super) async fn render(State(api): State<Api>, asker: Asker, form: Form) -> Result<Response, Refusal> {
     let now = Timestamp::from(SystemTime::now()).unix_ms().div_euclid(1000);
     // Memory for what the parser will make, before it makes it.
     let parsed = Request::bytes_at_most(form.count_at_most(Request::SYMBOLS));
     let parsed = api.intake.place(parsed).await?;
     let plan = Plan::of(Request::parse(form.pairs(), now, GRAPHITE)?)?;
     drop(form);
-    let fetched = match plan.globs().is_empty() {
+    let globs = asker.within(plan.globs())?;
+    let fetched = match globs.is_empty() {
         true => Fetched::nothing(&plan)?,
         false => {
+            // First what needs no database, so that it costs no connection.
+            patterns::check_tokens(&globs)?;
             let index = api.names.index();
             api.centres
-                .ask(|attempt| fetch(&api.points, index.as_deref(), &plan, attempt))
+                .ask(|attempt| fetch(&api.points, index.as_deref(), (&plan, &globs), attempt))
                 .await?
         }
     };

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use gate::View;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::Error;
+use crate::admission::Asker;
 use crate::centres;
 use crate::form::Form;
 use crate::limits::{NODES_MAX, QUERIES_MAX};
@@ -18,6 +20,7 @@ use crate::room;
 use crate::state::Api;
 use name_index::tree::{self, Node, Path, TooMany};
 use name_index::{Index, Unsorted};
+use store::central::Name;
 
 /// Names that are read for one request as long as there is no index: a tenth of a second and 10 MB.
 const NAMES_BELOW_MAX: usize = 100_000;
@@ -57,7 +60,7 @@ struct Completion {
 
 /// `/metrics/find`: the nodes that `query` matches; `format` is `treejson` or `completer`. Whatever else Graphite's clients send, such
 /// as `from` and `until`, is ignored.
-pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn find(State(api): State<Api>, asker: Asker, form: Form) -> Result<Response, Refusal> {
     let query = form
         .one("query")
         .filter(|query| !query.is_empty())
@@ -65,7 +68,7 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
     let query = &*query;
     match form.one("format").as_deref().unwrap_or("treejson") {
         "treejson" => {
-            let mut nodes = nodes(&api, &[query]).await?.remove(0);
+            let mut nodes = nodes(&api, &asker.view(), &[query]).await?.remove(0);
             if is_set(&form, "leavesOnly") {
                 nodes.retain(|node| node.is_leaf);
             }
@@ -76,7 +79,7 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
             if !query.ends_with('*') {
                 query.push('*');
             }
-            let nodes = nodes(&api, &[&query]).await?.remove(0);
+            let nodes = nodes(&api, &asker.view(), &[&query]).await?.remove(0);
             let metrics = nodes.into_iter().map(completion).collect();
             Ok(room::json(&api.points, &Completions { metrics })?)
         }
@@ -85,7 +88,7 @@ pub(crate) async fn find(State(api): State<Api>, form: Form) -> Result<Response,
 }
 
 /// `/metrics/expand`: the paths that the queries match, all together or, with `groupByExpr=1`, by query.
-pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn expand(State(api): State<Api>, asker: Asker, form: Form) -> Result<Response, Refusal> {
     let mut distinct = BTreeSet::new();
     for query in form.all("query") {
         distinct.insert(query);
@@ -102,7 +105,7 @@ pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Respons
         let wanted = nodes.into_iter().filter(|node| node.is_leaf || !leaves_only);
         wanted.map(|node| node.path).collect()
     };
-    let found = nodes(&api, &queries).await?.into_iter().map(paths);
+    let found = nodes(&api, &asker.view(), &queries).await?.into_iter().map(paths);
     let results: Value = if is_set(&form, "groupByExpr") {
         json!(queries.iter().zip(found).collect::<BTreeMap<_, _>>())
     } else {
@@ -112,13 +115,10 @@ pub(crate) async fn expand(State(api): State<Api>, form: Form) -> Result<Respons
 }
 
 /// `/metrics/index.json`: all names in their order, as the database has them now.
-pub(crate) async fn index_json(State(api): State<Api>) -> Result<Response, Refusal> {
+pub(crate) async fn index_json(State(api): State<Api>, asker: Asker) -> Result<Response, Refusal> {
     // The turn comes before the names are read: only so is it bounded how many of them all requests hold at once.
     let turn = api.searches.wait().await?;
-    let read = api.centres.ask(async |attempt| {
-        Ok::<_, centres::Error>(attempt.central().names_beginning("", NAMES_BELOW_MAX + 1).await?)
-    });
-    let names = read.await?;
+    let names = names_beginning(&api, &asker.view().beginning("")).await?;
     if names.len() > NAMES_BELOW_MAX {
         return Err(Error::TooManyToList(NAMES_BELOW_MAX).into());
     }
@@ -135,19 +135,20 @@ fn is_set(form: &Form, key: &str) -> bool {
     form.one(key).is_some_and(|value| value != "0")
 }
 
-/// The nodes that each query matches, in the order of the queries.
+/// The nodes of names in the view that each query matches, in the order of the queries.
 ///
 /// # Errors
 /// `TooManyNodes` for more than [`NODES_MAX`] over all queries; `Pattern` for what is none; those of [`index_of`].
-async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
+async fn nodes(api: &Api, view: &View, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     let mut all = Vec::with_capacity(queries.len());
     let mut left = NODES_MAX;
     for query in queries {
         let path = Path::parse(query).map_err(Error::from)?;
-        let index = index_of(api, &path.prefix()).await?;
+        let beginnings = view.beginning(&path.prefix());
+        let index = index_of(api, &beginnings).await?;
         let found = api
             .searches
-            .run(move || tree::find(&index, &path, left))
+            .run(move || tree::find(&index, &path, &beginnings, left))
             .await?
             .map_err(|TooMany| Error::TooManyNodes)?;
         left -= found.len();
@@ -156,26 +157,18 @@ async fn nodes(api: &Api, queries: &[&str]) -> Result<Vec<Vec<Node>>, Refusal> {
     Ok(all)
 }
 
-/// The index of all names; as long as there is none, one of the names that begin with `prefix`.
+/// The index of all names; as long as there is none, one of the names that begin with any of `beginnings`.
 ///
 /// # Errors
 /// `NotInMemory` or `TooManyNames` where there is no index and too many names begin so; `TookTooLong` where a turn does not come;
 /// `Centre` where no centre answers.
-pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refusal> {
+pub(super) async fn index_of(api: &Api, beginnings: &[String]) -> Result<Arc<Index>, Refusal> {
     if let Some(index) = api.names.index() {
         return Ok(index);
     }
     // The turn comes before the names are read: only so is it bounded how many of them all requests hold at once.
     let turn = api.searches.wait().await?;
-    let read = api.centres.ask(async |attempt| {
-        Ok::<_, centres::Error>(
-            attempt
-                .central()
-                .names_beginning(prefix, NAMES_BELOW_MAX + 1)
-                .await?,
-        )
-    });
-    let names = read.await?;
+    let names = names_beginning(api, beginnings).await?;
     let mut unsorted = Unsorted::default();
     if names.len() > NAMES_BELOW_MAX
         || !names
@@ -185,6 +178,22 @@ pub(super) async fn index_of(api: &Api, prefix: &str) -> Result<Arc<Index>, Refu
         return Err(api.names.why_none().into());
     }
     Ok(turn.run(move || Arc::new(Index::from(unsorted))).await?)
+}
+
+/// The names that begin with any of `beginnings`, as the database has them now; some of them where they are more than are read.
+///
+/// # Errors
+/// `Centre` where no centre answers.
+async fn names_beginning(api: &Api, beginnings: &[String]) -> Result<Vec<Name>, centres::Error> {
+    let mut names = Vec::new();
+    for beginning in beginnings {
+        let limit = (NAMES_BELOW_MAX + 1).saturating_sub(names.len());
+        let read = api.centres.ask(async |attempt| {
+            Ok::<_, centres::Error>(attempt.central().names_beginning(beginning, limit).await?)
+        });
+        names.extend(read.await?);
+    }
+    Ok(names)
 }
 
 /// The entries of `treejson`: one for each last part of the nodes' paths, branches before leaves. Its id has the query's path before

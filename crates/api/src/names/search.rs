@@ -6,12 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
+use gate::View;
 use model::{EventId, Glob};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::central::{Matched, Name};
 
 use super::error::Error;
+use crate::admission::Asker;
 use crate::centres::{self, Attempt};
 use crate::limits::NAMES_MAX;
 use crate::parameters::Parameters;
@@ -64,8 +66,9 @@ impl From<Name> for Listed {
     }
 }
 
-pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Listing>, Refusal> {
+pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Result<Json<Listing>, Refusal> {
     let (pattern, limit) = parse(uri.query())?;
+    let pattern = within(pattern, &asker.view())?;
     let names = match api.names.index().filter(|index| index.len() > NAMES_DIRECT_MAX) {
         Some(index) => search(&api, &index, pattern, limit).await?,
         None => {
@@ -82,6 +85,24 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Listing
     Ok(Json(Listing {
         names: names.into_iter().map(Listed::from).collect(),
     }))
+}
+
+/// What of a search is in the view. A text without a wildcard may stand anywhere in a name, and no text finds every name.
+///
+/// # Errors
+/// `Pattern` for a text that is too long with what stands for that.
+fn within(pattern: Option<Glob>, view: &View) -> Result<Option<Glob>, Error> {
+    if view.is_all() {
+        return Ok(pattern);
+    }
+    let pattern = match &pattern {
+        None => Glob::for_search("*")?,
+        Some(pattern) => match pattern.literal() {
+            Some(part) => Glob::for_search(&format!("*{part}*"))?,
+            None => pattern.clone(),
+        },
+    };
+    Ok(Some(view.within(pattern)))
 }
 
 /// Searches the index. Where that has fewer than `limit` names, it also asks the database for names that were counted since the index
@@ -215,6 +236,22 @@ mod tests {
         let fresh = vec![name("d", 5), name("c", 6)];
         let expected = [name("a", 9), name("c", 6), name("b", 5)];
         assert_eq!(merged(known, fresh, 3), expected);
+    }
+
+    #[test]
+    fn a_search_is_cut_to_what_may_be_read() {
+        let view = View::of(vec!["shop.".to_owned()]);
+        let found = |pattern: Option<&str>, name: &str| {
+            let pattern = pattern.map(|text| Glob::for_search(text).unwrap());
+            let cut = within(pattern, &view).unwrap().unwrap();
+            cut.matcher().matches(name)
+        };
+        assert!(found(None, "shop.item.sold") && !found(None, "web.requests"));
+        assert!(found(Some("item"), "shop.item.sold") && !found(Some("item"), "web.item"));
+        assert!(found(Some("*sold"), "shop.item.sold") && !found(Some("*sold"), "shop.item"));
+        let all = Glob::for_search("item").unwrap();
+        assert_eq!(within(Some(all.clone()), &View::all()).unwrap(), Some(all));
+        assert_eq!(within(None, &View::all()).unwrap(), None);
     }
 
     #[test]

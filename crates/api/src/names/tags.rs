@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::error::Error;
 use super::find::index_of;
+use crate::admission::Asker;
 use crate::form::Form;
 use crate::limits::TAG_VALUES_MAX;
 use crate::refusal::Refusal;
@@ -34,7 +35,11 @@ pub(crate) async fn complete_tags(State(api): State<Api>, form: Form) -> Result<
 }
 
 /// `/tags/autoComplete/values`: the first names, in their order, that begin with `valuePrefix`; of other tags none.
-pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn complete_values(
+    State(api): State<Api>,
+    asker: Asker,
+    form: Form,
+) -> Result<Response, Refusal> {
     let tag = form
         .one("tag")
         .filter(|tag| !tag.is_empty())
@@ -52,11 +57,15 @@ pub(crate) async fn complete_values(State(api): State<Api>, form: Form) -> Resul
         return Ok(room::json(&api.points, &[""; 0])?);
     }
     let prefix = form.one("valuePrefix").unwrap_or_default();
-    let index = index_of(&api, &prefix).await?;
-    let (points, prefix) = (api.points.clone(), prefix.into_owned());
+    let beginnings = asker.view().beginning(&prefix);
+    let index = index_of(&api, &beginnings).await?;
+    let points = api.points.clone();
     let answer = move || {
-        let values = index.in_order(&index.beginning(&index.names(), &prefix), limit);
-        room::json(&points, &values)
+        // The beginnings are in their order, and none begins with another: so are the names.
+        let values = beginnings
+            .iter()
+            .flat_map(|beginning| index.in_order(&index.beginning(&index.names(), beginning), limit));
+        room::json(&points, &values.take(limit).collect::<Vec<_>>())
     };
     Ok(api.searches.run(answer).await??)
 }

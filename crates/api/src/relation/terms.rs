@@ -45,6 +45,16 @@ impl Readings {
         (!readings.is_empty()).then_some(Self(readings))
     }
 
+    /// The readings whose names are all among those that `may_read` allows; `None` where there is none.
+    pub(crate) fn within(&self, may_read: impl Fn(&str) -> bool) -> Option<Self> {
+        let readings = self
+            .0
+            .iter()
+            .filter(|term| term.each().all(|name| may_read(name)));
+        let readings: Vec<_> = readings.cloned().collect();
+        (!readings.is_empty()).then_some(Self(readings))
+    }
+
     /// Every name that may be meant; one may come several times.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|term| term.each().map(String::as_str))
@@ -106,6 +116,20 @@ mod tests {
         assert_eq!(resolved("a/b", &["a"]), None);
         let long = "x".repeat(255);
         assert_eq!(resolved(&format!("{long}/{long}"), &[&long]), ratio(&long, &long));
+    }
+
+    #[test]
+    fn readings_are_cut_to_what_may_be_read() {
+        let readings = Readings::parse("shop.a/shop.b/web.c").unwrap();
+        let shop = |name: &str| name.starts_with("shop.");
+        let cut = readings.within(shop).unwrap();
+        assert_eq!(
+            cut.names().collect::<Vec<_>>(),
+            ["shop.a/shop.b/web.c", "shop.a", "shop.b/web.c"]
+        );
+        assert!(readings.within(|name| name.starts_with("web.")).is_none());
+        let ratio = Readings::parse("shop.a / web.b").unwrap();
+        assert!(ratio.within(shop).is_none());
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The answer to `GET /v1/status`, as the api writes it and programs read it.
 
+use gate::Token;
+use model::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use crate::clients::ClientUse;
 
 /// The whole document. Instants are unix seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +29,37 @@ pub struct Status {
     pub oldest_backup: Option<f64>,
     /// Start of the first day that retention has not dropped; null where it never dropped any.
     pub kept_since: Option<i64>,
+    /// What clients with tokens sent lately, by name; of a token with prefixes its own alone.
+    #[serde(default)]
+    pub clients: Vec<ClientUse>,
+    /// The token that this was asked with; null without one.
+    #[serde(default)]
+    pub token: Option<ShownToken>,
+}
+
+/// A token, by what it allows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Token")]
+pub struct ShownToken {
+    /// Its name.
+    pub name: String,
+    /// `write`, `read`, `admin`.
+    pub scopes: Vec<String>,
+    /// The beginnings of the names that it may count and read; null for all names.
+    pub prefixes: Option<Vec<String>>,
+    /// From when on it is refused; null where it is not.
+    pub expires: Option<f64>,
+}
+
+impl From<&Token> for ShownToken {
+    fn from(token: &Token) -> Self {
+        Self {
+            name: token.name.to_string(),
+            scopes: token.scopes.iter().map(ToString::to_string).collect(),
+            prefixes: token.view.prefixes().map(<[String]>::to_vec),
+            expires: token.expires.map(Timestamp::unix_s),
+        }
+    }
 }
 
 /// One centre, as the api last saw it.

@@ -28,6 +28,9 @@ pub(crate) struct Playground {
     /// Start a second centre as well, fed by the same regions
     #[arg(long)]
     standby: bool,
+    /// Let only those in who have a token, and make one for each scope
+    #[arg(long)]
+    tokens: bool,
     /// Send the traffic of a shop that does not exist
     #[arg(long)]
     demo: bool,
@@ -44,6 +47,7 @@ impl Playground {
             collectors: self.collectors,
             workers: self.workers,
             standby: self.standby,
+            tokens: self.tokens,
             demo: self.demo,
             is_for_people: true,
             ..Options::default()
@@ -82,13 +86,23 @@ fn welcome(description: &Description, data_dir: &std::path::Path) -> String {
     for (name, region) in regions {
         text += &format!("  {name:<10} {}\n", region.collector);
     }
+    let [write, read] = ["write", "read"].map(|scope| match description.tokens {
+        Some(_) => format!(" -H \"Authorization: Bearer ${scope}\""),
+        None => String::new(),
+    });
+    if let Some(tokens) = &description.tokens {
+        text += &format!(
+            "\nWho asks needs a token:\n  write={}\n  read={}\n  admin={}\n",
+            tokens.write, tokens.read, tokens.admin
+        );
+    }
     if let Some(region) = regions.values().next() {
         text += &format!(
-            "\nSend an event:\n  curl -H 'Content-Type: application/json' -d '{{\"name\":\"hello.world\"}}' {}/v1/events\n",
+            "\nSend an event:\n  curl{write} -H 'Content-Type: application/json' -d '{{\"name\":\"hello.world\"}}' {}/v1/events\n",
             region.collector
         );
     }
-    text += &format!("Read it back:\n  curl '{api}/v1/series?name=hello.world'\n");
+    text += &format!("Read it back:\n  curl{read} '{api}/v1/series?name=hello.world'\n");
     text += &format!("Look at it:\n  {api}/?name=hello.world\n");
     text += "Ask SQL:\n";
     for centre in description.centres() {

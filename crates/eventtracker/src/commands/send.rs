@@ -8,8 +8,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 
-use self::address::Token;
-pub(crate) use self::address::{ApiAddress, CollectorAddress};
+pub(crate) use self::address::{ApiAddress, CollectorAddress, Token};
 
 mod address;
 
@@ -32,9 +31,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// The HTTP client. It uses no proxy, since none stands between an operator and the own servers, and follows no redirect, which would
+/// The HTTP client of a command, which sends `token` if there is one. It uses no proxy, since none stands between an operator and the own servers, and follows no redirect, which would
 /// turn a POST into a GET.
-fn client(token: Option<&Token>, timeout: Duration) -> anyhow::Result<Client> {
+pub(crate) fn client(token: Option<&Token>, timeout: Duration) -> anyhow::Result<Client> {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
         headers.insert(AUTHORIZATION, token.0.clone());
@@ -286,7 +285,7 @@ impl Api {
     /// A wrong address, or a configuration without one.
     pub(crate) fn new(address: &ApiAddress) -> anyhow::Result<Self> {
         Ok(Self {
-            client: client(None, QUESTION_TIMEOUT)?,
+            client: client(address.token.as_ref(), QUESTION_TIMEOUT)?,
             base: address.base()?,
         })
     }

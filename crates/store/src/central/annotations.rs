@@ -1,6 +1,6 @@
 //! Annotations: marks on every graph, as a centre has them.
 
-use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, SPAN_MS_MAX, Timestamp};
+use model::{ANNOTATION_MS_MAX, Annotation, AnnotationId, Client, SPAN_MS_MAX, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Value};
 
@@ -29,13 +29,14 @@ type Row = (String, i64, Option<i64>, String, String, String);
 const COLUMNS: &str = "CAST(id AS CHAR), CAST(UNIX_TIMESTAMP(happened) * 1000 AS SIGNED), \
                        CAST(UNIX_TIMESTAMP(ended) * 1000 AS SIGNED), what, data, tags";
 
-/// Writes an annotation, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
+/// Writes an annotation of a client, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
 pub(super) async fn write(
     conn: &mut Conn,
     annotation: &Annotation,
+    client: Option<&Client>,
 ) -> Result<(Option<Annotation>, bool), mysql_async::Error> {
-    const SQL: &str = "INSERT INTO eventtracker.Annotation \
-                       VALUES (?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?, ?)";
+    const SQL: &str = "INSERT INTO eventtracker.Annotation (id, happened, ended, what, data, tags, client) \
+                       VALUES (?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?, ?, ?)";
     let id = annotation.id.to_string();
     let written = conn.exec_drop(
         SQL,
@@ -46,6 +47,7 @@ pub(super) async fn write(
             &annotation.what,
             &annotation.data,
             annotation.tags.join(" "),
+            client.map(Client::as_str),
         ),
     );
     let is_new = match written.await {
@@ -57,6 +59,15 @@ pub(super) async fn write(
     let sql = format!("SELECT {COLUMNS} FROM eventtracker.Annotation WHERE id = ?");
     let row: Option<Row> = conn.exec_first(sql, (id,)).await?;
     Ok((row.map(annotation_of).transpose()?, is_new))
+}
+
+/// The name of the client that wrote an annotation, if it is known; `None` where there is no such annotation.
+pub(super) async fn writer(
+    conn: &mut Conn,
+    id: AnnotationId,
+) -> Result<Option<Option<String>>, mysql_async::Error> {
+    const SQL: &str = "SELECT client FROM eventtracker.Annotation WHERE id = ?";
+    conn.exec_first(SQL, (id.to_string(),)).await
 }
 
 /// Deletes an annotation. Returns whether there was one.

@@ -179,6 +179,7 @@ impl Site {
                 &[
                     sql!("central/region_status_upgrade"),
                     sql!("central/clock_offset_upgrade"),
+                    sql!("central/annotation_upgrade"),
                     sql!("central/region_minute_upgrade"),
                     sql!("central/event_tags_upgrade"),
                     sql!("central/event_tags_rows_upgrade"),

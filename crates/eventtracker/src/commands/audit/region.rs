@@ -7,6 +7,7 @@ use anyhow::Context;
 use queue::Figures;
 use store::Verdict;
 
+use crate::commands::send::{Token, client};
 use crate::config::Config;
 
 /// Readings until nothing moves between the first and the last figure of one: under load the queue is rarely at rest.
@@ -42,6 +43,7 @@ pub(super) async fn audit(
     config: Config,
     collectors: Vec<String>,
     workers: Vec<String>,
+    token: Option<&Token>,
 ) -> anyhow::Result<(String, Verdict)> {
     let queue = config.file.section(config.queue, "queue")?;
     let or_own = |given: Vec<String>, own: Option<std::net::SocketAddr>, what: &str| {
@@ -51,10 +53,7 @@ pub(super) async fn audit(
     };
     let collectors = or_own(collectors, config.collector.map(|c| c.listen), "collector")?;
     let workers = or_own(workers, config.worker.map(|w| w.listen), "worker")?;
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(READ_LIMIT)
-        .build()?;
+    let http = client(token, READ_LIMIT)?;
     let read = async || -> anyhow::Result<Reading> {
         Ok(Reading {
             collectors: books(&http, &collectors).await?,

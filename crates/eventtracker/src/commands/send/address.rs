@@ -14,7 +14,7 @@ use crate::config::Config;
 
 /// A bearer token; never printed.
 #[derive(Clone)]
-pub(super) struct Token(pub(super) HeaderValue);
+pub(crate) struct Token(pub(super) HeaderValue);
 
 impl FromStr for Token {
     type Err = InvalidHeaderValue;
@@ -71,6 +71,9 @@ pub(crate) struct ApiAddress {
     /// The centre's configuration: its `[api] listen` is used instead of the URL
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Bearer token; better in the environment than in the list of processes
+    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<Token>,
 }
 
 impl CollectorAddress {

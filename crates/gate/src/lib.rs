@@ -1,0 +1,393 @@
+#![doc = include_str!("../README.md")]
+
+mod attempts;
+mod client_key;
+mod cors;
+mod fair_queue;
+mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+mod observers;
+mod origin;
+mod places;
+mod pool;
+mod secret;
+mod tokens;
+mod view;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use model::Timestamp;
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+pub use attempts::{Attempts, TooManyAttempts};
+pub use client_key::ClientKey;
+pub use fair_queue::{FairQueue, Number};
+pub use file::{FileError, read};
+pub use observers::for_observers;
+pub use origin::Origin;
+pub use places::{NoPlace, Place, PlaceLimits, Places};
+pub use pool::{Full, Held, Pool};
+pub use secret::{NoRandomBytes, Secret, SecretError, SecretHash};
+pub use tokens::{
+    Entry, EntryError, NAMES_MAX_DEFAULT, ParseError, Scope, TOKENS_MAX, Token, Tokens, WEIGHT_MAX,
+};
+pub use view::View;
+
+/// Time between two looks at the file of tokens.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There are tokens, and the request has none.
+    #[error("a token is needed: send Authorization: Bearer SECRET")]
+    Missing,
+    /// No token has the secret.
+    #[error("no token with this secret is known here: it was mistyped, or taken out")]
+    Unknown,
+    /// The token's time is over.
+    #[error("the token '{name}' has expired: ask for a new one")]
+    Expired {
+        /// The token's name.
+        name: String,
+    },
+    /// The token does not allow it.
+    #[error("the token '{name}' has not the scope {scope} that this needs")]
+    Scope {
+        /// The token's name.
+        name: String,
+        /// What is needed.
+        scope: Scope,
+    },
+    /// The token is not for the page that uses it.
+    #[error("the token '{name}' may not be used by pages of this origin")]
+    Origin {
+        /// The token's name.
+        name: String,
+    },
+}
+
+impl Denied {
+    /// The status that says so: 401 where another token helps, 403 where it is the right one and does not allow it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Missing | Self::Unknown | Self::Expired { .. } => StatusCode::UNAUTHORIZED,
+            Self::Scope { .. } | Self::Origin { .. } => StatusCode::FORBIDDEN,
+        }
+    }
+}
+
+/// The table `[limits]` of the configuration file.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Whether what there is not enough of is shared by weight among those who want some; else whoever comes first has it.
+    pub fair: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { fair: true }
+    }
+}
+
+impl Limits {
+    /// Says in the log that nothing is shared, where it is not.
+    pub fn log(&self) {
+        if !self.fair {
+            tracing::warn!("limits.fair = false: one client may take what is there for all");
+        }
+    }
+}
+
+/// Who sends a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody, where there are no tokens.
+    Anonymous,
+    /// The client that has this token.
+    Token(Arc<Token>),
+}
+
+impl Caller {
+    /// Checks that the caller may do what needs `scope`.
+    ///
+    /// # Errors
+    /// `Scope` for a token without it; who is anonymous may do everything.
+    pub fn may(&self, scope: Scope) -> Result<(), Denied> {
+        match self {
+            Self::Token(token) if !token.may(scope) => Err(Denied::Scope {
+                name: token.name.to_string(),
+                scope,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The names that the caller may count and read.
+    #[must_use]
+    pub fn view(&self) -> View {
+        match self {
+            Self::Anonymous => View::all(),
+            Self::Token(token) => token.view.clone(),
+        }
+    }
+}
+
+/// The tokens of a role, as the file has them at the moment.
+#[derive(Debug)]
+pub struct Gate {
+    /// The file, and what was last taken over; `None` for a role without tokens.
+    guarded: Option<Guarded>,
+}
+
+#[derive(Debug)]
+struct Guarded {
+    path: PathBuf,
+    tokens: RwLock<Arc<Tokens>>,
+}
+
+impl Gate {
+    /// The gate of a role with the file of tokens at `path`; without one, everybody is let in.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn open(path: Option<&Path>) -> Result<Self, FileError> {
+        let guarded = match path {
+            None => None,
+            Some(path) => Some(Guarded {
+                path: path.to_owned(),
+                tokens: RwLock::new(Arc::new(read(path)?)),
+            }),
+        };
+        Ok(Self { guarded })
+    }
+
+    /// The gate of tokens without a file, for tests.
+    #[cfg(test)]
+    fn of(tokens: Tokens) -> Self {
+        Self {
+            guarded: Some(Guarded {
+                path: PathBuf::new(),
+                tokens: RwLock::new(Arc::new(tokens)),
+            }),
+        }
+    }
+
+    /// Whether everybody is let in, for want of tokens.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.guarded.is_none()
+    }
+
+    /// The tokens at the moment; `None` for a role without.
+    #[must_use]
+    pub fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.guarded.as_ref().map(Guarded::tokens)
+    }
+
+    /// The caller that a request's headers say it is of, at `now`.
+    ///
+    /// # Errors
+    /// `Missing`, `Unknown` or `Expired` where there are tokens, and the request brings none that lets it in.
+    pub fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Denied> {
+        let Some(guarded) = &self.guarded else {
+            return Ok(Caller::Anonymous);
+        };
+        let Some(secret) = Secret::of_request(headers) else {
+            let given = headers.contains_key(axum::http::header::AUTHORIZATION);
+            return Err(if given { Denied::Unknown } else { Denied::Missing });
+        };
+        let tokens = guarded.tokens();
+        let token = tokens.with_secret(&secret).ok_or(Denied::Unknown)?;
+        if token.has_expired(now) {
+            let name = token.name.to_string();
+            return Err(Denied::Expired { name });
+        }
+        Ok(Caller::Token(Arc::clone(token)))
+    }
+
+    /// Takes a changed file over, at SIGHUP and otherwise within [`LOOK_INTERVAL`], until `shutdown`. One that cannot be used changes
+    /// nothing: what is wrong with it goes to the log, and to `say` until it is mended.
+    pub async fn watch(&self, say: impl Fn(Option<&FileError>), shutdown: CancellationToken) {
+        let Some(guarded) = &self.guarded else {
+            return shutdown.cancelled().await;
+        };
+        let mut hangups = signal(SignalKind::hangup())
+            .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard: the file of tokens is looked at in intervals"))
+            .ok();
+        let mut hangup = async || match &mut hangups {
+            Some(hangups) => {
+                if hangups.recv().await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            }
+            None => std::future::pending().await,
+        };
+        let mut known = file::State::of(&guarded.path);
+        loop {
+            let is_told = tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = hangup() => true,
+                () = tokio::time::sleep(LOOK_INTERVAL) => false,
+            };
+            let state = file::State::of(&guarded.path);
+            if is_told || state != known {
+                known = state;
+                say(guarded.take_over().err().as_ref());
+            }
+        }
+    }
+}
+
+impl Guarded {
+    fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the file again, and takes over what it has.
+    fn take_over(&self) -> Result<(), FileError> {
+        let refused = metrics::gauge!("tokens_file_refused");
+        match read(&self.path) {
+            Ok(new) => {
+                refused.set(0);
+                if new != *self.tokens() {
+                    tracing::info!(tokens = new.count(), path = %self.path.display(), "took over the file of tokens");
+                    *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                refused.set(1);
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(
+                    cause,
+                    "the file of tokens is refused, and what it had before stays"
+                );
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Mutex;
+
+    use axum::http::header::AUTHORIZATION;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_unix_ms(1_763_787_600_000)
+    }
+
+    fn headers(secret: &Secret) -> HeaderMap {
+        let value = format!("Bearer {}", secret.as_str()).parse().unwrap();
+        HeaderMap::from_iter([(AUTHORIZATION, value)])
+    }
+
+    fn entry(name: &str, secret: &Secret, more: &str) -> String {
+        format!(
+            "[[token]]\nname = '{name}'\nsha256 = '{}'\nscopes = ['read']\n{more}\n",
+            secret.hash()
+        )
+    }
+
+    fn name(caller: Result<Caller, Denied>) -> Result<String, Denied> {
+        caller.map(|caller| match caller {
+            Caller::Anonymous => "anybody".to_owned(),
+            Caller::Token(token) => token.name.to_string(),
+        })
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn only_who_has_a_token_is_let_in_where_there_are_tokens() {
+        let open = Gate::open(None).unwrap();
+        assert_eq!(open.caller(&HeaderMap::new(), now()), Ok(Caller::Anonymous));
+        assert_eq!(Caller::Anonymous.may(Scope::Admin), Ok(()));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.toml");
+        let (shop, old) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        let text = entry("shop", &shop, "") + &entry("old", &old, "expires = 2025-11-22T05:00:00Z");
+        write(&path, &text, 0o640);
+        let gate = Gate::open(Some(&path)).unwrap();
+        let caller = gate.caller(&headers(&shop), now()).unwrap();
+        assert_eq!(caller.may(Scope::Read), Ok(()));
+        let denied = caller.may(Scope::Write).unwrap_err().to_string();
+        assert_eq!(denied, "the token 'shop' has not the scope write that this needs");
+        let denied = |headers: &HeaderMap| gate.caller(headers, now()).unwrap_err().to_string();
+        assert!(denied(&headers(&old)).contains("the token 'old' has expired"));
+        assert!(gate.caller(&headers(&old), now().plus_ms(-1)).is_ok());
+        assert!(denied(&HeaderMap::new()).contains("a token is needed"));
+        assert!(denied(&headers(&Secret::generate().unwrap())).contains("no token with this secret"));
+        let basic = HeaderMap::from_iter([(AUTHORIZATION, "Basic x".parse().unwrap())]);
+        assert!(denied(&basic).contains("no token with this secret"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_file_is_taken_over_and_a_wrong_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.toml");
+        let (shop, app) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        write(&path, &entry("shop", &shop, ""), 0o600);
+        let gate = Gate::open(Some(&path)).unwrap();
+        let said = Mutex::new(Vec::new());
+        let shutdown = CancellationToken::new();
+        let say = |error: Option<&FileError>| said.lock().unwrap().push(error.map(ToString::to_string));
+        let steps = async {
+            let look = async || tokio::time::sleep(LOOK_INTERVAL + Duration::from_millis(1)).await;
+            look().await;
+            assert!(said.lock().unwrap().is_empty(), "nothing has changed");
+            write(&path, "shop = [", 0o600);
+            look().await;
+            look().await;
+            assert_eq!(
+                name(gate.caller(&headers(&shop), now())).as_deref(),
+                Ok("shop"),
+                "the old one stays"
+            );
+            write(&path, &entry("app", &app, ""), 0o604);
+            look().await;
+            assert!(gate.caller(&headers(&app), now()).is_err(), "others may read it");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            look().await;
+            assert_eq!(name(gate.caller(&headers(&app), now())).as_deref(), Ok("app"));
+            assert_eq!(
+                gate.caller(&headers(&shop), now()),
+                Err(Denied::Unknown),
+                "it was taken out"
+            );
+            std::fs::remove_file(&path).unwrap();
+            look().await;
+            assert!(gate.caller(&headers(&app), now()).is_ok());
+            shutdown.cancel();
+        };
+        tokio::join!(gate.watch(say, shutdown.clone()), steps);
+        let said = said.into_inner().unwrap();
+        let wrong: Vec<&str> = said.iter().map(|said| said.as_deref().unwrap_or("")).collect();
+        assert_eq!(wrong.len(), 4, "{wrong:?}");
+        assert!(
+            wrong[0].contains("cannot be used") && wrong[1].contains("chmod o= "),
+            "{wrong:?}"
+        );
+        assert!(
+            wrong[2].is_empty() && wrong[3].contains("cannot be read"),
+            "{wrong:?}"
+        );
+    }
+}
