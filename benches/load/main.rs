@@ -6,7 +6,8 @@
 //!
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
-//! `-- cut` how soon all is complete again after a region was cut off. `-- storage`, `-- forms`, `-- reads`, `-- renders`, `-- panels`,
+//! `-- cut` how soon all is complete again after a region was cut off; `-- hostile` what a polite client
+//! feels of a hostile one. `-- storage`, `-- forms`, `-- reads`, `-- renders`, `-- panels`,
 //! `-- queries`, `-- ingest` and `-- packing` are about years of counts at the centre, `-- names` is about a million names. Wrong counts, or a role with too much
 //! memory, end with exit code 1; times never do, since machines differ: they are shown beside references from the same run.
 
@@ -20,6 +21,7 @@ mod figures;
 mod growth;
 mod history;
 mod history_load;
+mod hostile;
 mod latency;
 mod ledger;
 mod names;
@@ -70,6 +72,8 @@ enum Command {
     Suite(suite::Suite),
     /// Measure how long it takes from an event's 202 until the api shows it
     Latency(latency::Latency),
+    /// Measure a polite client beside a hostile one, with fair shares and without
+    Hostile(hostile::Hostile),
     /// Cut a region's link to the centre, and measure how soon all is complete again
     Cut(cut::Cut),
     /// Measure bytes per point on disk, packed and as rows
@@ -117,6 +121,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Peers(peers) => peers.run().await,
             Command::Suite(suite) => suite.run().await,
             Command::Latency(latency) => latency.run().await,
+            Command::Hostile(hostile) => hostile.run().await,
             Command::Cut(cut) => cut.run().await,
             Command::Storage(storage) => storage.run().await,
             Command::Forms(forms) => forms.run().await,

@@ -214,7 +214,7 @@ impl Gate {
         Ok(Caller::Token(Arc::clone(token)))
     }
 
-    /// Takes a changed file over, at SIGHUP and otherwise within [`LOOK_INTERVAL`], until `shutdown`. One that cannot be used changes
+    /// Takes a changed file over, at SIGHUP and otherwise within five seconds, until `shutdown`. One that cannot be used changes
     /// nothing: what is wrong with it goes to the log, and to `say` until it is mended.
     pub async fn watch(&self, say: impl Fn(Option<&FileError>), shutdown: CancellationToken) {
         let Some(guarded) = &self.guarded else {

@@ -1,0 +1,283 @@
+//! The hostile client, of each kind. It comes from another address than the polite one, and under a token of its own.
+
+use std::fmt;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use gate::Secret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::wire::address;
+
+/// The address that it comes from: all of 127.0.0.0/8 is this machine.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+
+/// Requests a second of a flood: fifty times the polite client's.
+const FLOOD_PER_S: u32 = 5_000;
+
+/// Connections that flood.
+const FLOOD_CONNECTIONS: u32 = 100;
+
+/// Connections that do something slowly, or nothing; as many as an address may have, but for those that want more.
+const SLOW_CONNECTIONS: u32 = 500;
+
+const CONNECTIONS: u32 = 10_000;
+
+/// Pause between two bytes of who is slow.
+const DRIBBLE: Duration = Duration::from_millis(500);
+
+/// Pause before a connection that was refused is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Single events, fifty times as many
+    Flood,
+    /// Bodies of ten thousand events, as fast as they are taken
+    LargeBodies,
+    /// Bodies of a mebibyte, of which half comes and then a byte at a time
+    SlowBodies,
+    /// Heads that come a byte at a time
+    SlowHeads,
+    /// Heads of 30 kB, as fast as they are taken
+    HugeHeads,
+    /// Requests one behind the other, whose answers are never read
+    Unread,
+    /// Requests that are given up before their answer
+    Aborted,
+    /// Ten thousand connections that send nothing
+    Connections,
+    /// Bodies that unpack to more than is taken
+    Bombs,
+    /// Wrong secrets, as fast as they are answered
+    WrongSecrets,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+/// A hostile client at work.
+pub(super) struct Work {
+    tasks: JoinSet<()>,
+    done: Arc<AtomicU64>,
+}
+
+impl Work {
+    /// Stops it; returns how often it did what it does.
+    pub(super) async fn stop(mut self) -> u64 {
+        self.tasks.shutdown().await;
+        self.done.load(Ordering::Relaxed)
+    }
+}
+
+/// What a connection does.
+#[derive(Debug, Clone, Copy)]
+enum Does {
+    /// Sends the same again and again, and reads an answer each time; at most every so often.
+    Repeat(Duration),
+    /// Sends the beginning, and then the rest a byte at a time.
+    Dribble,
+    /// Sends without end, and reads nothing.
+    NeverRead,
+    /// Sends a request, and closes the connection at once.
+    Abort,
+    /// Keeps a connection open on which nothing comes.
+    Hold,
+}
+
+/// One of its connections.
+#[derive(Clone)]
+struct Lane {
+    to: SocketAddr,
+    done: Arc<AtomicU64>,
+}
+
+impl Lane {
+    async fn connect(&self) -> Option<TcpStream> {
+        let socket = TcpSocket::new_v4().ok()?;
+        socket.bind((SOURCE, 0).into()).ok()?;
+        socket.connect(self.to).await.ok()
+    }
+
+    async fn work(self, does: Does, request: Arc<[u8]>) {
+        match does {
+            Does::Repeat(pause) => self.repeat(request, pause).await,
+            Does::Dribble => self.dribble(request).await,
+            Does::NeverRead => self.never_read(request).await,
+            Does::Abort => self.abort(request).await,
+            Does::Hold => self.hold().await,
+        }
+    }
+
+    async fn repeat(self, request: Arc<[u8]>, pause: Duration) {
+        let mut ticks = (!pause.is_zero()).then(|| tokio::time::interval(pause));
+        loop {
+            let Some(mut stream) = self.connect().await else {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            };
+            let mut answer = vec![0; 4_096];
+            loop {
+                if let Some(ticks) = &mut ticks {
+                    ticks.tick().await;
+                }
+                if stream.write_all(&request).await.is_err() {
+                    break;
+                }
+                match stream.read(&mut answer).await {
+                    Ok(read) if read > 0 => self.done.fetch_add(1, Ordering::Relaxed),
+                    _ => break,
+                };
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn dribble(self, beginning: Arc<[u8]>) {
+        loop {
+            if let Some(mut stream) = self.connect().await
+                && stream.write_all(&beginning).await.is_ok()
+            {
+                self.done.fetch_add(1, Ordering::Relaxed);
+                while stream.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(DRIBBLE).await;
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn never_read(self, request: Arc<[u8]>) {
+        loop {
+            if let Some(mut stream) = self.connect().await {
+                while stream.write_all(&request).await.is_ok() {
+                    self.done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn abort(self, request: Arc<[u8]>) {
+        loop {
+            if let Some(mut stream) = self.connect().await
+                && stream.write_all(&request).await.is_ok()
+            {
+                self.done.fetch_add(1, Ordering::Relaxed);
+            } else {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    async fn hold(self) {
+        loop {
+            if let Some(mut stream) = self.connect().await {
+                self.done.fetch_add(1, Ordering::Relaxed);
+                stream.read_u8().await.ok();
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+impl Kind {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied()
+    }
+
+    /// Begins, against the collector at a base address.
+    pub(super) fn start(self, collector: &str, secret: &Secret) -> Result<Work> {
+        let done = Arc::new(AtomicU64::new(0));
+        let lane = Lane {
+            to: address(collector)?,
+            done: Arc::clone(&done),
+        };
+        let (connections, does, request) = self.work(lane.to, secret)?;
+        let mut tasks = JoinSet::new();
+        for _ in 0..connections {
+            tasks.spawn(lane.clone().work(does, request.clone()));
+        }
+        Ok(Work { tasks, done })
+    }
+
+    /// On how many connections it does what, and what it sends.
+    fn work(self, to: SocketAddr, secret: &Secret) -> Result<(u32, Does, Arc<[u8]>)> {
+        let event = br#"{"name":"hostile.event"}"#;
+        let many = Duration::from_secs(1) * FLOOD_CONNECTIONS / FLOOD_PER_S;
+        let at_once = Does::Repeat(Duration::ZERO);
+        Ok(match self {
+            Self::Flood => (FLOOD_CONNECTIONS, Does::Repeat(many), post(to, secret, "", event)),
+            Self::LargeBodies => (
+                FLOOD_CONNECTIONS,
+                at_once,
+                post(to, secret, "", &many_events(10_000)),
+            ),
+            Self::SlowBodies => {
+                let whole = post(to, secret, "", &vec![b' '; 1 << 20]);
+                (SLOW_CONNECTIONS, Does::Dribble, whole[..whole.len() / 2].into())
+            }
+            Self::SlowHeads => {
+                let beginning = b"POST /v1/events HTTP/1.1\r\nX-Slow: ";
+                (SLOW_CONNECTIONS, Does::Dribble, beginning[..].into())
+            }
+            Self::HugeHeads => {
+                let huge = format!("X-Huge: {}\r\n", "a".repeat(30_000));
+                (FLOOD_CONNECTIONS, at_once, post(to, secret, &huge, event))
+            }
+            Self::Unread => (SLOW_CONNECTIONS, Does::NeverRead, post(to, secret, "", event)),
+            Self::Aborted => (
+                FLOOD_CONNECTIONS,
+                Does::Abort,
+                post(to, secret, "", &many_events(100)),
+            ),
+            Self::Connections => (CONNECTIONS, Does::Hold, Arc::default()),
+            Self::Bombs => {
+                let request = post(to, secret, "Content-Encoding: gzip\r\n", &bomb()?);
+                (FLOOD_CONNECTIONS, at_once, request)
+            }
+            Self::WrongSecrets => (
+                FLOOD_CONNECTIONS,
+                at_once,
+                post(to, &Secret::generate()?, "", event),
+            ),
+        })
+    }
+}
+
+/// A whole request with these further lines in its head.
+fn post(to: SocketAddr, secret: &Secret, lines: &str, body: &[u8]) -> Arc<[u8]> {
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: {to}\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {}\r\n{lines}Content-Length: {}\r\n\r\n",
+        secret.as_str(),
+        body.len()
+    );
+    [head.as_bytes(), body].concat().into()
+}
+
+fn many_events(count: usize) -> Vec<u8> {
+    let event = |n| format!(r#"{{"name":"hostile.event.{}","count":1}}"#, n % 1_000);
+    let events: Vec<String> = (0..count).map(event).collect();
+    format!("[{}]", events.join(",")).into_bytes()
+}
+
+/// A gigabyte of zeros in a mebibyte.
+fn bomb() -> Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..900 {
+        encoder.write_all(&vec![0; 1 << 20])?;
+    }
+    Ok(encoder.finish()?)
+}
