@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::header::ORIGIN;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use gate::{Attempts, Caller, Denied, Gate, Scope, TooManyAttempts, View};
+use gate::{Caller, Denied, Gate, Scope, View};
 use listener::Hosts;
 use model::{Client, EventName, Glob, Timestamp};
 
+use crate::limits::PATTERNS_MAX;
+use crate::patterns;
 use crate::refusal::Refusal;
 use crate::state::Api;
 
@@ -26,8 +29,6 @@ const METHODS: &str = "GET, POST, DELETE";
 pub(crate) enum Error {
     #[error(transparent)]
     Denied(#[from] Denied),
-    #[error(transparent)]
-    TooManyAttempts(#[from] TooManyAttempts),
     #[error(
         "the page that sends this is of another site: list its host in api.allowed_hosts, or write with a program"
     )]
@@ -47,7 +48,6 @@ impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Denied(denied) => denied.status(),
-            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::ForeignPage | Self::ForeignName { .. } | Self::ForeignAnnotation => StatusCode::FORBIDDEN,
         }
     }
@@ -56,34 +56,27 @@ impl Error {
 /// The door of the api: its tokens, and where its own pages are.
 pub(crate) struct Door {
     gate: Arc<Gate>,
-    attempts: Attempts,
     hosts: Hosts,
 }
 
 impl Door {
     pub(crate) fn new(gate: Arc<Gate>, hosts: Hosts) -> Self {
-        Self {
-            gate,
-            attempts: Attempts::default(),
-            hosts,
-        }
+        Self { gate, hosts }
     }
 
-    /// The caller of a request, if it may do what needs `scope`.
+    /// The caller of a request, if he may do what needs one of `scopes`.
     ///
     /// # Errors
-    /// `Denied`, `TooManyAttempts`; `ForeignPage` for what another site's page writes where there are no tokens.
-    fn admit(&self, peer: SocketAddr, headers: &HeaderMap, scope: Scope) -> Result<Caller, Error> {
-        let now = Timestamp::from(SystemTime::now());
-        let caller = self.gate.caller(headers, now);
-        if caller == Err(Denied::Unknown) {
-            self.attempts.count(peer.ip(), now)?;
-        }
-        let caller = caller?;
-        caller.may(scope)?;
+    /// `Denied`; `ForeignPage` for what another site's page writes where there are no tokens.
+    fn admit(&self, peer: SocketAddr, headers: &HeaderMap, scopes: &[Scope]) -> Result<Caller, Error> {
+        let caller = self
+            .gate
+            .caller(headers, peer.ip(), Timestamp::from(SystemTime::now()))?;
+        let allowed = scopes.iter().map(|&scope| caller.may(scope));
+        allowed.reduce(Result::or).unwrap_or(Ok(()))?;
         if self.hosts.is_of_foreign_page(headers) {
             caller.may_be_of_page(headers)?;
-            if caller == Caller::Anonymous && scope == Scope::Write {
+            if caller == Caller::Anonymous && scopes.contains(&Scope::Write) {
                 return Err(Error::ForeignPage);
             }
         }
@@ -91,18 +84,18 @@ impl Door {
     }
 }
 
-/// The scope that a request needs; `None` for the page itself and the description of the api, which tell of no count.
-fn needed(method: &Method, path: &str) -> Option<Scope> {
+/// The scopes of which a request needs one; none for the page itself and the description of the api, which tell of no count.
+fn needed(method: &Method, path: &str) -> &'static [Scope] {
     match path {
-        "/" | "/openapi.json" => None,
-        _ if path.starts_with("/dashboard/") => None,
-        "/v1/audit" => Some(Scope::Admin),
+        "/" | "/openapi.json" => &[],
+        _ if path.starts_with("/dashboard/") => &[],
+        "/v1/audit" => &[Scope::Admin],
         // Graphite's other paths take a posted form for a question.
-        "/events/" => Some(Scope::Write),
-        _ if path.starts_with("/v1/") && *method != Method::GET && *method != Method::HEAD => {
-            Some(Scope::Write)
-        }
-        _ => Some(Scope::Read),
+        "/events/" => &[Scope::Write],
+        // Own annotations, or those of others.
+        _ if path.starts_with("/v1/") && *method == Method::DELETE => &[Scope::Write, Scope::Admin],
+        _ if path.starts_with("/v1/") && *method != Method::GET && *method != Method::HEAD => &[Scope::Write],
+        _ => &[Scope::Read],
     }
 }
 
@@ -110,30 +103,28 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
 pub(crate) async fn admitted(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let door = &api.door;
     if let Some(answer) = door.gate.preflight(request.method(), request.headers(), METHODS) {
         return answer;
     }
+    let of_page = request
+        .headers()
+        .contains_key(ORIGIN)
+        .then(|| request.headers().clone());
     let caller = match needed(request.method(), request.uri().path()) {
-        None => Ok(Caller::Anonymous),
-        Some(scope) => door.admit(peer, request.headers(), scope),
+        [] => Ok(Caller::Anonymous),
+        scopes => door.admit(peer, request.headers(), scopes),
     };
-    if door.gate.is_open() {
-        // Nobody needs a token, and no page of another origin may use one.
-        return match caller {
-            Ok(caller) => answered(caller, request, next).await,
-            Err(error) => Refusal::from(error).into_response(),
-        };
-    }
-    let headers = request.headers().clone();
     let mut response = match caller {
-        Ok(caller) => answered(caller, std::mem::take(&mut request), next).await,
+        Ok(caller) => answered(caller, request, next).await,
         Err(error) => Refusal::from(error).into_response(),
     };
-    door.gate.answer_page(&headers, &mut response);
+    if let Some(headers) = of_page {
+        door.gate.answer_page(&headers, &mut response);
+    }
     response
 }
 
@@ -190,20 +181,33 @@ impl Asker {
         }
     }
 
-    /// What the caller may read of `patterns`: a pattern is cut to the names that it may read.
+    /// What the caller may read of `patterns`: one is cut to the names that he may read, for each of their beginnings, or for all of them at
+    /// once where that would be more patterns than one request may have.
     ///
     /// # Errors
-    /// `ForeignName` for a name that is given as a whole and is not one of those.
-    pub(crate) fn within(&self, patterns: Vec<Glob>) -> Result<Vec<Glob>, Error> {
+    /// `Admission` for a name that is given as a whole and is not one of those, `Patterns` where that is too much to match.
+    pub(crate) fn within(&self, patterns: Vec<Glob>) -> Result<Vec<Glob>, Refusal> {
+        patterns::check_tokens(&patterns)?;
         let Caller::Token(token) = &self.0 else {
             return Ok(patterns);
         };
-        let within = |pattern: Glob| match pattern.literal() {
-            // A text that is no name was never counted, whoever asks.
-            Some(name) if EventName::new(name).is_ok() => self.may_read(name).map(|()| pattern),
-            _ => Ok(token.view.within(pattern)),
-        };
-        patterns.into_iter().map(within).collect()
+        let beginnings = token.view.prefixes().map_or(1, <[String]>::len);
+        let is_each = patterns.len().saturating_mul(beginnings) <= PATTERNS_MAX;
+        let mut within = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            match pattern.literal() {
+                // A text that is no name was never counted, whoever asks.
+                Some(name) if EventName::new(name).is_ok() => {
+                    self.may_read(name)?;
+                    within.push(pattern);
+                }
+                _ if is_each => within.extend(token.view.within(pattern)),
+                _ => within.push(token.view.all_within(pattern)),
+            }
+            // After each, so that no more is made than may be matched.
+            patterns::check_tokens(&within)?;
+        }
+        Ok(within)
     }
 }
 
@@ -214,22 +218,23 @@ mod tests {
     #[test]
     fn every_path_needs_its_scope() {
         let (get, post, delete) = (&Method::GET, &Method::POST, &Method::DELETE);
-        for (method, path, scope) in [
-            (get, "/", None),
-            (get, "/dashboard/main.js", None),
-            (get, "/openapi.json", None),
-            (get, "/v1/series", Some(Scope::Read)),
-            (get, "/v1/annotations", Some(Scope::Read)),
-            (post, "/render", Some(Scope::Read)),
-            (post, "/events/get_data", Some(Scope::Read)),
-            (get, "/no/such/path", Some(Scope::Read)),
-            (get, "//dashboard/", Some(Scope::Read)),
-            (get, "/v1/audit", Some(Scope::Admin)),
-            (post, "/v1/annotations", Some(Scope::Write)),
-            (delete, "/v1/annotations/1", Some(Scope::Write)),
-            (post, "/events/", Some(Scope::Write)),
+        let (read, write) = (&[Scope::Read][..], &[Scope::Write][..]);
+        for (method, path, scopes) in [
+            (get, "/", &[][..]),
+            (get, "/dashboard/main.js", &[]),
+            (get, "/openapi.json", &[]),
+            (get, "/v1/series", read),
+            (get, "/v1/annotations", read),
+            (post, "/render", read),
+            (post, "/events/get_data", read),
+            (get, "/no/such/path", read),
+            (get, "//dashboard/", read),
+            (get, "/v1/audit", &[Scope::Admin]),
+            (post, "/v1/annotations", write),
+            (delete, "/v1/annotations/1", &[Scope::Write, Scope::Admin]),
+            (post, "/events/", write),
         ] {
-            assert_eq!(needed(method, path), scope, "{method} {path}");
+            assert_eq!(needed(method, path), scopes, "{method} {path}");
         }
     }
 }

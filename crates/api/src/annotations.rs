@@ -186,20 +186,20 @@ pub(crate) async fn write(
     asker: &Asker,
     annotation: &Annotation,
 ) -> Result<(Annotation, bool), Refusal> {
-    let client = asker.client();
-    let (at, (written, is_new)) = api
+    let by = asker.client();
+    let (at, ((written, client), is_new)) = api
         .centres
         .ask(async |attempt| {
             Ok::<_, centres::Error>((
                 attempt.number(),
-                attempt.central().annotate(annotation, client).await?,
+                attempt.central().annotate(annotation, by).await?,
             ))
         })
         .await?;
     // What the first centre has, not what was sent: under an id that was there already, the centres would differ for ever.
     for (name, central) in api.centres.others(at) {
         match central {
-            Some(central) => note_missed(name, central.annotate(&written, client).await.err()),
+            Some(central) => note_missed(name, central.annotate(&written, client.as_ref()).await.err()),
             None => note_away(name),
         }
     }

@@ -3,16 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "counts are of the last hour")]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use gate::TOKENS_MAX;
 use model::{Buckets, OWN_NAMES, Step, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::central::Name;
+use tokio::sync::Mutex;
 
-use crate::centres::{self, Attempt};
+use crate::centres::Attempt;
 use crate::limits::POINTS_PER_SERIES_MAX;
 use crate::reading::{self, by_bucket};
 
@@ -41,31 +40,32 @@ pub struct ClientUse {
     pub names: u64,
 }
 
-/// What was last read of the clients.
+/// What was last read of the clients. Only one request reads at a time; others wait for what it finds.
 #[derive(Debug, Default)]
 pub(crate) struct Clients(Mutex<Option<(Instant, Vec<ClientUse>)>>);
 
 impl Clients {
-    /// What each client sent in the last hour, by name; read again where that is more than ten seconds old.
-    ///
-    /// # Errors
-    /// `Centre` where the centre is of no use.
-    pub(crate) async fn lately(&self, attempt: &Attempt) -> Result<Vec<ClientUse>, reading::Error> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((read, clients)) = kept
-            && read.elapsed() < KEPT
+    /// What each client sent in the last hour, by name; read again where that is more than ten seconds old. None where that cannot be read,
+    /// since all else of a status can be of use.
+    pub(crate) async fn lately(&self, attempt: &Attempt) -> Vec<ClientUse> {
+        let mut kept = self.0.lock().await;
+        if let Some((at, clients)) = &*kept
+            && at.elapsed() < KEPT
         {
-            return Ok(clients);
+            return clients.clone();
         }
-        let names = attempt.central().names_beginning(OWN_NAMES, NAMES_MAX).await;
-        let clients = read(attempt, &names.map_err(centres::Error::from)?).await?;
-        let kept = Some((Instant::now(), clients.clone()));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept;
-        Ok(clients)
+        let clients = read(attempt).await.unwrap_or_else(|error| {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "what clients did cannot be read");
+            Vec::new()
+        });
+        *kept = Some((Instant::now(), clients.clone()));
+        clients
     }
 }
 
-async fn read(attempt: &Attempt, names: &[Name]) -> Result<Vec<ClientUse>, reading::Error> {
+async fn read(attempt: &Attempt) -> Result<Vec<ClientUse>, reading::Error> {
+    let names = attempt.central().names_beginning(OWN_NAMES, NAMES_MAX).await?;
     if names.is_empty() {
         return Ok(Vec::new());
     }

@@ -7,11 +7,10 @@ use gate::FileError;
 /// Reasons for which [`crate::run`] ends before it serves anything.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `listen` is not loopback, and `allow_anonymous_on_any_address` is not set.
+    /// `listen` is not loopback, there are no tokens, and `allow_anonymous_on_any_address` is not set.
     #[error(
-        "api.listen = {address} can be reached from other machines, and whoever reaches it reads every count \
-         (api.tokens_file is for annotations only): listen on loopback, behind a proxy that checks who asks, \
-         or set api.allow_anonymous_on_any_address = true if the network itself keeps strangers out"
+        "api.listen = {address} can be reached from other machines, and there are no tokens: \
+         set api.tokens_file, or api.allow_anonymous_on_any_address = true if the network itself keeps strangers out"
     )]
     Open {
         /// The address that `listen` names.

@@ -35,11 +35,12 @@ mod turns;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gate::{FileError, Gate};
 use listener::{Front, Health, Host, Hosts, Limits, Proxies};
 use metrics_exporter_prometheus::PrometheusHandle;
+use model::Timestamp;
 use serde::Deserialize;
 use store::Server;
 use tokio_util::sync::CancellationToken;
@@ -125,7 +126,6 @@ impl Config {
 /// database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
-    limits: gate::Limits,
     central: Server,
     others: Vec<Centre>,
     metrics: PrometheusHandle,
@@ -148,7 +148,6 @@ pub async fn run(
         hosts: hosts.clone(),
         proxies: Proxies::new(&config.trusted_proxies, config.proxy_protocol),
     };
-    limits.log();
     let listener = listener::bind(config.listen).await?;
     let (loader, names) = Loader::new();
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
@@ -167,8 +166,14 @@ pub async fn run(
     Ok(())
 }
 
-/// Notes why the file of tokens is refused, or that it is not any more, where `/readyz` and `/v1/status` find it.
-fn note_refused(refused: &Mutex<Option<String>>, health: &Health, error: Option<&FileError>) {
+/// Notes since when and why the file of tokens is refused, or that it is not any more, where `/readyz` and `/v1/status` find it.
+#[expect(clippy::disallowed_methods, reason = "an alarm has a beginning")]
+fn note_refused(refused: &Mutex<Option<(String, Timestamp)>>, health: &Health, error: Option<&FileError>) {
     health.warn("tokens_file", error.map(|error| error as &dyn std::error::Error));
-    *refused.lock().unwrap_or_else(PoisonError::into_inner) = error.map(ToString::to_string);
+    let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+    *refused = error.map(|error| {
+        let since = refused.take().map(|(_, since)| since);
+        let since = since.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
+        (error.with_cause(), since)
+    });
 }

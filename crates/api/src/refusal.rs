@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gate::Denied;
 
 use crate::admission;
 use crate::annotations::error as annotations;
@@ -102,12 +103,13 @@ impl Refusal {
     /// The limit that was reached, where others have what there is.
     fn limit(&self) -> Option<&'static str> {
         match self {
-            Self::Admission(admission::Error::TooManyAttempts(_)) => Some("wrong_secrets_per_address"),
+            Self::Admission(admission::Error::Denied(Denied::TooManyWrong)) => {
+                Some("wrong_secrets_per_address")
+            }
             Self::Answer(room::Error::Busy(_)) => Some("answers_points_max"),
             Self::Form(form::Error::Crowded(_))
             | Self::Annotation(annotations::Error::Body(intake::Error::Crowded))
             | Self::Intake(intake::Error::Crowded) => Some("requests_bytes_max"),
-            Self::Turn(turns::Error::TookTooLong) => Some("requests_at_once_max"),
             _ => None,
         }
     }
@@ -146,9 +148,11 @@ impl IntoResponse for Refusal {
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         );
-        if let Some(limit) = self.limit().filter(|_| comes_again) {
-            body["limit"] = limit.into();
+        if comes_again {
             body["retry_after_s"] = RETRY_AFTER_S.into();
+            if let Some(limit) = self.limit() {
+                body["limit"] = limit.into();
+            }
         }
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -47,6 +47,8 @@ pub(crate) fn all(api: Api) -> Router {
         .route("/events/", post(events::post))
         .merge(dashboard::routes())
         .merge(graphite::routes())
+        // Before the layers, so that it is within them: a browser's question whether a page may ask is answered there.
+        .method_not_allowed_fallback(async || Refusal::Method)
         .layer(compression::layer())
         .layer(from_fn_with_state(Places::new(), compression::limited))
         .layer(from_fn_with_state(api.clone(), admission::admitted))

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use model::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::admission::Door;
@@ -39,8 +40,8 @@ pub(crate) struct Api {
     pub(crate) audits: Arc<Semaphore>,
     /// Who is let in.
     pub(crate) door: Arc<Door>,
-    /// Why the file of tokens is refused, if it is.
-    pub(crate) tokens_file_refused: Arc<Mutex<Option<String>>>,
+    /// Why the file of tokens is refused, and since when, if it is.
+    pub(crate) tokens_file_refused: Arc<Mutex<Option<(String, Timestamp)>>>,
     /// What clients did lately.
     pub(crate) clients: Arc<Clients>,
 }

@@ -20,17 +20,19 @@ pub use self::document::{
     Alarm, CentreStatus, ClientUse, Queue, RegionStatus, Replication, Shard, ShownToken, Status,
 };
 use crate::admission::Asker;
-use crate::centres::{Attempt, Centres, Known};
+use crate::centres::{self, Attempt, Centres, Known};
 use crate::parameters::Parameters;
-use crate::reading;
 use crate::refusal::Refusal;
 use crate::state::Api;
 
 /// A clock that follows the present is a flush, its way to the centre and a second of rounding behind it.
 const CLOCK_LAG_S_MAX: f64 = 10.0;
 
-/// Kinds of alarms that name clients, or what they count.
-const OF_CLIENTS: [&str; 3] = ["key_reuse", "names_overflow", TOKENS_FILE];
+/// Kinds of alarms that tell of regions and of nothing that is counted: their sentences have no error of a database, which may quote names.
+const OF_REGIONS: [&str; 5] = ["clock", "silent", "queue_log", "disk", "buried"];
+
+/// What a token that sees some names alone is told instead of a reason that may quote others.
+const SEE_THE_OPERATOR: &str = "the operator of EventTracker can see why";
 
 /// The kind of the alarm that a file of tokens is refused.
 const TOKENS_FILE: &str = "tokens_file";
@@ -39,22 +41,19 @@ pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Resul
     Parameters::parse(uri.query(), &[])?;
     let read = async |attempt: Attempt| {
         let status = attempt.status().await?;
-        let clients = api.clients.lately(&attempt).await?;
-        Ok::<_, reading::Error>((attempt.name().to_owned(), status, clients))
+        let clients = api.clients.lately(&attempt).await;
+        Ok::<_, centres::Error>((attempt.name().to_owned(), status, clients))
     };
     let (name, status, clients) = api.centres.ask(read).await?;
     let centres = centres(&name, store::complete_until(&status.clocks), &api.centres);
     let now = Timestamp::from(SystemTime::now());
     let mut answer = answer(name, centres, status, now);
     answer.clients = clients;
-    answer.alarms.extend(api.tokens_file_alarm(now));
+    answer.alarms.extend(api.tokens_file_alarm());
     if let Caller::Token(token) = &asker.0 {
         answer.token = Some(ShownToken::from(&**token));
         if !token.view.is_all() {
-            answer.clients.retain(|client| client.name == token.name.as_str());
-            answer
-                .alarms
-                .retain(|alarm| !OF_CLIENTS.contains(&alarm.kind.as_str()));
+            hide_others(&mut answer, token.name.as_str());
         }
     }
     Ok(Json(answer))
@@ -62,17 +61,36 @@ pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Resul
 
 impl Api {
     /// The alarm that the api's own file of tokens is refused, if it is.
-    fn tokens_file_alarm(&self, now: Timestamp) -> Option<Alarm> {
+    fn tokens_file_alarm(&self) -> Option<Alarm> {
         let refused = self
             .tokens_file_refused
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().map(|sentence| Alarm {
+        refused.as_ref().map(|(sentence, since)| Alarm {
             region: String::new(),
             kind: TOKENS_FILE.to_owned(),
             sentence: format!("the api goes on with the tokens that it had: {sentence}"),
-            since: now.unix_s(),
+            since: since.unix_s(),
         })
+    }
+}
+
+/// Takes out what may tell a client of others: their use, sizes, and texts that may quote what they count.
+fn hide_others(status: &mut Status, client: &str) {
+    status.clients.retain(|other| other.name == client);
+    status
+        .alarms
+        .retain(|alarm| OF_REGIONS.contains(&alarm.kind.as_str()));
+    status.shards.clear();
+    for region in &mut status.regions {
+        let reason = region.held_back.as_mut();
+        let error = region
+            .replication
+            .as_mut()
+            .and_then(|replication| replication.error.as_mut());
+        for text in reason.into_iter().chain(error) {
+            SEE_THE_OPERATOR.clone_into(text);
+        }
     }
 }
 

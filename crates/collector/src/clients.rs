@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use gate::{Token, Tokens};
 use metrics::Counter;
-use model::{Client, EventName, Minute, Timestamp};
+use model::{Client, Day, EventName, Minute};
 use queue::Counts;
 
 use crate::names_budget::NamesBudget;
@@ -56,11 +57,14 @@ impl Clients {
         sending
     }
 
-    /// Forgets clients that have no token any more, and that nothing is to be reported of.
-    pub(crate) fn keep(&self, tokens: &Tokens) {
+    /// Forgets clients that have no token any more, and that nothing is to be reported of; and all names of days before `today`.
+    pub(crate) fn keep(&self, tokens: &Tokens, today: Day) {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let has_token = |name: &Client| tokens.iter().any(|token| token.name == *name);
         by_name.retain(|name, sending| has_token(name) || sending.has_unreported());
+        by_name
+            .values()
+            .for_each(|sending| sending.names.forget_before(today));
     }
 
     /// Takes what was not reported yet: the clients' own counts, in `minute`.
@@ -101,24 +105,26 @@ impl Sending {
         }
     }
 
-    /// Checks that the client may send at `now`, without counting anything.
-    ///
-    /// # Errors
-    /// `UsedUp` where it has sent more than it may.
-    pub(crate) fn check_rate(&self, token: &Token, now: Timestamp) -> Result<(), UsedUp> {
-        self.charge(token, 0, now)
-    }
-
-    /// Charges events to what the client may send.
+    /// Charges events to what the client may send; with none, only looks whether it may send.
     ///
     /// # Errors
     /// `UsedUp` where it has sent more than it may before these; then they are not charged.
-    pub(crate) fn charge(&self, token: &Token, events: usize, now: Timestamp) -> Result<(), UsedUp> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a rate is one of real time, read under the lock so that none is counted twice"
+    )]
+    pub(crate) fn charge(&self, token: &Token, events: usize) -> Result<(), UsedUp> {
         let Some(per_s) = token.events_per_s else {
             return Ok(());
         };
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        rate.charge(per_s, events, now)
+        rate.charge(per_s, events, Instant::now())
+    }
+
+    /// Puts back what was charged for events that did not count.
+    pub(crate) fn refund(&self, events: usize) {
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.refund(events);
     }
 
     /// Notes what became of a request's events.
@@ -172,19 +178,18 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn token(more: &str) -> Tokens {
-        let hash = "0".repeat(64);
-        Tokens::parse(&format!(
-            "[[token]]\nname = 'shop'\nsha256 = '{hash}'\nscopes = ['write']\n{more}"
-        ))
-        .unwrap()
+    /// A file of one token, whose hash is of this digit.
+    fn tokens(name: &str, digit: &str, more: &str) -> Tokens {
+        let hash = digit.repeat(64);
+        let entry = format!("[[token]]\nname = '{name}'\nsha256 = '{hash}'\nscopes = ['write']\n{more}");
+        Tokens::parse(&entry).unwrap()
     }
 
     #[test]
     fn what_a_client_did_is_reported_once() {
         let clients = Clients::default();
-        let tokens = token("");
-        let shop = tokens.iter().next().unwrap();
+        let (shop, app) = (tokens("shop", "0", ""), tokens("app", "f", ""));
+        let of_shop = shop.iter().next().unwrap();
         let minute = Minute::from_unix_s(1_763_787_600).unwrap();
         assert!(clients.take_report(minute).counts().is_empty());
         let sent = Sent {
@@ -193,51 +198,51 @@ mod tests {
             overflowed: 0,
             names: 0,
         };
-        clients.sending(shop).sent(sent);
-        let other = token(
-            "[[token]]\nname = 'app'\nsha256 = 'ffff'\nscopes = ['read']"
-                .replace("ffff", &"f".repeat(64))
-                .as_str(),
-        );
-        clients.keep(&other);
+        clients.sending(of_shop).sent(sent);
+        clients.keep(&app, Day::containing(0));
         let report = clients.take_report(minute);
-        assert!(!report.counts().is_empty());
+        assert!(
+            !report.counts().is_empty(),
+            "it was taken out, and is still to be reported"
+        );
         assert!(clients.take_report(minute).counts().is_empty());
         report.give_back();
-        clients.sending(shop).sent(sent);
+        clients.sending(of_shop).sent(sent);
         let report = clients.take_report(minute);
         assert_eq!(report.taken[0].1, [10, 4, 0, 0]);
-        assert_eq!(report.counts().bytes(), {
-            let mut counts = Counts::default();
-            counts.add(&shop.name.own_names()[0], minute, 10);
-            counts.add(&shop.name.own_names()[1], minute, 4);
-            counts.bytes()
-        });
+        let mut counts = Counts::default();
+        for (name, count) in of_shop.name.own_names().iter().zip([10, 4]) {
+            counts.add(name, minute, count);
+        }
+        assert_eq!(report.counts().bytes(), counts.bytes());
         drop(report);
-        clients.keep(
-            &Tokens::parse(
-                "[[token]]\nname = 'app'\nsha256 = 'F'\nscopes = ['read']"
-                    .replace('F', &"f".repeat(64))
-                    .as_str(),
-            )
-            .unwrap(),
-        );
+        clients.keep(&app, Day::containing(0));
         assert!(clients.by_name.lock().unwrap().is_empty());
     }
 
     #[test]
-    fn a_client_without_a_limit_is_not_limited() {
+    fn only_a_client_with_a_limit_is_limited() {
         let clients = Clients::default();
-        let now = Timestamp::from_unix_ms(1_763_787_600_000);
-        let (free, limited) = (token(""), token("events_per_s = 1"));
-        let sending = clients.sending(free.iter().next().unwrap());
-        assert!(
-            sending
-                .charge(free.iter().next().unwrap(), usize::MAX, now)
-                .is_ok()
-        );
-        let limited = limited.iter().next().unwrap();
-        assert!(sending.charge(limited, 11, now).is_ok());
-        assert!(sending.check_rate(limited, now).is_err());
+        let (free, limited) = (tokens("shop", "0", ""), tokens("shop", "0", "events_per_s = 1"));
+        let (free, limited) = (free.iter().next().unwrap(), limited.iter().next().unwrap());
+        let sending = clients.sending(free);
+        assert_eq!(sending.charge(free, usize::MAX), Ok(()));
+        assert_eq!(sending.charge(limited, 1_000), Ok(()));
+        assert!(sending.charge(limited, 0).is_err());
+        sending.refund(1_000);
+        assert_eq!(sending.charge(limited, 0), Ok(()));
+    }
+
+    #[test]
+    fn names_of_other_days_are_forgotten_whoever_counted_them() {
+        let clients = Clients::default();
+        let shop = tokens("shop", "0", "");
+        let sending = clients.sending(shop.iter().next().unwrap());
+        let (today, tomorrow) = (Day::containing(0), Day::containing(0).next());
+        assert!(sending.names.reading(today, 10).admits(7));
+        clients.keep(&shop, today);
+        assert_eq!(clients.names.load(Ordering::Relaxed), 1);
+        clients.keep(&shop, tomorrow);
+        assert_eq!(clients.names.load(Ordering::Relaxed), 0);
     }
 }

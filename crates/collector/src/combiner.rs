@@ -305,9 +305,13 @@ impl Combiner {
                     self.changed.notify_one();
                     return Ok(Added::OnTheirWay(ticket));
                 }
-                Err(Backpressure::Full) if state.admission.could_admit(bytes) => {}
+                Err(Backpressure::Full) => {}
                 Err(refusal) => return Err(refusal),
             }
+        }
+        // Who waits for what can never be there would only hold up the others.
+        if !state.admission.could_admit(bytes) {
+            return Err(Backpressure::Full);
         }
         let held = self
             .waiting_memory

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gate::{Attempts, Caller, ClientKey, Denied, Gate, PlaceLimits, Places, Scope, Secret, Token};
+use gate::{Caller, ClientKey, Denied, Gate, PlaceLimits, Places, Scope, Secret, Token};
 use listener::{Hosts, Share, Shares};
 use metrics::Counter;
 use model::{Client, Day, Event, EventName, Minute, Timestamp};
@@ -60,10 +60,9 @@ const TEXT_BYTES_PER_COUNT: usize = 128;
 pub(crate) struct Collector {
     combiner: Arc<Combiner>,
     gate: Arc<Gate>,
-    attempts: Attempts,
     clients: Arc<Clients>,
     hosts: Hosts,
-    shares: Shares,
+    shares: Shares<ClientKey>,
     body_memory: BodyMemory,
     decodes: Places,
     body_timeout: Duration,
@@ -90,7 +89,6 @@ impl Collector {
         Self {
             combiner,
             gate,
-            attempts: Attempts::default(),
             clients,
             hosts,
             shares: Shares::new(config.requests_per_client_max),
@@ -190,18 +188,13 @@ struct Admitted {
     secret: Option<Secret>,
     /// The client's token and what it sends; `None` without one.
     limited: Option<(Arc<Token>, Arc<Sending>)>,
-    _share: Share,
+    _share: Share<ClientKey>,
 }
 
-/// A request whose counts were gathered and are on their way into the queue.
+/// A request whose counts were gathered, and are on their way into the queue or wait for room.
 struct Submitted {
-    /// The number of events that count.
-    accepted: usize,
     rejected: Rejected,
-    /// The number of events that count by the client's overflow name.
-    overflowed: usize,
-    /// The number of names that are new on their day.
-    names: usize,
+    noted: Noted,
     /// What the counts wait for.
     added: Added,
 }
@@ -226,7 +219,7 @@ impl Collector {
             .receive((&client, weight), body, self.body_timeout)
             .await?;
         let is_short = head.encoding == Encoding::Identity && received.bytes.len() <= READ_AT_ONCE_BYTES_MAX;
-        let (submitted, admitted) = if is_short {
+        let (submitted, _admitted) = if is_short {
             (self.submit(&received, &head, &admitted)?, admitted)
         } else {
             // Announced before the wait for a turn, so that the counts of many large requests share their jobs.
@@ -248,27 +241,23 @@ impl Collector {
                 Reply::Unknown
             })??
         };
-        let outcome = stored(submitted.added, submitted.accepted).await?;
-        if outcome == Outcome::Stored
-            && let Some((_, sending)) = &admitted.limited
-        {
-            sending.sent(Sent {
-                accepted: submitted.accepted,
-                rejected: submitted.rejected.total(),
-                overflowed: submitted.overflowed,
-                names: submitted.names,
-            });
-        }
-        match outcome {
-            Outcome::Stored if submitted.accepted == 0 && submitted.rejected.total() > 0 => {
-                Err(Reply::AllRejected(submitted.rejected))
-            }
+        let Submitted {
+            rejected,
+            mut noted,
+            added,
+        } = submitted;
+        let Sent {
+            accepted, overflowed, ..
+        } = noted.sent;
+        let outcome = stored(added, accepted).await;
+        match outcome.map_err(|reason| noted.discard(reason))? {
+            Outcome::Stored if accepted == 0 && rejected.total() > 0 => Err(Reply::AllRejected(rejected)),
             Outcome::Stored => Ok(Reply::Accepted {
-                accepted: submitted.accepted,
-                rejected: submitted.rejected,
-                overflowed: submitted.overflowed,
+                accepted,
+                rejected,
+                overflowed,
             }),
-            Outcome::NotStored => Err(Reply::unavailable("the queue did not take the events")),
+            Outcome::NotStored => Err(noted.discard(Reply::unavailable("the queue did not take the events"))),
             Outcome::Unknown => Err(Reply::Unknown),
         }
     }
@@ -277,17 +266,15 @@ impl Collector {
     /// need not be checked unless the token is for pages: a browser sends no `Authorization` header for another site's page without
     /// asking first.
     fn admit(&self, peer: SocketAddr, headers: &HeaderMap, now: Timestamp) -> Result<Admitted, Reply> {
-        let denied = |denied: Denied| {
-            if denied == Denied::Unknown && self.attempts.count(peer.ip(), now).is_err() {
-                return Reply::Limited {
-                    error: "too many wrong secrets have come from this address",
-                    limit: "wrong_secrets_per_address",
-                    retry_after_s: RETRY_AFTER_S,
-                };
-            }
-            Reply::Denied(denied)
+        let denied = |denied: Denied| match denied {
+            Denied::TooManyWrong => Reply::Limited {
+                error: "too many wrong secrets have come from this address",
+                limit: "wrong_secrets_per_address",
+                retry_after_s: RETRY_AFTER_S,
+            },
+            denied => Reply::Denied(denied),
         };
-        let caller = self.gate.caller(headers, now).map_err(denied)?;
+        let caller = self.gate.caller(headers, peer.ip(), now).map_err(denied)?;
         caller.may(Scope::Write).map_err(Reply::Denied)?;
         if self.hosts.is_of_foreign_page(headers) {
             caller.may_be_of_page(headers).map_err(Reply::Denied)?;
@@ -299,7 +286,7 @@ impl Collector {
             Caller::Anonymous => None,
             Caller::Token(token) => {
                 let sending = self.clients.sending(&token);
-                sending.check_rate(&token, now)?;
+                sending.charge(&token, 0)?;
                 Some((token, sending))
             }
         };
@@ -315,7 +302,7 @@ impl Collector {
                 Client::of(&peer.ip().to_string()),
             ),
         };
-        let share = self.shares.take(client.to_string()).ok_or(Reply::Limited {
+        let share = self.shares.take(key.clone()).ok_or(Reply::Limited {
             error: "this client has too many requests in progress",
             limit: "requests_per_client_max",
             retry_after_s: RETRY_AFTER_S,
@@ -385,17 +372,63 @@ impl Collector {
         drop(names);
         // Added only after the whole body was read: a body that is refused halfway must not have counted in part.
         let accepted = read - rejected.total();
-        if let Some((token, sending)) = &admitted.limited {
-            sending.charge(token, accepted, now)?;
-        }
-        let client = (&admitted.key, admitted.weight);
+        let mut noted = Noted {
+            of: admitted.limited.clone(),
+            sent: Sent {
+                accepted,
+                rejected: rejected.total(),
+                overflowed,
+                names: new_names,
+            },
+        };
+        noted.charge()?;
+        let added = self.combiner.add((&admitted.key, admitted.weight), counted);
         Ok(Submitted {
-            accepted,
             rejected,
-            overflowed,
-            names: new_names,
-            added: self.combiner.add(client, counted).map_err(unavailable)?,
+            added: added.map_err(|reason| noted.discard(reason))?,
+            noted,
         })
+    }
+}
+
+/// What a client sent with one request: noted when this is dropped, unless it is known that nothing of it counts. Who leaves before his
+/// answer was counted all the same.
+struct Noted {
+    /// The client's token and what it sends; `None` without one.
+    of: Option<(Arc<Token>, Arc<Sending>)>,
+    sent: Sent,
+}
+
+impl Noted {
+    /// Charges the request's events, accepted or not, to what the client may send.
+    ///
+    /// # Errors
+    /// It has sent more than it may.
+    fn charge(&mut self) -> Result<(), Reply> {
+        let Some((token, sending)) = &self.of else {
+            return Ok(());
+        };
+        let charged = sending.charge(token, self.sent.accepted + self.sent.rejected);
+        charged.map_err(|used_up| {
+            self.of = None;
+            used_up.into()
+        })
+    }
+
+    /// Puts back what was charged, as nothing of the request counts; returns the refusal.
+    fn discard(&mut self, refusal: impl Into<Reply>) -> Reply {
+        if let Some((_, sending)) = self.of.take() {
+            sending.refund(self.sent.accepted + self.sent.rejected);
+        }
+        refusal.into()
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        if let Some((_, sending)) = &self.of {
+            sending.sent(self.sent);
+        }
     }
 }
 
@@ -457,11 +490,12 @@ impl Names<'_> {
     }
 }
 
-/// The refusal of a request whose counts were not taken.
-fn unavailable(reason: Backpressure) -> Reply {
-    match reason {
-        Backpressure::Full => Reply::full("the queue is full", "queue.jobs_max"),
-        Backpressure::QueueAway => Reply::unavailable("the queue is away"),
+impl From<Backpressure> for Reply {
+    fn from(reason: Backpressure) -> Self {
+        match reason {
+            Backpressure::Full => Self::full("the queue is full", "queue.jobs_max"),
+            Backpressure::QueueAway => Self::unavailable("the queue is away"),
+        }
     }
 }
 
@@ -481,10 +515,10 @@ impl From<UsedUp> for Reply {
 ///
 /// # Errors
 /// No room came free in time; nothing was counted.
-async fn stored(added: Added, accepted: usize) -> Result<Outcome, Reply> {
+async fn stored(added: Added, accepted: usize) -> Result<Outcome, Backpressure> {
     let mut ticket = match added {
         Added::OnTheirWay(ticket) => ticket,
-        Added::Waiting(waiting) => waiting.room().await.map_err(unavailable)?,
+        Added::Waiting(waiting) => waiting.room().await?,
         Added::Nothing if accepted == 0 => return Ok(Outcome::Stored),
         Added::Nothing => return Ok(Outcome::Unknown),
     };

@@ -66,6 +66,15 @@ impl NamesBudget {
         }
     }
 
+    /// Forgets the names of days before `today`.
+    pub(crate) fn forget_before(&self, today: Day) {
+        let mut names = self.today.write().unwrap_or_else(PoisonError::into_inner);
+        if names.day.is_some_and(|day| day < today) {
+            self.of_all.fetch_sub(names.names.len(), Ordering::Relaxed);
+            *names = Today::default();
+        }
+    }
+
     /// The budget for a request that is read on `day`, by which at most `names_max` names are let in.
     pub(crate) fn reading(&self, day: Day, names_max: usize) -> Reading<'_> {
         Reading {

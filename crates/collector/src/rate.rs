@@ -1,6 +1,6 @@
 //! How many events a second a client may send.
 
-use model::Timestamp;
+use std::time::{Duration, Instant};
 
 /// Seconds' worth of events that may come at once.
 const BURST_S: i64 = 10;
@@ -19,8 +19,8 @@ pub(crate) struct UsedUp {
 pub(crate) struct Rate {
     /// Thousandths of events that are missing in the bucket.
     missing: i64,
-    /// Up to when it has filled, in unix milliseconds.
-    filled_ms: i64,
+    /// Up to when it has filled; `None` before the first request.
+    filled: Option<Instant>,
 }
 
 impl Rate {
@@ -28,16 +28,19 @@ impl Rate {
     ///
     /// # Errors
     /// `UsedUp` where the bucket is empty; then nothing is taken.
-    pub(crate) fn charge(&mut self, per_s: u32, events: usize, now: Timestamp) -> Result<(), UsedUp> {
+    pub(crate) fn charge(&mut self, per_s: u32, events: usize, now: Instant) -> Result<(), UsedUp> {
         let per_s = i64::from(per_s);
-        let now_ms = now.unix_ms();
-        // A clock that was set back fills nothing, and one that was set ahead fills it once.
-        let passed_ms = now_ms.saturating_sub(self.filled_ms).max(0);
+        let passed = self
+            .filled
+            .map_or(Duration::ZERO, |filled| now.duration_since(filled));
+        // Only whole milliseconds fill it: what is left of the last one counts next time.
+        let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+        let filled = self.filled.get_or_insert(now);
+        *filled += Duration::from_millis(passed_ms.unsigned_abs());
         self.missing = self
             .missing
             .saturating_sub(passed_ms.saturating_mul(per_s))
             .max(0);
-        self.filled_ms = now_ms;
         let over = self.missing - (1_000 * BURST_S * per_s - 1_000);
         if over > 0 {
             let seconds = over.unsigned_abs().div_ceil(1_000 * per_s.unsigned_abs());
@@ -48,21 +51,29 @@ impl Rate {
         self.missing = self.missing.saturating_add(events.saturating_mul(1_000));
         Ok(())
     }
+
+    /// Puts events back that were charged and did not count.
+    pub(crate) fn refund(&mut self, events: usize) {
+        let events = i64::try_from(events).unwrap_or(i64::MAX);
+        self.missing = self.missing.saturating_sub(events.saturating_mul(1_000)).max(0);
+    }
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "instants begin somewhere")]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_unix_ms(1_763_787_600_000 + ms)
+    fn clock() -> impl Fn(i64) -> Instant {
+        let begun = Instant::now();
+        move |ms| begun + Duration::from_millis(ms.unsigned_abs())
     }
 
     #[test]
     fn a_burst_of_ten_seconds_and_then_so_many_a_second() {
-        let mut rate = Rate::default();
+        let (mut rate, at) = (Rate::default(), clock());
         assert_eq!(rate.charge(100, 1_000, at(0)), Ok(()));
         assert_eq!(rate.charge(100, 1, at(0)), Err(UsedUp { retry_after_s: 1 }));
         assert_eq!(rate.charge(100, 1, at(9)), Err(UsedUp { retry_after_s: 1 }));
@@ -78,12 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_gives_no_more_than_a_burst() {
-        let mut rate = Rate::default();
+    fn what_did_not_count_is_put_back() {
+        let (mut rate, at) = (Rate::default(), clock());
         assert_eq!(rate.charge(10, 100, at(0)), Ok(()));
-        assert!(rate.charge(10, 1, at(-3_600_000)).is_err());
-        assert_eq!(rate.charge(10, 100, at(3_600_000)), Ok(()));
-        assert!(rate.charge(10, 1, at(3_600_000)).is_err());
+        assert!(rate.charge(10, 0, at(0)).is_err());
+        rate.refund(100);
+        assert_eq!(rate.charge(10, 100, at(0)), Ok(()));
+        rate.refund(1_000);
+        assert_eq!(rate.missing, 0, "never more than a burst");
     }
 
     proptest! {
@@ -92,6 +105,7 @@ mod tests {
             per_s in 1u32..1_000,
             requests in prop::collection::vec((0usize..500, 0i64..400), 1..300),
         ) {
+            let at = clock();
             let (mut rate, mut sent, mut now, mut largest) = (Rate::default(), 0, 0, 0);
             for (events, pause_ms) in requests {
                 now += pause_ms;

@@ -158,7 +158,9 @@ impl Reply {
                 limit,
                 retry_after_s,
             } => json!({ "error": error, "limit": limit, "retry_after_s": retry_after_s }),
-            Self::Unavailable { error, limit: None } => json!({ "error": error }),
+            Self::Unavailable { error, limit: None } => {
+                json!({ "error": error, "retry_after_s": RETRY_AFTER_S })
+            }
             Self::Unavailable {
                 error,
                 limit: Some(limit),

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use gate::{ClientKey, FileError, Gate, WEIGHT_MAX};
 use listener::Health;
-use model::{Client, EventName, Minute, TOKENS_FILE_REFUSED, Timestamp};
+use model::{Client, Day, EventName, Minute, TOKENS_FILE_REFUSED, Timestamp};
 use queue::Counts;
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,9 @@ impl Reporter {
         {
             self.report().await;
             if let Some(tokens) = self.gate.tokens() {
-                self.clients.keep(&tokens);
+                let now = Timestamp::from(SystemTime::now());
+                self.clients
+                    .keep(&tokens, Day::containing(now.unix_ms().div_euclid(1_000)));
             }
         }
     }

@@ -16,14 +16,13 @@ const INTERVAL_MS: i64 = 1_000;
 const PLACES: usize = 4_096;
 
 /// An address has sent so many wrong secrets that its next ones are not answered as such.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many wrong secrets have come from this address")]
-pub struct TooManyAttempts;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyAttempts;
 
 /// The wrong secrets of each address. A right one is let in however many wrong ones came before, since a proxy or a translation of
 /// addresses may stand in front of many clients: 32 random bytes are not found by trying, and this only keeps an attempt cheap.
 #[derive(Debug)]
-pub struct Attempts {
+pub(crate) struct Attempts {
     seed: u64,
     /// When each place will be as if nothing had come, in unix milliseconds.
     places: Mutex<Vec<i64>>,
@@ -43,7 +42,7 @@ impl Attempts {
     ///
     /// # Errors
     /// `TooManyAttempts` where too many came from that address.
-    pub fn count(&self, address: IpAddr, now: Timestamp) -> Result<(), TooManyAttempts> {
+    pub(crate) fn count(&self, address: IpAddr, now: Timestamp) -> Result<(), TooManyAttempts> {
         let hash = match address.to_canonical() {
             IpAddr::V4(address) => XxHash3_64::oneshot_with_seed(self.seed, &address.octets()),
             // Whoever has one address of a network of 64 bits has all of them.

@@ -70,16 +70,13 @@ impl Gate {
 }
 
 impl Caller {
-    /// Checks that the page of another site that a request is of may use the token. A token without origins is for programs; one that a page sends came
-    /// through a server that let it.
+    /// Checks that the page of another site that a request is of may use the token. A token without origins is for programs alone: a browser may send
+    /// a password that it knows for any page, and a proxy may add a token to whatever comes.
     ///
     /// # Errors
     /// `Origin` for a page of another origin than those of the token.
     pub fn may_be_of_page(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let Self::Token(token) = self else { return Ok(()) };
-        if token.origins.is_empty() || !headers.contains_key(ORIGIN) {
-            return Ok(());
-        }
         match origin(headers) {
             Some((_, origin)) if token.origins.contains(&origin) => Ok(()),
             _ => Err(Denied::Origin {
@@ -162,7 +159,6 @@ mod tests {
         let tokens = gate.tokens().unwrap();
         let caller = Caller::Token(Arc::clone(tokens.iter().next().unwrap()));
         assert_eq!(caller.may_be_of_page(&of_page(SHOP)), Ok(()));
-        assert_eq!(caller.may_be_of_page(&HeaderMap::new()), Ok(()), "a program");
         for other in ["null", "https://evil.example"] {
             let denied = caller.may_be_of_page(&of_page(other)).unwrap_err();
             assert_eq!(

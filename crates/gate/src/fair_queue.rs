@@ -146,6 +146,9 @@ impl<T> FairQueue<T> {
     }
 
     fn next_client(&self) -> Option<ClientKey> {
+        if self.length == 0 {
+            return None;
+        }
         let heads = self.clients.iter().filter_map(|(client, waiter)| {
             let number = waiter.waiting.front()?.number;
             let turn = if self.is_fair { waiter.turn } else { 0 };

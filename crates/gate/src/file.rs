@@ -33,13 +33,22 @@ pub enum FileError {
         path: String,
     },
     /// It is no file of tokens.
-    #[error("the file of tokens {path} cannot be used: {source}")]
+    #[error("the file of tokens {path} cannot be used")]
     Parse {
         /// The file.
         path: String,
         /// What is wrong.
         source: ParseError,
     },
+}
+
+impl FileError {
+    /// What is wrong, with its cause.
+    #[must_use]
+    pub fn with_cause(&self) -> String {
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
 }
 
 /// Reads a file of tokens.

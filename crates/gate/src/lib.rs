@@ -15,17 +15,18 @@ mod secret;
 mod tokens;
 mod view;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use model::Timestamp;
 use serde::Deserialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-pub use attempts::{Attempts, TooManyAttempts};
+use attempts::{Attempts, TooManyAttempts};
 pub use client_key::ClientKey;
 pub use fair_queue::{FairQueue, Number};
 pub use file::{FileError, read};
@@ -51,6 +52,9 @@ pub enum Denied {
     /// No token has the secret.
     #[error("no token with this secret is known here: it was mistyped, or taken out")]
     Unknown,
+    /// No token has the secret, as was said to its address too often lately.
+    #[error("too many wrong secrets have come from this address")]
+    TooManyWrong,
     /// The token's time is over.
     #[error("the token '{name}' has expired: ask for a new one")]
     Expired {
@@ -79,6 +83,7 @@ impl Denied {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Missing | Self::Unknown | Self::Expired { .. } => StatusCode::UNAUTHORIZED,
+            Self::TooManyWrong => StatusCode::TOO_MANY_REQUESTS,
             Self::Scope { .. } | Self::Origin { .. } => StatusCode::FORBIDDEN,
         }
     }
@@ -151,6 +156,9 @@ pub struct Gate {
 #[derive(Debug)]
 struct Guarded {
     path: PathBuf,
+    attempts: Attempts,
+    /// SIGHUP, heard from the beginning, and the file as it was then; both until the file is watched.
+    watch: Mutex<Option<(Option<Signal>, file::State)>>,
     tokens: RwLock<Arc<Tokens>>,
 }
 
@@ -159,13 +167,25 @@ impl Gate {
     ///
     /// # Errors
     /// A file that cannot be read or used.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
     pub fn open(path: Option<&Path>) -> Result<Self, FileError> {
         let guarded = match path {
             None => None,
-            Some(path) => Some(Guarded {
-                path: path.to_owned(),
-                tokens: RwLock::new(Arc::new(read(path)?)),
-            }),
+            Some(path) => {
+                // Before the file is read: a change after that is seen.
+                let hangups = signal(SignalKind::hangup())
+                    .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard: the file of tokens is looked at in intervals"))
+                    .ok();
+                let watch = Mutex::new(Some((hangups, file::State::of(path))));
+                Some(Guarded {
+                    path: path.to_owned(),
+                    attempts: Attempts::default(),
+                    watch,
+                    tokens: RwLock::new(Arc::new(read(path)?)),
+                })
+            }
         };
         Ok(Self { guarded })
     }
@@ -176,6 +196,8 @@ impl Gate {
         Self {
             guarded: Some(Guarded {
                 path: PathBuf::new(),
+                attempts: Attempts::default(),
+                watch: Mutex::new(None),
                 tokens: RwLock::new(Arc::new(tokens)),
             }),
         }
@@ -193,20 +215,26 @@ impl Gate {
         self.guarded.as_ref().map(Guarded::tokens)
     }
 
-    /// The caller that a request's headers say it is of, at `now`.
+    /// The caller that the headers of a request from `address` say it is of, at `now`.
     ///
     /// # Errors
-    /// `Missing`, `Unknown` or `Expired` where there are tokens, and the request brings none that lets it in.
-    pub fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Denied> {
+    /// `Missing`, `Unknown`, `TooManyWrong` or `Expired` where there are tokens, and the request brings none that lets it in.
+    pub fn caller(&self, headers: &HeaderMap, address: IpAddr, now: Timestamp) -> Result<Caller, Denied> {
         let Some(guarded) = &self.guarded else {
             return Ok(Caller::Anonymous);
         };
         let Some(secret) = Secret::of_request(headers) else {
             let given = headers.contains_key(axum::http::header::AUTHORIZATION);
-            return Err(if given { Denied::Unknown } else { Denied::Missing });
+            return Err(if given {
+                guarded.unknown(address, now)
+            } else {
+                Denied::Missing
+            });
         };
         let tokens = guarded.tokens();
-        let token = tokens.with_secret(&secret).ok_or(Denied::Unknown)?;
+        let token = tokens
+            .with_secret(&secret)
+            .ok_or_else(|| guarded.unknown(address, now))?;
         if token.has_expired(now) {
             let name = token.name.to_string();
             return Err(Denied::Expired { name });
@@ -220,9 +248,14 @@ impl Gate {
         let Some(guarded) = &self.guarded else {
             return shutdown.cancelled().await;
         };
-        let mut hangups = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard: the file of tokens is looked at in intervals"))
-            .ok();
+        let watch = guarded
+            .watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some((mut hangups, mut known)) = watch else {
+            return shutdown.cancelled().await;
+        };
         let mut hangup = async || match &mut hangups {
             Some(hangups) => {
                 if hangups.recv().await.is_none() {
@@ -231,7 +264,6 @@ impl Gate {
             }
             None => std::future::pending().await,
         };
-        let mut known = file::State::of(&guarded.path);
         loop {
             let is_told = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -248,6 +280,14 @@ impl Gate {
 }
 
 impl Guarded {
+    /// What a wrong secret is answered.
+    fn unknown(&self, address: IpAddr, now: Timestamp) -> Denied {
+        match self.attempts.count(address, now) {
+            Ok(()) => Denied::Unknown,
+            Err(TooManyAttempts) => Denied::TooManyWrong,
+        }
+    }
+
     fn tokens(&self) -> Arc<Tokens> {
         Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -286,6 +326,8 @@ mod tests {
 
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn now() -> Timestamp {
         Timestamp::from_unix_ms(1_763_787_600_000)
     }
@@ -314,10 +356,10 @@ mod tests {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    #[test]
-    fn only_who_has_a_token_is_let_in_where_there_are_tokens() {
+    #[tokio::test]
+    async fn only_who_has_a_token_is_let_in_where_there_are_tokens() {
         let open = Gate::open(None).unwrap();
-        assert_eq!(open.caller(&HeaderMap::new(), now()), Ok(Caller::Anonymous));
+        assert_eq!(open.caller(&HeaderMap::new(), HERE, now()), Ok(Caller::Anonymous));
         assert_eq!(Caller::Anonymous.may(Scope::Admin), Ok(()));
 
         let dir = tempfile::tempdir().unwrap();
@@ -326,17 +368,24 @@ mod tests {
         let text = entry("shop", &shop, "") + &entry("old", &old, "expires = 2025-11-22T05:00:00Z");
         write(&path, &text, 0o640);
         let gate = Gate::open(Some(&path)).unwrap();
-        let caller = gate.caller(&headers(&shop), now()).unwrap();
+        let caller = gate.caller(&headers(&shop), HERE, now()).unwrap();
         assert_eq!(caller.may(Scope::Read), Ok(()));
         let denied = caller.may(Scope::Write).unwrap_err().to_string();
         assert_eq!(denied, "the token 'shop' has not the scope write that this needs");
-        let denied = |headers: &HeaderMap| gate.caller(headers, now()).unwrap_err().to_string();
+        let denied = |headers: &HeaderMap| gate.caller(headers, HERE, now()).unwrap_err().to_string();
         assert!(denied(&headers(&old)).contains("the token 'old' has expired"));
-        assert!(gate.caller(&headers(&old), now().plus_ms(-1)).is_ok());
+        assert!(gate.caller(&headers(&old), HERE, now().plus_ms(-1)).is_ok());
         assert!(denied(&HeaderMap::new()).contains("a token is needed"));
         assert!(denied(&headers(&Secret::generate().unwrap())).contains("no token with this secret"));
         let basic = HeaderMap::from_iter([(AUTHORIZATION, "Basic x".parse().unwrap())]);
         assert!(denied(&basic).contains("no token with this secret"));
+        let wrong = headers(&Secret::generate().unwrap());
+        while gate.caller(&wrong, HERE, now()) == Err(Denied::Unknown) {}
+        assert_eq!(gate.caller(&wrong, HERE, now()), Err(Denied::TooManyWrong));
+        assert!(
+            gate.caller(&headers(&shop), HERE, now()).is_ok(),
+            "who has a token is let in"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -348,7 +397,7 @@ mod tests {
         let gate = Gate::open(Some(&path)).unwrap();
         let said = Mutex::new(Vec::new());
         let shutdown = CancellationToken::new();
-        let say = |error: Option<&FileError>| said.lock().unwrap().push(error.map(ToString::to_string));
+        let say = |error: Option<&FileError>| said.lock().unwrap().push(error.map(FileError::with_cause));
         let steps = async {
             let look = async || tokio::time::sleep(LOOK_INTERVAL + Duration::from_millis(1)).await;
             look().await;
@@ -357,24 +406,30 @@ mod tests {
             look().await;
             look().await;
             assert_eq!(
-                name(gate.caller(&headers(&shop), now())).as_deref(),
+                name(gate.caller(&headers(&shop), HERE, now())).as_deref(),
                 Ok("shop"),
                 "the old one stays"
             );
             write(&path, &entry("app", &app, ""), 0o604);
             look().await;
-            assert!(gate.caller(&headers(&app), now()).is_err(), "others may read it");
+            assert!(
+                gate.caller(&headers(&app), HERE, now()).is_err(),
+                "others may read it"
+            );
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             look().await;
-            assert_eq!(name(gate.caller(&headers(&app), now())).as_deref(), Ok("app"));
             assert_eq!(
-                gate.caller(&headers(&shop), now()),
+                name(gate.caller(&headers(&app), HERE, now())).as_deref(),
+                Ok("app")
+            );
+            assert_eq!(
+                gate.caller(&headers(&shop), HERE, now()),
                 Err(Denied::Unknown),
                 "it was taken out"
             );
             std::fs::remove_file(&path).unwrap();
             look().await;
-            assert!(gate.caller(&headers(&app), now()).is_ok());
+            assert!(gate.caller(&headers(&app), HERE, now()).is_ok());
             shutdown.cancel();
         };
         tokio::join!(gate.watch(say, shutdown.clone()), steps);

@@ -2,10 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "tokens expire")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::middleware::{Next, from_fn_with_state};
@@ -48,8 +49,13 @@ pub fn for_observers(routes: Router, gate: Arc<Gate>) -> Router {
     routes.layer(from_fn_with_state(gate, observed))
 }
 
-async fn observed(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let caller = gate.caller(request.headers(), Timestamp::from(SystemTime::now()));
+async fn observed(
+    State(gate): State<Arc<Gate>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let caller = gate.caller(request.headers(), peer.ip(), Timestamp::from(SystemTime::now()));
     match caller.and_then(|caller| caller.may_observe()) {
         Ok(()) => next.run(request).await,
         Err(denied) => denied.into_response(),

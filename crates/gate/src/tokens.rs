@@ -20,6 +20,9 @@ const PREFIXES_MAX: usize = 100;
 /// Most of a share that a token can have beside one of weight 1.
 pub const WEIGHT_MAX: u32 = 1_000;
 
+/// Most distinct names of a token in a UTC day and collector: a quarter of what a collector remembers of all.
+const NAMES_MAX_MOST: usize = 1_000_000;
+
 /// Distinct names of a token in a UTC day and collector where its entry does not say.
 pub const NAMES_MAX_DEFAULT: usize = 100_000;
 
@@ -91,9 +94,14 @@ pub enum ParseError {
          --keep-secret' reads the secret and prints the entry to put here instead"
     )]
     Lines,
-    /// It is no TOML of that shape.
-    #[error(transparent)]
-    Toml(#[from] toml::de::Error),
+    /// It is no TOML of that shape. Nothing of its text is repeated: that may be a secret that somebody put there.
+    #[error("line {line}: {message}")]
+    Toml {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// There is no token, with which nobody would be let in.
     #[error("it has no token: 'eventtracker token new' makes one")]
     Empty,
@@ -140,6 +148,9 @@ pub enum EntryError {
     /// Its weight is out of range.
     #[error("weight is {0}, and must be from 1 to {WEIGHT_MAX}")]
     Weight(u32),
+    /// Its budget of names is more than a collector remembers.
+    #[error("names_max is {0}, and must be at most {NAMES_MAX_MOST}")]
+    NamesMax(usize),
     /// A limit is 0.
     #[error("{0} is 0, with which nothing could be sent")]
     Zero(&'static str),
@@ -194,6 +205,10 @@ impl Token {
                 return Err(EntryError::Zero(key));
             }
         }
+        let names_max = entry.names_max.unwrap_or(NAMES_MAX_DEFAULT);
+        if names_max > NAMES_MAX_MOST {
+            return Err(EntryError::NamesMax(names_max));
+        }
         let origin = |text: String| Origin::parse(&text).ok_or(EntryError::Origin(text));
         let origins = entry.origins.unwrap_or_default().into_iter().map(origin);
         Ok(Self {
@@ -201,7 +216,7 @@ impl Token {
             view: view(entry.prefixes)?,
             weight,
             events_per_s: entry.events_per_s,
-            names_max: entry.names_max.unwrap_or(NAMES_MAX_DEFAULT),
+            names_max,
             expires: entry.expires.map(instant).transpose()?,
             origins: origins.collect::<Result<_, _>>()?,
             scopes: entry.scopes,
@@ -268,7 +283,7 @@ impl Tokens {
             Ok(file) => file,
             Err(_) if has_lines_of_old(text) => return Err(ParseError::Lines),
             Err(_) if text.lines().all(is_blank_or_comment) => return Err(ParseError::Empty),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(not_toml(text, &error)),
         };
         if file.token.is_empty() {
             return Err(ParseError::Empty);
@@ -337,11 +352,39 @@ fn is_blank_or_comment(line: &str) -> bool {
     line.trim().is_empty() || line.trim_start().starts_with('#')
 }
 
-/// Whether each line has two words, as the files of earlier versions.
+fn not_toml(text: &str, error: &toml::de::Error) -> ParseError {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    ParseError::Toml {
+        line: 1 + text.as_bytes()[..at]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count(),
+        message: without_values(error.message()),
+    }
+}
+
+/// The message without the values that it quotes.
+fn without_values(message: &str) -> String {
+    let shown = |(at, part): (usize, &str)| {
+        if at % 2 == 0 {
+            part.to_owned()
+        } else {
+            "…".to_owned()
+        }
+    };
+    let parts: Vec<String> = message.split('"').enumerate().map(shown).collect();
+    parts.join("\"")
+}
+
+/// Whether a line has two words, as those of earlier versions.
 fn has_lines_of_old(text: &str) -> bool {
-    let mut lines = text.lines().filter(|line| !is_blank_or_comment(line)).peekable();
-    lines.peek().is_some()
-        && lines.all(|line| line.split_whitespace().count() == 2 && !line.contains(['=', '[', '"']))
+    let is_old = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [name, secret] => {
+            !name.ends_with('=') && !secret.starts_with('=') && !line.contains(['[', '"', '\''])
+        }
+        _ => false,
+    };
+    text.lines().filter(|line| !is_blank_or_comment(line)).any(is_old)
 }
 
 #[cfg(test)]
@@ -398,6 +441,10 @@ mod tests {
             ("weight = 1001", "token 'shop': weight is 1001"),
             ("events_per_s = 0", "token 'shop': events_per_s is 0"),
             ("names_max = 0", "token 'shop': names_max is 0"),
+            (
+                "names_max = 1000001",
+                "token 'shop': names_max is 1000001, and must be at most",
+            ),
             ("prefixes = []", "leave the line out for all names"),
             (
                 "prefixes = ['shop*']",
@@ -406,7 +453,10 @@ mod tests {
             ("prefixes = ['']", "prefix '' is not"),
             ("expires = 2027-01-01T00:00:00", "a time with an offset"),
             ("expires = 12:00:00", "expires is a date such as 2027-01-01"),
-            ("expires = '2027'", "expires"),
+            (
+                "expires = '2027'",
+                "line 5: invalid type: string \"…\", expected a TOML datetime",
+            ),
             ("origins = ['shop.example']", "'shop.example' is not an origin"),
             ("wieght = 1", "unknown field `wieght`"),
             (
@@ -428,6 +478,10 @@ mod tests {
         assert!(twice("shop", &HASH.replace('9', "8")).contains("token 'shop': another token has this name"));
         assert!(twice("app", &HASH.to_uppercase()).contains("token 'app': another token has this secret"));
         assert!(twice("a b", HASH).contains("token 'a b': name has 1 to 64 characters"));
+    }
+
+    #[test]
+    fn what_is_no_file_of_tokens_is_refused_and_not_repeated() {
         for (text, sentence) in [
             ("", "it has no token"),
             ("# none yet\n", "it has no token"),
@@ -436,10 +490,23 @@ mod tests {
                 "\u{feff}# who\nshop 0123456789abcdef\n",
                 "lines 'name secret', as earlier versions",
             ),
+            (
+                "shop MDEyMzQ1Njc4OWFiY2RlZg==\n",
+                "lines 'name secret', as earlier versions",
+            ),
+            (
+                "shop\t0123456789abcdef\n[[token]]\nname = 'a'\n",
+                "lines 'name secret', as earlier versions",
+            ),
+            ("[[token]]\nname = 'a'\nsecret: 0123456789abcdef 1\n", "line 3: "),
             ("[[token]]\nname = 'a'", "missing field `sha256`"),
         ] {
             let refusal = Tokens::parse(text).unwrap_err().to_string();
             assert!(refusal.contains(sentence), "{text}: {refusal}");
+            assert!(
+                !refusal.contains("0123456789abcdef") && !refusal.contains("MDEy"),
+                "{refusal}"
+            );
         }
     }
 

@@ -49,9 +49,21 @@ impl View {
         self.has(name.as_str())
     }
 
-    /// What of `pattern` is in the view.
+    /// What of `pattern` is in the view: a pattern for each of its beginnings, so that each is looked for by that.
     #[must_use]
-    pub fn within(&self, pattern: Glob) -> Glob {
+    pub fn within(&self, pattern: Glob) -> Vec<Glob> {
+        let Some(prefixes) = &self.0 else {
+            return vec![pattern];
+        };
+        let cut = prefixes
+            .iter()
+            .map(|prefix| pattern.beginning_with(std::slice::from_ref(prefix)));
+        cut.filter(|cut| !cut.matches_nothing()).collect()
+    }
+
+    /// What of `pattern` is in the view, as one pattern.
+    #[must_use]
+    pub fn all_within(&self, pattern: Glob) -> Glob {
         match &self.0 {
             None => pattern,
             Some(prefixes) => pattern.beginning_with(prefixes),

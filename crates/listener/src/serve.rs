@@ -1,7 +1,7 @@
 //! The accept loop: connections within limits, each served until it ends or the role shuts down.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,10 +142,10 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer, slot)) => {
                 metrics::counter!("http_connections_total").increment(1);
-                // A proxy is many clients; those that it names have shares of their own in all else.
+                // A proxy is many clients. Those that it names at the beginning of a connection have shares of their own.
                 let share = match front.proxies.trusts(peer.ip()) {
                     true => None,
-                    false => match peers.take(peer.ip().to_string()) {
+                    false => match peers.take(peer.ip()) {
                         Some(share) => Some(share),
                         None => {
                             metrics::counter!("http_connections_refused_total").increment(1);
@@ -159,7 +159,7 @@ pub async fn serve(
                     peer,
                     clock: AnswerClock::new(),
                 };
-                let connection = introduced(stream, service, limits, shutdown.clone());
+                let connection = introduced(stream, service, peers.clone(), limits, shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop((share, slot));
@@ -240,13 +240,23 @@ impl Service<Request<Incoming>> for ConnectionService {
 async fn introduced(
     mut stream: TcpStream,
     mut service: ConnectionService,
+    peers: Shares<IpAddr>,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
+    let mut _share = None;
     if service.front.proxies.expects_header(service.peer) {
         let header = tokio::time::timeout(limits.header_timeout, read_header(&mut stream)).await;
         match header {
-            Ok(Ok(client)) => service.peer = client.unwrap_or(service.peer),
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(client))) => {
+                service.peer = client;
+                _share = peers.take(client.ip());
+                if _share.is_none() {
+                    metrics::counter!("http_connections_refused_total").increment(1);
+                    return;
+                }
+            }
             Ok(Err(error)) => {
                 metrics::counter!("http_proxy_headers_refused_total").increment(1);
                 tracing::debug!(%error, peer = %service.peer, "a connection of a proxy is not served");

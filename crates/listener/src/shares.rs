@@ -1,23 +1,24 @@
 //! Shares: how much of something one client may use at once, so that no client uses up what is there for all.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The uses in progress, by client. Clones share one state.
 #[derive(Debug, Clone)]
-pub struct Shares {
+pub struct Shares<K> {
     per_client_max: usize,
-    in_progress: Arc<Mutex<HashMap<String, usize>>>,
+    in_progress: Arc<Mutex<HashMap<K, usize>>>,
 }
 
 /// One use of a client's share, given back when dropped.
 #[derive(Debug)]
-pub struct Share {
-    client: String,
-    shares: Shares,
+pub struct Share<K: Eq + Hash> {
+    client: K,
+    shares: Shares<K>,
 }
 
-impl Shares {
+impl<K: Eq + Hash + Clone> Shares<K> {
     /// Shares of `per_client_max` uses for each client.
     #[must_use]
     pub fn new(per_client_max: usize) -> Self {
@@ -29,7 +30,7 @@ impl Shares {
 
     /// Takes one use of the client's share; `None` where the share is used up.
     #[must_use]
-    pub fn take(&self, client: String) -> Option<Share> {
+    pub fn take(&self, client: K) -> Option<Share<K>> {
         let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         let uses = in_progress.entry(client.clone()).or_insert(0);
         if *uses >= self.per_client_max {
@@ -43,7 +44,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share {
+impl<K: Eq + Hash> Drop for Share<K> {
     fn drop(&mut self) {
         let mut in_progress = self
             .shares
@@ -66,12 +67,12 @@ mod tests {
     #[test]
     fn a_share_is_per_client_and_comes_back() {
         let shares = Shares::new(1);
-        let first = shares.take("a".to_owned());
+        let first = shares.take("a");
         assert!(first.is_some());
-        assert!(shares.take("a".to_owned()).is_none());
-        assert!(shares.take("b".to_owned()).is_some());
+        assert!(shares.take("a").is_none());
+        assert!(shares.take("b").is_some());
         drop(first);
-        assert!(shares.take("a".to_owned()).is_some());
+        assert!(shares.take("a").is_some());
         assert!(shares.in_progress.lock().unwrap().is_empty());
     }
 }

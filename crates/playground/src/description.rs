@@ -1,6 +1,8 @@
 //! `playground.json`: where everything is, for programs that use a playground.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -124,7 +126,15 @@ impl Description {
         let path = data_dir.join(DESCRIPTION_FILE);
         let new = data_dir.join(format!("{DESCRIPTION_FILE}.new"));
         let text = serde_json::to_string_pretty(self).context("failed to describe the playground")?;
-        std::fs::write(&new, text + "\n")
+        // Secrets of tokens are in it.
+        let mut options = std::fs::OpenOptions::new();
+        let file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new);
+        file.and_then(|mut file| file.write_all((text + "\n").as_bytes()))
             .and_then(|()| std::fs::rename(&new, &path))
             .with_context(|| format!("failed to write {}", path.display()))
     }

@@ -31,8 +31,7 @@ pub(crate) fn path(dir: &Path) -> PathBuf {
 }
 
 impl Secrets {
-    /// The secrets of the data directory, made at its first start with tokens; the file of tokens is written beside them, unless somebody
-    /// has changed it.
+    /// The secrets of the data directory, made at its first start with tokens, and with them the file of tokens, which somebody may change then.
     pub(crate) fn in_dir(dir: &Path) -> Result<Self> {
         let kept = dir.join(SECRETS_FILE);
         if let Ok(text) = std::fs::read(&kept) {

@@ -210,7 +210,8 @@ impl Central {
         Ok(status)
     }
 
-    /// Writes an annotation of a client, if it has a name, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
+    /// Writes an annotation of a client, if it has a name, unless there is one with its id. Returns the annotation that is there now with the
+    /// client that wrote it, and whether it is new.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
@@ -218,10 +219,13 @@ impl Central {
         &self,
         annotation: &Annotation,
         client: Option<&Client>,
-    ) -> Result<(Annotation, bool), Error> {
+    ) -> Result<((Annotation, Option<Client>), bool), Error> {
         let write = async |conn: &mut Conn| annotations::write(conn, annotation, client).await;
         let (written, is_new) = self.call(None, "write an annotation", BRIEF_LIMIT, write).await?;
-        Ok((written.unwrap_or_else(|| annotation.clone()), is_new))
+        // Gone again in this moment: what was written, then.
+        let written = written.unwrap_or_else(|| (annotation.clone(), client.map(Client::to_string)));
+        let (annotation, client) = written;
+        Ok(((annotation, client.as_deref().map(Client::of)), is_new))
     }
 
     /// The name of the client that wrote an annotation, if it is known; `None` where there is no such annotation.

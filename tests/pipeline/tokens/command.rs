@@ -62,6 +62,21 @@ fn makes_shows_and_checks_tokens() {
     write_tokens(&path, entry);
     let file = path.to_str().unwrap();
     keep(file);
+    write_tokens(&dir.path().join("empty.toml"), "# none yet\n");
+    let empty = dir.path().join("empty.toml");
+    let first = run(
+        &[
+            "new",
+            "--name",
+            "a",
+            "--scope",
+            "read",
+            "--append",
+            empty.to_str().unwrap(),
+        ],
+        "",
+    );
+    assert!(first.status.success(), "{first:?}");
     let again = run(&["new", "--name", "app", "--scope", "read", "--append", file], "");
     assert!(
         text(&again.stderr).contains("another token has this name"),

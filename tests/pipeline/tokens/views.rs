@@ -91,6 +91,7 @@ async fn patterns_are_cut(rig: &Rig, shop: &str, all: &str) {
     let status = get(rig, "/v1/status", shop).await.json;
     assert_eq!(status["token"]["name"], "shop");
     assert_eq!(status["token"]["prefixes"], json!(["shop.", "web.status.2"]));
+    assert_eq!(status["shards"], json!([]), "sizes tell of others");
 }
 
 /// What is given as a whole is refused with its sentence; of a ratio's readings those are left that may be read.
@@ -184,4 +185,11 @@ async fn pages_of_its_origins_may_use_it(rig: &Rig, all: &str) {
     );
     let read = to_api(rig, Method::GET, "/v1/names", Some(all)).header(ORIGIN, PAGE);
     assert_eq!(allowed(&read.send().await.unwrap()), page);
+    let ask = to_api(rig, Method::OPTIONS, "/v1/series", None).header(ORIGIN, PAGE);
+    let ask = ask
+        .header("Access-Control-Request-Method", "GET")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!((ask.status().as_u16(), allowed(&ask)), (204, page));
 }

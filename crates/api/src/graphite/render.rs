@@ -17,7 +17,6 @@ use super::reading::{Fetched, ROOM_PER_VALUE, fetch};
 use crate::admission::Asker;
 use crate::form::Form;
 use crate::limits::GRAPHITE;
-use crate::patterns;
 use crate::refusal::Refusal;
 use crate::room::shrunk;
 use crate::state::Api;
@@ -40,8 +39,6 @@ pub(super) async fn render(State(api): State<Api>, asker: Asker, form: Form) -> 
     let fetched = match globs.is_empty() {
         true => Fetched::nothing(&plan)?,
         false => {
-            // First what needs no database, so that it costs no connection.
-            patterns::check_tokens(&globs)?;
             let index = api.names.index();
             api.centres
                 .ask(|attempt| fetch(&api.points, index.as_deref(), (&plan, &globs), attempt))

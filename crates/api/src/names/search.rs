@@ -102,7 +102,7 @@ fn within(pattern: Option<Glob>, view: &View) -> Result<Option<Glob>, Error> {
             None => pattern.clone(),
         },
     };
-    Ok(Some(view.within(pattern)))
+    Ok(Some(view.all_within(pattern)))
 }
 
 /// Searches the index. Where that has fewer than `limit` names, it also asks the database for names that were counted since the index

@@ -156,23 +156,8 @@ impl New {
 }
 
 /// Appends an entry to a file of tokens, if the file can be used with it. It is written beside and put in place as a whole, so that no role
-/// reads half of it.
+/// reads half of it; what is beside keeps a second command out meanwhile.
 fn append(path: &Path, entry: &str) -> anyhow::Result<()> {
-    let context = || format!("cannot add to {}", path.display());
-    let mut text = if path.exists() {
-        gate::read(path)?;
-        std::fs::read_to_string(path).with_context(context)?
-    } else {
-        String::new()
-    };
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(entry);
-    Tokens::parse(&text).with_context(context)?;
     let new = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -180,11 +165,31 @@ fn append(path: &Path, entry: &str) -> anyhow::Result<()> {
         .mode(MODE)
         .open(&new)
         .with_context(|| format!("cannot make {}", new.display()))?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let owned = written.and_then(|()| keep_owner(path, &new));
-    owned
-        .and_then(|()| std::fs::rename(&new, path))
-        .with_context(context)
+    let replaced = with_entry(path, entry).and_then(|text| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        keep_owner(path, &new)?;
+        Ok(std::fs::rename(&new, path)?)
+    });
+    if replaced.is_err() {
+        std::fs::remove_file(&new).with_context(|| format!("{} is left over", new.display()))?;
+    }
+    replaced.with_context(|| format!("cannot add to {}", path.display()))
+}
+
+/// The text of a file of tokens with one more entry. The file may be missing, or have no token yet.
+fn with_entry(path: &Path, entry: &str) -> anyhow::Result<String> {
+    let mut text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error.into()),
+    };
+    if !text.is_empty() {
+        text.push_str(if text.ends_with('\n') { "\n" } else { "\n\n" });
+    }
+    text.push_str(entry);
+    Tokens::parse(&text)?;
+    Ok(text)
 }
 
 /// Gives a file the permissions, owner and group of the one that it is going to replace, if there is one.

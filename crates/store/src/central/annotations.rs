@@ -29,12 +29,13 @@ type Row = (String, i64, Option<i64>, String, String, String);
 const COLUMNS: &str = "CAST(id AS CHAR), CAST(UNIX_TIMESTAMP(happened) * 1000 AS SIGNED), \
                        CAST(UNIX_TIMESTAMP(ended) * 1000 AS SIGNED), what, data, tags";
 
-/// Writes an annotation of a client, unless there is one with its id. Returns the annotation that is there now, and whether it is new.
+/// Writes an annotation of a client, unless there is one with its id. Returns the annotation that is there now and the name of its client,
+/// if it is known, and whether it is new.
 pub(super) async fn write(
     conn: &mut Conn,
     annotation: &Annotation,
     client: Option<&Client>,
-) -> Result<(Option<Annotation>, bool), mysql_async::Error> {
+) -> Result<(Option<(Annotation, Option<String>)>, bool), mysql_async::Error> {
     const SQL: &str = "INSERT INTO eventtracker.Annotation (id, happened, ended, what, data, tags, client) \
                        VALUES (?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?, ?, ?)";
     let id = annotation.id.to_string();
@@ -57,8 +58,12 @@ pub(super) async fn write(
         Err(error) => return Err(error),
     };
     let sql = format!("SELECT {COLUMNS} FROM eventtracker.Annotation WHERE id = ?");
-    let row: Option<Row> = conn.exec_first(sql, (id,)).await?;
-    Ok((row.map(annotation_of).transpose()?, is_new))
+    let row: Option<Row> = conn.exec_first(sql, (&id,)).await?;
+    let Some(row) = row else {
+        return Ok((None, is_new));
+    };
+    let client = writer(conn, annotation.id).await?.flatten();
+    Ok((Some((annotation_of(row)?, client)), is_new))
 }
 
 /// The name of the client that wrote an annotation, if it is known; `None` where there is no such annotation.
