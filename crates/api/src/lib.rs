@@ -174,6 +174,6 @@ fn note_refused(refused: &Mutex<Option<(String, Timestamp)>>, health: &Health, e
     *refused = error.map(|error| {
         let since = refused.take().map(|(_, since)| since);
         let since = since.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
-        (error.with_cause(), since)
+        (listener::with_causes(error), since)
     });
 }

@@ -68,6 +68,24 @@ pub(crate) enum Added {
     Waiting(Waiting),
 }
 
+impl Added {
+    /// Waits for room, and then for at most `limit` until it is known what became of the counts; `None` where there were none. Beyond the
+    /// limit they are unknown: their jobs may still be put.
+    ///
+    /// # Errors
+    /// No room came free in time; none of the counts was added.
+    pub(crate) async fn outcome(self, limit: Duration) -> Result<Option<Outcome>, Backpressure> {
+        let mut ticket = match self {
+            Self::Nothing => return Ok(None),
+            Self::OnTheirWay(ticket) => ticket,
+            Self::Waiting(waiting) => waiting.room().await?,
+        };
+        let told = tokio::time::timeout(limit, ticket.wait_for(Option::is_some)).await;
+        let told = told.ok().and_then(|told| told.ok().and_then(|outcome| *outcome));
+        Ok(Some(told.unwrap_or(Outcome::Unknown)))
+    }
+}
+
 impl Counted {
     fn is_empty(&self) -> bool {
         match self {

@@ -262,9 +262,8 @@ impl Collector {
         }
     }
 
-    /// Checks the token, or without tokens the page that sends, and takes one request of the client's share. With tokens, the page
-    /// need not be checked unless the token is for pages: a browser sends no `Authorization` header for another site's page without
-    /// asking first.
+    /// Checks the token and the page that sends, and takes one request of the client's share. A page of another site needs a token that
+    /// lists its origin.
     fn admit(&self, peer: SocketAddr, headers: &HeaderMap, now: Timestamp) -> Result<Admitted, Reply> {
         let denied = |denied: Denied| match denied {
             Denied::TooManyWrong => Reply::Limited {
@@ -509,22 +508,16 @@ impl From<UsedUp> for Reply {
     }
 }
 
-/// Waits for room and then for the jobs that hold a request's counts. A request of which events were accepted, and of which nothing was
-/// added, is as unknown as one whose reply from the queue was lost, and so is one that has waited for [`STORE_LIMIT`]: its jobs may still
-/// be put.
+/// What became of a request's counts. A request of which events were accepted, and of which nothing was added, is as unknown as one whose
+/// reply from the queue was lost.
 ///
 /// # Errors
 /// No room came free in time; nothing was counted.
 async fn stored(added: Added, accepted: usize) -> Result<Outcome, Backpressure> {
-    let mut ticket = match added {
-        Added::OnTheirWay(ticket) => ticket,
-        Added::Waiting(waiting) => waiting.room().await?,
-        Added::Nothing if accepted == 0 => return Ok(Outcome::Stored),
-        Added::Nothing => return Ok(Outcome::Unknown),
+    let none = if accepted == 0 {
+        Outcome::Stored
+    } else {
+        Outcome::Unknown
     };
-    let outcome = tokio::time::timeout(STORE_LIMIT, ticket.wait_for(Option::is_some)).await;
-    let told = outcome
-        .ok()
-        .and_then(|told| told.ok().and_then(|outcome| *outcome));
-    Ok(told.unwrap_or(Outcome::Unknown))
+    Ok(added.outcome(STORE_LIMIT).await?.unwrap_or(none))
 }

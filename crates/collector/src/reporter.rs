@@ -16,7 +16,7 @@ use queue::Counts;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::Clients;
-use crate::combiner::{Added, Combiner, Counted, Outcome};
+use crate::combiner::{Combiner, Counted, Outcome};
 
 /// Time between two reports.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -91,14 +91,10 @@ impl Reporter {
         let added = self
             .combiner
             .add((&ourselves, WEIGHT_MAX), Counted::Unkeyed(counts));
-        let ticket = match added {
-            Ok(Added::Nothing) => return true,
-            Ok(Added::OnTheirWay(ticket)) => Ok(ticket),
-            Ok(Added::Waiting(waiting)) => waiting.room().await,
+        let outcome = match added {
+            Ok(added) => added.outcome(STORE_LIMIT).await,
             Err(refusal) => Err(refusal),
         };
-        let Ok(mut ticket) = ticket else { return false };
-        let outcome = tokio::time::timeout(STORE_LIMIT, ticket.wait_for(Option::is_some)).await;
-        !matches!(outcome, Ok(Ok(outcome)) if *outcome == Some(Outcome::NotStored))
+        !matches!(outcome, Err(_) | Ok(Some(Outcome::NotStored)))
     }
 }

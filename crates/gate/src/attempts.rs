@@ -1,10 +1,13 @@
 //! Wrong secrets, counted by the address that they come from.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use model::Timestamp;
 use twox_hash::XxHash3_64;
+
+use crate::ClientKey;
 
 /// Wrong secrets that an address may send at once; after that one in a second.
 const BURST: u32 = 100;
@@ -43,12 +46,9 @@ impl Attempts {
     /// # Errors
     /// `TooManyAttempts` where too many came from that address.
     pub(crate) fn count(&self, address: IpAddr, now: Timestamp) -> Result<(), TooManyAttempts> {
-        let hash = match address.to_canonical() {
-            IpAddr::V4(address) => XxHash3_64::oneshot_with_seed(self.seed, &address.octets()),
-            // Whoever has one address of a network of 64 bits has all of them.
-            IpAddr::V6(address) => XxHash3_64::oneshot_with_seed(self.seed, &address.octets()[..8]),
-        };
-        let at = usize::try_from(hash % PLACES as u64).unwrap_or(0);
+        let mut hasher = XxHash3_64::with_seed(self.seed);
+        ClientKey::of_address(address).hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % PLACES as u64).unwrap_or(0);
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.unix_ms();
         let over = places[at].clamp(now, now + i64::from(BURST) * INTERVAL_MS);

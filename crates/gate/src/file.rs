@@ -42,15 +42,6 @@ pub enum FileError {
     },
 }
 
-impl FileError {
-    /// What is wrong, with its cause.
-    #[must_use]
-    pub fn with_cause(&self) -> String {
-        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
-        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-    }
-}
-
 /// Reads a file of tokens.
 ///
 /// # Errors

@@ -397,7 +397,7 @@ mod tests {
         let gate = Gate::open(Some(&path)).unwrap();
         let said = Mutex::new(Vec::new());
         let shutdown = CancellationToken::new();
-        let say = |error: Option<&FileError>| said.lock().unwrap().push(error.map(FileError::with_cause));
+        let say = |error: Option<&FileError>| said.lock().unwrap().push(error.map(ToString::to_string));
         let steps = async {
             let look = async || tokio::time::sleep(LOOK_INTERVAL + Duration::from_millis(1)).await;
             look().await;

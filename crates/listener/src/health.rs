@@ -83,7 +83,8 @@ impl Health {
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// The error with all its causes, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<String> = causes.map(ToString::to_string).collect();
     texts.join(": ")

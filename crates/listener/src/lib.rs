@@ -8,7 +8,7 @@ mod proxies;
 mod serve;
 mod shares;
 
-pub use health::{Health, metrics};
+pub use health::{Health, metrics, with_causes};
 pub use hosts::{Host, Hosts, NotAHost, is_loopback};
 pub use proxies::Proxies;
 pub use serve::{DRAIN_LIMIT, Error, Front, Limits, bind, serve};

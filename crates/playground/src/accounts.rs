@@ -1,17 +1,15 @@
 //! The roles' accounts in the databases, with passwords that are made once and kept in files.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 use store::setup::RegionAccounts;
 use store::{Account, Password};
 
 use crate::claim::create_private_dir;
+use crate::private_file;
 
 /// Characters of a password: about 190 bits.
 const PASSWORD_LENGTH: usize = 32;
@@ -66,16 +64,7 @@ fn password_file(path: &Path) -> Result<PathBuf> {
             .take(PASSWORD_LENGTH)
             .map(char::from)
             .collect();
-        let new = path.with_extension("new");
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .and_then(|mut file| writeln!(file, "{password}"))
-            .and_then(|()| std::fs::rename(&new, path))
-            .with_context(|| format!("failed to write {}", path.display()))?;
+        private_file::write(path, &format!("{password}\n"))?;
     }
     Ok(path.to_owned())
 }

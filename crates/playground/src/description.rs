@@ -1,14 +1,12 @@
 //! `playground.json`: where everything is, for programs that use a playground.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::Secrets;
+use crate::{Secrets, private_file};
 
 /// Name of the file in the data directory that holds the [`Description`] as JSON.
 pub const DESCRIPTION_FILE: &str = "playground.json";
@@ -124,19 +122,9 @@ impl Description {
     /// Replaces the file as a whole, so that nobody reads half of it.
     pub(crate) fn write(&self, data_dir: &Path) -> Result<()> {
         let path = data_dir.join(DESCRIPTION_FILE);
-        let new = data_dir.join(format!("{DESCRIPTION_FILE}.new"));
         let text = serde_json::to_string_pretty(self).context("failed to describe the playground")?;
-        // Secrets of tokens are in it.
-        let mut options = std::fs::OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new);
-        file.and_then(|mut file| file.write_all((text + "\n").as_bytes()))
-            .and_then(|()| std::fs::rename(&new, &path))
-            .with_context(|| format!("failed to write {}", path.display()))
+        // Secrets of tokens may be in it.
+        private_file::write(&path, &(text + "\n"))
     }
 
     /// Removes the file, if it is there.

@@ -16,6 +16,7 @@ mod mariadb;
 mod memory;
 mod metrics;
 mod part;
+mod private_file;
 mod process;
 mod programs;
 mod relay;

@@ -1,12 +1,12 @@
 //! The tokens of a playground that has some: one for each scope, the same at every start.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use gate::{Entry, Scope, Secret};
 use serde::{Deserialize, Serialize};
+
+use crate::private_file;
 
 /// Name of the file in the data directory that the roles read.
 const TOKENS_FILE: &str = "tokens.toml";
@@ -44,8 +44,8 @@ impl Secrets {
             read: secret()?,
             admin: secret()?,
         };
-        write_private(&path(dir), &secrets.entries()?)?;
-        write_private(&kept, &serde_json::to_string(&secrets)?)?;
+        private_file::write(&path(dir), &secrets.entries()?)?;
+        private_file::write(&kept, &serde_json::to_string(&secrets)?)?;
         Ok(secrets)
     }
 
@@ -71,15 +71,4 @@ impl Secrets {
         ];
         Ok(all.join("\n"))
     }
-}
-
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("failed to write {}", path.display()))
 }
