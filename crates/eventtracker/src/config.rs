@@ -61,6 +61,11 @@ impl Config {
             .with_context(|| format!("configuration {} cannot be read", path.display()))?;
         let mut config =
             Self::parse(&text).with_context(|| format!("configuration {} is wrong", path.display()))?;
+        if let Some(queue) = &config.queue {
+            queue
+                .check()
+                .with_context(|| format!("configuration {} is refused", path.display()))?;
+        }
         config.file = File {
             path: path.to_owned(),
             site: config.site(),
@@ -160,7 +165,7 @@ mod tests {
     /// Each line that is commented out is a setting that exists, with its default; but for those that have none.
     #[test]
     fn the_sample_shows_the_defaults() {
-        const WITHOUT_DEFAULT: [&str; 2] = ["#tokens_file", "#keep_months"];
+        const WITHOUT_DEFAULT: [&str; 4] = ["#tokens_file", "#keep_months", "#tls =", "#tls_ca"];
         let shown: String = SAMPLE
             .lines()
             .map(|line| match line.strip_prefix('#') {

@@ -37,6 +37,7 @@ impl Servers {
             config: Config {
                 address,
                 jobs_max: 100,
+                allow_plain_text: false,
             },
             _dir: dir,
         }
@@ -220,6 +221,7 @@ async fn a_queue_without_a_log_is_refused() {
     let mut producer = Producer::new(&Config {
         address,
         jobs_max: 100,
+        allow_plain_text: false,
     });
     let begun = std::time::Instant::now();
     let state = loop {
