@@ -7,7 +7,6 @@ use clap::Args;
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use playground::{Database, Link, Relay};
-use reqwest::Client;
 use serde::Deserialize;
 
 use crate::centre::Centre;
@@ -125,7 +124,7 @@ async fn recover(api: &str) -> Result<Recovery> {
         )
     };
     let (returned, returned_s) = (Instant::now(), now_s()?);
-    let (client, url) = (Client::builder().no_proxy().build()?, format!("{api}/v1/status"));
+    let (client, url) = (http_client::plain()?.build()?, format!("{api}/v1/status"));
     let mut complete = None;
     while returned.elapsed() < AFTER {
         let status: Status = client.get(&url).send().await?.json().await?;

@@ -115,6 +115,7 @@ async fn put(address: &str, job: &str) -> Result<f64> {
     let mut producer = Producer::new(&queue::Config {
         address: address.parse()?,
         jobs_max: u64::from(PUTS) + 1,
+        allow_plain_text: false,
     });
     // Connects.
     producer.put(job).await?;

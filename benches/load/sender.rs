@@ -117,7 +117,7 @@ pub(crate) async fn send(plan: Plan, collectors: Vec<Vec<String>>) -> Result<Sen
 
 /// Straight to loopback, whatever proxy the environment names.
 pub(crate) fn client() -> Result<reqwest::Client> {
-    let builder = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT);
+    let builder = http_client::plain()?.timeout(ANSWER_LIMIT);
     builder.build().context("failed to make an HTTP client")
 }
 

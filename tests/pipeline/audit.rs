@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Rig, one_region, packing_late, signal, two_regions, wait_until};
-use crate::sender::{Progress, send_keyed, send_unkeyed};
+use crate::sender::{Progress, client, send_keyed, send_unkeyed};
 
 /// Audits during load: each falls on another moment of flushes and replication.
 const AUDITS: usize = 10;
@@ -32,6 +32,7 @@ async fn equal_at_any_moment_under_load() {
     let mut senders = Vec::new();
     for region in rig.regions() {
         let keyed = send_keyed(
+            client(&rig),
             rig.collectors(&region),
             format!("k.{region}"),
             progress.clone(),
@@ -39,7 +40,13 @@ async fn equal_at_any_moment_under_load() {
         );
         senders.push(tokio::spawn(async { drop(keyed.await) }));
         let collector = rig.collectors(&region)[0].clone();
-        let unkeyed = send_unkeyed(collector, format!("u.{region}"), progress.clone(), stop.clone());
+        let unkeyed = send_unkeyed(
+            client(&rig),
+            collector,
+            format!("u.{region}"),
+            progress.clone(),
+            stop.clone(),
+        );
         senders.push(tokio::spawn(async { drop(unkeyed.await) }));
     }
     wait_until("the first counts", async || {

@@ -39,7 +39,11 @@ const PACKED: &str = "INSERT INTO bigdata_7.EventDay VALUES ('2025-01-01', 7 << 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_centre_goes_on_from_its_backup_under_load() {
-    let rig = Rig::start(two_of_each(two_regions())).await;
+    let encrypted = Options {
+        tls: true,
+        ..two_regions()
+    };
+    let rig = Rig::start(two_of_each(encrypted)).await;
     exact_under_load(rig, async |rig, progress, ledger| {
         let central = rig.description().central;
         let mut conn = centre::connect(&central).await;
@@ -53,6 +57,15 @@ async fn a_lost_centre_goes_on_from_its_backup_under_load() {
         expect(&taken, 0, &["daily is whole", " eu 127.0.0.1:", " us 127.0.0.1:"]);
         let kept = std::fs::read(backups(rig).join("daily/with/central.toml")).unwrap();
         assert_eq!(kept, std::fs::read(&config).unwrap());
+        for name in ["ca.pem", "certificate.pem", "key.pem"] {
+            let file = rig.data_dir().join("tls").join(name);
+            expect(&taken, 0, &[&format!("tls {}", file.display())]);
+            let kept = backups(rig)
+                .join("daily/tls")
+                .join(file.strip_prefix("/").unwrap());
+            assert_eq!(std::fs::read(&kept).unwrap(), std::fs::read(&file).unwrap());
+            assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o077, 0);
+        }
         let again = backup(rig, &named).await;
         expect(&again, 1, &["daily exists: nothing is written into a backup"]);
 
@@ -137,8 +150,17 @@ async fn put_back_what_was_lost(rig: &Rig, pid: u32, truth: &Truth) {
     .await;
     expect(&restore(rig, "daily", &restored).await, 1, &["create it, as in"]);
     std::fs::create_dir(&restored).unwrap();
+    let ca = rig.description().ca.unwrap();
+    std::fs::rename(&ca, ca.with_extension("lost")).unwrap();
     let done = restore(rig, "daily", &restored).await;
-    expect(&done, 0, &["is restored from", "eventtracker schema apply"]);
+    std::fs::rename(ca.with_extension("lost"), &ca).unwrap();
+    let lost = format!("not as it was on this machine: {}; it is kept in", ca.display());
+    expect(
+        &done,
+        0,
+        &["is restored from", &lost, "eventtracker schema apply"],
+    );
+    assert!(!done.1.contains("tls/key.pem; it is kept"), "{done:?}");
     truth.begin_anew();
     std::fs::rename(&restored, &data).unwrap();
     wait_until("the restored centre to answer", async || {

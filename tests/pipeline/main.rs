@@ -33,6 +33,7 @@ mod counts_are_exact;
 mod crash_points;
 mod disk_full;
 mod drained;
+mod encrypted;
 mod grafana;
 mod graphite;
 mod graphite_oracle;

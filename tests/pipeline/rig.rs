@@ -94,12 +94,13 @@ impl Rig {
             dir,
             stop,
             running: tokio::spawn(playground),
-            http: reqwest::Client::new(),
+            http: http_client(None).build().unwrap(),
         };
         if is_ready.await.is_err() {
             let outcome = (&mut rig.running).await.unwrap();
             panic!("the playground did not start: {:#}", outcome.unwrap_err());
         }
+        rig.http = http_client(rig.description().ca.as_deref()).build().unwrap();
         rig
     }
 
@@ -183,7 +184,11 @@ impl Rig {
     /// `eventtracker audit` with the configuration of a centre or a region, for all minutes from `from` on.
     pub(crate) async fn audit(&self, config: &str, from: &str, further: &[&str]) -> Output {
         let config = self.config(config);
-        let arguments = ["audit", "--config", config.to_str().unwrap(), "--from", from];
+        let mut arguments = vec!["audit", "--config", config.to_str().unwrap(), "--from", from];
+        let ca = self.description().ca;
+        if let Some(ca) = &ca {
+            arguments.extend(["--ca", ca.to_str().unwrap()]);
+        }
         eventtracker(&[&arguments, further].concat()).await
     }
 
@@ -219,6 +224,7 @@ impl Rig {
         let config = queue::Config {
             address: self.description().regions[region].beanstalkd.parse().unwrap(),
             jobs_max: u64::MAX,
+            allow_plain_text: false,
         };
         Ok(queue::heads(&config).await?.0)
     }
@@ -316,6 +322,14 @@ pub(crate) async fn wait_up_to<T>(
 }
 
 /// Runs the binary to its end.
+/// The beginning of a client of roles, with the authority of their certificates, if they have some.
+pub(crate) fn http_client(ca: Option<&Path>) -> reqwest::ClientBuilder {
+    match ca {
+        Some(_) => ::http_client::builder(ca).unwrap(),
+        None => ::http_client::plain().unwrap(),
+    }
+}
+
 pub(crate) async fn eventtracker(arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);

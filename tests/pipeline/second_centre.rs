@@ -17,7 +17,7 @@ use crate::complete::{LAG_MS_MAX, complete_until};
 use crate::keeper_watches::{alarms, binlogs, count_and_flush, only_newest_is_left};
 use crate::ledger::Ledger;
 use crate::rig::{Rig, eventtracker, one_region, settings, signal, two_regions, wait_until};
-use crate::sender::{FIRST_MINUTE, Progress, send_keyed};
+use crate::sender::{FIRST_MINUTE, Progress, client, send_keyed};
 use crate::truth;
 use crate::under_load::progress_by;
 
@@ -311,7 +311,7 @@ type KeyedSender = JoinHandle<Ledger>;
 fn start_senders(rig: &Rig, progress: &Arc<Progress>, stop: &CancellationToken) -> Vec<KeyedSender> {
     let start = |region: String| {
         let (progress, stop) = (progress.clone(), stop.clone());
-        let sending = send_keyed(rig.collectors(&region), region, progress, stop);
+        let sending = send_keyed(client(rig), rig.collectors(&region), region, progress, stop);
         tokio::spawn(async { sending.await.0 })
     };
     rig.regions().into_iter().map(start).collect()

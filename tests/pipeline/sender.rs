@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
-use crate::rig::{Response, Rig, try_answer};
+use crate::rig::{Response, Rig, http_client, try_answer};
 use crate::truth::Truth;
 
 /// Pause before a repetition, as a client that ignores `Retry-After` would make.
@@ -85,18 +85,21 @@ pub(crate) async fn post_backlog(rig: &Rig, region: &str, ledger: &mut Ledger) {
 }
 
 /// A client that gives up on an answer that does not come.
-pub(crate) fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(ANSWER_LIMIT).build().unwrap()
+pub(crate) fn client(rig: &Rig) -> reqwest::Client {
+    http_client(rig.description().ca.as_deref())
+        .timeout(ANSWER_LIMIT)
+        .build()
+        .unwrap()
 }
 
 /// Sends keyed requests until `stop`, each repeated under its key until it is acknowledged, to the collectors in turn.
 pub(crate) async fn send_keyed(
+    http: reqwest::Client,
     collectors: Vec<String>,
     prefix: String,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> (Ledger, Vec<Sent>) {
-    let http = client();
     let mut ledger = Ledger::default();
     let mut sent = Vec::new();
     for number in 0_u64.. {
@@ -135,12 +138,12 @@ pub(crate) async fn send_keyed(
 /// Sends requests without a key until `stop`, each under names of its own and never again:
 /// what was refused must not be counted, what is in doubt may be, once.
 pub(crate) async fn send_unkeyed(
+    http: reqwest::Client,
     collector: String,
     prefix: String,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Ledger {
-    let http = client();
     let mut ledger = Ledger::default();
     let minute = FIRST_MINUTE;
     for number in 0_u64.. {

@@ -77,7 +77,11 @@ async fn expect_refusal_of_workers(rig: &Rig, to: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_switch_under_load_loses_and_doubles_nothing() {
-    let rig = Rig::start(two_of_each(options(&["eu", "us", "asia"], &["asia"], &["asia"]))).await;
+    let encrypted = Options {
+        tls: true,
+        ..options(&["eu", "us", "asia"], &["asia"], &["asia"])
+    };
+    let rig = Rig::start(two_of_each(encrypted)).await;
     exact_under_load(rig, async |rig, progress, _| {
         wait_until_counted(rig, 2).await;
         let address = |region| format!("127.0.0.1:{}", mariadb_port(rig, region));

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 use crate::rig::{Rig, answer, wait_until};
-use crate::sender::{Progress, Sent, send_keyed, send_unkeyed};
+use crate::sender::{Progress, Sent, client, send_keyed, send_unkeyed};
 use crate::truth;
 
 /// Senders of what is sent again: far fewer than the connections that a collector lets one address have.
@@ -124,9 +124,21 @@ impl Senders {
             let collectors = rig.collectors(&region);
             for (number, collector) in collectors.iter().enumerate() {
                 let prefix = format!("{region}.{number}");
-                let unkeyed = send_unkeyed(collector.clone(), prefix.clone(), progress.clone(), stop.clone());
+                let unkeyed = send_unkeyed(
+                    client(rig),
+                    collector.clone(),
+                    prefix.clone(),
+                    progress.clone(),
+                    stop.clone(),
+                );
                 senders.unkeyed.push(tokio::spawn(unkeyed));
-                let keyed = send_keyed(collectors.clone(), prefix, progress.clone(), stop.clone());
+                let keyed = send_keyed(
+                    client(rig),
+                    collectors.clone(),
+                    prefix,
+                    progress.clone(),
+                    stop.clone(),
+                );
                 senders.keyed.push((region.clone(), tokio::spawn(keyed)));
             }
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use gate::FileError;
+use listener::TlsError;
 
 /// Reasons for which [`crate::run`] ends before it serves anything.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum Error {
     /// The tokens file cannot be read, or is malformed.
     #[error(transparent)]
     Tokens(#[from] FileError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A centre's password cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -30,17 +30,17 @@ mod series;
 mod state;
 pub mod status;
 mod text;
+mod troubles;
 mod turns;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use gate::{FileError, Gate};
-use listener::{Front, Health, Host, Hosts, Limits, Proxies};
+use gate::Gate;
+use listener::{Front, Health, Host, Hosts, Limits, Proxies, Tls, TlsFiles};
 use metrics_exporter_prometheus::PrometheusHandle;
-use model::Timestamp;
 use serde::Deserialize;
 use store::Server;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ pub use crate::centres::{BEHIND_MS_MAX, Centre};
 pub use crate::error::Error;
 use crate::names::loader::Loader;
 use crate::state::Api;
+use crate::troubles::{CERTIFICATE, TOKENS_FILE};
 
 /// The table `[api]` of the configuration file. Unknown keys are refused; keys that are missing have their defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,6 +69,8 @@ pub struct Config {
     pub header_timeout_ms: u64,
     /// Longest time from an answer's beginning until its client has taken all of it, in milliseconds; then it is cut off.
     pub answer_timeout_ms: u64,
+    /// The certificate to show; without it, requests and tokens can be read on the way.
+    pub tls: Option<TlsFiles>,
     /// A file of tokens, by whose scopes clients may read, write annotations and audit; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
     /// Whether an api without tokens may listen on an address that is not loopback, where whoever reaches it reads every count.
@@ -89,6 +92,7 @@ impl Default for Config {
             connections_per_peer_max: 512,
             header_timeout_ms: 15_000,
             answer_timeout_ms: 60_000,
+            tls: None,
             tokens_file: None,
             allow_anonymous_on_any_address: false,
             allowed_hosts: Vec::new(),
@@ -133,6 +137,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let connections = config.limits()?;
     let gate = Arc::new(Gate::open(config.tokens_file.as_deref())?);
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
     if gate.is_open() && !listener::is_loopback(config.listen) && !config.allow_anonymous_on_any_address {
         return Err(Error::Open {
             address: config.listen,
@@ -147,33 +152,34 @@ pub async fn run(
     let front = Front {
         hosts: hosts.clone(),
         proxies: Proxies::new(&config.trusted_proxies, config.proxy_protocol),
+        tls: tls.clone(),
     };
     let listener = listener::bind(config.listen).await?;
     let (loader, names) = Loader::new();
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
     let state = Api::new(centres.clone(), names, Door::new(gate.clone(), hosts));
-    let refused = state.tokens_file_refused.clone();
+    let troubles = state.troubles.clone();
+    let note = |part, error: Option<&dyn std::error::Error>| {
+        health.warn(part, error);
+        troubles.note(part, error);
+    };
     let routes = routes::all(state).merge(health.clone().routes());
     let routes = routes.merge(gate::for_observers(listener::metrics(metrics), gate.clone()));
     let routes = routes::refusing_the_rest(routes);
     tracing::info!(address = %config.listen, "api is listening");
     tokio::join!(
         listener::serve(listener, routes, front, connections, shutdown.clone()),
-        gate.watch(|error| note_refused(&refused, &health, error), shutdown.clone()),
+        gate.watch(
+            |error| note(TOKENS_FILE, error.map(|error| error as _)),
+            shutdown.clone()
+        ),
+        Tls::watch_any(
+            tls.as_deref(),
+            |error| note(CERTIFICATE, error.map(|error| error as _)),
+            shutdown.clone()
+        ),
         loader.run(centres.clone(), shutdown.clone()),
         readiness::watch(centres, health.clone(), shutdown.clone()),
     );
     Ok(())
-}
-
-/// Notes since when and why the file of tokens is refused, or that it is not any more, where `/readyz` and `/v1/status` find it.
-#[expect(clippy::disallowed_methods, reason = "an alarm has a beginning")]
-fn note_refused(refused: &Mutex<Option<(String, Timestamp)>>, health: &Health, error: Option<&FileError>) {
-    health.warn("tokens_file", error.map(|error| error as &dyn std::error::Error));
-    let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
-    *refused = error.map(|error| {
-        let since = refused.take().map(|(_, since)| since);
-        let since = since.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
-        (listener::with_causes(error), since)
-    });
 }

@@ -1,8 +1,7 @@
 //! The state that all handlers share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use model::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::admission::Door;
@@ -11,6 +10,7 @@ use crate::clients::Clients;
 use crate::intake::Intake;
 use crate::names::loader::Names;
 use crate::room::Room;
+use crate::troubles::Troubles;
 use crate::turns::Turns;
 
 /// Searches through names at once: each keeps a core busy, mostly for some milliseconds.
@@ -40,8 +40,8 @@ pub(crate) struct Api {
     pub(crate) audits: Arc<Semaphore>,
     /// Who is let in.
     pub(crate) door: Arc<Door>,
-    /// Why the file of tokens is refused, and since when, if it is.
-    pub(crate) tokens_file_refused: Arc<Mutex<Option<(String, Timestamp)>>>,
+    /// What is wrong with the api itself.
+    pub(crate) troubles: Arc<Troubles>,
     /// What clients did lately.
     pub(crate) clients: Arc<Clients>,
 }
@@ -57,7 +57,7 @@ impl Api {
             evaluations: Turns::new(EVALUATIONS_MAX),
             audits: Arc::new(Semaphore::new(AUDITS_MAX)),
             door: Arc::new(door),
-            tokens_file_refused: Arc::default(),
+            troubles: Arc::default(),
             clients: Arc::default(),
         }
     }

@@ -5,7 +5,6 @@
 mod document;
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
@@ -24,6 +23,7 @@ use crate::centres::{self, Attempt, Centres, Known};
 use crate::parameters::Parameters;
 use crate::refusal::Refusal;
 use crate::state::Api;
+use crate::troubles::{TOKENS_FILE, Trouble};
 
 /// A clock that follows the present is a flush, its way to the centre and a second of rounding behind it.
 const CLOCK_LAG_S_MAX: f64 = 10.0;
@@ -33,9 +33,6 @@ const OF_REGIONS: [&str; 5] = ["clock", "silent", "queue_log", "disk", "buried"]
 
 /// What a token that sees some names alone is told instead of a reason that may quote others.
 const SEE_THE_OPERATOR: &str = "the operator of EventTracker can see why";
-
-/// The kind of the alarm that a file of tokens is refused.
-const TOKENS_FILE: &str = "tokens_file";
 
 pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Result<Json<Status>, Refusal> {
     Parameters::parse(uri.query(), &[])?;
@@ -49,7 +46,7 @@ pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Resul
     let now = Timestamp::from(SystemTime::now());
     let mut answer = answer(name, centres, status, now);
     answer.clients = clients;
-    answer.alarms.extend(api.tokens_file_alarm());
+    answer.alarms.extend(api.own_alarms());
     if let Caller::Token(token) = &asker.0 {
         answer.token = Some(ShownToken::from(&**token));
         if !token.view.is_all() {
@@ -60,18 +57,21 @@ pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Resul
 }
 
 impl Api {
-    /// The alarm that the api's own file of tokens is refused, if it is.
-    fn tokens_file_alarm(&self) -> Option<Alarm> {
-        let refused = self
-            .tokens_file_refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().map(|(sentence, since)| Alarm {
-            region: String::new(),
-            kind: TOKENS_FILE.to_owned(),
-            sentence: format!("the api goes on with the tokens that it had: {sentence}"),
-            since: since.unix_s(),
-        })
+    /// The alarms about the api itself: that its file of tokens is refused, or that its certificate ends soon.
+    fn own_alarms(&self) -> impl Iterator<Item = Alarm> {
+        let alarm = |(kind, Trouble { sentence, since }): (&str, Trouble)| {
+            let sentence = match kind {
+                TOKENS_FILE => format!("the api goes on with the tokens that it had: {sentence}"),
+                _ => format!("the api: {sentence}"),
+            };
+            Alarm {
+                region: String::new(),
+                kind: kind.to_owned(),
+                sentence,
+                since: since.unix_s(),
+            }
+        };
+        self.troubles.all().into_iter().map(alarm)
     }
 }
 
@@ -279,6 +279,7 @@ mod tests {
                 region: region.to_owned(),
                 host: "10.1.0.10".to_owned(),
                 port: 3306,
+                tls_ca: None,
             },
             io_running: "Connecting".to_owned(),
             sql_running: "Yes".to_owned(),

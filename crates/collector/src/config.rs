@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gate::{FileError, Gate};
-use listener::Host;
+use listener::{Host, TlsError, TlsFiles};
 use serde::Deserialize;
 
 /// Why a collector cannot start, or had to end.
@@ -29,6 +29,9 @@ pub enum Error {
     /// The tokens file cannot be used.
     #[error(transparent)]
     Tokens(#[from] FileError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] listener::Error),
@@ -46,6 +49,8 @@ pub enum Error {
 pub struct Config {
     /// The address to serve HTTP on.
     pub listen: SocketAddr,
+    /// The certificate to show; without it, requests and tokens can be read on the way.
+    pub tls: Option<TlsFiles>,
     /// A file of tokens, of which those with the scope `write` may send; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
     /// Whether a collector without tokens may listen on an address that is not loopback.
@@ -74,6 +79,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
+            tls: None,
             tokens_file: None,
             allow_anonymous_on_any_address: false,
             allowed_hosts: Vec::new(),

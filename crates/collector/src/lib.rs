@@ -24,7 +24,7 @@ mod request;
 
 use std::sync::Arc;
 
-use listener::{Front, Health, Hosts, Limits, Proxies};
+use listener::{Front, Health, Hosts, Limits, Proxies, Tls};
 use tokio_util::sync::CancellationToken;
 
 use clients::Clients;
@@ -46,6 +46,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let gate = Arc::new(config.gate()?);
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
     limits.log();
     if queue.jobs_max == 0 {
         return Err(Error::Zero {
@@ -67,6 +68,7 @@ pub async fn run(
     let front = Front {
         hosts: hosts.clone(),
         proxies: Proxies::new(&config.trusted_proxies, config.proxy_protocol),
+        tls: tls.clone(),
     };
     let clients = Arc::new(Clients::default());
     let reporter = Reporter::new(gate.clone(), clients.clone(), combiner.clone());
@@ -85,6 +87,11 @@ pub async fn run(
         header_timeout: config.header_timeout(),
         ..Limits::default()
     };
+    let renewing = Tls::watch_any(
+        tls.as_deref(),
+        |trouble| reporter.certificate(trouble, &health),
+        shutdown.clone(),
+    );
     let watching = gate.watch(|refused| reporter.tokens_file(refused, &health), shutdown.clone());
     let shown = handler::books().merge(listener::metrics(metrics));
     let routes = handler::routes(Arc::new(collector))
@@ -93,7 +100,7 @@ pub async fn run(
     // The putter goes on until the listener has ended: requests in progress wait for it, and answer only once their counts are on disk.
     let serving = async {
         let served = listener::serve(listener, routes, front, connections, shutdown.clone());
-        tokio::join!(served, watching, reporter.report_until(&shutdown));
+        tokio::join!(served, watching, renewing, reporter.report_until(&shutdown));
         reporter.report().await;
         drained.cancel();
     };

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use gate::{ClientKey, FileError, Gate, WEIGHT_MAX};
-use listener::Health;
-use model::{Client, Day, EventName, Minute, TOKENS_FILE_REFUSED, Timestamp};
+use listener::{Health, TlsError};
+use model::{CERTIFICATE_TROUBLE, Client, Day, EventName, Minute, TOKENS_FILE_REFUSED, Timestamp};
 use queue::Counts;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,7 @@ pub(crate) struct Reporter {
     clients: Arc<Clients>,
     combiner: Arc<Combiner>,
     is_file_refused: AtomicBool,
+    is_certificate_troubled: AtomicBool,
 }
 
 impl Reporter {
@@ -39,6 +40,7 @@ impl Reporter {
             clients,
             combiner,
             is_file_refused: AtomicBool::new(false),
+            is_certificate_troubled: AtomicBool::new(false),
         }
     }
 
@@ -48,6 +50,16 @@ impl Reporter {
         health.warn(
             "tokens_file",
             refused.map(|error| error as &dyn std::error::Error),
+        );
+    }
+
+    /// Takes note of what is wrong with the certificate.
+    pub(crate) fn certificate(&self, trouble: Option<&TlsError>, health: &Health) {
+        self.is_certificate_troubled
+            .store(trouble.is_some(), Ordering::Relaxed);
+        health.warn(
+            "certificate",
+            trouble.map(|error| error as &dyn std::error::Error),
         );
     }
 
@@ -75,10 +87,15 @@ impl Reporter {
         let report = self.clients.take_report(minute);
         let mut counts = report.counts();
         // Once in each interval: the keeper raises an alarm by it.
-        if self.is_file_refused.load(Ordering::Relaxed)
-            && let Ok(name) = EventName::new(TOKENS_FILE_REFUSED)
-        {
-            counts.add(&name, minute, 1);
+        for (is_troubled, name) in [
+            (&self.is_file_refused, TOKENS_FILE_REFUSED),
+            (&self.is_certificate_troubled, CERTIFICATE_TROUBLE),
+        ] {
+            if is_troubled.load(Ordering::Relaxed)
+                && let Ok(name) = EventName::new(name)
+            {
+                counts.add(&name, minute, 1);
+            }
         }
         if !self.is_stored(counts).await {
             report.give_back();

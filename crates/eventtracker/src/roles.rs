@@ -117,7 +117,7 @@ impl Api {
         let config = Config::read(&self.config)?;
         let central = config.file.section(config.central, "central")?;
         let others = config.other_centre.into_iter().map(|other| api::Centre {
-            server: central.elsewhere(&other.host, other.port),
+            server: central.elsewhere(&other),
             name: other.name,
         });
         let others = others.collect();

@@ -1,6 +1,5 @@
-//! The file of tokens, and whether it changed.
+//! The file of tokens.
 
-use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -70,23 +69,4 @@ pub fn read(path: &Path) -> Result<Tokens, FileError> {
         path: shown(),
         source,
     })
-}
-
-/// What tells whether a file was changed or replaced; `None` where there is none.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct State(Option<(u64, u64, u64, i64, i64)>);
-
-impl State {
-    pub(crate) fn of(path: &Path) -> Self {
-        let of = |file: Metadata| {
-            (
-                file.dev(),
-                file.ino(),
-                file.size(),
-                file.ctime(),
-                file.ctime_nsec(),
-            )
-        };
-        Self(std::fs::metadata(path).ok().map(of))
-    }
 }

@@ -18,12 +18,11 @@ mod view;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
+use listener::Changes;
 use model::Timestamp;
 use serde::Deserialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use attempts::{Attempts, TooManyAttempts};
@@ -39,9 +38,6 @@ pub use tokens::{
     Entry, EntryError, NAMES_MAX_DEFAULT, ParseError, Scope, TOKENS_MAX, Token, Tokens, WEIGHT_MAX,
 };
 pub use view::View;
-
-/// Time between two looks at the file of tokens.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a request is not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,8 +153,8 @@ pub struct Gate {
 struct Guarded {
     path: PathBuf,
     attempts: Attempts,
-    /// SIGHUP, heard from the beginning, and the file as it was then; both until the file is watched.
-    watch: Mutex<Option<(Option<Signal>, file::State)>>,
+    /// What follows after the file was first read; until it is watched.
+    changes: Mutex<Option<Changes>>,
     tokens: RwLock<Arc<Tokens>>,
 }
 
@@ -174,15 +170,11 @@ impl Gate {
         let guarded = match path {
             None => None,
             Some(path) => {
-                // Before the file is read: a change after that is seen.
-                let hangups = signal(SignalKind::hangup())
-                    .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard: the file of tokens is looked at in intervals"))
-                    .ok();
-                let watch = Mutex::new(Some((hangups, file::State::of(path))));
+                let changes = Mutex::new(Some(Changes::of(&[path])));
                 Some(Guarded {
                     path: path.to_owned(),
                     attempts: Attempts::default(),
-                    watch,
+                    changes,
                     tokens: RwLock::new(Arc::new(read(path)?)),
                 })
             }
@@ -197,7 +189,7 @@ impl Gate {
             guarded: Some(Guarded {
                 path: PathBuf::new(),
                 attempts: Attempts::default(),
-                watch: Mutex::new(None),
+                changes: Mutex::new(None),
                 tokens: RwLock::new(Arc::new(tokens)),
             }),
         }
@@ -248,32 +240,18 @@ impl Gate {
         let Some(guarded) = &self.guarded else {
             return shutdown.cancelled().await;
         };
-        let watch = guarded
-            .watch
+        let changes = guarded
+            .changes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some((mut hangups, mut known)) = watch else {
+        let Some(mut changes) = changes else {
             return shutdown.cancelled().await;
         };
-        let mut hangup = async || match &mut hangups {
-            Some(hangups) => {
-                if hangups.recv().await.is_none() {
-                    std::future::pending::<()>().await;
-                }
-            }
-            None => std::future::pending().await,
-        };
         loop {
-            let is_told = tokio::select! {
+            tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = hangup() => true,
-                () = tokio::time::sleep(LOOK_INTERVAL) => false,
-            };
-            let state = file::State::of(&guarded.path);
-            if is_told || state != known {
-                known = state;
-                say(guarded.take_over().err().as_ref());
+                () = changes.next() => say(guarded.take_over().err().as_ref()),
             }
         }
     }
@@ -399,7 +377,7 @@ mod tests {
         let shutdown = CancellationToken::new();
         let say = |error: Option<&FileError>| said.lock().unwrap().push(error.map(ToString::to_string));
         let steps = async {
-            let look = async || tokio::time::sleep(LOOK_INTERVAL + Duration::from_millis(1)).await;
+            let look = async || tokio::time::sleep(std::time::Duration::from_secs(6)).await;
             look().await;
             assert!(said.lock().unwrap().is_empty(), "nothing has changed");
             write(&path, "shop = [", 0o600);

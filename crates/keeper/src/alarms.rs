@@ -153,6 +153,27 @@ pub(crate) fn of_keys(reused: &[KeyReuse]) -> Vec<Alarm> {
         .collect()
 }
 
+/// The alarms with one of each kind and region, as they are noted: sentences of the same follow each other.
+pub(crate) fn joined(alarms: Vec<Alarm>) -> Vec<Alarm> {
+    let mut joined: BTreeMap<(String, String), String> = BTreeMap::new();
+    for Alarm {
+        region,
+        kind,
+        sentence,
+    } in alarms
+    {
+        let all = joined.entry((region, kind)).or_default();
+        let separator = if all.is_empty() { "" } else { "; " };
+        *all += &format!("{separator}{sentence}");
+    }
+    let alarm = |((region, kind), sentence)| Alarm {
+        region,
+        kind,
+        sentence,
+    };
+    joined.into_iter().map(alarm).collect()
+}
+
 pub(crate) fn alarm(region: &str, kind: &str, sentence: String) -> Alarm {
     Alarm {
         region: region.to_owned(),
@@ -188,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn alarms_of_one_kind_are_one() {
+        let alarms = ["eu", "", "eu"].map(|region| alarm(region, "certificate", format!("of '{region}'")));
+        let joined: Vec<_> = joined(alarms.into())
+            .into_iter()
+            .map(|a| (a.region, a.sentence))
+            .collect();
+        let expected = [("", "of ''"), ("eu", "of 'eu'; of 'eu'")];
+        assert_eq!(
+            joined,
+            expected.map(|(region, text)| (region.to_owned(), text.to_owned()))
+        );
+    }
+
+    #[test]
     fn clients_that_use_keys_again_are_named_by_region() {
         let reuse = |region: &str, client: &str| KeyReuse {
             region: region.to_owned(),
@@ -213,6 +248,7 @@ mod tests {
                 region: "eu".to_owned(),
                 host: "10.1.0.10".to_owned(),
                 port: 3306,
+                tls_ca: None,
             },
             io_running: "Yes".to_owned(),
             sql_running: "Yes".to_owned(),

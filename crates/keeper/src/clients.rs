@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{TOKENS_FILE_REFUSED, Timestamp, own_count};
+use model::{CERTIFICATE_TROUBLE, TOKENS_FILE_REFUSED, Timestamp, own_count};
 use store::upkeep::Alarm;
 
 use crate::alarms::alarm;
@@ -59,6 +59,10 @@ impl Counts {
         let mut alarms = Vec::new();
         if !overflowing.is_empty() {
             alarms.push(alarm("", "names_overflow", names_sentence(&overflowing)));
+        }
+        if recent.clone().any(|name| name == CERTIFICATE_TROUBLE) {
+            let sentence = "the certificate of a collector ends soon, or a changed one cannot be used: its log and /readyz say which, and until when";
+            alarms.push(alarm("", "certificate", sentence.to_owned()));
         }
         if recent.any(|name| name == TOKENS_FILE_REFUSED) {
             let sentence = "a collector goes on with the tokens that it had, since its file of tokens cannot be used: its log and /readyz say \

@@ -4,6 +4,7 @@ mod agreement;
 mod alarms;
 mod audits;
 mod binlogs;
+mod certificates;
 mod clients;
 mod config;
 mod findings;
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use listener::Health;
+use model::Timestamp;
 use store::central::Central;
 use store::upkeep::{self, Alarm};
 use store::{Account, OtherCentre, Server, Source, SourceState};
 use tokio_util::sync::CancellationToken;
 
+use certificates::Certificates;
 pub use config::Config;
 use findings::Findings;
 use packing::merging::Merger;
@@ -62,6 +65,7 @@ struct Keeper {
     since: BTreeMap<(String, String), Instant>,
     /// EventTracker's own counts of what clients do.
     clients: clients::Counts,
+    certificates: Certificates,
     health: Health,
     /// Whether the last pass failed, so that a failure is logged once.
     failing: bool,
@@ -97,10 +101,8 @@ pub async fn run(
         others: others
             .into_iter()
             .map(|other| {
-                (
-                    other.name,
-                    upkeep::Centre::new(Server::at(&other.host, other.port, &account)),
-                )
+                let server = other.server(&account);
+                (other.name, upkeep::Centre::new(server))
             })
             .collect(),
         regions: Vec::new(),
@@ -109,6 +111,7 @@ pub async fn run(
         keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
         since: BTreeMap::new(),
         clients: clients::Counts::default(),
+        certificates: Certificates::default(),
         health,
         failing: false,
     };
@@ -180,13 +183,28 @@ impl Keeper {
         }
         alarms.extend(alarms::of_keys(&self.centre.keys_reused().await?));
         alarms.extend(self.clients.alarms(self.centre.own_counts().await?, now));
-        let alarms = self.lasting(alarms);
+        alarms.extend(self.of_certificates(now).await);
+        let alarms = self.lasting(alarms::joined(alarms));
         self.centre.note_alarms(&alarms).await?;
         self.health.ready(READINESS[0]);
         if std::mem::take(&mut self.failing) {
             tracing::info!("the central database answers again");
         }
         Ok(())
+    }
+
+    /// The alarms about the certificates of all databases.
+    async fn of_certificates(&mut self, now: Timestamp) -> Vec<Alarm> {
+        let regions = self
+            .regions
+            .iter()
+            .map(|region| (region.source.region.as_str(), region.server.server()));
+        let others = self.others.iter().map(|(_, other)| ("", other.server()));
+        let databases: Vec<_> = regions
+            .chain(others)
+            .chain([("", self.centre.server())])
+            .collect();
+        self.certificates.alarms(&databases, now).await
     }
 
     /// Follows the centre's sources: regions come, go and move to other servers while the keeper runs. A region that has not changed keeps

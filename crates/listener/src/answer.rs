@@ -1,10 +1,13 @@
-//! The time that a connection's present answer has taken.
+//! The requests of a connection in progress, and the time that their answers take.
 
-#![expect(clippy::disallowed_methods, reason = "answers are limited by time")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "answers and idle connections are limited by time"
+)]
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,41 +16,55 @@ use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
-/// The beginning of the answer that a connection is sending. It is only looked at when that answer could have taken too long, so that an
-/// answer costs no timer.
+/// The requests of a connection in progress: one at a time in HTTP/1.1, several in HTTP/2. They are only looked at when an answer could have
+/// taken too long, so that an answer costs no timer. Clones share one state.
 #[derive(Debug, Clone)]
-pub(crate) struct AnswerClock {
-    created: Instant,
-    /// Microseconds from `created` to the answer's beginning, or [`NONE`] between two answers.
-    begun: Arc<AtomicU64>,
+pub(crate) struct InProgress(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    requests: usize,
+    /// When there was last one, or the connection's beginning.
+    idle_since: Instant,
+    /// The number that the next request gets.
+    next: u64,
+    /// The answers that are being sent, by their requests' numbers, the one that began first before the others.
+    answers: VecDeque<(u64, Instant)>,
 }
 
-/// The value of [`AnswerClock::begun`] between two answers.
-const NONE: u64 = u64::MAX;
+/// A request in progress, until it is dropped: when its answer was taken in, or given up.
+#[derive(Debug)]
+pub(crate) struct Request {
+    number: u64,
+    of: InProgress,
+}
 
-impl AnswerClock {
+impl InProgress {
     pub(crate) fn new() -> Self {
-        Self {
-            created: Instant::now(),
-            begun: Arc::new(AtomicU64::new(NONE)),
+        Self(Arc::new(Mutex::new(State {
+            requests: 0,
+            idle_since: Instant::now(),
+            next: 0,
+            answers: VecDeque::new(),
+        })))
+    }
+
+    /// Notes that a request is in progress.
+    pub(crate) fn begin(&self) -> Request {
+        let mut state = self.lock();
+        state.requests += 1;
+        state.next += 1;
+        Request {
+            number: state.next,
+            of: self.clone(),
         }
     }
 
-    /// Notes that `response` begins now, and wraps its body so that its end is noted.
-    pub(crate) fn time(&self, response: Response) -> Response<TimedBody> {
-        self.begin();
-        let clock = self.clone();
-        response.map(|inner| TimedBody { inner, clock })
-    }
-
     /// Returns when an answer takes longer than `limit`.
-    pub(crate) async fn takes_longer_than(&self, limit: Duration) {
+    pub(crate) async fn take_longer_than(&self, limit: Duration) {
         loop {
             let now = Instant::now();
-            let begun = match self.begun.load(Ordering::Relaxed) {
-                NONE => now,
-                us => self.created + Duration::from_micros(us),
-            };
+            let begun = self.lock().answers.front().map_or(now, |&(_, begun)| begun);
             if now >= begun + limit {
                 return;
             }
@@ -55,13 +72,54 @@ impl AnswerClock {
         }
     }
 
-    fn begin(&self) {
-        let us = u64::try_from(self.created.elapsed().as_micros()).unwrap_or(NONE);
-        self.begun.store(us, Ordering::Relaxed);
+    /// Returns when there was no request for longer than `limit` from now on.
+    pub(crate) async fn rest_for(&self, limit: Duration) {
+        let begun = Instant::now();
+        loop {
+            let now = Instant::now();
+            let since = {
+                let state = self.lock();
+                if state.requests > 0 {
+                    now
+                } else {
+                    begun.max(state.idle_since)
+                }
+            };
+            if now >= since + limit {
+                return;
+            }
+            tokio::time::sleep_until(since + limit).await;
+        }
     }
 
-    fn end(&self) {
-        self.begun.store(NONE, Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Request {
+    /// Notes that `response` begins now, and wraps its body so that its end is noted.
+    pub(crate) fn answer(self, response: Response) -> Response<TimedBody> {
+        self.of.lock().answers.push_back((self.number, Instant::now()));
+        response.map(|inner| TimedBody {
+            inner,
+            _request: self,
+        })
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let mut state = self.of.lock();
+        state.requests -= 1;
+        state.idle_since = Instant::now();
+        if let Some(at) = state
+            .answers
+            .iter()
+            .position(|&(number, _)| number == self.number)
+        {
+            state.answers.remove(at);
+        }
     }
 }
 
@@ -69,13 +127,7 @@ impl AnswerClock {
 /// to send.
 pub(crate) struct TimedBody {
     inner: Body,
-    clock: AnswerClock,
-}
-
-impl Drop for TimedBody {
-    fn drop(&mut self) {
-        self.clock.end();
-    }
+    _request: Request,
 }
 
 impl HttpBody for TimedBody {
@@ -104,20 +156,40 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
+    fn response() -> Response {
+        Response::new(Body::from("answer"))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_answer_has_its_time() {
-        let clock = AnswerClock::new();
-        let mut cut_off = Box::pin(clock.takes_longer_than(LIMIT));
+        let in_progress = InProgress::new();
+        let mut cut_off = Box::pin(in_progress.take_longer_than(LIMIT));
         let mut lasts = async |duration| tokio::time::timeout(duration, &mut cut_off).await.is_err();
         assert!(lasts(10 * LIMIT).await, "no answer has begun");
         for _ in 0..3 {
-            clock.begin();
+            let answer = in_progress.begin().answer(response());
             assert!(lasts(LIMIT - Duration::from_millis(1)).await);
-            clock.end();
+            drop(answer);
         }
-        let response = clock.time(Response::new(Body::from("answer")));
-        assert!(!lasts(LIMIT + Duration::from_millis(1)).await);
-        drop(response);
-        assert_eq!(clock.begun.load(Ordering::Relaxed), NONE);
+        let slow = in_progress.begin().answer(response());
+        assert!(lasts(LIMIT / 2).await);
+        let quick = in_progress.begin().answer(response());
+        assert!(!lasts(LIMIT / 2 + Duration::from_millis(1)).await, "the slow one");
+        drop((slow, quick));
+        assert!(in_progress.lock().answers.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_rests_between_requests() {
+        let in_progress = InProgress::new();
+        let mut rested = Box::pin(in_progress.rest_for(LIMIT));
+        let mut lasts = async |duration| tokio::time::timeout(duration, &mut rested).await.is_err();
+        let (one, other) = (in_progress.begin(), in_progress.begin());
+        assert!(lasts(10 * LIMIT).await, "two are in progress");
+        drop(one);
+        assert!(lasts(10 * LIMIT).await, "one is");
+        drop(other.answer(response()));
+        assert!(lasts(LIMIT - Duration::from_millis(1)).await);
+        assert!(!lasts(Duration::from_millis(2)).await);
     }
 }

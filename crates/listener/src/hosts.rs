@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::http::Request;
-use axum::http::header::{HOST, HeaderName, ORIGIN};
+use axum::http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -120,6 +120,18 @@ fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str
     let mut given = headers.get_all(name).iter();
     let value = given.next()?.to_str().ok()?;
     given.next().is_none().then_some(value)
+}
+
+/// Gives a request in HTTP/2 the `Host` header that one in HTTP/1.1 has: that of its target (RFC 9113, 8.3.1). One that has both keeps them,
+/// and each is looked at.
+pub(crate) fn name_host<B>(request: &mut Request<B>) {
+    if request.version() != Version::HTTP_2 || request.headers().contains_key(HOST) {
+        return;
+    }
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    if let Some(host) = authority.and_then(|text| HeaderValue::from_str(text).ok()) {
+        request.headers_mut().insert(HOST, host);
+    }
 }
 
 /// Why a request is not answered, by its host.

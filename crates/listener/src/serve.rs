@@ -1,36 +1,20 @@
 //! The accept loop: connections within limits, each served until it ends or the role shuts down.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
-use axum::response::{IntoResponse, Response};
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Shares;
-use crate::answer::{AnswerClock, TimedBody};
+use crate::connection::{ConnectionService, introduced};
 use crate::hosts::Hosts;
-use crate::linger::Lingering;
-use crate::proxies::{Proxies, read_header};
-
-/// Most bytes of a request line and its headers; hyper would buffer 400 kB on each connection.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-
-/// Longest time for which a client may take in nothing of its answer before it is cut off.
-const WRITE_STALL_LIMIT: Duration = Duration::from_secs(20);
+use crate::proxies::Proxies;
+use crate::{Shares, Tls};
 
 /// Longest time that a shutdown waits for requests in progress.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -59,7 +43,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Most connections of one peer address; further ones are closed at once. A proxy in front is one peer.
     pub connections_per_peer_max: usize,
-    /// Longest wait for a request's headers, hence also for an idle connection's next request.
+    /// Longest wait for a handshake, and for a request's headers, hence also for an idle connection's next request.
     pub header_timeout: Duration,
     /// Longest time from an answer's beginning until its client has taken it in; slower clients are cut off, however steadily
     /// they read.
@@ -102,21 +86,24 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         .map_err(|source| Error::Bind { address, source })
 }
 
-/// How a role is reached: the hosts that it goes by, and the proxies in front of it.
+/// How a role is reached: the hosts that it goes by, the proxies in front of it, and whether what is said is encrypted.
 #[derive(Debug, Clone)]
 pub struct Front {
     /// The hosts that requests may be for.
     pub hosts: Hosts,
     /// The proxies whose word counts on whom a request is of.
     pub proxies: Proxies,
+    /// The certificate to show; without one, what is said can be read on the way.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl From<Hosts> for Front {
-    /// A role without proxies in front.
+    /// A role without proxies in front, and without TLS.
     fn from(hosts: Hosts) -> Self {
         Self {
             hosts,
             proxies: Proxies::default(),
+            tls: None,
         }
     }
 }
@@ -153,12 +140,7 @@ pub async fn serve(
                         }
                     },
                 };
-                let service = ConnectionService {
-                    routes: routes.clone(),
-                    front: front.clone(),
-                    peer,
-                    clock: AnswerClock::new(),
-                };
+                let service = ConnectionService::new(routes.clone(), front.clone(), peer);
                 let connection = introduced(stream, service, peers.clone(), limits, shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
@@ -198,106 +180,4 @@ async fn accept(
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, peer, slot))
-}
-
-/// The service that answers the requests of one connection.
-#[derive(Clone)]
-struct ConnectionService {
-    routes: TowerToHyperService<Router>,
-    front: Front,
-    peer: SocketAddr,
-    clock: AnswerClock,
-}
-
-impl Service<Request<Incoming>> for ConnectionService {
-    type Response = Response<TimedBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    /// Checks the host, calls the routes and starts the answer's clock. All in one step: each layer around a [`Router`] would cost an
-    /// allocation and a copy of it for every request.
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let clock = self.clock.clone();
-        let routed = self.front.hosts.admit(&request).map(|()| {
-            let client = self.front.proxies.client(self.peer, request.headers());
-            request.extensions_mut().insert(ConnectInfo(client));
-            self.routes.call(request)
-        });
-        Box::pin(async move {
-            let response = match routed {
-                Ok(routed) => routed.await?,
-                Err(refused) => {
-                    metrics::counter!("http_hosts_refused_total").increment(1);
-                    refused.into_response()
-                }
-            };
-            Ok(clock.time(response))
-        })
-    }
-}
-
-/// Learns whom a connection is of, where a proxy says so first, and serves it.
-async fn introduced(
-    mut stream: TcpStream,
-    mut service: ConnectionService,
-    peers: Shares<IpAddr>,
-    limits: Limits,
-    shutdown: CancellationToken,
-) {
-    let mut _share = None;
-    if service.front.proxies.expects_header(service.peer) {
-        let header = tokio::time::timeout(limits.header_timeout, read_header(&mut stream)).await;
-        match header {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(client))) => {
-                service.peer = client;
-                _share = peers.take(client.ip());
-                if _share.is_none() {
-                    metrics::counter!("http_connections_refused_total").increment(1);
-                    return;
-                }
-            }
-            Ok(Err(error)) => {
-                metrics::counter!("http_proxy_headers_refused_total").increment(1);
-                tracing::debug!(%error, peer = %service.peer, "a connection of a proxy is not served");
-                return;
-            }
-            Err(_) => return,
-        }
-    }
-    serve_connection(stream, service, limits, shutdown).await;
-}
-
-/// Serves one connection until the client closes it, breaks a limit, or a shutdown finds no request in progress.
-async fn serve_connection(
-    stream: TcpStream,
-    service: ConnectionService,
-    limits: Limits,
-    shutdown: CancellationToken,
-) {
-    let mut bounded = TimeoutStream::new(stream);
-    bounded.set_write_timeout(Some(WRITE_STALL_LIMIT));
-    let (peer, clock) = (service.peer, service.clock.clone());
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .max_buf_size(HEAD_BYTES_MAX)
-        .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(Lingering::new(Box::pin(bounded))), service);
-    tokio::pin!(connection);
-    let conversation = async {
-        tokio::select! {
-            outcome = connection.as_mut() => return outcome,
-            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        connection.await
-    };
-    tokio::select! {
-        outcome = conversation => if let Err(error) = outcome {
-            tracing::debug!(%peer, %error, "connection ended early");
-        },
-        () = clock.takes_longer_than(limits.answer_timeout) => {
-            metrics::counter!("http_answers_cut_off_total").increment(1);
-            tracing::debug!(%peer, "cut off a client that was too slow for its answer");
-        }
-    }
 }

@@ -45,7 +45,7 @@ pub use origin::{CLIENT_BYTES_MAX, Client, ContentHash, Origin};
 pub use packed_day::{DayCounts, PACKED_FORM, SPARSE_MINUTES_MAX, for_each_packed, may_be_packed_anew};
 pub use queue_depth::QueueDepth;
 pub use reader::PackedDayError;
-pub use reserved::{OWN_NAMES, TOKENS_FILE_REFUSED, own_count};
+pub use reserved::{CERTIFICATE_TROUBLE, OWN_NAMES, TOKENS_FILE_REFUSED, own_count};
 pub use shard::Shard;
 pub use step::{Step, StepError};
 pub use time::{TimeError, Timestamp};

@@ -8,6 +8,9 @@ pub const OWN_NAMES: &str = "eventtracker.";
 /// The name that counts how often a collector has found that its file of tokens cannot be used.
 pub const TOKENS_FILE_REFUSED: &str = "eventtracker.tokens_file.refused";
 
+/// The name that counts how often a collector has found that its certificate ends soon, or cannot be used.
+pub const CERTIFICATE_TROUBLE: &str = "eventtracker.certificate.trouble";
+
 /// What the names begin with that count what clients did.
 const OF_CLIENTS: &str = "eventtracker.client.";
 
@@ -71,8 +74,10 @@ mod tests {
         assert_eq!(shop.own_names()[0].as_str(), "eventtracker.client.shop.events");
         let dotted = Client::of("shop.eu").own_names();
         assert_eq!(own_count(dotted[2].as_str()), Some(("shop.eu", "overflowed")));
-        assert_eq!(own_count(TOKENS_FILE_REFUSED), None);
-        assert!(EventName::new(TOKENS_FILE_REFUSED).unwrap().is_reserved());
+        for name in [TOKENS_FILE_REFUSED, CERTIFICATE_TROUBLE] {
+            assert_eq!(own_count(name), None);
+            assert!(EventName::new(name).unwrap().is_reserved());
+        }
         for free in [
             "eventtracker",
             "eventtrackers.a",

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::layout::{Layout, RegionLayout};
-use crate::roles;
+use crate::part;
 use shop::Shop;
 
 /// Seconds of the past that the first start fills in.
@@ -56,7 +56,8 @@ impl Demo {
         let stop = CancellationToken::new();
         let mut regions = Vec::new();
         for region in &layout.regions {
-            let sender = Sender::new(region, secret)?;
+            let url = format!("{}/v1/events", layout.base_url(region.collector_port(0)));
+            let sender = Sender::new(region, url, layout.ca().as_deref(), secret)?;
             let past = Past::of(region, now_unix_s())?;
             let stop = stop.clone();
             regions.push(tokio::spawn(async move {
@@ -88,15 +89,12 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(region: &RegionLayout, secret: Option<&str>) -> Result<Self> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(REQUEST_LIMIT)
-            .build()?;
+    fn new(region: &RegionLayout, url: String, ca: Option<&Path>, secret: Option<&str>) -> Result<Self> {
+        let client = part::client(ca)?.timeout(REQUEST_LIMIT).build()?;
         Ok(Self {
             region: region.name.clone(),
             shop: Shop::of_region(region.number),
-            url: format!("{}/v1/events", roles::base_url(region.collector_port(0))),
+            url,
             client,
             secret: secret.map(str::to_owned),
         })

@@ -15,7 +15,7 @@ pub const DESCRIPTION_FILE: &str = "playground.json";
 /// playground stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// Base address of the api, as `http://127.0.0.1:7070`.
+    /// Base address of the api, as `http://127.0.0.1:7070`, or `https://` with a [`Description::ca`].
     pub api: String,
     /// The preferred centre's MariaDB.
     pub central: Database,
@@ -27,6 +27,9 @@ pub struct Description {
     /// The secrets of the tokens, where clients need one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Secrets>,
+    /// The file of the authority of all certificates, where what is said is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
     /// Process ids of the preferred centre's roles.
     pub pids: CentrePids,
 }
@@ -149,6 +152,7 @@ impl Database {
             port: self.port,
             user: "root".to_owned(),
             password: None,
+            tls_ca: None,
         }
     }
 }

@@ -30,7 +30,9 @@ fn servers(layout: &Layout, options: &Options, programs: &Programs) -> Vec<Proce
     let mut processes = Vec::new();
     for region in &layout.regions {
         processes.push(beanstalkd(region, programs, &logs));
-        let server = MariaDb::of_region(region).for_people(options.is_for_people);
+        let server = MariaDb::of_region(region)
+            .for_people(options.is_for_people)
+            .encrypted(layout.authority.as_ref());
         processes.push(mariadb(
             Kind::RegionalMariaDb,
             &region.name,
@@ -40,7 +42,9 @@ fn servers(layout: &Layout, options: &Options, programs: &Programs) -> Vec<Proce
         ));
     }
     for centre in layout.centres() {
-        let server = MariaDb::of_centre(layout, centre).for_people(options.is_for_people);
+        let server = MariaDb::of_centre(layout, centre)
+            .for_people(options.is_for_people)
+            .encrypted(layout.authority.as_ref());
         processes.push(mariadb(
             Kind::CentralMariaDb,
             centre.name,
@@ -56,7 +60,11 @@ fn add_roles(processes: &mut Vec<Process>, layout: &Layout, options: &Options, p
     let logs = layout.logs();
     let mut role = |kind, place: &str, name: String, port, arguments| {
         let part = Part::Role {
-            readyz: format!("{}/readyz", roles::base_url(port)),
+            readyz: match kind {
+                Kind::Collector | Kind::Api => format!("{}/readyz", layout.base_url(port)),
+                _ => format!("http://{}/readyz", roles::address(port)),
+            },
+            ca: layout.ca(),
         };
         let mut process = Process::new(kind, part, place, name, program, arguments, &logs);
         process.add_environment(options.role_environment.clone());

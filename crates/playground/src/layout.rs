@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::Options;
+use crate::authority::{Authority, TLS_DIR};
 use crate::centre::{CENTRAL, Centre, STANDBY};
 use crate::shifted_clock::CLOCKS_DIR;
+use crate::{Options, roles};
 
 /// Collectors, or workers, of one region: as many as its ten ports have room for.
 pub const ROLES_PER_REGION_MAX: usize = 4;
@@ -21,7 +22,7 @@ const MARIADB_OFFSET: u16 = 2;
 const REGION_NAME_MAX: usize = 32;
 
 /// Names of the playground's own files in the data directory, where a region gets a directory, too.
-const RESERVED_NAMES: [&str; 7] = [
+const RESERVED_NAMES: [&str; 8] = [
     CENTRAL,
     CLOCKS_DIR,
     "lock",
@@ -29,6 +30,7 @@ const RESERVED_NAMES: [&str; 7] = [
     "passwords",
     "regions",
     STANDBY,
+    TLS_DIR,
 ];
 
 /// Bytes of a Unix socket's path: `sun_path` holds 108 (unix(7)), one of them the closing zero.
@@ -47,6 +49,8 @@ pub(crate) struct Layout {
     pub regions: Vec<RegionLayout>,
     pub central: Centre,
     pub standby: Option<Centre>,
+    /// The authority, if what is said is encrypted.
+    pub authority: Option<Authority>,
 }
 
 /// The files and ports of a region.
@@ -109,10 +113,22 @@ impl Layout {
             regions,
             central: Centre::central(dir, options.port),
             standby: options.standby.then(|| Centre::standby(dir, options.port)),
+            authority: options.tls.then(|| Authority::of(dir)),
         };
         layout.check_paths()?;
         Centre::check_none_is_left_out(dir, layout.standby.as_ref())?;
         Ok(layout)
+    }
+
+    /// Base URL of a collector or the api that listens on `port`.
+    pub(crate) fn base_url(&self, port: u16) -> String {
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", roles::address(port))
+    }
+
+    /// The file of the authority that clients need, if any.
+    pub(crate) fn ca(&self) -> Option<PathBuf> {
+        self.authority.as_ref().map(Authority::ca)
     }
 
     pub(crate) fn centres(&self) -> impl Iterator<Item = &Centre> {

@@ -5,6 +5,7 @@
 )]
 
 mod accounts;
+mod authority;
 mod centre;
 mod claim;
 mod demo;
@@ -52,6 +53,7 @@ pub use crate::shifted_clock::{CLOCK_IS_SEEN, set_clock};
 use crate::spawner::Spawner;
 pub use crate::start::free_port;
 pub use crate::tokens::Secrets;
+pub use authority::Authority;
 
 /// Pause between two looks of the supervisor at its processes.
 const SUPERVISION_INTERVAL: Duration = Duration::from_millis(100);
@@ -88,6 +90,8 @@ pub struct Options {
     pub standby: bool,
     /// Whether clients need a token, of which there is one for each scope.
     pub tokens: bool,
+    /// Whether what is said is encrypted, with certificates of an authority of its own.
+    pub tls: bool,
     /// Whether to send the traffic of a shop that does not exist.
     pub demo: bool,
     /// Whether people look at it: then the databases take memory in proportion to the machine, and a centre knows time zones. Tests start
@@ -116,6 +120,7 @@ impl Default for Options {
             workers: 1,
             standby: false,
             tokens: false,
+            tls: false,
             demo: false,
             is_for_people: false,
             region_overrides: toml::Table::new(),
@@ -203,9 +208,9 @@ impl Playground {
     #[must_use]
     pub fn description(&self) -> Description {
         let regions = self.layout.regions.iter().map(|region| {
-            let urls = (0..self.options.collectors).map(|n| roles::base_url(region.collector_port(n)));
+            let urls = (0..self.options.collectors).map(|n| self.layout.base_url(region.collector_port(n)));
             let description = RegionDescription {
-                collector: roles::base_url(region.collector_port(0)),
+                collector: self.layout.base_url(region.collector_port(0)),
                 collectors: if self.options.collectors > 1 {
                     urls.collect()
                 } else {
@@ -223,7 +228,7 @@ impl Playground {
             (region.name.clone(), description)
         });
         Description {
-            api: roles::base_url(self.layout.port),
+            api: self.layout.base_url(self.layout.port),
             central: self.database_of(&self.layout.central),
             standby: self.layout.standby.as_ref().map(|standby| Standby {
                 database: self.database_of(standby),
@@ -231,6 +236,7 @@ impl Playground {
             }),
             regions: regions.collect(),
             tokens: self.secrets.clone(),
+            ca: self.layout.ca(),
             pids: CentrePids {
                 api: self.pids_of(Kind::Api, CENTRAL).first().copied(),
                 keeper: self.pids_of(Kind::Keeper, CENTRAL).first().copied(),

@@ -11,6 +11,7 @@ use store::setup::{Patience, Role, Site};
 use tokio::process::Command;
 
 use crate::accounts::Accounts;
+use crate::authority::Authority;
 use crate::centre::Centre;
 use crate::claim::create_private_dir;
 use crate::description::Database;
@@ -53,6 +54,8 @@ pub(crate) struct MariaDb {
     options: String,
     memory: Memory,
     is_for_people: bool,
+    /// The authority of its certificate, if it has one.
+    authority: Option<Authority>,
 }
 
 impl MariaDb {
@@ -65,6 +68,7 @@ impl MariaDb {
             options: edited + OWN_VALUES,
             memory: Memory::SMALL,
             is_for_people: false,
+            authority: None,
         }
     }
 
@@ -83,6 +87,7 @@ impl MariaDb {
             options,
             memory: Memory::SMALL,
             is_for_people: false,
+            authority: None,
         }
     }
 
@@ -98,6 +103,14 @@ impl MariaDb {
         Self {
             memory,
             is_for_people: true,
+            ..self
+        }
+    }
+
+    /// The same server with a certificate of `authority`, and accounts that have to encrypt.
+    pub(crate) fn encrypted(self, authority: Option<&Authority>) -> Self {
+        Self {
+            authority: authority.cloned(),
             ..self
         }
     }
@@ -174,7 +187,10 @@ impl MariaDb {
 
     /// Puts the schema and the roles' accounts in place.
     pub(crate) async fn set_up(&self, accounts: &Accounts) -> Result<()> {
-        let root = self.database(0).root();
+        let root = store::Server {
+            tls_ca: self.authority.as_ref().map(Authority::ca),
+            ..self.database(0).root()
+        };
         store::setup::apply(&root, self.side, Patience::EMPTY, |_| {}, pending()).await?;
         let roles = match self.side {
             Site::Regional => [
@@ -214,6 +230,15 @@ impl MariaDb {
         ];
         for (name, path) in files {
             writeln!(text, "{name} = {}", path.display())?;
+        }
+        if let Some(authority) = &self.authority {
+            let (certificate, key) = (authority.certificate(), authority.key());
+            writeln!(
+                text,
+                "ssl_cert = {}\nssl_key = {}",
+                certificate.display(),
+                key.display()
+            )?;
         }
         writeln!(text, "bind_address = 127.0.0.1\nport = {}", self.port)?;
         let Memory { buffer_pool, log } = self.memory;

@@ -1,5 +1,6 @@
 //! The parts of a playground: their kinds, and the signs that they are ready.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -68,7 +69,17 @@ pub(crate) enum Part {
     Role {
         /// URL of the role's readiness.
         readyz: String,
+        /// The file of the authority of its certificate, if it may have one.
+        ca: Option<PathBuf>,
     },
+}
+
+/// The beginning of an HTTP client for roles, with the file of the authority of their certificates, if they have some.
+pub(crate) fn client(ca: Option<&Path>) -> Result<reqwest::ClientBuilder> {
+    Ok(match ca {
+        Some(_) => http_client::builder(ca)?,
+        None => http_client::plain()?,
+    })
 }
 
 impl Part {
@@ -85,11 +96,8 @@ impl Part {
                     .with_context(|| format!("port {port}"))?;
                 Ok(())
             }
-            Self::Role { readyz } => {
-                let client = reqwest::Client::builder()
-                    .no_proxy()
-                    .timeout(PROBE_LIMIT)
-                    .build()?;
+            Self::Role { readyz, ca } => {
+                let client = client(ca.as_deref())?.timeout(PROBE_LIMIT).build()?;
                 let answer = client.get(readyz).send().await?;
                 let status = answer.status();
                 ensure!(status.is_success(), "{status} {}", answer.text().await?);

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use crate::Options;
 use crate::accounts::Accounts;
+use crate::authority::Authority;
 use crate::centre::{CENTRAL, Centre};
 use crate::description::Database;
 use crate::layout::{Layout, RegionLayout};
@@ -22,6 +23,9 @@ pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, options: &Opti
         if options.tokens {
             merge(&mut config, &tokens_file("collector", layout)?);
         }
+        if let Some(authority) = &layout.authority {
+            merge(&mut config, &encrypted("collector", "regional", authority)?);
+        }
         merge(&mut config, &options.region_overrides);
         write(&layout.region_config(region), &config)?;
     }
@@ -29,6 +33,9 @@ pub(crate) fn write_configs(layout: &Layout, accounts: &Accounts, options: &Opti
         let mut config = central_config(layout, centre, accounts)?;
         if options.tokens {
             merge(&mut config, &tokens_file("api", layout)?);
+        }
+        if let Some(authority) = &layout.authority {
+            merge(&mut config, &encrypted("api", "central", authority)?);
         }
         merge(&mut config, &options.central_overrides);
         if centre.name != CENTRAL {
@@ -61,11 +68,6 @@ pub(crate) fn api_arguments(layout: &Layout) -> Vec<OsString> {
 
 pub(crate) fn keeper_arguments(centre: &Centre) -> Vec<OsString> {
     vec!["keeper".into(), "--config".into(), centre.config.clone().into()]
-}
-
-/// `http://` and the address of a role that listens on `port`.
-pub(crate) fn base_url(port: u16) -> String {
-    format!("http://{}", address(port))
 }
 
 /// Host and port of a server or role that listens on `port`.
@@ -117,21 +119,24 @@ fn region_config(region: &RegionLayout, accounts: &Accounts) -> Result<Table> {
 
 fn central_config(layout: &Layout, centre: &Centre, accounts: &Accounts) -> Result<Table> {
     let others = layout.centres().filter(|other| other.name != centre.name);
-    let others = others.map(|other| -> Value {
-        table([
+    let ca = layout.ca().as_deref().map(path).transpose()?;
+    let with_ca = |mut place: Table| -> Value {
+        place.extend(ca.clone().map(|ca| ("tls_ca".to_owned(), ca)));
+        place.into()
+    };
+    let others = others.map(|other| {
+        with_ca(table([
             ("name", other.name.into()),
             ("host", "127.0.0.1".into()),
             ("port", i64::from(other.mariadb_port).into()),
-        ])
-        .into()
+        ]))
     });
-    let sources = layout.attached().map(|region| -> Value {
-        table([
+    let sources = layout.attached().map(|region| {
+        with_ca(table([
             ("region", region.name.as_str().into()),
             ("host", "127.0.0.1".into()),
             ("port", i64::from(region.link_port).into()),
-        ])
-        .into()
+        ]))
     });
     Ok(table([
         (
@@ -155,6 +160,18 @@ fn central_config(layout: &Layout, centre: &Centre, accounts: &Accounts) -> Resu
 fn tokens_file(role: &str, layout: &Layout) -> Result<Table> {
     let file = path(&tokens::path(&layout.dir))?;
     Ok(table([(role, table([("tokens_file", file)]).into())]))
+}
+
+/// The settings with which a role shows a certificate, and its database's is looked at.
+fn encrypted(role: &str, database: &str, authority: &Authority) -> Result<Table> {
+    let tls = table([
+        ("certificate", path(&authority.certificate())?),
+        ("key", path(&authority.key())?),
+    ]);
+    Ok(table([
+        (role, table([("tls", tls.into())]).into()),
+        (database, table([("tls_ca", path(&authority.ca())?)]).into()),
+    ]))
 }
 
 fn server(database: &Database, login: &Account) -> Result<Value> {

@@ -61,6 +61,9 @@ impl Playground {
         if self.options.tokens {
             self.secrets = Some(Secrets::in_dir(&self.layout.dir)?);
         }
+        if let Some(authority) = &self.layout.authority {
+            authority.certify()?;
+        }
         roles::write_configs(&self.layout, &accounts, &self.options)?;
         keep_old_logs(&self.layout.logs())?;
         for region in &self.layout.regions {
@@ -122,6 +125,7 @@ impl Playground {
                 region: region.name.clone(),
                 host: "127.0.0.1".to_owned(),
                 port: region.link_port,
+                tls_ca: self.layout.ca(),
             };
             if store::setup::start_source(&centre, &source, &accounts)
                 .await

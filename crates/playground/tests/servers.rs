@@ -276,6 +276,7 @@ async fn a_second_centre_is_fed_like_the_first() {
         name: "central".to_owned(),
         host: "127.0.0.1".to_owned(),
         port: description.central.port,
+        tls_ca: None,
     };
     let mut outcomes = Vec::new();
     for centre in description.centres() {

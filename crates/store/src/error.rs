@@ -43,6 +43,25 @@ pub enum Error {
     /// The environment variable that should have a password is not set.
     #[error("environment variable {name} with the password of {user} is not set")]
     PasswordVariable { name: String, user: String },
+    /// The file of the authorities whose certificates are accepted cannot be used.
+    #[error("tls_ca cannot be used")]
+    Authorities(#[source] certificate::Error),
+    /// The server's certificate is not accepted, for the reason.
+    #[error(
+        "{server} is not spoken to: {reason} (its option file names the certificate, and tls_ca the authorities)"
+    )]
+    Certificate { server: String, reason: String },
+    /// A file's path that cannot stand in a statement, or that a server would look for elsewhere.
+    #[error(
+        "tls_ca = '{value}' must be a whole path, from '/', without quotes and backslashes: the centre's MariaDB reads the file, too"
+    )]
+    AuthoritiesPath { value: String },
+    /// A server that cannot encrypt.
+    #[error(
+        "{server} has no certificate, and tls_ca says that connections to it are encrypted: set ssl_cert and ssl_key in its option file \
+         (see deploy/README.md) and restart it"
+    )]
+    NoCertificate { server: String },
     /// What was to be counted was held for so long that others may have it.
     #[error("jobs were held for longer than their time to run, so others may have counted them")]
     TooLate,
@@ -258,7 +277,7 @@ impl Error {
             Self::Query {
                 source: mysql_async::Error::Server(_),
                 ..
-            }
+            } | Self::Certificate { .. }
         )
     }
 
@@ -296,6 +315,7 @@ impl Error {
         const GOING_AWAY: [u16; 2] = [1053, 1927];
         match self {
             Self::TimedOut { limit, .. } => *limit <= CONNECT_LIMIT,
+            Self::Certificate { .. } => true,
             Self::Query { action, .. } if *action == CONNECT => true,
             Self::Query { source, .. } => match source {
                 mysql_async::Error::Server(error) => GOING_AWAY.contains(&error.code),

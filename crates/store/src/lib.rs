@@ -19,6 +19,7 @@ mod script;
 mod server;
 mod session;
 mod source;
+mod tls;
 
 pub use account::Account;
 pub use audit::{Audit, Gap, Range, RegionAudit, Verdict, audit, audit_centre};

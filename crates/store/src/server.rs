@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::utf8;
@@ -10,7 +10,8 @@ use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 
 use crate::limits::{CONNECT, CONNECT_LIMIT};
-use crate::{Account, Error};
+use crate::source::OtherCentre;
+use crate::{Account, Error, tls};
 
 /// Most ids in one `IN`. From a thousand on (`in_predicate_conversion_threshold`), MariaDB joins with a table of them instead of looking
 /// each up in the index, and locks rows that nobody asked for.
@@ -50,6 +51,9 @@ pub struct Server {
     pub user: String,
     /// The account's password; `None` for an account that needs none, over the socket.
     pub password: Option<Password>,
+    /// A file in PEM with the certificates of the authorities that the server's own may be of. With it, connections by host and port are
+    /// encrypted, and only a server whose certificate names `host` is spoken to. Over the socket nothing is encrypted.
+    pub tls_ca: Option<PathBuf>,
 }
 
 fn default_host() -> String {
@@ -63,23 +67,25 @@ fn default_port() -> u16 {
 impl Server {
     /// The server at an address, under `account`.
     #[must_use]
-    pub fn at(host: &str, port: u16, account: &Account) -> Self {
+    pub fn at(host: &str, port: u16, tls_ca: Option<&Path>, account: &Account) -> Self {
         Self {
             socket: None,
             host: host.to_owned(),
             port,
             user: account.user.clone(),
             password: Some(account.password.clone()),
+            tls_ca: tls_ca.map(Path::to_owned),
         }
     }
 
-    /// The same account on the server at another address.
+    /// The same account on the server of another centre.
     #[must_use]
-    pub fn elsewhere(&self, host: &str, port: u16) -> Self {
+    pub fn elsewhere(&self, other: &OtherCentre) -> Self {
         Self {
             socket: None,
-            host: host.to_owned(),
-            port,
+            host: other.host.clone(),
+            port: other.port,
+            tls_ca: other.tls_ca.clone(),
             ..self.clone()
         }
     }
@@ -111,8 +117,8 @@ impl Server {
     /// A new connection in UTC and strict mode.
     ///
     /// # Errors
-    /// `PasswordVariable` or `PasswordFile` for a password that cannot be read; `Query` where the server refused or is not there,
-    /// `TimedOut` after 5 s.
+    /// `PasswordVariable` or `PasswordFile` for a password that cannot be read, `Authorities` for a `tls_ca` that cannot be used; `Query`
+    /// where the server refused, is not there or has a certificate that is not accepted, `TimedOut` after 5 s.
     pub async fn connect(&self) -> Result<Conn, Error> {
         self.connect_with(&[]).await
     }
@@ -123,13 +129,16 @@ impl Server {
         self.limited(CONNECT, CONNECT_LIMIT, Conn::new(options)).await
     }
 
-    /// The driver's options of a connection. Reads the password.
+    /// The driver's options of a connection. Reads the password and the authorities.
     pub(crate) fn options(&self, further_setup: &[String]) -> Result<OptsBuilder, Error> {
         let setup = SESSION_SETUP
             .iter()
             .map(|&s| s.to_owned())
             .chain(further_setup.iter().cloned());
+        // Over a socket nothing is encrypted.
+        let tls_ca = self.tls_ca.as_deref().filter(|_| self.socket.is_none());
         Ok(OptsBuilder::default()
+            .ssl_opts(tls_ca.map(tls::authorities).transpose()?)
             .ip_or_hostname(self.host.clone())
             .tcp_port(self.port)
             .socket(self.socket.as_ref().map(|path| path.display().to_string()))
@@ -148,10 +157,16 @@ impl Server {
     ) -> Result<T, Error> {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(Error::Query {
-                action,
-                server: self.to_string(),
-                source,
+            Ok(Err(source)) => Err(match certificate::refusal(&source) {
+                Some(reason) => Error::Certificate {
+                    server: self.to_string(),
+                    reason,
+                },
+                None => Error::Query {
+                    action,
+                    server: self.to_string(),
+                    source,
+                },
             }),
             Err(_) => Err(Error::TimedOut {
                 action,

@@ -1,6 +1,7 @@
 //! Replication from the regions to a centre, as the centre shows it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Row};
@@ -23,6 +24,9 @@ pub struct Source {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The authorities' file for encrypted connections, as in [`Server::tls_ca`]. The centre's MariaDB reads it, too.
+    #[serde(default)]
+    pub tls_ca: Option<PathBuf>,
 }
 
 /// Another centre that the regions feed, as this one reaches it.
@@ -35,6 +39,17 @@ pub struct OtherCentre {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The authorities' file for encrypted connections, as in [`Server::tls_ca`].
+    #[serde(default)]
+    pub tls_ca: Option<PathBuf>,
+}
+
+impl OtherCentre {
+    /// The centre's server under `account`.
+    #[must_use]
+    pub fn server(&self, account: &Account) -> Server {
+        Server::at(&self.host, self.port, self.tls_ca.as_deref(), account)
+    }
 }
 
 /// The state of replication from one source: a row of `SHOW ALL SLAVES STATUS`.
@@ -83,29 +98,48 @@ impl SourceState {
 }
 
 impl Source {
-    /// The region's server under `account`, where region and host can stand in statements.
+    /// The region's server under `account`, where region, host and the authorities' file can stand in statements.
     ///
     /// # Errors
-    /// `Word` or `Host` for a region or host that cannot be quoted.
+    /// `Word`, `Host` or `AuthoritiesPath` for what cannot be quoted.
     pub fn checked_server(&self, account: &Account) -> Result<Server, Error> {
         checked_word("region name", &self.region, REGION_BYTES_MAX)?;
         let host_is_plain = self
             .host
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b));
-        if host_is_plain && !self.host.is_empty() {
-            Ok(self.server(account))
-        } else {
-            Err(Error::Host {
+        if !host_is_plain || self.host.is_empty() {
+            return Err(Error::Host {
                 value: self.host.clone(),
-            })
+            });
         }
+        self.quotable_tls_ca()?;
+        Ok(self.server(account))
+    }
+
+    /// The path of the authorities' file, fit to stand between quotes in a statement; empty without one.
+    pub(crate) fn quotable_tls_ca(&self) -> Result<&str, Error> {
+        let Some(path) = &self.tls_ca else {
+            return Ok("");
+        };
+        let is_plain = |text: &&str| text.starts_with('/') && !text.contains(['\'', '"', '\\']);
+        path.to_str()
+            .filter(is_plain)
+            .ok_or_else(|| Error::AuthoritiesPath {
+                value: path.display().to_string(),
+            })
     }
 
     /// The region's server under `account`.
     #[must_use]
     pub fn server(&self, account: &Account) -> Server {
-        Server::at(&self.host, self.port, account)
+        Server::at(&self.host, self.port, self.tls_ca.as_deref(), account)
+    }
+
+    /// Whether another source is the same region at the same address, encrypted or not.
+    #[must_use]
+    pub fn is_at_same_place(&self, other: &Self) -> bool {
+        self.region == other.region && self.host == other.host && self.port == other.port
     }
 
     /// Host and port, with a colon between them.
@@ -151,6 +185,9 @@ pub(crate) fn source_state(row: &Row) -> Result<SourceState, mysql_async::Error>
             region: text("Connection_name")?,
             host: text("Master_Host")?,
             port: u16::try_from(number("Master_Port")?).map_err(|_| unknown())?,
+            tls_ca: (text("Master_SSL_Allowed")? == "Yes")
+                .then(|| text("Master_SSL_CA_File").map(PathBuf::from))
+                .transpose()?,
         },
         io_running: text("Slave_IO_Running")?,
         sql_running: text("Slave_SQL_Running")?,

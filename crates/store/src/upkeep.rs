@@ -4,6 +4,7 @@
 mod alarm;
 mod binlog_notes;
 mod centre;
+mod certificate;
 mod key_reuse;
 mod offset;
 mod own_counts;
@@ -13,6 +14,7 @@ mod retention;
 
 pub use self::alarm::Alarm;
 pub use self::centre::Centre;
+pub use self::certificate::ShownCertificate;
 pub use self::key_reuse::KeyReuse;
 pub use self::offset::Offset;
 pub use self::packing::{

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 use crate::rig::{Response, Rig, try_answer};
-use crate::sender::{FIRST_MINUTE, as_events, client, keyed_rows};
+use crate::sender::{FIRST_MINUTE, as_events, client as client_of, keyed_rows};
 use crate::truth::{self, Truth};
 
 /// Between two requests of one client.
@@ -74,7 +74,7 @@ impl Traffic {
         for region in regions {
             for number in 0..CLIENTS_PER_REGION {
                 let client = |kind| Client {
-                    http: client(),
+                    http: client_of(rig),
                     collectors: rig.collectors(region),
                     region: region.clone(),
                     prefix: format!("{region}.{number}"),

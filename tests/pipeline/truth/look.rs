@@ -48,7 +48,7 @@ enum Reader {
 pub(crate) fn watch(rig: &Rig, truth: &Arc<Truth>, stop: &CancellationToken) -> JoinSet<()> {
     let (description, regions) = (rig.description(), rig.regions().len());
     let http = Http {
-        client: client(),
+        client: client(rig),
         api: description.api.clone(),
         falls_ms_max: if description.standby.is_some() {
             CENTRES_APART_MS

@@ -12,7 +12,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use model::Timestamp;
 use store::{Audit as Outcome, Range, RegionAudit, Verdict};
 
-use super::send::Token;
+use super::send::Access;
 use super::series::grouped;
 use crate::config::Config;
 
@@ -41,9 +41,8 @@ pub(crate) struct Audit {
     /// In a region: where a worker serves its metrics, instead of worker.listen; may be repeated
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
-    /// In a region whose collectors have tokens: one with the scope admin, or read for all names; better in the environment
-    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
-    token: Option<Token>,
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Audit {
@@ -52,7 +51,7 @@ impl Audit {
         let (report, verdict) = if config.central.is_some() {
             self.of_centre(config).await?
         } else {
-            region::audit(config, self.collectors, self.workers, self.token.as_ref()).await?
+            region::audit(config, self.collectors, self.workers, &self.access).await?
         };
         std::io::stdout()
             .write_all(report.as_bytes())

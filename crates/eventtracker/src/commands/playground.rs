@@ -31,6 +31,9 @@ pub(crate) struct Playground {
     /// Let only those in who have a token, and make one for each scope
     #[arg(long)]
     tokens: bool,
+    /// Encrypt what is said, with certificates of an authority of its own
+    #[arg(long)]
+    tls: bool,
     /// Send the traffic of a shop that does not exist
     #[arg(long)]
     demo: bool,
@@ -48,6 +51,7 @@ impl Playground {
             workers: self.workers,
             standby: self.standby,
             tokens: self.tokens,
+            tls: self.tls,
             demo: self.demo,
             is_for_people: true,
             ..Options::default()
@@ -86,9 +90,13 @@ fn welcome(description: &Description, data_dir: &std::path::Path) -> String {
     for (name, region) in regions {
         text += &format!("  {name:<10} {}\n", region.collector);
     }
-    let [write, read] = ["write", "read"].map(|scope| match description.tokens {
-        Some(_) => format!(" -H \"Authorization: Bearer ${scope}\""),
+    let ca = match &description.ca {
+        Some(ca) => format!(" --cacert {}", ca.display()),
         None => String::new(),
+    };
+    let [write, read] = ["write", "read"].map(|scope| match description.tokens {
+        Some(_) => format!("{ca} -H \"Authorization: Bearer ${scope}\""),
+        None => ca.clone(),
     });
     if let Some(tokens) = &description.tokens {
         text += &format!(

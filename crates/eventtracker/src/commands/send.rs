@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 
-pub(crate) use self::address::{ApiAddress, CollectorAddress, Token};
+pub(crate) use self::address::{Access, ApiAddress, CollectorAddress, url_of};
 
 mod address;
 
@@ -31,15 +31,13 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// The HTTP client of a command, which sends `token` if there is one. It uses no proxy, since none stands between an operator and the own servers, and follows no redirect, which would
-/// turn a POST into a GET.
-pub(crate) fn client(token: Option<&Token>, timeout: Duration) -> anyhow::Result<Client> {
+/// The HTTP client of a command, which sends its token if there is one. It follows no redirect, which would turn a POST into a GET.
+pub(crate) fn client(access: &Access, timeout: Duration) -> anyhow::Result<Client> {
     let mut headers = HeaderMap::new();
-    if let Some(token) = token {
+    if let Some(token) = &access.token {
         headers.insert(AUTHORIZATION, token.0.clone());
     }
-    Client::builder()
-        .no_proxy()
+    http_client::builder(access.ca.as_deref())?
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(timeout)
@@ -126,7 +124,7 @@ impl Sender {
     /// # Errors
     /// A wrong address, or a configuration without one.
     pub(crate) fn new(address: &CollectorAddress, patience: Patience) -> anyhow::Result<Self> {
-        let client = client(address.token.as_ref(), SEND_TIMEOUT)?;
+        let client = client(&address.access, SEND_TIMEOUT)?;
         Ok(Self {
             client,
             base: address.base()?,
@@ -214,7 +212,8 @@ impl Sender {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_builder() => return Err(error).context("cannot build the request"),
-            Err(error) if is_not_http(&error) => {
+            // Another attempt would be shown the same certificate.
+            Err(error) if is_not_http(&error) || certificate::refusal(&error).is_some() => {
                 return Ok(Attempt::Refused(unreachable("collector", &self.base, &error)));
             }
             Err(error) => return Ok(lost(&error, !error.is_connect())),
@@ -285,7 +284,7 @@ impl Api {
     /// A wrong address, or a configuration without one.
     pub(crate) fn new(address: &ApiAddress) -> anyhow::Result<Self> {
         Ok(Self {
-            client: client(address.token.as_ref(), QUESTION_TIMEOUT)?,
+            client: client(&address.access, QUESTION_TIMEOUT)?,
             base: address.base()?,
         })
     }
@@ -361,6 +360,11 @@ fn unreachable(what: &str, base: &str, error: &reqwest::Error) -> String {
         .last()
         .map_or_else(String::new, ToString::to_string);
     let option = what.to_ascii_lowercase();
+    if let Some(reason) = certificate::refusal(error) {
+        return format!(
+            "the {what} at {base} is not spoken to: {reason} (--ca or EVENTTRACKER_CA names a file of the authorities to be known)"
+        );
+    }
     if is_not_http(error) {
         return format!(
             "what answers at {base} does not speak HTTP ({cause}): is this the {what}? \

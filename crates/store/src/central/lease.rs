@@ -213,6 +213,7 @@ mod tests {
             port: 1,
             user: "nobody".to_owned(),
             password: None,
+            tls_ca: None,
         };
         let leases = Leases::new(&server).unwrap();
         let mut turns = Vec::new();

@@ -55,16 +55,21 @@ impl Centre {
     /// connection is created where there is none, and stopped where there is one. It never applies more than [`WILD_DO_TABLE`].
     ///
     /// # Errors
-    /// `Word`, `Host` or `PasswordText` for a region, host or password that cannot be quoted; the server refused or did not answer.
+    /// `Word`, `Host`, `AuthoritiesPath` or `PasswordText` for what cannot be quoted; the server refused or did not answer.
     pub async fn point_at(&mut self, source: &Source, account: &Account) -> Result<(), Error> {
         source.checked_server(account)?;
         let (user, password) = account.checked()?;
         self.stop_replication(&source.region).await?;
-        let Source { region, host, port } = source;
+        let Source {
+            region, host, port, ..
+        } = source;
+        let tls_ca = source.quotable_tls_ca()?;
+        let is_encrypted = u8::from(!tls_ca.is_empty());
         let change = format!(
             "CHANGE MASTER '{region}' TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
              MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD={HEARTBEAT_S}, \
-             MASTER_CONNECT_RETRY={CONNECT_RETRY_S}"
+             MASTER_CONNECT_RETRY={CONNECT_RETRY_S}, MASTER_SSL={is_encrypted}, MASTER_SSL_CA='{tls_ca}', \
+             MASTER_SSL_VERIFY_SERVER_CERT={is_encrypted}"
         );
         // The server takes a filter only for the connection that is the session's default.
         let filter = WILD_DO_TABLE.replace('\\', r"\\");

@@ -6,7 +6,7 @@ use model::Shard;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::{Account, Error, Server};
+use crate::{Account, Error, Server, tls};
 
 /// Longest wait for one statement.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
@@ -100,20 +100,25 @@ fn reading_on(account: &str) -> [String; 3] {
 }
 
 impl Role {
-    /// Creates the account on `admin`'s server, or sets its password and rights anew.
+    /// Creates the account on `admin`'s server, or sets its password and rights anew. Where `admin` has authorities, who comes by host and
+    /// port has to encrypt.
     ///
     /// # Errors
-    /// `PasswordVariable`, `PasswordFile` or `PasswordText` for a password that cannot be read or quoted; the server refused or did not
-    /// answer.
+    /// `PasswordVariable`, `PasswordFile` or `PasswordText` for a password that cannot be read or quoted; `NoCertificate` where the server
+    /// cannot encrypt and should; the server refused or did not answer.
     pub async fn ensure(self, account: &Account, admin: &Server) -> Result<(), Error> {
         let (user, password) = account.checked()?;
+        if admin.tls_ca.is_some() {
+            tls::check_certificate(admin).await?;
+        }
         let mut conn = admin.connect().await?;
         let mut statements = vec![format!("SET sql_log_bin = 0, lock_wait_timeout = {LOCK_WAIT_S}")];
-        for host in ["localhost", "%"] {
+        for (host, has_to_encrypt) in [("localhost", false), ("%", admin.tls_ca.is_some())] {
             let at = format!("'{user}'@'{host}'");
+            let require = if has_to_encrypt { "SSL" } else { "NONE" };
             statements.push(format!("CREATE USER IF NOT EXISTS {at}"));
             statements.push(format!(
-                "ALTER USER {at} IDENTIFIED BY '{password}'{}",
+                "ALTER USER {at} IDENTIFIED BY '{password}' REQUIRE {require}{}",
                 self.limits()
             ));
             statements.extend(self.grants(&at));

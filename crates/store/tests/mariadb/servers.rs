@@ -72,6 +72,7 @@ impl Servers {
             region: region.to_owned(),
             host: "127.0.0.1".to_owned(),
             port: self.description().regions[region].mariadb.port,
+            tls_ca: None,
         }
     }
 

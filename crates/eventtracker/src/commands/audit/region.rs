@@ -7,7 +7,7 @@ use anyhow::Context;
 use queue::Figures;
 use store::Verdict;
 
-use crate::commands::send::{Token, client};
+use crate::commands::send::{Access, client, url_of};
 use crate::config::Config;
 
 /// Readings until nothing moves between the first and the last figure of one: under load the queue is rarely at rest.
@@ -43,17 +43,22 @@ pub(super) async fn audit(
     config: Config,
     collectors: Vec<String>,
     workers: Vec<String>,
-    token: Option<&Token>,
+    access: &Access,
 ) -> anyhow::Result<(String, Verdict)> {
     let queue = config.file.section(config.queue, "queue")?;
-    let or_own = |given: Vec<String>, own: Option<std::net::SocketAddr>, what: &str| {
-        let own = own.map(|address| vec![format!("http://{address}")]);
-        let urls = if given.is_empty() { own } else { Some(given) };
+    let or_own = |given: Vec<String>, own: Option<String>, what: &str| {
+        let urls = if given.is_empty() {
+            own.map(|url| vec![url])
+        } else {
+            Some(given)
+        };
         urls.with_context(|| format!("no {what} is known: give --{what} URL"))
     };
-    let collectors = or_own(collectors, config.collector.map(|c| c.listen), "collector")?;
-    let workers = or_own(workers, config.worker.map(|w| w.listen), "worker")?;
-    let http = client(token, READ_LIMIT)?;
+    let own = config.collector.map(|c| url_of(c.listen, c.tls.is_some()));
+    let collectors = or_own(collectors, own, "collector")?;
+    let own = config.worker.map(|w| url_of(w.listen, false));
+    let workers = or_own(workers, own, "worker")?;
+    let http = client(access, READ_LIMIT)?;
     let read = async || -> anyhow::Result<Reading> {
         Ok(Reading {
             collectors: books(&http, &collectors).await?,

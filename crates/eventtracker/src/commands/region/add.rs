@@ -1,5 +1,6 @@
 //! `eventtracker region add`: the centre replicates from one more region.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub(crate) struct Add {
     host: String,
     #[arg(long, default_value_t = 3306)]
     port: u16,
+    /// The authorities of its certificate, a file in PEM, for encrypted connections; that of its [[source]] where not given
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
     #[command(flatten)]
     centre: Centre,
     #[command(flatten)]
@@ -35,7 +39,13 @@ impl Add {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         check_name(&self.name)?;
         let mut operator = Operator::open(&self.centre)?;
+        let in_file = operator
+            .config
+            .source
+            .iter()
+            .find(|source| source.region == self.name);
         let source = Source {
+            tls_ca: self.tls_ca.or_else(|| in_file?.tls_ca.clone()),
             region: self.name,
             host: self.host,
             port: self.port,
@@ -93,7 +103,10 @@ fn say(changed: bool, file: &Editable, what: &str) {
 async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<bool> {
     let region = &source.region;
     let state = operator.source(region).await?;
-    if let Some(state) = state.as_ref().filter(|state| state.source != *source) {
+    if let Some(state) = state
+        .as_ref()
+        .filter(|state| !state.source.is_at_same_place(source))
+    {
         anyhow::bail!(
             "region {region} is replicated from {}: 'eventtracker region switch {region} --to {}' lets it move",
             state.source.address(),
@@ -149,7 +162,7 @@ async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<boo
         own.total,
         own.flushes
     );
-    Ok(state.is_some_and(|state| state.is_limited()))
+    Ok(state.is_some_and(|state| state.is_limited() && state.source == *source))
 }
 
 /// Waits until replication runs and, for a while, until it has applied the region's past.

@@ -18,17 +18,32 @@ const NO_TABLES: &str = "its 'source' is not written as [[source]]";
 /// A text that is no TOML, or whose sources are not written as tables.
 pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String> {
     let mut file: DocumentMut = text.parse().context(NO_TOML)?;
-    let Source { region, host, port } = source;
+    let Source {
+        region,
+        host,
+        port,
+        tls_ca,
+    } = source;
+    let tls_ca = tls_ca
+        .as_deref()
+        .map(|path| path.to_str().context("tls_ca is not UTF-8"));
+    let tls_ca = tls_ca.transpose()?;
     let sources = sources(&mut file)?;
     let is_it = |table: &&mut Table| table.get("region").and_then(Item::as_str) == Some(region);
     if let Some(table) = sources.iter_mut().find(is_it) {
         set(table, "host", host.as_str());
         set(table, "port", i64::from(*port));
+        if let Some(tls_ca) = tls_ca {
+            set(table, "tls_ca", tls_ca);
+        }
     } else {
         let mut table = Table::new();
         table.insert("region", value(region.as_str()));
         table.insert("host", value(host.as_str()));
         table.insert("port", value(i64::from(*port)));
+        if let Some(tls_ca) = tls_ca {
+            table.insert("tls_ca", value(tls_ca));
+        }
         table.decor_mut().set_prefix("\n");
         sources.push(table);
     }
@@ -154,6 +169,7 @@ mod tests {
             region: region.to_owned(),
             host: host.to_owned(),
             port,
+            tls_ca: None,
         }
     }
 
@@ -169,6 +185,31 @@ mod tests {
         assert_eq!(with_source(&with, &asia).unwrap(), with);
         assert_eq!(without_source(&with, "asia").unwrap(), SAMPLE);
         assert_eq!(without_source(SAMPLE, "asia").unwrap(), SAMPLE);
+    }
+
+    #[test]
+    fn a_source_has_its_authorities() {
+        let asia = Source {
+            tls_ca: Some("/etc/eventtracker/ca.pem".into()),
+            ..source("asia", "10.3.0.10", 3307)
+        };
+        let with = with_source(SAMPLE, &asia).unwrap();
+        assert!(
+            with.contains("port = 3307\ntls_ca = \"/etc/eventtracker/ca.pem\"\n"),
+            "{with}"
+        );
+        let encrypted = with_source(
+            SAMPLE,
+            &Source {
+                region: "us".to_owned(),
+                ..asia
+            },
+        );
+        let config: toml::Table = encrypted.unwrap().parse().unwrap();
+        assert_eq!(
+            config["source"][1]["tls_ca"].as_str(),
+            Some("/etc/eventtracker/ca.pem")
+        );
     }
 
     #[test]

@@ -75,10 +75,15 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
         (None, Some(_)) => {
             fault("the centre replicates it, but the file has no [[source]] of it: 'eventtracker region add' completes it".to_owned());
         }
-        (Some(source), Some(state)) if *source != state.source => fault(format!(
+        (Some(source), Some(state)) if !source.is_at_same_place(&state.source) => fault(format!(
             "the file has it at {}, but the centre replicates it from there: {}; correct the file",
             source.address(),
             state.source.address()
+        )),
+        (Some(source), Some(state)) if source.tls_ca != state.source.tls_ca => fault(format!(
+            "the file has tls_ca = {}, but the centre replicates with {}: 'eventtracker schema apply' sets it",
+            authorities(source),
+            authorities(&state.source)
         )),
         (None, None) => fault(
             "it belongs to the centre, which does not replicate it, so nothing is complete: 'eventtracker region add' attaches it, and \
@@ -122,6 +127,14 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
     }
 }
 
+/// The authorities of a source, as a sentence names them.
+fn authorities(source: &Source) -> String {
+    match &source.tls_ca {
+        Some(path) => path.display().to_string(),
+        None => "none".to_owned(),
+    }
+}
+
 /// The last transaction that a server wrote, out of a GTID position such as `1-1-100,2-2-50`: domain, server, sequence number.
 pub(super) fn gtid_of(position: &str, server_id: u64) -> Option<String> {
     let is_its = |gtid: &&str| {
@@ -142,6 +155,7 @@ mod tests {
             region: region.to_owned(),
             host: "10.1.0.10".to_owned(),
             port: 3306,
+            tls_ca: None,
         }
     }
 
@@ -197,6 +211,15 @@ mod tests {
             ..source("eu")
         };
         assert!(faults(&[moved], &[state("eu")])[0].contains("10.1.0.10:3307"));
+        let encrypted = Source {
+            tls_ca: Some("/ca.pem".into()),
+            ..source("eu")
+        };
+        let fault = &faults(&[encrypted], &[state("eu")])[0];
+        assert!(
+            fault.contains("tls_ca = /ca.pem") && fault.contains("with none"),
+            "{fault}"
+        );
         let stopped = SourceState {
             sql_running: "No".to_owned(),
             last_error: "error 1062".to_owned(),

@@ -40,6 +40,9 @@ pub(crate) struct Switch {
     /// Host and port of the new MariaDB, as the centre reaches it
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     to: (String, u16),
+    /// The authorities of the new server's certificate, a file in PEM; the old server's where not given
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
     /// The region's configuration, to write the new address into its `[regional]`
     #[arg(long, value_name = "FILE")]
     region_config: Option<PathBuf>,
@@ -61,22 +64,23 @@ impl Switch {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         check_name(&self.name)?;
         let mut operator = Operator::open(&self.centre)?;
-        let (host, port) = self.to;
-        let new = Source {
-            region: self.name.clone(),
-            host,
-            port,
-        };
         let state = operator.source(&self.name).await?.with_context(|| {
             format!(
                 "region {} is no source of this centre: 'eventtracker region list' shows those that are",
                 self.name
             )
         })?;
+        let (host, port) = self.to;
+        let new = Source {
+            region: self.name.clone(),
+            host,
+            port,
+            tls_ca: self.tls_ca.or(state.source.tls_ca.clone()),
+        };
         let _alone = keep_others_away(&operator, &new, &state.source).await?;
         // Before anything is changed: files that cannot be written would leave a switch that only the centre knows of.
         let mut files = Files::open(&operator, &new, self.region_config.as_deref())?;
-        if state.source == new {
+        if state.source.is_at_same_place(&new) {
             return back::run(&mut operator, &mut files, &new, self.accept_loss).await;
         }
         let old = &state.source;

@@ -40,6 +40,17 @@ impl fmt::Debug for Token {
     }
 }
 
+/// What a command shows to a server, and what it wants to see of it.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Access {
+    /// Bearer token; better in the environment than in the list of processes
+    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<Token>,
+    /// The authorities of the server's certificate, a file in PEM, instead of those that this machine knows
+    #[arg(long, env = "EVENTTRACKER_CA", value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct CollectorAddress {
     /// Base URL of the region's collector
@@ -53,9 +64,8 @@ pub(crate) struct CollectorAddress {
     /// A region's configuration: its `[collector] listen` is used instead of the URL
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Bearer token; better in the environment than in the list of processes
-    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
-    pub(super) token: Option<Token>,
+    #[command(flatten)]
+    pub(super) access: Access,
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,26 +81,25 @@ pub(crate) struct ApiAddress {
     /// The centre's configuration: its `[api] listen` is used instead of the URL
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Bearer token; better in the environment than in the list of processes
-    #[arg(long, env = "EVENTTRACKER_TOKEN", hide_env_values = true)]
-    pub(super) token: Option<Token>,
+    #[command(flatten)]
+    pub(super) access: Access,
 }
 
 impl CollectorAddress {
     /// A mark of the token, by which requests under one token are told from those under another: to a collector, their keys are other
     /// keys.
     pub(crate) fn token_mark(&self) -> String {
-        self.token.as_ref().map_or("none".to_owned(), Token::mark)
+        self.access.token.as_ref().map_or("none".to_owned(), Token::mark)
     }
 
     /// The collector's base URL, without a slash at its end.
     ///
     /// # Errors
-    /// A URL that is none of `http://`; a configuration without the section.
+    /// A URL that is none of `http://` or `https://`; a configuration without the section.
     pub(crate) fn base(&self) -> anyhow::Result<String> {
         base_url(&self.collector, self.config.as_deref(), |config| {
             let collector = config.file.section(config.collector, "collector")?;
-            Ok(collector.listen)
+            Ok(url_of(collector.listen, collector.tls.is_some()))
         })
     }
 }
@@ -99,10 +108,11 @@ impl ApiAddress {
     /// The API's base URL, without a slash at its end.
     ///
     /// # Errors
-    /// A URL that is none of `http://`; a configuration without the section.
+    /// A URL that is none of `http://` or `https://`; a configuration without the section.
     pub(super) fn base(&self) -> anyhow::Result<String> {
         base_url(&self.api, self.config.as_deref(), |config| {
-            Ok(config.file.section(config.api, "api")?.listen)
+            let api = config.file.section(config.api, "api")?;
+            Ok(url_of(api.listen, api.tls.is_some()))
         })
     }
 }
@@ -111,17 +121,24 @@ impl ApiAddress {
 fn base_url(
     url: &str,
     config: Option<&Path>,
-    listen: impl Fn(Config) -> anyhow::Result<SocketAddr>,
+    of_config: impl Fn(Config) -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     if let Some(path) = config {
-        return Ok(format!("http://{}", reachable(listen(Config::read(path)?)?)));
+        return of_config(Config::read(path)?);
     }
-    let is_http = Url::parse(url).is_ok_and(|parsed| parsed.scheme() == "http" && parsed.has_host());
+    let is_http =
+        Url::parse(url).is_ok_and(|parsed| ["http", "https"].contains(&parsed.scheme()) && parsed.has_host());
     ensure!(
         is_http,
-        "'{url}' is not an http:// URL, such as http://127.0.0.1:7080"
+        "'{url}' is not an http:// or https:// URL, such as http://127.0.0.1:7080"
     );
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// The base URL of a server that listens on `listen`, from its own machine. Where it shows a certificate, that has to name the address.
+pub(crate) fn url_of(listen: SocketAddr, is_encrypted: bool) -> String {
+    let scheme = if is_encrypted { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(listen))
 }
 
 /// The address at which a server that listens on `listen` can be reached from its own machine.
@@ -142,8 +159,10 @@ mod tests {
     #[test]
     fn the_url_is_checked() {
         let base = |url: &str| base_url(url, None, |_| unreachable!("no file was given"));
-        assert_eq!(base("http://eu.example:7080/").unwrap(), "http://eu.example:7080");
-        for wrong in ["127.0.0.1:7080", "https://eu.example", "localhost"] {
+        for url in ["http://eu.example:7080", "https://eu.example"] {
+            assert_eq!(base(&format!("{url}/")).unwrap(), url);
+        }
+        for wrong in ["127.0.0.1:7080", "ftp://eu.example", "localhost"] {
             assert!(base(wrong).unwrap_err().to_string().contains(wrong));
         }
     }
@@ -154,6 +173,10 @@ mod tests {
         assert_eq!(shown("0.0.0.0:7080"), "127.0.0.1:7080");
         assert_eq!(shown("[::]:7080"), "[::1]:7080");
         assert_eq!(shown("10.0.0.7:7080"), "10.0.0.7:7080");
+        assert_eq!(
+            url_of("0.0.0.0:7080".parse().unwrap(), true),
+            "https://127.0.0.1:7080"
+        );
     }
 
     #[test]

@@ -10,7 +10,11 @@ const PATIENCE: Patience = Patience {
 };
 
 fn sender(base: &str, patience: Patience) -> Sender {
-    let client = client(Some(&"secret".parse().unwrap()), SEND_TIMEOUT).unwrap();
+    let access = Access {
+        token: Some("secret".parse().unwrap()),
+        ..Access::default()
+    };
+    let client = client(&access, SEND_TIMEOUT).unwrap();
     Sender {
         client,
         base: base.to_owned(),

@@ -98,7 +98,7 @@ pub async fn check_other_centre(
     account: &Account,
 ) -> Result<(), Error> {
     let own = Identity::of(centre_admin).await?.server_id;
-    match Identity::of(&Server::at(&other.host, other.port, account)).await {
+    match Identity::of(&other.server(account)).await {
         Ok(identity) if identity.server_id == own => Err(Error::SameServerId {
             other: other.name.clone(),
             value: own,

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::ensure;
+use store::Source;
 use store::setup::{self, Identity};
-use store::{Server, Source};
 
 use super::files::Files;
 use super::takeover;
@@ -96,12 +96,15 @@ async fn give_up(operator: &Operator, here: &Source, target: &str) -> anyhow::Re
         region: here.region.clone(),
         host,
         port,
+        tls_ca: here.tls_ca.clone(),
     };
     for other in &operator.config.other_centre {
-        let centre = Server::at(&other.host, other.port, &operator.accounts.housekeeping);
+        let centre = other.server(&operator.accounts.housekeeping);
         let sources = store::upkeep::Centre::new(centre).sources().await?;
         ensure!(
-            sources.iter().all(|state| state.source != target),
+            sources
+                .iter()
+                .all(|state| !state.source.is_at_same_place(&target)),
             "centre {} reads {} already: complete the switch instead",
             other.name,
             target.address()

@@ -72,7 +72,9 @@ impl Files {
 
     /// Says what the operator has to do now: workers, and the other centres.
     pub(super) fn tell_what_is_left(&self, operator: &Operator, old: &str, is_planned: bool) {
-        let Source { region, host, port } = &self.new;
+        let Source {
+            region, host, port, ..
+        } = &self.new;
         println!(
             "left to do, unless it is done ({region} counts nothing, and its queue grows, until its workers run on the new server):"
         );
