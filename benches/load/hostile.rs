@@ -1,5 +1,7 @@
 //! `hostile`: a polite client beside a hostile one, with the gate's shares and without; and two clients that want more than there is.
 
+mod client;
+mod http_2;
 mod kinds;
 mod polite;
 mod weights;
@@ -14,6 +16,8 @@ use gate::Secret;
 use crate::figures::{ms, table};
 use crate::pipeline::{Pipeline, PipelineArguments};
 
+pub(crate) use client::HostileClient;
+use client::Work;
 use kinds::Kind;
 use polite::Answered;
 
@@ -66,32 +70,41 @@ fn settings(tokens: &Path, is_fair: bool, more: &str) -> Result<toml::Table> {
     Ok(text.parse()?)
 }
 
+/// What the polite client was answered beside somebody, and how long the slowest hundredth took alone.
+struct Beside {
+    who: String,
+    answered: Answered,
+    alone: Duration,
+}
+
+impl Beside {
+    fn cells(&self) -> [String; 4] {
+        let p99 = self.answered.took.quantile(0.99);
+        [
+            format!("{:.1} %", 100.0 * self.answered.accepted_share()),
+            ms(self.answered.took.quantile(0.5)),
+            ms(p99),
+            format!("{:.1}", p99.as_secs_f64() / self.alone.as_secs_f64()),
+        ]
+    }
+}
+
 impl Hostile {
     /// Whether everything of the polite client was accepted, as long as the shares hold.
     pub(crate) async fn run(self) -> Result<bool> {
         let mut columns = Vec::new();
         for is_fair in [true, false] {
-            columns.push(self.kinds(is_fair).await?);
+            let mut column = Vec::new();
+            for is_encrypted in [false, true] {
+                column.extend(self.kinds(is_fair, is_encrypted).await?);
+            }
+            columns.push(column);
         }
-        let rows = columns[0]
-            .iter()
-            .zip(&columns[1])
-            .map(|((kind, with), (_, without))| {
-                let alone = [&columns[0][0].1, &columns[1][0].1];
-                let of = |answered: &Answered, alone: &Answered| {
-                    let ratio =
-                        answered.took.quantile(0.99).as_secs_f64() / alone.took.quantile(0.99).as_secs_f64();
-                    [
-                        format!("{:.1} %", 100.0 * answered.accepted_share()),
-                        ms(answered.took.quantile(0.5)),
-                        ms(answered.took.quantile(0.99)),
-                        format!("{ratio:.1}"),
-                    ]
-                };
-                let [a, b, c, d] = of(with, alone[0]);
-                let [e, f, g, h] = of(without, alone[1]);
-                [kind.clone(), a, b, c, d, e, f, g, h]
-            });
+        let rows = columns[0].iter().zip(&columns[1]).map(|(fair, not)| {
+            let [a, b, c, d] = fair.cells();
+            let [e, f, g, h] = not.cells();
+            [fair.who.clone(), a, b, c, d, e, f, g, h]
+        });
         let header = [
             "beside",
             "fair: accepted",
@@ -111,29 +124,48 @@ impl Hostile {
         }
         Ok(columns[0]
             .iter()
-            .all(|(_, answered)| answered.accepted_share() >= 1.0))
+            .all(|beside| beside.answered.accepted_share() >= 1.0))
     }
 
-    /// What the polite client is answered alone, and beside each kind.
-    async fn kinds(&self, is_fair: bool) -> Result<Vec<(String, Answered)>> {
+    /// What the polite client is answered alone, and beside each kind that wants a collector with a certificate, or without.
+    async fn kinds(&self, is_fair: bool, is_encrypted: bool) -> Result<Vec<Beside>> {
+        let is_wanted = |kind: &Kind| {
+            kind.is_encrypted() == is_encrypted && (self.only.is_empty() || self.only.contains(kind))
+        };
+        let kinds: Vec<Kind> = Kind::all().filter(is_wanted).collect();
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
         let dir = tempfile::tempdir()?;
         let tokens = dir.path().join("tokens.toml");
         let clients = Clients::new(&tokens, [1, 1])?;
-        let pipeline = Pipeline::start_with(&self.pipeline, settings(&tokens, is_fair, "")?).await?;
+        let arguments = self.pipeline.encrypted(is_encrypted);
+        let pipeline = Pipeline::start_with(&arguments, settings(&tokens, is_fair, "")?).await?;
         let collector = pipeline.collectors()[0][0].clone();
         let seconds = Duration::from_secs(self.seconds.into());
-        let mut all = Vec::new();
-        let alone = polite::send(&collector, &clients.polite, seconds).await?;
-        println!("fair = {is_fair}, alone: {alone}");
-        all.push(("nobody".to_owned(), alone));
-        for kind in Kind::all().filter(|kind| self.only.is_empty() || self.only.contains(kind)) {
-            let hostile = kind.start(&collector, &clients.hostile)?;
+        let http = pipeline.client()?;
+        let polite = async || polite::send(&http, &collector, &clients.polite, seconds).await;
+        // The first seconds of a process are slower than the others.
+        polite().await?;
+        let answered = polite().await?;
+        println!("fair = {is_fair}, alone: {answered}");
+        let alone = answered.took.quantile(0.99);
+        let who = if is_encrypted {
+            "nobody, encrypted"
+        } else {
+            "nobody"
+        }
+        .to_owned();
+        let mut all = vec![Beside { who, answered, alone }];
+        for kind in kinds {
+            let hostile = Work::start(kind, &collector, &clients.hostile).await?;
             tokio::time::sleep(LEAD).await;
-            let answered = polite::send(&collector, &clients.polite, seconds).await;
-            let did = hostile.stop().await;
+            let answered = polite().await;
+            let did = hostile.stop().await?;
             let answered = answered?;
             println!("fair = {is_fair}, {kind}: {answered}; it did {did}");
-            all.push((kind.to_string(), answered));
+            let who = kind.to_string();
+            all.push(Beside { who, answered, alone });
         }
         pipeline.finish(true).await?;
         Ok(all)

@@ -77,7 +77,7 @@ impl Latency {
     async fn measure(&self, pipeline: &Pipeline) -> Result<bool> {
         let collectors = pipeline.collectors();
         let api = Api {
-            client: sender::client()?,
+            client: pipeline.client()?,
             url: format!("{}/v1/series", pipeline.description.api),
         };
         let background = Plan {
@@ -114,7 +114,7 @@ async fn send_probes(
     collectors: Vec<Vec<String>>,
     to_poller: mpsc::Sender<Probe>,
 ) -> Result<Durations> {
-    let client = sender::client()?;
+    let client = sender::client(None)?;
     let names = names(usize::try_from(probes)?)?;
     let urls: Vec<String> = collectors.into_iter().flatten().collect();
     let begun = Instant::now();

@@ -16,6 +16,7 @@
 mod burst;
 mod centre;
 mod cut;
+mod encrypted;
 mod events;
 mod figures;
 mod growth;
@@ -74,6 +75,11 @@ enum Command {
     Latency(latency::Latency),
     /// Measure a polite client beside a hostile one, with fair shares and without
     Hostile(hostile::Hostile),
+    /// Be the hostile client
+    #[command(hide = true)]
+    HostileClient(hostile::HostileClient),
+    /// Measure what TLS and HTTP/2 take, by h2load
+    Encrypted(encrypted::Encrypted),
     /// Cut a region's link to the centre, and measure how soon all is complete again
     Cut(cut::Cut),
     /// Measure bytes per point on disk, packed and as rows
@@ -122,6 +128,8 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Suite(suite) => suite.run().await,
             Command::Latency(latency) => latency.run().await,
             Command::Hostile(hostile) => hostile.run().await,
+            Command::HostileClient(client) => client.run().await,
+            Command::Encrypted(encrypted) => encrypted.run().await,
             Command::Cut(cut) => cut.run().await,
             Command::Storage(storage) => storage.run().await,
             Command::Forms(forms) => forms.run().await,

@@ -14,7 +14,6 @@ use crate::figures::{Durations, ms, per_s, table};
 use crate::history::reads::start_api;
 use crate::pipeline::Pipeline;
 use crate::processes::peak_mib;
-use crate::sender;
 
 /// Rows of one INSERT.
 const ROWS: usize = 10_000;
@@ -61,7 +60,7 @@ impl Names {
 
     async fn measure(&self, pipeline: &Pipeline) -> Result<()> {
         self.fill(pipeline).await?;
-        let client = sender::client()?;
+        let client = pipeline.client()?;
         let begun = Instant::now();
         let (api, base) = start_api(pipeline, &client).await?;
         let metrics = async || -> Result<String> {

@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-#[derive(Debug, Args)]
+use crate::sender;
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct PipelineArguments {
     /// The regions of the playground
     #[arg(long, value_delimiter = ',', default_value = "eu,us", value_name = "NAME,…")]
@@ -23,9 +25,19 @@ pub(crate) struct PipelineArguments {
     /// How long workers hold counts, instead of their default
     #[arg(long, conflicts_with = "against", value_name = "MS")]
     flush_age_ms: Option<i64>,
+    /// Whether what is said is encrypted.
+    #[arg(skip)]
+    tls: bool,
     /// Keep the playground's directory even if all was well
     #[arg(long, conflicts_with = "against")]
     keep: bool,
+}
+
+impl PipelineArguments {
+    /// The same, encrypted or not.
+    pub(crate) fn encrypted(&self, tls: bool) -> Self {
+        Self { tls, ..self.clone() }
+    }
 }
 
 #[derive(Debug)]
@@ -60,6 +72,7 @@ impl Pipeline {
             None => {
                 let options = Options {
                     region_overrides,
+                    tls: arguments.tls,
                     ..own_options(Some(program()), &arguments.regions)?
                 };
                 Self::start_own(options, arguments.keep).await
@@ -73,6 +86,11 @@ impl Pipeline {
                 })
             }
         }
+    }
+
+    /// A client of its collectors and its api.
+    pub(crate) fn client(&self) -> Result<reqwest::Client> {
+        sender::client(self.description.ca.as_deref())
     }
 
     /// The servers of one region and a centre, without any role.

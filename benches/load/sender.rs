@@ -2,6 +2,7 @@
 //! lateness is measured.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -87,7 +88,7 @@ impl Schedule {
 pub(crate) async fn send(plan: Plan, collectors: Vec<Vec<String>>) -> Result<Sent> {
     let begun = Instant::now();
     let stride = u32::try_from(collectors.len())?;
-    let client = client()?;
+    let client = client(None)?;
     let mut lanes = JoinSet::new();
     for (first, urls) in (0..).zip(&collectors) {
         let schedule = Arc::new(Schedule {
@@ -115,10 +116,16 @@ pub(crate) async fn send(plan: Plan, collectors: Vec<Vec<String>>) -> Result<Sen
     Ok(sent)
 }
 
-/// Straight to loopback, whatever proxy the environment names.
-pub(crate) fn client() -> Result<reqwest::Client> {
-    let builder = http_client::plain()?.timeout(ANSWER_LIMIT);
-    builder.build().context("failed to make an HTTP client")
+/// A client of roles, with the authority of their certificates, if they have some.
+pub(crate) fn client(ca: Option<&Path>) -> Result<reqwest::Client> {
+    let builder = match ca {
+        Some(_) => http_client::builder(ca)?,
+        None => http_client::plain()?,
+    };
+    builder
+        .timeout(ANSWER_LIMIT)
+        .build()
+        .context("failed to make an HTTP client")
 }
 
 /// One request at a time.

@@ -145,7 +145,7 @@ pub(crate) async fn arrive(centre: &mut Centre, sent: &Sent) -> Result<Arrival> 
 
 /// Jobs that the collectors have put since they started.
 async fn jobs_put(pipeline: &Pipeline) -> Result<u64> {
-    let client = sender::client()?;
+    let client = pipeline.client()?;
     let mut jobs = 0;
     for url in pipeline.collectors().iter().flatten() {
         let text = client.get(format!("{url}/metrics")).send().await?.text().await?;

@@ -92,8 +92,11 @@ pub(crate) fn post_head(
 }
 
 pub(crate) fn address(base: &str) -> Result<SocketAddr> {
-    let text = base.strip_prefix("http://").unwrap_or(base);
-    text.parse()
+    let text = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| base.strip_prefix(scheme));
+    text.unwrap_or(base)
+        .parse()
         .with_context(|| format!("'{base}' is not an address and a port"))
 }
 

@@ -2,10 +2,11 @@
 
 use model::EventId;
 use mysql_async::prelude::Queryable;
+use playground::Options;
 use serde_json::{Value, json};
 
 use crate::centre;
-use crate::rig::{Rig, answer, one_region, wait_until};
+use crate::rig::{Rig, answer, one_region, settings, wait_until};
 
 /// Far more than are searched in the database.
 const NAMES: usize = 20_000;
@@ -21,20 +22,30 @@ fn name(n: usize) -> String {
     format!("many.a{}.b{n}", n % 10)
 }
 
-async fn fill(rig: &Rig) {
+/// Writes names with their popularity, as replication would.
+async fn write(rig: &Rig, names: Vec<(String, usize)>) {
     let mut conn = centre::connect(&rig.description().central).await;
-    for chunk in (1..=NAMES).collect::<Vec<_>>().chunks(1_000) {
-        let row = |&n: &usize| format!("({}, '{}', {n})", EventId::of(&name(n)), name(n));
+    for chunk in names.chunks(1_000) {
+        let row = |(name, n): &(String, usize)| format!("({}, '{name}', {n})", EventId::of(name));
         let rows: Vec<String> = chunk.iter().map(row).collect();
         let insert = format!("INSERT INTO bigdata_0.EventTags VALUES {}", rows.join(","));
         conn.query_drop(insert).await.unwrap();
     }
-    let crowded = (0..CROWD).map(|n| format!("{CROWDED}{n}"));
-    let rows: Vec<String> = crowded
-        .map(|name| format!("({}, '{name}', 0)", EventId::of(&name)))
-        .collect();
-    let insert = format!("INSERT INTO bigdata_0.EventTags VALUES {}", rows.join(","));
-    conn.query_drop(insert).await.unwrap();
+}
+
+async fn fill(rig: &Rig) {
+    let many = (1..=NAMES).map(|n| (name(n), n));
+    let crowded = (0..CROWD).map(|n| (format!("{CROWDED}{n}"), 0));
+    write(rig, many.chain(crowded).collect()).await;
+}
+
+async fn wait_until_in_memory(rig: &Rig, names: usize) {
+    let (api, held) = (rig.description().api, format!("api_names {names}"));
+    wait_until("all names in memory", async || {
+        let metrics = rig.metrics(&api).await;
+        metrics.contains(&held).then_some(()).ok_or(metrics)
+    })
+    .await;
 }
 
 /// What `/v1/names` answers.
@@ -79,13 +90,7 @@ async fn are_found_in_memory_and_soon() {
     let begin = json!([{"name": "web.load", "count": 5}, {"name": "web.load.samples", "count": 7}, {"name": "web.a/b:c@d"}]);
     rig.post_until_accepted("eu", &begin).await;
     fill(&rig).await;
-    let api = rig.description().api;
-    let held = format!("api_names {}", NAMES + CROWD + 3);
-    wait_until("all names in memory", async || {
-        let metrics = rig.metrics(&api).await;
-        metrics.contains(&held).then_some(()).ok_or(metrics)
-    })
-    .await;
+    wait_until_in_memory(&rig, NAMES + CROWD + 3).await;
 
     let best: Vec<String> = (NAMES - 2..=NAMES).rev().map(name).collect();
     assert_eq!(found(&rig, "limit=3").await, best);
@@ -121,6 +126,45 @@ async fn are_found_in_memory_and_soon() {
     in_the_tree(&rig).await;
     as_tags(&rig).await;
     refusals(&rig).await;
+    rig.stop().await;
+}
+
+/// The names that were there are found as ever, by any part of theirs; new ones by their beginnings. And it is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_memory_that_they_may_take() {
+    /// Too few to fill a mebibyte, but more than are searched in the database; and what fills it for certain.
+    const FEW: usize = 6_000;
+    const TOO_MANY: usize = 60_000;
+    let rig = Rig::start(Options {
+        central_overrides: settings("[api]\nnames_index_mib = 1"),
+        ..one_region()
+    })
+    .await;
+    write(&rig, (1..=FEW).map(|n| (name(n), n)).collect()).await;
+    wait_until_in_memory(&rig, FEW).await;
+    let one_bug = (0..TOO_MANY).map(|n| (format!("bug.with.an.id.in.its.name.{n}"), 0));
+    write(&rig, one_bug.collect()).await;
+    wait_until("the alarm", async || {
+        let status = rig.get("/v1/status").await.json;
+        let mut alarms = status["alarms"].as_array().unwrap().iter();
+        let stands = alarms.any(|alarm| {
+            let sentence = alarm["sentence"].as_str().unwrap();
+            alarm["kind"] == "names_index" && sentence.contains("more than the 1 MiB of memory")
+        });
+        stands.then_some(()).ok_or(status["alarms"].to_string())
+    })
+    .await;
+    assert_eq!(found(&rig, "query=b5999").await, [name(5_999)]);
+    assert_eq!(found(&rig, "query=many.*&limit=1").await, [name(FEW)]);
+    let of_bug = "bug.with.an.id.in.its.name.59999";
+    assert_eq!(found(&rig, &format!("query={of_bug}")).await, [of_bug]);
+    rig.post_until_accepted("eu", &json!({ "name": "web.of.today" }))
+        .await;
+    wait_until("a new name", async || match found(&rig, "query=web.of.*").await {
+        names if names == ["web.of.today"] => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
     rig.stop().await;
 }
 

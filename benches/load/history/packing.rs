@@ -273,7 +273,7 @@ impl Keeper {
                 .and_then(Pid::from_raw)
                 .context("no pid")?,
             metrics: format!("http://127.0.0.1:{}/metrics", description.central.port + 1),
-            client: sender::client()?,
+            client: pipeline.client()?,
         })
     }
 

@@ -16,7 +16,6 @@ use super::reads::{CLIENTS, shown, start_api};
 use super::victoria::Victoria;
 use crate::figures::{Durations, table};
 use crate::pipeline::Pipeline;
-use crate::sender;
 
 const DAYS: i64 = 31;
 
@@ -151,7 +150,7 @@ impl Panels {
     }
 
     async fn measure(&self, pipeline: &Pipeline) -> Result<()> {
-        let client = sender::client()?;
+        let client = pipeline.client()?;
         let victoria = Victoria::start(&client).await?;
         let mut conn = pipeline.description.central.root().connect().await?;
         fill(&mut conn, &client, victoria.as_ref()).await?;

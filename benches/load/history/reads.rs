@@ -20,7 +20,6 @@ use super::restart;
 use super::victoria::Victoria;
 use crate::figures::{Durations, ms, table};
 use crate::pipeline::Pipeline;
-use crate::sender;
 
 const YEAR_DAYS: i64 = 365;
 
@@ -94,7 +93,7 @@ impl Reads {
     }
 
     async fn measure(&self, pipeline: &Pipeline) -> Result<()> {
-        let client = sender::client()?;
+        let client = pipeline.client()?;
         let mut victoria = Victoria::start(&client).await?;
         let mut conn = pipeline.description.central.root().connect().await?;
         self.fill(&mut conn, &client, victoria.as_ref()).await?;

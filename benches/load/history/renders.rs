@@ -13,7 +13,6 @@ use super::fill::{self, packed_day, random_day};
 use super::reads::{shown, start_api};
 use crate::figures::{Durations, table};
 use crate::pipeline::Pipeline;
-use crate::sender;
 
 const DAYS: i64 = 31;
 
@@ -61,7 +60,7 @@ impl Renders {
     }
 
     async fn measure(&self, pipeline: &Pipeline) -> Result<()> {
-        let client = sender::client()?;
+        let client = pipeline.client()?;
         let mut conn = pipeline.description.central.root().connect().await?;
         fill_names(&mut conn).await?;
         let (_api, base) = start_api(pipeline, &client).await?;

@@ -1,4 +1,4 @@
-//! The hostile client, of each kind. It comes from another address than the polite one, and under a token of its own.
+//! What the hostile client does, by kind.
 
 use std::fmt;
 use std::io::Write;
@@ -13,14 +13,15 @@ use gate::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Interval;
 
-use crate::wire::address;
+use super::http_2::{self, Frames};
 
 /// The address that it comes from: all of 127.0.0.0/8 is this machine.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
-/// Requests a second of a flood: fifty times the polite client's.
-const FLOOD_PER_S: u32 = 5_000;
+/// What it does a second at most, all connections together: fifty times the polite client's requests.
+const PER_S: u32 = 5_000;
 
 /// Connections that flood.
 const FLOOD_CONNECTIONS: u32 = 100;
@@ -33,8 +34,11 @@ const CONNECTIONS: u32 = 10_000;
 /// Pause between two bytes of who is slow.
 const DRIBBLE: Duration = Duration::from_millis(500);
 
-/// Pause before a connection that was refused is tried again.
+/// Pause before one of a few connections that was refused is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// Frames of HTTP/2 in one turn.
+const FRAMES: u32 = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
@@ -56,8 +60,12 @@ pub(super) enum Kind {
     Connections,
     /// Bodies that unpack to more than is taken
     Bombs,
-    /// Wrong secrets, as fast as they are answered
+    /// Wrong secrets
     WrongSecrets,
+    /// In HTTP/2, requests that are reset at once
+    Resets,
+    /// In HTTP/2, settings that change for ever
+    Settings,
 }
 
 impl fmt::Display for Kind {
@@ -67,25 +75,11 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A hostile client at work.
-pub(super) struct Work {
-    tasks: JoinSet<()>,
-    done: Arc<AtomicU64>,
-}
-
-impl Work {
-    /// Stops it; returns how often it did what it does.
-    pub(super) async fn stop(mut self) -> u64 {
-        self.tasks.shutdown().await;
-        self.done.load(Ordering::Relaxed)
-    }
-}
-
 /// What a connection does.
 #[derive(Debug, Clone, Copy)]
 enum Does {
-    /// Sends the same again and again, and reads an answer each time; at most every so often.
-    Repeat(Duration),
+    /// Sends the same again and again, and reads an answer each time.
+    Repeat,
     /// Sends the beginning, and then the rest a byte at a time.
     Dribble,
     /// Sends without end, and reads nothing.
@@ -94,13 +88,21 @@ enum Does {
     Abort,
     /// Keeps a connection open on which nothing comes.
     Hold,
+    /// Sends frames of HTTP/2, and reads nothing.
+    Frames(Frames),
 }
+
+/// How often a connection does what it does.
+type Pace = Option<Duration>;
 
 /// One of its connections.
 #[derive(Clone)]
 struct Lane {
     to: SocketAddr,
     done: Arc<AtomicU64>,
+    pace: Pace,
+    /// The pause before another connection.
+    again: Duration,
 }
 
 impl Lane {
@@ -112,26 +114,36 @@ impl Lane {
 
     async fn work(self, does: Does, request: Arc<[u8]>) {
         match does {
-            Does::Repeat(pause) => self.repeat(request, pause).await,
+            Does::Repeat => self.repeat(request).await,
             Does::Dribble => self.dribble(request).await,
             Does::NeverRead => self.never_read(request).await,
             Does::Abort => self.abort(request).await,
             Does::Hold => self.hold().await,
+            Does::Frames(frames) => self.frames(frames).await,
         }
     }
 
-    async fn repeat(self, request: Arc<[u8]>, pause: Duration) {
-        let mut ticks = (!pause.is_zero()).then(|| tokio::time::interval(pause));
+    /// Waits for the next turn: at once where there is no pace.
+    async fn turn(&self, ticks: &mut Option<Interval>) {
+        if let Some(ticks) = ticks {
+            ticks.tick().await;
+        }
+    }
+
+    fn ticks(&self) -> Option<Interval> {
+        self.pace.map(tokio::time::interval)
+    }
+
+    async fn repeat(self, request: Arc<[u8]>) {
+        let mut ticks = self.ticks();
         loop {
             let Some(mut stream) = self.connect().await else {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(self.again).await;
                 continue;
             };
             let mut answer = vec![0; 4_096];
             loop {
-                if let Some(ticks) = &mut ticks {
-                    ticks.tick().await;
-                }
+                self.turn(&mut ticks).await;
                 if stream.write_all(&request).await.is_err() {
                     break;
                 }
@@ -159,10 +171,12 @@ impl Lane {
     }
 
     async fn never_read(self, request: Arc<[u8]>) {
+        let mut ticks = self.ticks();
         loop {
             if let Some(mut stream) = self.connect().await {
                 while stream.write_all(&request).await.is_ok() {
                     self.done.fetch_add(1, Ordering::Relaxed);
+                    self.turn(&mut ticks).await;
                 }
             }
             tokio::time::sleep(AGAIN).await;
@@ -170,7 +184,9 @@ impl Lane {
     }
 
     async fn abort(self, request: Arc<[u8]>) {
+        let mut ticks = self.ticks();
         loop {
+            self.turn(&mut ticks).await;
             if let Some(mut stream) = self.connect().await
                 && stream.write_all(&request).await.is_ok()
             {
@@ -187,7 +203,23 @@ impl Lane {
                 self.done.fetch_add(1, Ordering::Relaxed);
                 stream.read_u8().await.ok();
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(self.again).await;
+        }
+    }
+
+    async fn frames(self, frames: Frames) {
+        let mut ticks = self.pace.map(|pace| tokio::time::interval(pace * FRAMES));
+        loop {
+            if let Some(stream) = self.connect().await
+                && let Ok(mut stream) = http_2::begin(stream).await
+            {
+                let mut number = 0;
+                while stream.write_all(&frames.next(&mut number, FRAMES)).await.is_ok() {
+                    self.done.fetch_add(u64::from(FRAMES), Ordering::Relaxed);
+                    self.turn(&mut ticks).await;
+                }
+            }
+            tokio::time::sleep(self.again).await;
         }
     }
 }
@@ -197,31 +229,46 @@ impl Kind {
         Self::value_variants().iter().copied()
     }
 
-    /// Begins, against the collector at a base address.
-    pub(super) fn start(self, collector: &str, secret: &Secret) -> Result<Work> {
+    /// Whether it needs HTTP/2, and so an encrypted connection.
+    pub(super) fn is_encrypted(self) -> bool {
+        matches!(self, Self::Resets | Self::Settings)
+    }
+
+    /// Does it against the collector at an address, until `stop`. Returns how often it did.
+    pub(super) async fn work(
+        self,
+        to: SocketAddr,
+        secret: &Secret,
+        stop: impl Future<Output = ()>,
+    ) -> Result<u64> {
         let done = Arc::new(AtomicU64::new(0));
+        let (connections, does, request) = self.lanes(to, secret)?;
+        let pace = Duration::from_secs(1) * connections / PER_S;
+        // As fast as they are taken: what is too large for so many a second.
+        let is_paced = !matches!(self, Self::LargeBodies | Self::Bombs);
         let lane = Lane {
-            to: address(collector)?,
+            to,
             done: Arc::clone(&done),
+            pace: is_paced.then_some(pace),
+            again: pace.max(AGAIN),
         };
-        let (connections, does, request) = self.work(lane.to, secret)?;
         let mut tasks = JoinSet::new();
         for _ in 0..connections {
             tasks.spawn(lane.clone().work(does, request.clone()));
         }
-        Ok(Work { tasks, done })
+        stop.await;
+        tasks.shutdown().await;
+        Ok(done.load(Ordering::Relaxed))
     }
 
     /// On how many connections it does what, and what it sends.
-    fn work(self, to: SocketAddr, secret: &Secret) -> Result<(u32, Does, Arc<[u8]>)> {
+    fn lanes(self, to: SocketAddr, secret: &Secret) -> Result<(u32, Does, Arc<[u8]>)> {
         let event = br#"{"name":"hostile.event"}"#;
-        let many = Duration::from_secs(1) * FLOOD_CONNECTIONS / FLOOD_PER_S;
-        let at_once = Does::Repeat(Duration::ZERO);
         Ok(match self {
-            Self::Flood => (FLOOD_CONNECTIONS, Does::Repeat(many), post(to, secret, "", event)),
+            Self::Flood => (FLOOD_CONNECTIONS, Does::Repeat, post(to, secret, "", event)),
             Self::LargeBodies => (
                 FLOOD_CONNECTIONS,
-                at_once,
+                Does::Repeat,
                 post(to, secret, "", &many_events(10_000)),
             ),
             Self::SlowBodies => {
@@ -234,7 +281,7 @@ impl Kind {
             }
             Self::HugeHeads => {
                 let huge = format!("X-Huge: {}\r\n", "a".repeat(30_000));
-                (FLOOD_CONNECTIONS, at_once, post(to, secret, &huge, event))
+                (FLOOD_CONNECTIONS, Does::Repeat, post(to, secret, &huge, event))
             }
             Self::Unread => (SLOW_CONNECTIONS, Does::NeverRead, post(to, secret, "", event)),
             Self::Aborted => (
@@ -245,13 +292,15 @@ impl Kind {
             Self::Connections => (CONNECTIONS, Does::Hold, Arc::default()),
             Self::Bombs => {
                 let request = post(to, secret, "Content-Encoding: gzip\r\n", &bomb()?);
-                (FLOOD_CONNECTIONS, at_once, request)
+                (FLOOD_CONNECTIONS, Does::Repeat, request)
             }
             Self::WrongSecrets => (
                 FLOOD_CONNECTIONS,
-                at_once,
+                Does::Repeat,
                 post(to, &Secret::generate()?, "", event),
             ),
+            Self::Resets => (FLOOD_CONNECTIONS, Does::Frames(Frames::Resets), Arc::default()),
+            Self::Settings => (FLOOD_CONNECTIONS, Does::Frames(Frames::Settings), Arc::default()),
         })
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use gate::Secret;
+use reqwest::Client;
 use tokio::task::JoinSet;
 
 use crate::figures::{Durations, float};
-use crate::sender;
 
 /// Requests a second.
 const RATE: u32 = 100;
@@ -36,8 +36,12 @@ impl fmt::Display for Answered {
 }
 
 /// Sends an event in each of so many requests a second. A connection is used again, as web servers do.
-pub(super) async fn send(collector: &str, secret: &Secret, time: Duration) -> Result<Answered> {
-    let client = sender::client()?;
+pub(super) async fn send(
+    client: &Client,
+    collector: &str,
+    secret: &Secret,
+    time: Duration,
+) -> Result<Answered> {
     let url = format!("{collector}/v1/events");
     let begun = Instant::now();
     let requests = u32::try_from(time.as_secs())? * RATE;

@@ -12,8 +12,8 @@ use super::{Clients, settings};
 use crate::pipeline::{Pipeline, PipelineArguments};
 use crate::sender;
 
-/// Requests that each client has in progress.
-const IN_PROGRESS: u32 = 48;
+/// Requests that each client has in progress: more than the queue takes at once, so that both always want more than there is.
+const IN_PROGRESS: u32 = 128;
 
 /// Events of a request, each of a name of its own: some 30 kB in a job.
 const EVENTS: u32 = 400;
@@ -61,7 +61,7 @@ async fn flood(
     until: Instant,
     accepted: Arc<AtomicU64>,
 ) -> Result<()> {
-    let client = sender::client()?;
+    let client = sender::client(None)?;
     let url = format!("{collector}/v1/events");
     let events: Vec<_> = (0..EVENTS)
         .map(|n| serde_json::json!({ "name": format!("weights.{lane}.{n}") }))

@@ -50,7 +50,7 @@ struct Metric {
 }
 
 pub(super) async fn exact(workload: &Workload, shape: Shape) -> Result<Outcome> {
-    let client = sender::client()?;
+    let client = sender::client(None)?;
     let Some(victoria) = Victoria::start(&client).await? else {
         return Ok(Outcome::NotInstalled);
     };
@@ -77,7 +77,7 @@ pub(super) async fn exact(workload: &Workload, shape: Shape) -> Result<Outcome> 
 
 /// Which part of the counts is gone after a kill; `None` where it is not installed.
 pub(super) async fn lost(workload: &Workload, shape: Shape) -> Result<Option<f64>> {
-    let client = sender::client()?;
+    let client = sender::client(None)?;
     let Some(mut victoria) = Victoria::start(&client).await? else {
         return Ok(None);
     };
@@ -115,7 +115,7 @@ fn with_head(base: &str, body: &[u8]) -> Vec<u8> {
 
 /// The points of a history in the order of time, until the sums over the whole of each name are exact.
 pub(crate) async fn history(history: &History, minutes_per_request: usize) -> Result<Outcome> {
-    let client = sender::client()?;
+    let client = sender::client(None)?;
     let Some(victoria) = Victoria::start(&client).await? else {
         return Ok(Outcome::NotInstalled);
     };

@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tokens expire")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,12 +12,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use gate::{Caller, Denied, Gate, Scope, View};
+use gate::{Caller, ClientKey, Denied, Gate, Scope, View};
 use listener::Hosts;
 use model::{Client, EventName, Glob, Timestamp};
 
 use crate::limits::PATTERNS_MAX;
 use crate::patterns;
+use crate::places::Reader;
 use crate::refusal::Refusal;
 use crate::state::Api;
 
@@ -119,7 +120,17 @@ pub(crate) async fn admitted(
         scopes => door.admit(peer, request.headers(), scopes),
     };
     let mut response = match caller {
-        Ok(caller) => answered(caller, request, next).await,
+        Ok(caller) => {
+            answered(
+                Asker {
+                    caller,
+                    peer: peer.ip(),
+                },
+                request,
+                next,
+            )
+            .await
+        }
         Err(error) => Refusal::from(error).into_response(),
     };
     if let Some(headers) = of_page {
@@ -128,14 +139,18 @@ pub(crate) async fn admitted(
     response
 }
 
-async fn answered(caller: Caller, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Asker(caller));
+async fn answered(asker: Asker, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(asker);
     next.run(request).await
 }
 
 /// The caller of a request that was let in.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker(pub(crate) Caller);
+pub(crate) struct Asker {
+    pub(crate) caller: Caller,
+    /// The address that the request is of.
+    peer: IpAddr,
+}
 
 impl<S: Sync> FromRequestParts<S> for Asker {
     type Rejection = Refusal;
@@ -150,20 +165,33 @@ impl<S: Sync> FromRequestParts<S> for Asker {
 impl Asker {
     /// The names that the caller may read.
     pub(crate) fn view(&self) -> View {
-        self.0.view()
+        self.caller.view()
     }
 
     /// The caller's name; `None` for one without a token.
     pub(crate) fn client(&self) -> Option<&Client> {
-        match &self.0 {
+        match &self.caller {
             Caller::Anonymous => None,
             Caller::Token(token) => Some(&token.name),
         }
     }
 
+    /// The caller as one who takes places, for what becomes a file or not.
+    pub(crate) fn reader(&self, exports: bool) -> Reader {
+        let (client, weight) = match &self.caller {
+            Caller::Anonymous => (ClientKey::of_address(self.peer), 1),
+            Caller::Token(token) => (ClientKey::Token(token.name.clone()), token.weight),
+        };
+        Reader {
+            client,
+            weight,
+            exports,
+        }
+    }
+
     /// Whether the caller may do what needs the scope `admin`.
     pub(crate) fn is_admin(&self) -> bool {
-        self.0.may(Scope::Admin).is_ok()
+        self.caller.may(Scope::Admin).is_ok()
     }
 
     /// Checks that the caller may read a name.
@@ -171,7 +199,7 @@ impl Asker {
     /// # Errors
     /// `ForeignName`.
     pub(crate) fn may_read(&self, name: &str) -> Result<(), Error> {
-        match &self.0 {
+        match &self.caller {
             Caller::Token(token) if !token.view.has(name) => Err(Error::ForeignName {
                 client: token.name.to_string(),
                 name: name.chars().take(model::NAME_BYTES_MAX).collect(),
@@ -188,7 +216,7 @@ impl Asker {
     /// `Admission` for a name that is given as a whole and is not one of those, `Patterns` where that is too much to match.
     pub(crate) fn within(&self, patterns: Vec<Glob>) -> Result<Vec<Glob>, Refusal> {
         patterns::check_tokens(&patterns)?;
-        let Caller::Token(token) = &self.0 else {
+        let Caller::Token(token) = &self.caller else {
             return Ok(patterns);
         };
         let beginnings = token.view.prefixes().map_or(1, <[String]>::len);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use model::{EventId, EventName, Extent, Glob};
-use store::Server;
 use store::central::{Central, Counted, Matched, Name, Position, Snapshot, Status, Wanted};
+use store::{Place, Server};
 use tokio::sync::OnceCell;
 
 pub(crate) use self::error::{AtCentre, Error};
@@ -23,6 +23,7 @@ pub use self::known::BEHIND_MS_MAX;
 pub(crate) use self::known::Known;
 use self::known::order;
 use crate::error::Error as StartError;
+use crate::places::{Seat, TooLong};
 
 /// Longest wait for a centre to have what another one has answered before. Both apply the same binlogs at the same time, so one that
 /// needs longer does not catch up soon.
@@ -83,6 +84,8 @@ pub(crate) struct Attempt {
     must_have: Position,
     /// Whether every centre had its time to catch up, so that a snapshot with fewer counts is better than no answer.
     may_go_back: bool,
+    /// The place that it reads in, if it takes one.
+    seat: Option<Seat>,
 }
 
 impl Centres {
@@ -199,6 +202,7 @@ impl Centres {
                 at,
                 must_have: must_have.clone(),
                 may_go_back,
+                seat: None,
             };
             let error = match work(attempt).await {
                 Ok(done) => return Ok(done),
@@ -347,6 +351,23 @@ impl Site {
 }
 
 impl Attempt {
+    /// The same, in a place for reads.
+    pub(crate) fn seated(self, seat: &Seat) -> Self {
+        Self {
+            seat: Some(seat.clone()),
+            ..self
+        }
+    }
+
+    /// Whether so many counts may be read in its place.
+    pub(crate) fn may_read(&self, counts: usize) -> Result<(), TooLong> {
+        self.seat.as_ref().map_or(Ok(()), |seat| seat.may_read(counts))
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.seat.as_ref().map(|seat| Arc::clone(&seat.place))
+    }
+
     /// Name of the centre.
     pub(crate) fn name(&self) -> &str {
         &self.site().name
@@ -380,7 +401,7 @@ impl Attempt {
         patterns: &[Glob],
         limit: usize,
     ) -> Result<(Snapshot, Matched), Error> {
-        let (mut snapshot, found) = self.central().snapshot(patterns, limit).await?;
+        let (mut snapshot, found) = self.central().snapshot(patterns, limit, self.place()).await?;
         // A server's later snapshot has whatever an earlier one had.
         if !self.centres.is_several() {
             return Ok((snapshot, found));
@@ -407,7 +428,8 @@ impl Attempt {
         each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<(Vec<Name>, Extent), Error> {
         let is_several = self.centres.is_several();
-        let whole = self.central().read(names, is_several, wanted, each).await?;
+        let asked = (names, is_several, self.place());
+        let whole = self.central().read(asked, wanted, each).await?;
         if let Some(position) = whole.position {
             self.note(position)?;
         }

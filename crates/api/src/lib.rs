@@ -19,6 +19,7 @@ mod names;
 mod openapi;
 mod parameters;
 mod patterns;
+mod places;
 mod range;
 mod readiness;
 mod reading;
@@ -51,7 +52,7 @@ pub use crate::centres::{BEHIND_MS_MAX, Centre};
 pub use crate::error::Error;
 use crate::names::loader::Loader;
 use crate::state::Api;
-use crate::troubles::{CERTIFICATE, TOKENS_FILE};
+use crate::troubles::{CERTIFICATE, NAMES_INDEX, TOKENS_FILE};
 
 /// The table `[api]` of the configuration file. Unknown keys are refused; keys that are missing have their defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,6 +72,8 @@ pub struct Config {
     pub answer_timeout_ms: u64,
     /// The certificate to show; without it, requests and tokens can be read on the way.
     pub tls: Option<TlsFiles>,
+    /// MiB of memory for the index of names, in which searches look; of more names, those that come later are found by their beginnings.
+    pub names_index_mib: usize,
     /// A file of tokens, by whose scopes clients may read, write annotations and audit; without it anybody who reaches the address may.
     pub tokens_file: Option<PathBuf>,
     /// Whether an api without tokens may listen on an address that is not loopback, where whoever reaches it reads every count.
@@ -93,6 +96,7 @@ impl Default for Config {
             header_timeout_ms: 15_000,
             answer_timeout_ms: 60_000,
             tls: None,
+            names_index_mib: 256,
             tokens_file: None,
             allow_anonymous_on_any_address: false,
             allowed_hosts: Vec::new(),
@@ -115,6 +119,9 @@ impl Config {
             answer_timeout: Duration::from_millis(self.answer_timeout_ms),
         };
         match limits.zero() {
+            None if self.names_index_mib == 0 => Err(Error::Zero {
+                key: "names_index_mib",
+            }),
             None => Ok(limits),
             Some(key) => Err(Error::Zero { key }),
         }
@@ -130,12 +137,14 @@ impl Config {
 /// database that is away is no error: requests are refused until it is back.
 pub async fn run(
     config: Config,
+    limits: gate::Limits,
     central: Server,
     others: Vec<Centre>,
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let connections = config.limits()?;
+    limits.log();
     let gate = Arc::new(Gate::open(config.tokens_file.as_deref())?);
     let tls = config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
     if gate.is_open() && !listener::is_loopback(config.listen) && !config.allow_anonymous_on_any_address {
@@ -155,9 +164,14 @@ pub async fn run(
         tls: tls.clone(),
     };
     let listener = listener::bind(config.listen).await?;
-    let (loader, names) = Loader::new();
+    let (loader, names) = Loader::new(config.names_index_mib << 20);
     let health = Health::waiting_for(&[readiness::CENTRAL_DATABASE]);
-    let state = Api::new(centres.clone(), names, Door::new(gate.clone(), hosts));
+    let state = Api::new(
+        centres.clone(),
+        names,
+        Door::new(gate.clone(), hosts),
+        limits.fair,
+    );
     let troubles = state.troubles.clone();
     let note = |part, error: Option<&dyn std::error::Error>| {
         health.warn(part, error);
@@ -178,7 +192,11 @@ pub async fn run(
             |error| note(CERTIFICATE, error.map(|error| error as _)),
             shutdown.clone()
         ),
-        loader.run(centres.clone(), shutdown.clone()),
+        loader.run(
+            centres.clone(),
+            |full| note(NAMES_INDEX, full.map(|full| full as _)),
+            shutdown.clone()
+        ),
         readiness::watch(centres, health.clone(), shutdown.clone()),
     );
     Ok(())

@@ -9,6 +9,7 @@ use store::central::{Counted, Grain, Snapshot, Wanted};
 use crate::centres::{self, AtCentre, Attempt};
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
 use crate::patterns;
+use crate::places::{Kind, TooLong};
 use crate::room::Busy;
 
 /// Reasons for which counts are not read. All limits are checked before a count is.
@@ -35,12 +36,24 @@ pub(crate) enum Error {
          several requests"
     )]
     TooManyMatches,
+    #[error(
+        "so many reads of this kind are in progress, and wait, that none more is begun: try again, or with a shorter range"
+    )]
+    NoPlace(Kind),
+    #[error("the read is too long for its place")]
+    TooLongForItsPlace,
     #[error(transparent)]
     Graphite(#[from] graphite::Error),
     #[error(transparent)]
     Busy(#[from] Busy),
     #[error(transparent)]
     Centre(#[from] centres::Error),
+}
+
+impl From<TooLong> for Error {
+    fn from(_: TooLong) -> Self {
+        Self::TooLongForItsPlace
+    }
 }
 
 impl From<store::Error> for Error {

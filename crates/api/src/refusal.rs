@@ -95,6 +95,7 @@ impl Refusal {
             | Self::Intake(intake::Error::Crowded)
             | Self::Names(names::Error::NotInMemory)
             | Self::Turn(turns::Error::TookTooLong)
+            | Self::Reading(reading::Error::NoPlace(_))
             | Self::Centre(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -110,6 +111,7 @@ impl Refusal {
             Self::Form(form::Error::Crowded(_))
             | Self::Annotation(annotations::Error::Body(intake::Error::Crowded))
             | Self::Intake(intake::Error::Crowded) => Some("requests_bytes_max"),
+            Self::Reading(reading::Error::NoPlace(kind)) => Some(kind.limit()),
             _ => None,
         }
     }

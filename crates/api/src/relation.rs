@@ -97,10 +97,15 @@ pub(crate) async fn get(
         Err(NoTerm(key).into())
     };
     let readings = [term("x")?, term("y")?];
-    let read = api
-        .centres
-        .ask(|attempt| read(&api.points, &readings, &range.buckets, attempt))
-        .await?;
+    let reader = asker.reader(range.format != Format::Json);
+    let mut seat = api.places.short(&reader).await?;
+    let read = loop {
+        let read = |attempt: Attempt| read(&api.points, &readings, &range.buckets, attempt.seated(&seat));
+        match api.centres.ask(read).await {
+            Err(reading::Error::TooLongForItsPlace) => seat = api.places.longer(seat, &reader).await?,
+            outcome => break outcome?,
+        }
+    };
     let relation = read.relation(&range.buckets);
     if range.format == Format::Csv {
         let text = relation.csv().into_bytes();
@@ -147,6 +152,10 @@ async fn read(
     // Refused, and its room taken, before a count is read: afterwards the memory would be in use already.
     if ids.len() * buckets.len() > POINTS_MAX {
         return Err(reading::Error::TooManyPoints);
+    }
+    if let Err(too_long) = attempt.may_read(ids.len().saturating_mul(buckets.counts())) {
+        snapshot.end().await?;
+        return Err(too_long.into());
     }
     let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
     let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;

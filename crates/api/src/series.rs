@@ -54,10 +54,15 @@ pub(crate) async fn get(
     let mut query = Query::parse(uri.query(), &headers, Timestamp::from(SystemTime::now()))?;
     query.patterns = asker.within(query.patterns)?;
     let index = api.names.index();
-    let read = api
-        .centres
-        .ask(|attempt| read(&api.points, index.as_deref(), &query, attempt))
-        .await?;
+    let reader = asker.reader(query.range.format != Format::Json);
+    let mut seat = api.places.short(&reader).await?;
+    let read = loop {
+        let read = |attempt: Attempt| read(&api.points, index.as_deref(), &query, attempt.seated(&seat));
+        match api.centres.ask(read).await {
+            Err(reading::Error::TooLongForItsPlace) => seat = api.places.longer(seat, &reader).await?,
+            outcome => break outcome?,
+        }
+    };
     let answer = Answer {
         buckets: query.range.buckets,
         extent: read.extent,
@@ -92,6 +97,7 @@ async fn read(
     if let Some(names) = patterns::literals(&query.patterns)
         && let Ok(room) = room_for(room, buckets, names.len())
     {
+        attempt.may_read(names.len().saturating_mul(buckets.counts()))?;
         let ids: Vec<_> = names.iter().map(EventName::id).collect();
         let all = [by_bucket(&ids, buckets)];
         let (counted, sums, extent) = reading::read_named(&attempt, index, &names, &all).await?;
@@ -115,6 +121,11 @@ async fn read(
     };
     // Every refusal comes before the first count: by then nothing was spent on the answer but finding its names.
     let room = room_for(room, buckets, names.len())?;
+    if let Err(too_long) = attempt.may_read(names.len().saturating_mul(buckets.counts())) {
+        // Nobody waits for another place with a connection.
+        snapshot.end().await?;
+        return Err(too_long.into());
+    }
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
     let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;
     let series = names.into_iter().zip(sums.into_iter().flatten());

@@ -9,6 +9,7 @@ use crate::centres::Centres;
 use crate::clients::Clients;
 use crate::intake::Intake;
 use crate::names::loader::Names;
+use crate::places::Places;
 use crate::room::Room;
 use crate::troubles::Troubles;
 use crate::turns::Turns;
@@ -30,6 +31,8 @@ pub(crate) struct Api {
     pub(crate) points: Room,
     /// Memory for what requests send.
     pub(crate) intake: Intake,
+    /// Places for reads of counts.
+    pub(crate) places: Arc<Places>,
     /// The index of all names, as the loader keeps it up to date.
     pub(crate) names: Names,
     /// Turns for searches through names.
@@ -47,11 +50,12 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(centres: Centres, names: Names, door: Door) -> Self {
+    pub(crate) fn new(centres: Centres, names: Names, door: Door, is_fair: bool) -> Self {
         Self {
             centres,
             points: Room::new(),
             intake: Intake::new(),
+            places: Arc::new(Places::new(is_fair)),
             names,
             searches: Turns::new(SEARCHES_MAX),
             evaluations: Turns::new(EVALUATIONS_MAX),

@@ -47,7 +47,7 @@ pub(crate) async fn get(State(api): State<Api>, asker: Asker, uri: Uri) -> Resul
     let mut answer = answer(name, centres, status, now);
     answer.clients = clients;
     answer.alarms.extend(api.own_alarms());
-    if let Caller::Token(token) = &asker.0 {
+    if let Caller::Token(token) = &asker.caller {
         answer.token = Some(ShownToken::from(&**token));
         if !token.view.is_all() {
             hide_others(&mut answer, token.name.as_str());

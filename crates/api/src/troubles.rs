@@ -6,9 +6,11 @@ use std::time::SystemTime;
 
 use model::Timestamp;
 
-/// The kind of the alarm that the file of tokens is refused, and of the one that the certificate ends soon or is refused.
+/// The kinds of the alarms that the file of tokens is refused, that the certificate ends soon or is refused, and that there are more names than
+/// the index has room for.
 pub(crate) const TOKENS_FILE: &str = "tokens_file";
 pub(crate) const CERTIFICATE: &str = "certificate";
+pub(crate) const NAMES_INDEX: &str = "names_index";
 
 /// What is wrong, by kind, and since when.
 #[derive(Debug, Default)]

@@ -123,6 +123,7 @@ impl Api {
         let others = others.collect();
         Ok(api::run(
             config.file.section(config.api, "api")?,
+            config.limits,
             central,
             others,
             metrics_recorder()?,

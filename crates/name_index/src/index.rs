@@ -9,9 +9,6 @@ use model::{EventId, EventName, Glob};
 use crate::cursor::Names;
 use crate::segment::{Budget, Exceeded, Segment, Unsorted};
 
-/// Bytes that an index may take. With more names there is none, and searches go to the database.
-pub const BYTES_MAX: usize = 256 << 20;
-
 /// Names of a segment, about: a new one is made beside the old one, which takes so much more memory for a moment.
 const NAMES_PER_SEGMENT: usize = 500_000;
 

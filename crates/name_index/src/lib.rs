@@ -7,5 +7,5 @@ mod segment;
 pub mod tree;
 
 pub use cursor::Names;
-pub use index::{BYTES_MAX, Index, TooBroad, ranges, replacing};
+pub use index::{Index, TooBroad, ranges, replacing};
 pub use segment::{Segment, Unsorted};

@@ -108,15 +108,24 @@ impl Central {
     }
 
     /// Begins a snapshot: the names that any of `patterns` matches, each once, in the order of names, and their counts, all as of this
-    /// moment. [`Matched::TooMany`] for more than `limit` names.
+    /// moment. [`Matched::TooMany`] for more than `limit` names. `place` is given back with the connection.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer, `Busy` where others keep it busy.
     #[expect(clippy::disallowed_methods, reason = "what is read of a snapshot has an age")]
-    pub async fn snapshot(&self, patterns: &[Glob], limit: usize) -> Result<(Snapshot, Matched), Error> {
+    pub async fn snapshot(
+        &self,
+        patterns: &[Glob],
+        limit: usize,
+        place: Option<Place>,
+    ) -> Result<(Snapshot, Matched), Error> {
         // The turn before the connection: who waits for a turn must not keep a connection from others.
         let turn = self.turn(patterns.iter().any(names::is_broad)).await?;
-        let mut lease = self.0.leases.lease(turn).await?;
+        let mut lease = self
+            .0
+            .leases
+            .lease(turn.into_iter().chain(place).collect())
+            .await?;
         // A text that cannot be a name was never counted.
         let literals = patterns.iter().filter_map(Glob::literal);
         let literals: Vec<_> = literals.filter_map(|text| EventName::new(text).ok()).collect();
@@ -141,15 +150,14 @@ impl Central {
     }
 
     /// Reads `names` and the counts that are `wanted`, as [`Snapshot::read`] does, out of one snapshot and in one round trip. Ids of names
-    /// that were never counted have no counts. Without `names` and position, it may be answered out of memory, with the claims of a
+    /// that were never counted have no counts. The place, if there is one, is given back with the connection. Without `names` and position, it may be answered out of memory, with the claims of a
     /// snapshot of a moment ago, and at least its counts.
     ///
     /// # Errors
     /// As of [`Snapshot::read`].
     pub async fn read(
         &self,
-        names: &[EventName<'_>],
-        with_position: bool,
+        (names, with_position, place): (&[EventName<'_>], bool, Option<Place>),
         wanted: &[Wanted<'_>],
         mut each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<Whole, Error> {
@@ -159,7 +167,7 @@ impl Central {
         {
             return Ok(Whole::of(extent));
         }
-        let lease = self.0.leases.lease(None).await?;
+        let lease = self.0.leases.lease(place.into_iter().collect()).await?;
         let start = Start::Begin { names, with_position };
         self.0.read(lease, start, wanted, each).await
     }
@@ -264,7 +272,7 @@ impl Central {
         limit: Duration,
         ask: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
     ) -> Result<T, Error> {
-        let mut lease = self.0.leases.lease(turn).await?;
+        let mut lease = self.0.leases.lease(turn.into_iter().collect()).await?;
         let answer = lease.call(action, limit, ask).await?;
         lease.give_back();
         Ok(answer)

@@ -1,12 +1,12 @@
 //! Sessions: connections whose statement ends with whoever waits for it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, ServerError};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{Error, Server};
 
@@ -18,7 +18,7 @@ const END_POLL: Duration = Duration::from_millis(10);
 
 /// A permit of a limit on concurrency: one of the calls that may run at once. It is given back when its last clone is dropped, and a session
 /// that is abandoned keeps its own until the server has ended the statement: a limit counts what the server does, not who waits.
-pub type Place = Arc<OwnedSemaphorePermit>;
+pub type Place = Arc<dyn Any + Send + Sync>;
 
 /// A connection for one piece of work, and the places that it takes. Dropped before it is over, because a client has left or
 /// something failed, it ends its statement at the server, and gives the places back after that.

@@ -61,8 +61,9 @@ pub(super) async fn fetch(
     if let Some(names) = patterns::literals(globs)
         && index.is_some_and(|index| names.iter().all(|name| index.contains(name)))
         && globs.len().saturating_mul(names.len()) <= MATCHES_MAX
-        && let Ok((reading, points)) = prepare(plan, &in_order(&names))
+        && let Ok((reading, points, counts)) = prepare(plan, &in_order(&names))
     {
+        attempt.may_read(counts)?;
         let room = room.of_points_soon(points).await?;
         let all: Vec<_> = reading.reads().iter().map(sums_of).collect();
         let (_, sums, extent) = reading::read_named(&attempt, index, &names, &all).await?;
@@ -74,7 +75,11 @@ pub(super) async fn fetch(
         });
     }
     let (snapshot, names) = found(&attempt, globs).await?;
-    let (reading, points) = prepare(plan, &names)?;
+    let (reading, points, counts) = prepare(plan, &names)?;
+    if let Err(too_long) = attempt.may_read(counts) {
+        snapshot.end().await?;
+        return Err(too_long.into());
+    }
     let (snapshot, reading, room) = match room.of_points(points) {
         Ok(room) => (snapshot, reading, room),
         Err(Busy) => {
@@ -83,7 +88,7 @@ pub(super) async fn fetch(
             drop((names, reading));
             let room = room.of_points_soon(points).await?;
             let (snapshot, names) = found(&attempt, globs).await?;
-            let (reading, points) = prepare(plan, &names)?;
+            let (reading, points, _) = prepare(plan, &names)?;
             if points > room.num_permits() {
                 return Err(Busy.into());
             }
@@ -134,11 +139,11 @@ fn in_order(names: &[EventName<'_>]) -> Vec<Name> {
     names.iter().map(name).collect()
 }
 
-/// What is read of `names`, and the points whose room it takes.
+/// What is read of `names`, the points whose room it takes, and how many counts are read for it.
 ///
 /// # Errors
 /// `TooManyPoints`, `TooManySums`, `TooManyCounts`, `Graphite`.
-fn prepare(plan: &Plan, names: &[Name]) -> Result<(Reading, usize), Error> {
+fn prepare(plan: &Plan, names: &[Name]) -> Result<(Reading, usize, usize), Error> {
     let reading = plan.reading(names)?;
     // What is held and what is read differ: sums of many names may be one row, which is cheap to hold and dear to read.
     let (mut held, mut counts) = (0_usize, 0_usize);
@@ -157,7 +162,7 @@ fn prepare(plan: &Plan, names: &[Name]) -> Result<(Reading, usize), Error> {
         return Err(Error::TooManyCounts);
     }
     // Room for the values, too: they are made of the sums while these are still held.
-    Ok((reading, held + ROOM_PER_VALUE * values))
+    Ok((reading, held + ROOM_PER_VALUE * values, counts))
 }
 
 /// The sums that are read at once.

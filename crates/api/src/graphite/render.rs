@@ -15,8 +15,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::reading::{Fetched, ROOM_PER_VALUE, fetch};
 use crate::admission::Asker;
+use crate::centres::Attempt;
 use crate::form::Form;
 use crate::limits::GRAPHITE;
+use crate::reading;
 use crate::refusal::Refusal;
 use crate::room::shrunk;
 use crate::state::Api;
@@ -40,9 +42,25 @@ pub(super) async fn render(State(api): State<Api>, asker: Asker, form: Form) -> 
         true => Fetched::nothing(&plan)?,
         false => {
             let index = api.names.index();
-            api.centres
-                .ask(|attempt| fetch(&api.points, index.as_deref(), (&plan, &globs), attempt))
-                .await?
+            // Panels, whatever they are written as: a file is what a person asks for.
+            let reader = asker.reader(false);
+            let mut seat = api.places.short(&reader).await?;
+            loop {
+                let fetch = |attempt: Attempt| {
+                    fetch(
+                        &api.points,
+                        index.as_deref(),
+                        (&plan, &globs),
+                        attempt.seated(&seat),
+                    )
+                };
+                match api.centres.ask(fetch).await {
+                    Err(reading::Error::TooLongForItsPlace) => {
+                        seat = api.places.longer(seat, &reader).await?
+                    }
+                    outcome => break outcome?,
+                }
+            }
         }
     };
     let is_large =

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use crate::centres::{self, Attempt, Centres};
-use name_index::{BYTES_MAX, Index, Segment, Unsorted};
+use name_index::{Index, Segment, Unsorted};
 
 /// Least pause between two loads.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -33,8 +33,18 @@ pub(crate) struct Names(watch::Receiver<Loaded>);
 enum Loaded {
     NotYet,
     Index(Arc<Index>),
-    /// More names than [`BYTES_MAX`] have room for.
+    /// There were more names than there is room for, from the beginning.
     TooMany,
+}
+
+/// There are more names than the index has room for.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the names take more than the {mib} MiB of memory that they may (api.names_index_mib): those that were there before are found as ever, others \
+     by their beginnings alone; 'eventtracker names top --by token' shows who makes them"
+)]
+pub(crate) struct Full {
+    mib: usize,
 }
 
 /// Reasons for which names were not loaded.
@@ -49,10 +59,12 @@ enum LoadError {
 /// The one task that loads names.
 pub(crate) struct Loader {
     sender: watch::Sender<Loaded>,
+    /// Bytes that the index may take.
+    bytes_max: usize,
 }
 
 impl Names {
-    /// `None` before the first load, and for more names than the index takes.
+    /// `None` before the first load, and where there were more names than it may have from the beginning.
     pub(crate) fn index(&self) -> Option<Arc<Index>> {
         match &*self.0.borrow() {
             Loaded::Index(index) => Some(Arc::clone(index)),
@@ -70,20 +82,25 @@ impl Names {
 }
 
 impl Loader {
-    /// The loader, and what its readers see of it.
-    pub(crate) fn new() -> (Self, Names) {
+    /// The loader of an index of at most so many bytes, and what its readers see of it.
+    pub(crate) fn new(bytes_max: usize) -> (Self, Names) {
         let (sender, receiver) = watch::channel(Loaded::NotYet);
-        (Self { sender }, Names(receiver))
+        (Self { sender, bytes_max }, Names(receiver))
     }
 
     /// Loads all names again and again, until `shutdown`. A load that fails leaves the last index in place: no name is ever removed, so
-    /// that one only lacks the newest.
-    pub(crate) async fn run(self, centres: Centres, shutdown: CancellationToken) {
+    /// that one only lacks the newest. `say` is called after each load with whether there were more names than there is room for.
+    pub(crate) async fn run(
+        self,
+        centres: Centres,
+        say: impl Fn(Option<&Full>),
+        shutdown: CancellationToken,
+    ) {
         let mut fails = false;
         let forever = async {
             loop {
                 let begun = std::time::Instant::now();
-                let outcome = self.load_or_give_up(&centres).await;
+                let outcome = self.load_or_stay(&centres, &say).await;
                 let took = begun.elapsed();
                 match &outcome {
                     Ok(()) => metrics::histogram!("api_names_load_seconds").record(took.as_secs_f64()),
@@ -105,19 +122,25 @@ impl Loader {
         shutdown.run_until_cancelled(forever).await;
     }
 
-    /// Loads all names once; goes without an index where that would take more memory than it may have.
-    async fn load_or_give_up(&self, centres: &Centres) -> Result<(), LoadError> {
+    /// Loads all names once; stays with those of before where that would take more memory than it may have.
+    async fn load_or_stay(&self, centres: &Centres, say: &impl Fn(Option<&Full>)) -> Result<(), LoadError> {
         match self.load(centres).await? {
             Some(index) => {
                 gauge("api_names", index.len());
                 gauge("api_names_index_bytes", index.bytes());
+                say(None);
             }
             None => {
-                if !matches!(self.sender.send_replace(Loaded::TooMany), Loaded::TooMany) {
-                    tracing::warn!(
-                        "names take more than {BYTES_MAX} bytes of memory: searches go to the database"
-                    );
-                }
+                self.sender.send_if_modified(|loaded| {
+                    let is_first = matches!(loaded, Loaded::NotYet);
+                    if is_first {
+                        *loaded = Loaded::TooMany;
+                    }
+                    is_first
+                });
+                say(Some(&Full {
+                    mib: self.bytes_max >> 20,
+                }));
             }
         }
         Ok(())
@@ -143,13 +166,13 @@ impl Loader {
             for ids in new {
                 let segment = segment(centres, &ids, statements).await?;
                 bytes += segment.as_ref().map_or(0, Segment::bytes);
-                match segment.filter(|_| bytes <= BYTES_MAX) {
+                match segment.filter(|_| bytes <= self.bytes_max) {
                     Some(segment) => segments.push((*ids.start(), segment)),
                     None => return Ok(None),
                 }
             }
             index = index.with(&old, segments);
-            if index.bytes() > BYTES_MAX {
+            if index.bytes() > self.bytes_max {
                 return Ok(None);
             }
             self.sender.send_replace(Loaded::Index(Arc::new(index.clone())));
@@ -221,7 +244,7 @@ mod tests {
 
     #[test]
     fn without_an_index_the_reason_is_said() {
-        let (loader, names) = Loader::new();
+        let (loader, names) = Loader::new(1 << 20);
         assert!(names.why_none().to_string().contains("not in memory yet"));
         loader.sender.send_replace(Loaded::TooMany);
         assert!(names.index().is_none() && names.why_none().to_string().contains("too many"));

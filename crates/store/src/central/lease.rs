@@ -79,14 +79,14 @@ impl Leases {
         })
     }
 
-    /// A connection, which keeps the turn to scan that the work needs, if any.
-    pub(super) async fn lease(self: &Arc<Self>, turn: Option<Place>) -> Result<Lease, Error> {
+    /// A connection, which keeps the places that the work has taken.
+    pub(super) async fn lease(self: &Arc<Self>, mut places: Vec<Place>) -> Result<Lease, Error> {
         let slot = self.place(&self.slots, "get a free connection").await?;
         let (conn, connected) = match self.take_idle().await {
             Some(idle) => idle,
             None => self.connect().await?,
         };
-        let places = turn.into_iter().chain([slot]).collect();
+        places.push(slot);
         Ok(Lease {
             leases: Arc::clone(self),
             session: Session::new(Arc::clone(&self.server), conn, places),

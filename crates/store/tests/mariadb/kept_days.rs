@@ -82,9 +82,9 @@ async fn read_day(central: &Central, way: Way, day: Day) -> Result<Answer, Error
         });
     };
     let extent = match way {
-        Way::Named(_) => central.read(&[], false, &[wanted], add).await?.extent,
+        Way::Named(_) => central.read((&[], false, None), &[wanted], add).await?.extent,
         Way::Found(_) => {
-            let (snapshot, _) = central.snapshot(&[Glob::new("rac*").unwrap()], 1).await?;
+            let (snapshot, _) = central.snapshot(&[Glob::new("rac*").unwrap()], 1, None).await?;
             snapshot.read(&[wanted], add).await?
         }
     };

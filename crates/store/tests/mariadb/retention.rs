@@ -75,7 +75,7 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
     let root = filled.servers.description().central.root();
     let central = Central::new(&root).unwrap();
     let patterns = [Glob::new("a").unwrap()];
-    let (copied_under, found) = central.snapshot(&patterns, 10).await.unwrap();
+    let (copied_under, found) = central.snapshot(&patterns, 10, None).await.unwrap();
     assert!(matches!(found, Matched::Names(names) if names.len() == 1));
     let partitions = filled.cut().await;
     let ids = [filled.id];
@@ -94,7 +94,7 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
     );
 
     // What is dropped under a snapshot is missing in it.
-    let (snapshot, _) = central.snapshot(&patterns, 10).await.unwrap();
+    let (snapshot, _) = central.snapshot(&patterns, 10, None).await.unwrap();
     let dropped = filled
         .keeper
         .drop_partition(filled.shard, &partitions[0].name, day(4));

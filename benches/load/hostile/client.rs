@@ -1,0 +1,75 @@
+//! The hostile client, in a process of its own: it comes from another address than the polite one, and under a token of its own.
+//!
+//! A hostile client has its own machine. Here it has what the others leave of this one: its process yields to all others (nice 19).
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use gate::Secret;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+use super::kinds::Kind;
+use crate::wire::address;
+
+/// What `hostile` starts beside itself.
+#[derive(Debug, Args)]
+pub(crate) struct HostileClient {
+    #[arg(value_enum)]
+    kind: Kind,
+    /// The collector's base address
+    collector: String,
+}
+
+impl HostileClient {
+    /// Reads the secret from the first line of the input, and ends with the input. Then it says how often it did what it does.
+    pub(crate) async fn run(self) -> Result<bool> {
+        let mut secret = String::new();
+        std::io::stdin().read_line(&mut secret)?;
+        let secret = Secret::new(secret.trim())?;
+        let ended = async {
+            // Nobody says anything more.
+            let wait = || std::io::stdin().read_line(&mut String::new());
+            tokio::task::spawn_blocking(wait).await.ok();
+        };
+        println!(
+            "{}",
+            self.kind.work(address(&self.collector)?, &secret, ended).await?
+        );
+        Ok(true)
+    }
+}
+
+/// A hostile client at work.
+pub(super) struct Work(Child);
+
+impl Work {
+    /// Begins, against the collector at a base address.
+    pub(super) async fn start(kind: Kind, collector: &str, secret: &Secret) -> Result<Self> {
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(std::env::current_exe()?);
+        command.args(["hostile-client", &kind.to_string(), collector]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("failed to start a process with nice")?;
+        let input = child.stdin.as_mut().context("it has no input")?;
+        input
+            .write_all(format!("{}\n", secret.as_str()).as_bytes())
+            .await?;
+        Ok(Self(child))
+    }
+
+    /// Stops it; returns how often it did what it does.
+    pub(super) async fn stop(mut self) -> Result<u64> {
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output().await?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim()
+            .parse()
+            .context("the hostile client does not say what it did")
+    }
+}
