@@ -13,10 +13,14 @@ use tokio::process::Command;
 use crate::figures::{grouped, table};
 use crate::pipeline::{Pipeline, PipelineArguments};
 
-const CONNECTIONS: u32 = 8;
-
 /// Events of a large request.
 const MANY: usize = 10_000;
+
+/// Requests in progress: of one event, and of many.
+const IN_PROGRESS: [u32; 2] = [64, 8];
+
+/// Connections in HTTP/2, which share the requests.
+const CONNECTIONS: u32 = 8;
 
 #[derive(Debug, Args)]
 pub(crate) struct Encrypted {
@@ -31,27 +35,43 @@ pub(crate) struct Encrypted {
 struct Way {
     name: &'static str,
     is_encrypted: bool,
-    /// Options of h2load.
-    options: &'static [&'static str],
+    is_http_2: bool,
 }
 
 const WAYS: [Way; 3] = [
     Way {
         name: "HTTP/1.1, plain text",
         is_encrypted: false,
-        options: &["--h1"],
+        is_http_2: false,
     },
     Way {
         name: "HTTP/1.1, TLS 1.3",
         is_encrypted: true,
-        options: &["--h1"],
+        is_http_2: false,
     },
     Way {
-        name: "HTTP/2, TLS 1.3, 8 requests at once",
+        name: "HTTP/2 on 8 connections, TLS 1.3",
         is_encrypted: true,
-        options: &["--max-concurrent-streams", "8"],
+        is_http_2: true,
     },
 ];
+
+impl Way {
+    /// Options of h2load for so many requests in progress.
+    fn options(&self, in_progress: u32) -> Vec<String> {
+        if self.is_http_2 {
+            let streams = (in_progress / CONNECTIONS).to_string();
+            let clients = CONNECTIONS.to_string();
+            ["--clients", &clients, "--max-concurrent-streams", &streams]
+                .map(str::to_owned)
+                .into()
+        } else {
+            ["--h1", "--clients", &in_progress.to_string()]
+                .map(str::to_owned)
+                .into()
+        }
+    }
+}
 
 impl Encrypted {
     pub(crate) async fn run(self) -> Result<bool> {
@@ -61,8 +81,9 @@ impl Encrypted {
                 Pipeline::start_with(&self.pipeline.encrypted(way.is_encrypted), toml::Table::new()).await?;
             let url = format!("{}/v1/events", pipeline.collectors()[0][0]);
             let mut rates = Vec::new();
-            for events in [1, MANY] {
-                let rate = self.requests_per_s(&url, way, body(events)?.path()).await?;
+            for (events, in_progress) in [1, MANY].into_iter().zip(IN_PROGRESS) {
+                let options = way.options(in_progress);
+                let rate = self.requests_per_s(&url, &options, body(events)?.path()).await?;
                 println!("{}, {events} events: {rate:.1} requests/s", way.name);
                 rates.push(rate);
             }
@@ -91,11 +112,10 @@ impl Encrypted {
         Ok(true)
     }
 
-    async fn requests_per_s(&self, url: &str, way: &Way, body: &Path) -> Result<f64> {
+    async fn requests_per_s(&self, url: &str, options: &[String], body: &Path) -> Result<f64> {
         let mut command = Command::new("h2load");
         command
-            .args(way.options)
-            .args(["--clients", &CONNECTIONS.to_string()])
+            .args(options)
             .args(["--duration", &self.seconds.to_string(), "--warm-up-time", "1"])
             .args(["--header", "Content-Type: application/json", "--data"])
             .arg(body)

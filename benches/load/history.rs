@@ -3,6 +3,7 @@
 pub(crate) mod fill;
 pub(crate) mod forms;
 pub(crate) mod ingest;
+pub(crate) mod long_reads;
 pub(crate) mod packing;
 pub(crate) mod panels;
 pub(crate) mod queries;

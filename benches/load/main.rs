@@ -88,6 +88,8 @@ enum Command {
     Forms(history::forms::Forms),
     /// Measure how soon series of up to a year are there
     Reads(history::reads::Reads),
+    /// Measure a series of a day beside dashboards that ask for years
+    LongReads(history::long_reads::LongReads),
     /// Measure how soon Grafana has its graphs
     Renders(history::renders::Renders),
     /// Measure analysts' SQL, beside a plain table
@@ -134,6 +136,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Storage(storage) => storage.run().await,
             Command::Forms(forms) => forms.run().await,
             Command::Reads(reads) => reads.run().await,
+            Command::LongReads(reads) => reads.run().await,
             Command::Renders(renders) => renders.run().await,
             Command::Queries(queries) => queries.run().await,
             Command::Panels(panels) => panels.run().await,

@@ -35,6 +35,17 @@ impl fmt::Display for Answered {
     }
 }
 
+/// The round whose 99th percentile is the median, with the answers of all.
+pub(super) fn median(mut rounds: Vec<Answered>) -> Answered {
+    let mut answers = BTreeMap::new();
+    for (answer, count) in rounds.iter().flat_map(|round| &round.answers) {
+        *answers.entry(answer.clone()).or_insert(0) += count;
+    }
+    rounds.sort_by_key(|round| round.took.quantile(0.99));
+    let middle = rounds.swap_remove(rounds.len() / 2);
+    Answered { answers, ..middle }
+}
+
 /// Sends an event in each of so many requests a second. A connection is used again, as web servers do.
 pub(super) async fn send(
     client: &Client,

@@ -38,6 +38,9 @@ pub enum Error {
     /// Only another process can use the queue again.
     #[error(transparent)]
     Queue(#[from] queue::Error),
+    /// No thread can be started.
+    #[error("bodies cannot be read: no thread can be started")]
+    Threads(#[source] std::io::Error),
     /// The task that puts jobs panicked.
     #[error("the task that puts jobs died")]
     PutterDied(#[source] tokio::task::JoinError),

@@ -33,6 +33,7 @@ use crate::limits::EVENTS_MAX;
 use crate::names_budget::Reading;
 use crate::pieces::Pieces;
 use crate::rate::UsedUp;
+use crate::readers::Readers;
 use crate::reply::{RETRY_AFTER_S, Rejected, Reply};
 use crate::request::{Encoding, RequestHead};
 
@@ -43,7 +44,7 @@ const STORE_LIMIT: Duration = Duration::from_secs(25);
 const _: () = assert!(STORE_LIMIT.as_secs() < listener::DRAIN_LIMIT.as_secs());
 
 /// The turns for unpacking and parsing: each body may take 8 MiB and a core.
-const DECODES: PlaceLimits = PlaceLimits {
+pub(crate) const DECODES: PlaceLimits = PlaceLimits {
     at_once_max: 2,
     waiting_max: 1_024,
     wait_max: Duration::from_secs(10),
@@ -65,6 +66,7 @@ pub(crate) struct Collector {
     shares: Shares<ClientKey>,
     body_memory: BodyMemory,
     decodes: Places,
+    readers: Arc<Readers>,
     body_timeout: Duration,
     draining: CancellationToken,
     counters: Counters,
@@ -84,6 +86,7 @@ impl Collector {
         (gate, clients): (Arc<Gate>, Arc<Clients>),
         hosts: Hosts,
         combiner: Arc<Combiner>,
+        readers: Readers,
         draining: CancellationToken,
     ) -> Self {
         Self {
@@ -94,6 +97,7 @@ impl Collector {
             shares: Shares::new(config.requests_per_client_max),
             body_memory: BodyMemory::new(limits.fair),
             decodes: Places::new(DECODES, limits.fair),
+            readers: Arc::new(readers),
             body_timeout: config.body_timeout(),
             draining,
             counters: Counters {
@@ -229,6 +233,7 @@ impl Collector {
                 .take(&client, weight)
                 .await
                 .map_err(|_| Reply::full("too many bodies wait to be read", "bodies_read_at_once_max"))?;
+            let readers = Arc::clone(&self.readers);
             // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
             // The turn and the share go along, since the work goes on when the client has left.
             let work = move || {
@@ -236,7 +241,7 @@ impl Collector {
                 drop((turn, reading));
                 submitted.map(|submitted| (submitted, admitted))
             };
-            tokio::task::spawn_blocking(work).await.map_err(|error| {
+            readers.run(work).await.map_err(|error| {
                 tracing::error!(%error, "a request could not be read");
                 Reply::Unknown
             })??

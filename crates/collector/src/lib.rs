@@ -18,6 +18,7 @@ mod pieces;
 mod plain;
 mod putter;
 mod rate;
+mod readers;
 mod reply;
 mod reporter;
 mod request;
@@ -31,6 +32,7 @@ use clients::Clients;
 use combiner::Combiner;
 pub use config::{Config, Error};
 use handler::Collector;
+use readers::Readers;
 use reporter::Reporter;
 
 /// Serves `POST /v1/events` until `shutdown`, then puts what was accepted into the queue and returns.
@@ -78,6 +80,7 @@ pub async fn run(
         (gate.clone(), clients),
         hosts,
         combiner,
+        Readers::new(handler::DECODES.at_once_max).map_err(Error::Threads)?,
         shutdown.clone(),
     );
     tracing::info!(address = %config.listen, "collecting");

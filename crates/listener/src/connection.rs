@@ -105,6 +105,10 @@ pub(crate) async fn introduced(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
+    if stream.set_nodelay(true).is_err() {
+        // It is closed already.
+        return;
+    }
     let mut _share = None;
     if service.front.proxies.expects_header(service.peer) {
         let header = tokio::time::timeout(limits.header_timeout, read_header(&mut stream)).await;

@@ -178,6 +178,5 @@ async fn accept(
         .await
         .map_err(std::io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    stream.set_nodelay(true)?;
     Ok((stream, peer, slot))
 }
