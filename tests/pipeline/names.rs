@@ -156,6 +156,14 @@ async fn beyond_the_memory_that_they_may_take() {
     .await;
     assert_eq!(found(&rig, "query=b5999").await, [name(5_999)]);
     assert_eq!(found(&rig, "query=many.*&limit=1").await, [name(FEW)]);
+    wait_until(
+        "the tree to have a name that is not in memory",
+        async || match tree(&rig, "bug.with.an.id.in.its.name.5999*").await {
+            nodes if nodes.as_array().unwrap().len() == 11 => Ok(()),
+            other => Err(other.to_string()),
+        },
+    )
+    .await;
     let of_bug = "bug.with.an.id.in.its.name.59999";
     assert_eq!(found(&rig, &format!("query={of_bug}")).await, [of_bug]);
     rig.post_until_accepted("eu", &json!({ "name": "web.of.today" }))

@@ -18,7 +18,7 @@ use model::{Client, EventName, Glob, Timestamp};
 
 use crate::limits::PATTERNS_MAX;
 use crate::patterns;
-use crate::places::Reader;
+use crate::places::{Kind, Reader};
 use crate::refusal::Refusal;
 use crate::state::Api;
 
@@ -176,17 +176,13 @@ impl Asker {
         }
     }
 
-    /// The caller as one who takes places, for what becomes a file or not.
-    pub(crate) fn reader(&self, exports: bool) -> Reader {
+    /// The caller as one who takes a place for reads of a kind.
+    pub(crate) fn reader(&self, kind: Kind) -> Reader {
         let (client, weight) = match &self.caller {
             Caller::Anonymous => (ClientKey::of_address(self.peer), 1),
             Caller::Token(token) => (ClientKey::Token(token.name.clone()), token.weight),
         };
-        Reader {
-            client,
-            weight,
-            exports,
-        }
+        Reader { client, weight, kind }
     }
 
     /// Whether the caller may do what needs the scope `admin`.

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use model::{Buckets, EventId, Extent, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::places::Kind;
 use crate::text::{UnixSeconds, UtcSeconds, push_count};
 
 /// Points per piece of text: about 80 kB.
@@ -48,6 +49,16 @@ pub(crate) enum Format {
     Csv,
     /// A stream of Arrow's interprocess communication.
     Arrow,
+}
+
+impl Format {
+    /// What a read is that becomes such an answer, where it is not short.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Json => Kind::Long,
+            Self::Csv | Self::Arrow => Kind::Export,
+        }
+    }
 }
 
 /// The formats that a path answers in: the first is that of whoever asks for none.

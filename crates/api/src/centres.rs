@@ -23,7 +23,7 @@ pub use self::known::BEHIND_MS_MAX;
 pub(crate) use self::known::Known;
 use self::known::order;
 use crate::error::Error as StartError;
-use crate::places::{Seat, TooLong};
+use crate::places::{self, NeedsPlace};
 
 /// Longest wait for a centre to have what another one has answered before. Both apply the same binlogs at the same time, so one that
 /// needs longer does not catch up soon.
@@ -84,8 +84,8 @@ pub(crate) struct Attempt {
     must_have: Position,
     /// Whether every centre had its time to catch up, so that a snapshot with fewer counts is better than no answer.
     may_go_back: bool,
-    /// The place that it reads in, if it takes one.
-    seat: Option<Seat>,
+    /// The place that it reads in, if it has taken one.
+    place: Option<Place>,
 }
 
 impl Centres {
@@ -202,7 +202,7 @@ impl Centres {
                 at,
                 must_have: must_have.clone(),
                 may_go_back,
-                seat: None,
+                place: None,
             };
             let error = match work(attempt).await {
                 Ok(done) => return Ok(done),
@@ -351,21 +351,17 @@ impl Site {
 }
 
 impl Attempt {
-    /// The same, in a place for reads.
-    pub(crate) fn seated(self, seat: &Seat) -> Self {
+    /// The same, in a place if it has taken one.
+    pub(crate) fn within(self, place: Option<&Place>) -> Self {
         Self {
-            seat: Some(seat.clone()),
+            place: place.cloned(),
             ..self
         }
     }
 
-    /// Whether so many counts may be read in its place.
-    pub(crate) fn may_read(&self, counts: usize) -> Result<(), TooLong> {
-        self.seat.as_ref().map_or(Ok(()), |seat| seat.may_read(counts))
-    }
-
-    fn place(&self) -> Option<Place> {
-        self.seat.as_ref().map(|seat| Arc::clone(&seat.place))
+    /// Whether so many counts may be read in its place, or without.
+    pub(crate) fn may_read(&self, counts: usize) -> Result<(), NeedsPlace> {
+        places::may_read(self.place.as_ref(), counts)
     }
 
     /// Name of the centre.
@@ -401,7 +397,10 @@ impl Attempt {
         patterns: &[Glob],
         limit: usize,
     ) -> Result<(Snapshot, Matched), Error> {
-        let (mut snapshot, found) = self.central().snapshot(patterns, limit, self.place()).await?;
+        let (mut snapshot, found) = self
+            .central()
+            .snapshot(patterns, limit, self.place.clone())
+            .await?;
         // A server's later snapshot has whatever an earlier one had.
         if !self.centres.is_several() {
             return Ok((snapshot, found));
@@ -428,7 +427,7 @@ impl Attempt {
         each: impl FnMut(usize, EventId, Counted<'_>) + Send,
     ) -> Result<(Vec<Name>, Extent), Error> {
         let is_several = self.centres.is_several();
-        let asked = (names, is_several, self.place());
+        let asked = (names, is_several, self.place.clone());
         let whole = self.central().read(asked, wanted, each).await?;
         if let Some(position) = whole.position {
             self.note(position)?;

@@ -9,7 +9,7 @@ use store::central::{Counted, Grain, Snapshot, Wanted};
 use crate::centres::{self, AtCentre, Attempt};
 use crate::limits::{COUNTS_READ_MAX, MATCHES_MAX, POINTS_MAX, SERIES_MAX, SUMS_MAX};
 use crate::patterns;
-use crate::places::{Kind, TooLong};
+use crate::places::{Kind, NeedsPlace};
 use crate::room::Busy;
 
 /// Reasons for which counts are not read. All limits are checked before a count is.
@@ -40,8 +40,8 @@ pub(crate) enum Error {
         "so many reads of this kind are in progress, and wait, that none more is begun: try again, or with a shorter range"
     )]
     NoPlace(Kind),
-    #[error("the read is too long for its place")]
-    TooLongForItsPlace,
+    #[error("the read is not short, and has no place")]
+    NeedsPlace,
     #[error(transparent)]
     Graphite(#[from] graphite::Error),
     #[error(transparent)]
@@ -50,9 +50,9 @@ pub(crate) enum Error {
     Centre(#[from] centres::Error),
 }
 
-impl From<TooLong> for Error {
-    fn from(_: TooLong) -> Self {
-        Self::TooLongForItsPlace
+impl From<NeedsPlace> for Error {
+    fn from(_: NeedsPlace) -> Self {
+        Self::NeedsPlace
     }
 }
 

@@ -97,12 +97,19 @@ pub(crate) async fn get(
         Err(NoTerm(key).into())
     };
     let readings = [term("x")?, term("y")?];
-    let reader = asker.reader(range.format != Format::Json);
-    let mut seat = api.places.short(&reader).await?;
+    let reader = asker.reader(range.format.kind());
+    let mut place = None;
     let read = loop {
-        let read = |attempt: Attempt| read(&api.points, &readings, &range.buckets, attempt.seated(&seat));
+        let read = |attempt: Attempt| {
+            read(
+                &api.points,
+                &readings,
+                &range.buckets,
+                attempt.within(place.as_ref()),
+            )
+        };
         match api.centres.ask(read).await {
-            Err(reading::Error::TooLongForItsPlace) => seat = api.places.longer(seat, &reader).await?,
+            Err(reading::Error::NeedsPlace) => place = Some(api.places.take(&reader).await?),
             outcome => break outcome?,
         }
     };
@@ -153,9 +160,9 @@ async fn read(
     if ids.len() * buckets.len() > POINTS_MAX {
         return Err(reading::Error::TooManyPoints);
     }
-    if let Err(too_long) = attempt.may_read(ids.len().saturating_mul(buckets.counts())) {
+    if let Err(needs_place) = attempt.may_read(ids.len().saturating_mul(buckets.counts())) {
         snapshot.end().await?;
-        return Err(too_long.into());
+        return Err(needs_place.into());
     }
     let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
     let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;

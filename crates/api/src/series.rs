@@ -54,12 +54,19 @@ pub(crate) async fn get(
     let mut query = Query::parse(uri.query(), &headers, Timestamp::from(SystemTime::now()))?;
     query.patterns = asker.within(query.patterns)?;
     let index = api.names.index();
-    let reader = asker.reader(query.range.format != Format::Json);
-    let mut seat = api.places.short(&reader).await?;
+    let reader = asker.reader(query.range.format.kind());
+    let mut place = None;
     let read = loop {
-        let read = |attempt: Attempt| read(&api.points, index.as_deref(), &query, attempt.seated(&seat));
+        let read = |attempt: Attempt| {
+            read(
+                &api.points,
+                index.as_deref(),
+                &query,
+                attempt.within(place.as_ref()),
+            )
+        };
         match api.centres.ask(read).await {
-            Err(reading::Error::TooLongForItsPlace) => seat = api.places.longer(seat, &reader).await?,
+            Err(reading::Error::NeedsPlace) => place = Some(api.places.take(&reader).await?),
             outcome => break outcome?,
         }
     };
@@ -121,10 +128,10 @@ async fn read(
     };
     // Every refusal comes before the first count: by then nothing was spent on the answer but finding its names.
     let room = room_for(room, buckets, names.len())?;
-    if let Err(too_long) = attempt.may_read(names.len().saturating_mul(buckets.counts())) {
+    if let Err(needs_place) = attempt.may_read(names.len().saturating_mul(buckets.counts())) {
         // Nobody waits for another place with a connection.
         snapshot.end().await?;
-        return Err(too_long.into());
+        return Err(needs_place.into());
     }
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
     let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;

@@ -86,10 +86,7 @@ pub fn authorities(path: &Path) -> Result<RootCertStore, Error> {
 }
 
 /// The end of the time of a certificate out of the file at `path`.
-///
-/// # Errors
-/// `Malformed` for one that is none.
-pub fn end(certificate: &CertificateDer<'_>, path: &Path) -> Result<Timestamp, Error> {
+fn end(certificate: &CertificateDer<'_>, path: &Path) -> Result<Timestamp, Error> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|_| malformed(path))?;
     let unix_s = parsed.validity().not_after.timestamp();
     Ok(Timestamp::from_unix_ms(unix_s.saturating_mul(1_000)))
@@ -105,6 +102,18 @@ pub fn authorities_end(path: &Path) -> Result<Timestamp, Error> {
         .map(|certificate| end(certificate, path))
         .collect::<Result<Vec<_>, _>>()?;
     ends.into_iter().max().ok_or_else(|| malformed(path))
+}
+
+/// The end of the time of a chain of certificates: when the first of them ends.
+///
+/// # Errors
+/// Those of [`read`], or `Malformed` for one that is none.
+pub fn chain_end(path: &Path) -> Result<Timestamp, Error> {
+    let ends = read(path)?
+        .iter()
+        .map(|certificate| end(certificate, path))
+        .collect::<Result<Vec<_>, _>>()?;
+    ends.into_iter().min().ok_or_else(|| malformed(path))
 }
 
 fn malformed(path: &Path) -> Error {
@@ -197,6 +206,8 @@ mod tests {
             "2031-01-01T00:00:00.000Z",
             "that of the one that lasts"
         );
+        let first = chain_end(file.path()).unwrap();
+        assert_eq!(first.to_string(), "2030-01-01T00:00:00.000Z");
         let day_ms = 86_400_000;
         let told = |days: i64| {
             let trouble = expiry("of eu".to_owned(), end, end.plus_ms(-days * day_ms));

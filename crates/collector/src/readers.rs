@@ -3,8 +3,8 @@
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinError;
 
-/// The priority of these threads (nice, from -20 to 19): whatever else wants a core has it first. Bodies that take a core for milliseconds
-/// hold up neither the connections of others nor what stores and counts events.
+/// The priority of these threads (nice, from -20 to 19): bodies that take a core for milliseconds hold up the connections of others less. It
+/// counts among the threads of a session, so it orders this process, and not what else runs on the machine (sched(7), autogroups).
 const NICE: i32 = 10;
 
 /// Threads that yield to all others, each for one body at a time.

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -98,11 +98,13 @@ impl InProgress {
 }
 
 impl Request {
-    /// Notes that `response` begins now, and wraps its body so that its end is noted.
-    pub(crate) fn answer(self, response: Response) -> Response<TimedBody> {
+    /// Notes that `response` begins now, and wraps its body so that its end is noted, and no frame is longer than `frame_bytes_max`.
+    pub(crate) fn answer(self, response: Response, frame_bytes_max: usize) -> Response<TimedBody> {
         self.of.lock().answers.push_back((self.number, Instant::now()));
         response.map(|inner| TimedBody {
             inner,
+            frame_bytes_max,
+            rest: Bytes::new(),
             _request: self,
         })
     }
@@ -123,11 +125,24 @@ impl Drop for Request {
     }
 }
 
-/// A body whose end is noted when it is dropped. hyper drops it once it has all of it, and holds no more than its buffer of what is left
-/// to send.
+/// A body whose end is noted when it is dropped. hyper drops it once it has all of it. Of what is left to send it holds no more than its
+/// buffer in HTTP/1.1, and one frame in HTTP/2, however long that is.
 pub(crate) struct TimedBody {
     inner: Body,
+    frame_bytes_max: usize,
+    /// What of a longer frame is still to come.
+    rest: Bytes,
     _request: Request,
+}
+
+impl TimedBody {
+    /// The next frame out of some bytes; the rest comes after it.
+    fn next_of(&mut self, mut bytes: Bytes) -> Frame<Bytes> {
+        if bytes.len() > self.frame_bytes_max {
+            self.rest = bytes.split_off(self.frame_bytes_max);
+        }
+        Frame::data(bytes)
+    }
 }
 
 impl HttpBody for TimedBody {
@@ -138,15 +153,32 @@ impl HttpBody for TimedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(self.next_of(rest))));
+        }
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| match frame.into_data() {
+                Ok(bytes) => self.next_of(bytes),
+                Err(frame) => frame,
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let inner = self.inner.size_hint();
+        let rest = self.rest.len() as u64;
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(rest));
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
 
@@ -167,16 +199,31 @@ mod tests {
         let mut lasts = async |duration| tokio::time::timeout(duration, &mut cut_off).await.is_err();
         assert!(lasts(10 * LIMIT).await, "no answer has begun");
         for _ in 0..3 {
-            let answer = in_progress.begin().answer(response());
+            let answer = in_progress.begin().answer(response(), usize::MAX);
             assert!(lasts(LIMIT - Duration::from_millis(1)).await);
             drop(answer);
         }
-        let slow = in_progress.begin().answer(response());
+        let slow = in_progress.begin().answer(response(), usize::MAX);
         assert!(lasts(LIMIT / 2).await);
-        let quick = in_progress.begin().answer(response());
+        let quick = in_progress.begin().answer(response(), usize::MAX);
         assert!(!lasts(LIMIT / 2 + Duration::from_millis(1)).await, "the slow one");
         drop((slow, quick));
         assert!(in_progress.lock().answers.is_empty());
+    }
+
+    #[tokio::test]
+    async fn frames_are_no_longer_than_they_may_be() {
+        let in_progress = InProgress::new();
+        let mut body = in_progress.begin().answer(response(), 4).into_body();
+        let mut frames = Vec::new();
+        while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            frames.push(frame.unwrap().into_data().unwrap());
+            let left: usize = 6 - frames.iter().map(Bytes::len).sum::<usize>();
+            assert_eq!(body.size_hint().exact(), Some(left as u64));
+            assert_eq!(body.is_end_stream(), left == 0);
+        }
+        assert_eq!(frames, ["answ", "er"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -188,7 +235,7 @@ mod tests {
         assert!(lasts(10 * LIMIT).await, "two are in progress");
         drop(one);
         assert!(lasts(10 * LIMIT).await, "one is");
-        drop(other.answer(response()));
+        drop(other.answer(response(), usize::MAX));
         assert!(lasts(LIMIT - Duration::from_millis(1)).await);
         assert!(!lasts(Duration::from_millis(2)).await);
     }

@@ -32,15 +32,19 @@ const HEAD_BYTES_MAX: u32 = 32 * 1024;
 /// Longest time for which a client may take in nothing of its answer before it is cut off.
 const WRITE_STALL_LIMIT: Duration = Duration::from_secs(20);
 
-/// Most requests at once on a connection in HTTP/2.
+/// Most requests at once on a connection in HTTP/2, and most bytes of each one's head: a mebibyte of them all.
 const STREAMS_MAX: u32 = 64;
+const HTTP_2_HEAD_BYTES_MAX: u32 = 16 * 1024;
 
 /// Bytes of requests' bodies that a connection in HTTP/2 takes in before anybody asks for them. All connections that a role has by default
 /// then hold 256 MiB at most.
 const WINDOW_BYTES: u32 = 256 * 1024;
 
-/// Bytes of an answer that are waiting on a connection in HTTP/2 until its client takes them in.
+/// Bytes of each answer that are waiting on a connection in HTTP/2 until its client takes them in: a mebibyte of them all.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Longest time for which a connection in HTTP/2 takes requests. What its client never takes in of its answers ends with it.
+const AGE_MAX: Duration = Duration::from_secs(3_600);
 
 /// The first byte of each record of a handshake (RFC 8446, 5.1); no request in HTTP/1.1 begins with it.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -56,6 +60,8 @@ pub(crate) struct ConnectionService {
     front: Front,
     peer: SocketAddr,
     in_progress: InProgress,
+    /// Bytes of an answer's longest frame.
+    frame_bytes_max: usize,
 }
 
 impl ConnectionService {
@@ -65,6 +71,7 @@ impl ConnectionService {
             front,
             peer,
             in_progress: InProgress::new(),
+            frame_bytes_max: usize::MAX,
         }
     }
 }
@@ -77,7 +84,7 @@ impl Service<Request<Incoming>> for ConnectionService {
     /// Checks the host, calls the routes and notes when the answer begins. All in one step: each layer around a [`Router`] would cost an
     /// allocation and a copy of it for every request.
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let in_progress = self.in_progress.begin();
+        let (in_progress, frame_bytes_max) = (self.in_progress.begin(), self.frame_bytes_max);
         hosts::name_host(&mut request);
         let routed = self.front.hosts.admit(&request).map(|()| {
             let client = self.front.proxies.client(self.peer, request.headers());
@@ -92,7 +99,7 @@ impl Service<Request<Incoming>> for ConnectionService {
                     refused.into_response()
                 }
             };
-            Ok(in_progress.answer(response))
+            Ok(in_progress.answer(response, frame_bytes_max))
         })
     }
 }
@@ -196,11 +203,15 @@ async fn serve_http_2(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
+    let service = ConnectionService {
+        frame_bytes_max: SEND_BUFFER_BYTES,
+        ..service
+    };
     let (peer, in_progress) = (service.peer, service.in_progress.clone());
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX)
+        .max_header_list_size(HTTP_2_HEAD_BYTES_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES)
@@ -209,6 +220,7 @@ async fn serve_http_2(
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = in_progress.rest_for(limits.header_timeout) => {}
+            () = tokio::time::sleep(AGE_MAX) => {}
         }
     };
     converse(connection, ended, limits, peer, &in_progress).await;

@@ -56,6 +56,11 @@ impl Authority {
         self.dir.join("key.pem")
     }
 
+    /// Whether it was made.
+    pub(crate) fn exists(&self) -> bool {
+        self.own_key().exists()
+    }
+
     fn own_key(&self) -> PathBuf {
         self.dir.join("ca-key.pem")
     }
@@ -66,7 +71,7 @@ impl Authority {
     /// Files that cannot be written, or that are none of an authority.
     pub fn certify(&self) -> Result<()> {
         create_private_dir(&self.dir)?;
-        if !self.own_key().exists() {
+        if !self.exists() {
             self.make().context("failed to make an authority")?;
         }
         self.issue(&self.certificate(), &self.key(), &NAMES, CERTIFICATE_YEARS)

@@ -115,6 +115,11 @@ impl Layout {
             standby: options.standby.then(|| Centre::standby(dir, options.port)),
             authority: options.tls.then(|| Authority::of(dir)),
         };
+        ensure!(
+            options.tls || !Authority::of(dir).exists(),
+            "{} has accounts that have to encrypt, from a start with --tls: give --tls again, or --data-dir a new directory",
+            dir.display()
+        );
         layout.check_paths()?;
         Centre::check_none_is_left_out(dir, layout.standby.as_ref())?;
         Ok(layout)

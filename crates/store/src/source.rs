@@ -55,7 +55,7 @@ impl OtherCentre {
 /// The state of replication from one source: a row of `SHOW ALL SLAVES STATUS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceState {
-    /// The source, as replication was set up with it.
+    /// The source, as replication was set up with it. It has authorities only where the server's name is verified by them.
     pub source: Source,
     /// State of the thread that fetches the binlog: `Yes`, `No`, `Connecting` or `Preparing`.
     pub io_running: String,
@@ -136,6 +136,13 @@ impl Source {
         Server::at(&self.host, self.port, self.tls_ca.as_deref(), account)
     }
 
+    /// Whether replication is as this source says: from the same address and, where this has authorities, verified by them. One without leaves
+    /// it to the operator whether replication is encrypted.
+    #[must_use]
+    pub fn is_kept_by(&self, set_up: &Self) -> bool {
+        self.is_at_same_place(set_up) && (self.tls_ca.is_none() || self.tls_ca == set_up.tls_ca)
+    }
+
     /// Whether another source is the same region at the same address, encrypted or not.
     #[must_use]
     pub fn is_at_same_place(&self, other: &Self) -> bool {
@@ -185,9 +192,11 @@ pub(crate) fn source_state(row: &Row) -> Result<SourceState, mysql_async::Error>
             region: text("Connection_name")?,
             host: text("Master_Host")?,
             port: u16::try_from(number("Master_Port")?).map_err(|_| unknown())?,
-            tls_ca: (text("Master_SSL_Allowed")? == "Yes")
-                .then(|| text("Master_SSL_CA_File").map(PathBuf::from))
-                .transpose()?,
+            tls_ca: (text("Master_SSL_Allowed")? == "Yes" && text("Master_SSL_Verify_Server_Cert")? == "Yes")
+                .then(|| text("Master_SSL_CA_File"))
+                .transpose()?
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
         },
         io_running: text("Slave_IO_Running")?,
         sql_running: text("Slave_SQL_Running")?,
@@ -222,5 +231,19 @@ mod tests {
             "INSERT (_binary'!\u{2026}"
         );
         assert_eq!(printable(b""), "");
+    }
+
+    #[test]
+    fn a_source_without_authorities_leaves_encryption_to_the_operator() {
+        let source = |port, tls_ca: Option<&str>| Source {
+            region: "eu".to_owned(),
+            host: "db".to_owned(),
+            port,
+            tls_ca: tls_ca.map(PathBuf::from),
+        };
+        let (plain, encrypted) = (source(1, None), source(1, Some("/ca.pem")));
+        assert!(plain.is_kept_by(&encrypted) && plain.is_kept_by(&plain) && encrypted.is_kept_by(&encrypted));
+        assert!(!encrypted.is_kept_by(&plain) && !encrypted.is_kept_by(&source(1, Some("/other.pem"))));
+        assert!(!plain.is_kept_by(&source(2, None)));
     }
 }

@@ -76,9 +76,9 @@ pub(super) async fn fetch(
     }
     let (snapshot, names) = found(&attempt, globs).await?;
     let (reading, points, counts) = prepare(plan, &names)?;
-    if let Err(too_long) = attempt.may_read(counts) {
+    if let Err(needs_place) = attempt.may_read(counts) {
         snapshot.end().await?;
-        return Err(too_long.into());
+        return Err(needs_place.into());
     }
     let (snapshot, reading, room) = match room.of_points(points) {
         Ok(room) => (snapshot, reading, room),
@@ -88,7 +88,11 @@ pub(super) async fn fetch(
             drop((names, reading));
             let room = room.of_points_soon(points).await?;
             let (snapshot, names) = found(&attempt, globs).await?;
-            let (reading, points, _) = prepare(plan, &names)?;
+            let (reading, points, counts) = prepare(plan, &names)?;
+            if let Err(needs_place) = attempt.may_read(counts) {
+                snapshot.end().await?;
+                return Err(needs_place.into());
+            }
             if points > room.num_permits() {
                 return Err(Busy.into());
             }

@@ -18,6 +18,7 @@ use crate::admission::Asker;
 use crate::centres::Attempt;
 use crate::form::Form;
 use crate::limits::GRAPHITE;
+use crate::places::Kind;
 use crate::reading;
 use crate::refusal::Refusal;
 use crate::room::shrunk;
@@ -43,21 +44,19 @@ pub(super) async fn render(State(api): State<Api>, asker: Asker, form: Form) -> 
         false => {
             let index = api.names.index();
             // Panels, whatever they are written as: a file is what a person asks for.
-            let reader = asker.reader(false);
-            let mut seat = api.places.short(&reader).await?;
+            let reader = asker.reader(Kind::Long);
+            let mut place = None;
             loop {
                 let fetch = |attempt: Attempt| {
                     fetch(
                         &api.points,
                         index.as_deref(),
                         (&plan, &globs),
-                        attempt.seated(&seat),
+                        attempt.within(place.as_ref()),
                     )
                 };
                 match api.centres.ask(fetch).await {
-                    Err(reading::Error::TooLongForItsPlace) => {
-                        seat = api.places.longer(seat, &reader).await?
-                    }
+                    Err(reading::Error::NeedsPlace) => place = Some(api.places.take(&reader).await?),
                     outcome => break outcome?,
                 }
             }

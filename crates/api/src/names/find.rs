@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::Error;
+use super::search::FRESH_PREFIX_BYTES_MIN;
 use crate::admission::Asker;
 use crate::centres;
 use crate::form::Form;
@@ -157,14 +158,21 @@ async fn nodes(api: &Api, view: &View, queries: &[&str]) -> Result<Vec<Vec<Node>
     Ok(all)
 }
 
-/// The index of all names; as long as there is none, one of the names that begin with any of `beginnings`.
+/// The index of all names; as long as there is none, or where it lacks some, one of the names that begin with any of `beginnings`, if they are
+/// not too many.
 ///
 /// # Errors
 /// `NotInMemory` or `TooManyNames` where there is no index and too many names begin so; `TookTooLong` where a turn does not come;
 /// `Centre` where no centre answers.
 pub(super) async fn index_of(api: &Api, beginnings: &[String]) -> Result<Arc<Index>, Refusal> {
-    if let Some(index) = api.names.index() {
-        return Ok(index);
+    let all = api.names.index();
+    if let Some(index) = &all
+        && (!api.names.are_full()
+            || beginnings
+                .iter()
+                .any(|begin| begin.len() < FRESH_PREFIX_BYTES_MIN))
+    {
+        return Ok(Arc::clone(index));
     }
     // The turn comes before the names are read: only so is it bounded how many of them all requests hold at once.
     let turn = api.searches.wait().await?;
@@ -175,7 +183,7 @@ pub(super) async fn index_of(api: &Api, beginnings: &[String]) -> Result<Arc<Ind
             .iter()
             .all(|name| unsorted.push(&name.name, name.popularity))
     {
-        return Err(api.names.why_none().into());
+        return all.ok_or_else(|| api.names.why_none().into());
     }
     Ok(turn.run(move || Arc::new(Index::from(unsorted))).await?)
 }

@@ -33,6 +33,8 @@ pub(crate) struct Names(watch::Receiver<Loaded>);
 enum Loaded {
     NotYet,
     Index(Arc<Index>),
+    /// What there was when names became more than there is room for.
+    Full(Arc<Index>),
     /// There were more names than there is room for, from the beginning.
     TooMany,
 }
@@ -40,11 +42,14 @@ enum Loaded {
 /// There are more names than the index has room for.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the names take more than the {mib} MiB of memory that they may (api.names_index_mib): those that were there before are found as ever, others \
-     by their beginnings alone; 'eventtracker names top --by token' shows who makes them"
+    "the names take more than the {mib} MiB of memory that they may: {}; api.names_index_mib gives them more, with a restart, and \
+     'eventtracker names top --by token' shows who makes them",
+    if *.has_some { "those that were there before are found as ever, others by their beginnings alone" }
+    else { "they are found by their beginnings alone" }
 )]
 pub(crate) struct Full {
     mib: usize,
+    has_some: bool,
 }
 
 /// Reasons for which names were not loaded.
@@ -67,16 +72,21 @@ impl Names {
     /// `None` before the first load, and where there were more names than it may have from the beginning.
     pub(crate) fn index(&self) -> Option<Arc<Index>> {
         match &*self.0.borrow() {
-            Loaded::Index(index) => Some(Arc::clone(index)),
+            Loaded::Index(index) | Loaded::Full(index) => Some(Arc::clone(index)),
             Loaded::NotYet | Loaded::TooMany => None,
         }
+    }
+
+    /// Whether the index lacks names for want of room.
+    pub(super) fn are_full(&self) -> bool {
+        matches!(&*self.0.borrow(), Loaded::Full(_))
     }
 
     /// The reason why there is no index.
     pub(super) fn why_none(&self) -> Error {
         match &*self.0.borrow() {
             Loaded::TooMany => Error::TooManyNames,
-            Loaded::NotYet | Loaded::Index(_) => Error::NotInMemory,
+            Loaded::NotYet | Loaded::Index(_) | Loaded::Full(_) => Error::NotInMemory,
         }
     }
 }
@@ -89,7 +99,8 @@ impl Loader {
     }
 
     /// Loads all names again and again, until `shutdown`. A load that fails leaves the last index in place: no name is ever removed, so
-    /// that one only lacks the newest. `say` is called after each load with whether there were more names than there is room for.
+    /// that one only lacks the newest. `say` is called after each load with whether there were more names than there is room for; then it
+    /// is the last, since they do not become fewer.
     pub(crate) async fn run(
         self,
         centres: Centres,
@@ -100,10 +111,17 @@ impl Loader {
         let forever = async {
             loop {
                 let begun = std::time::Instant::now();
-                let outcome = self.load_or_stay(&centres, &say).await;
+                let outcome = self.load_or_stay(&centres).await;
                 let took = begun.elapsed();
                 match &outcome {
-                    Ok(()) => metrics::histogram!("api_names_load_seconds").record(took.as_secs_f64()),
+                    Ok(Some(full)) => {
+                        say(Some(full));
+                        return;
+                    }
+                    Ok(None) => {
+                        metrics::histogram!("api_names_load_seconds").record(took.as_secs_f64());
+                        say(None);
+                    }
                     Err(_) => metrics::counter!("api_names_load_failures_total").increment(1),
                 }
                 if let Err(error) = &outcome
@@ -123,34 +141,33 @@ impl Loader {
     }
 
     /// Loads all names once; stays with those of before where that would take more memory than it may have.
-    async fn load_or_stay(&self, centres: &Centres, say: &impl Fn(Option<&Full>)) -> Result<(), LoadError> {
-        match self.load(centres).await? {
-            Some(index) => {
-                gauge("api_names", index.len());
-                gauge("api_names_index_bytes", index.bytes());
-                say(None);
-            }
-            None => {
-                self.sender.send_if_modified(|loaded| {
-                    let is_first = matches!(loaded, Loaded::NotYet);
-                    if is_first {
-                        *loaded = Loaded::TooMany;
-                    }
-                    is_first
-                });
-                say(Some(&Full {
-                    mib: self.bytes_max >> 20,
-                }));
-            }
+    async fn load_or_stay(&self, centres: &Centres) -> Result<Option<Full>, LoadError> {
+        if let Some(index) = self.load(centres).await? {
+            gauge("api_names", index.len());
+            gauge("api_names_index_bytes", index.bytes());
+            return Ok(None);
         }
-        Ok(())
+        let mut has_some = false;
+        self.sender.send_modify(|loaded| {
+            *loaded = match &*loaded {
+                Loaded::Index(index) | Loaded::Full(index) => {
+                    has_some = true;
+                    Loaded::Full(Arc::clone(index))
+                }
+                Loaded::NotYet | Loaded::TooMany => Loaded::TooMany,
+            };
+        });
+        Ok(Some(Full {
+            mib: self.bytes_max >> 20,
+            has_some,
+        }))
     }
 
     /// Loads all names once, segment by segment: a new segment replaces the old one as soon as it is made, so that little is there twice. The
     /// first index comes as a whole. `None` for more names than there is room for.
     async fn load(&self, centres: &Centres) -> Result<Option<Index>, LoadError> {
         let mut index = match &*self.sender.borrow() {
-            Loaded::Index(index) => Index::clone(index),
+            Loaded::Index(index) | Loaded::Full(index) => Index::clone(index),
             Loaded::NotYet | Loaded::TooMany => Index::default(),
         };
         let names = if index.is_empty() {

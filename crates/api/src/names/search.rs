@@ -29,7 +29,7 @@ const NAMES_DIRECT_MAX: usize = 5_000;
 const FRESH_ROWS_MAX: usize = 2_000;
 
 /// Bytes of a pattern's literal beginning below which it may be that of most names.
-const FRESH_PREFIX_BYTES_MIN: usize = 3;
+pub(super) const FRESH_PREFIX_BYTES_MIN: usize = 3;
 
 /// Bytes of a name in the key of `EventTags`: the database's index tells names apart only so far.
 const KEY_BYTES: usize = 25;

@@ -105,6 +105,12 @@ impl Operator {
         Ok(sources.into_iter().find(|state| state.source.region == region))
     }
 
+    /// The authorities that the file has for a region's database.
+    fn tls_ca(&self, region: &str) -> Option<PathBuf> {
+        let mut sources = self.config.source.iter();
+        sources.find(|source| source.region == region)?.tls_ca.clone()
+    }
+
     /// A region's database under the keeper's account.
     fn database(&self, source: &Source) -> anyhow::Result<setup::RegionalServer> {
         Ok(setup::RegionalServer::new(

@@ -63,13 +63,15 @@ impl Centre {
         let Source {
             region, host, port, ..
         } = source;
-        let tls_ca = source.quotable_tls_ca()?;
-        let is_encrypted = u8::from(!tls_ca.is_empty());
+        // Encryption that an operator has set up by hand stays: it is never taken back by what is left out.
+        let tls = match source.quotable_tls_ca()? {
+            "" => String::new(),
+            ca => format!(", MASTER_SSL=1, MASTER_SSL_CA='{ca}', MASTER_SSL_VERIFY_SERVER_CERT=1"),
+        };
         let change = format!(
             "CHANGE MASTER '{region}' TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
              MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD={HEARTBEAT_S}, \
-             MASTER_CONNECT_RETRY={CONNECT_RETRY_S}, MASTER_SSL={is_encrypted}, MASTER_SSL_CA='{tls_ca}', \
-             MASTER_SSL_VERIFY_SERVER_CERT={is_encrypted}"
+             MASTER_CONNECT_RETRY={CONNECT_RETRY_S}{tls}"
         );
         // The server takes a filter only for the connection that is the session's default.
         let filter = WILD_DO_TABLE.replace('\\', r"\\");

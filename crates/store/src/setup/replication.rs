@@ -36,7 +36,7 @@ pub async fn start_source(
     check_coverage(&mut centre, source, &accounts.housekeeping).await?;
     let sources = centre.upkeep().sources().await?;
     let state = sources.iter().find(|state| state.source.region == source.region);
-    if state.is_none_or(|state| state.source != *source) {
+    if state.is_none_or(|state| !source.is_kept_by(&state.source)) {
         check_same_server(state, source, identity)?;
         check_past(&mut centre, source, identity, &accounts.housekeeping).await?;
         centre.point_at(source, &accounts.replication).await?;

@@ -115,10 +115,11 @@ impl Role {
         let mut statements = vec![format!("SET sql_log_bin = 0, lock_wait_timeout = {LOCK_WAIT_S}")];
         for (host, has_to_encrypt) in [("localhost", false), ("%", admin.tls_ca.is_some())] {
             let at = format!("'{user}'@'{host}'");
-            let require = if has_to_encrypt { "SSL" } else { "NONE" };
+            // Without authorities, what an operator has required by hand stays.
+            let require = if has_to_encrypt { " REQUIRE SSL" } else { "" };
             statements.push(format!("CREATE USER IF NOT EXISTS {at}"));
             statements.push(format!(
-                "ALTER USER {at} IDENTIFIED BY '{password}' REQUIRE {require}{}",
+                "ALTER USER {at} IDENTIFIED BY '{password}'{require}{}",
                 self.limits()
             ));
             statements.extend(self.grants(&at));

@@ -39,13 +39,8 @@ impl Add {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         check_name(&self.name)?;
         let mut operator = Operator::open(&self.centre)?;
-        let in_file = operator
-            .config
-            .source
-            .iter()
-            .find(|source| source.region == self.name);
         let source = Source {
-            tls_ca: self.tls_ca.or_else(|| in_file?.tls_ca.clone()),
+            tls_ca: self.tls_ca.or_else(|| operator.tls_ca(&self.name)),
             region: self.name,
             host: self.host,
             port: self.port,
@@ -162,7 +157,7 @@ async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<boo
         own.total,
         own.flushes
     );
-    Ok(state.is_some_and(|state| state.is_limited() && state.source == *source))
+    Ok(state.is_some_and(|state| state.is_limited() && source.is_kept_by(&state.source)))
 }
 
 /// Waits until replication runs and, for a while, until it has applied the region's past.
@@ -180,7 +175,7 @@ async fn follow(operator: &mut Operator, source: &Source) -> anyhow::Result<Exit
     }
     let state = operator.source(region).await?;
     ensure!(
-        state.is_some_and(|state| state.source == *source && state.is_limited()),
+        state.is_some_and(|state| source.is_kept_by(&state.source) && state.is_limited()),
         "the centre's connection to {region} is not what it should be: somebody else changed it meanwhile; run the command again"
     );
     println!("verified: {region} is a source of this centre, also after a restart of its MariaDB");

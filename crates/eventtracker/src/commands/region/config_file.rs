@@ -19,15 +19,9 @@ const NO_TABLES: &str = "its 'source' is not written as [[source]]";
 pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String> {
     let mut file: DocumentMut = text.parse().context(NO_TOML)?;
     let Source {
-        region,
-        host,
-        port,
-        tls_ca,
+        region, host, port, ..
     } = source;
-    let tls_ca = tls_ca
-        .as_deref()
-        .map(|path| path.to_str().context("tls_ca is not UTF-8"));
-    let tls_ca = tls_ca.transpose()?;
+    let tls_ca = text_of(source)?;
     let sources = sources(&mut file)?;
     let is_it = |table: &&mut Table| table.get("region").and_then(Item::as_str) == Some(region);
     if let Some(table) = sources.iter_mut().find(is_it) {
@@ -86,6 +80,9 @@ pub(super) fn with_regional(text: &str, source: &Source) -> anyhow::Result<Strin
     };
     set(regional, "host", source.host.as_str());
     set(regional, "port", i64::from(source.port));
+    if let Some(tls_ca) = text_of(source)? {
+        set(regional, "tls_ca", tls_ca);
+    }
     without_socket(written_like(text, &file))
 }
 
@@ -143,6 +140,15 @@ fn sources(file: &mut DocumentMut) -> anyhow::Result<&mut ArrayOfTables> {
         *sources = Item::ArrayOfTables(ArrayOfTables::new());
     }
     sources.as_array_of_tables_mut().context(NO_TABLES)
+}
+
+/// The authorities of a source, as a file has them.
+fn text_of(source: &Source) -> anyhow::Result<Option<&str>> {
+    let text = source
+        .tls_ca
+        .as_deref()
+        .map(|path| path.to_str().context("tls_ca is not UTF-8"));
+    text.transpose()
 }
 
 fn is_empty_array(item: &Item) -> bool {

@@ -80,7 +80,7 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
             source.address(),
             state.source.address()
         )),
-        (Some(source), Some(state)) if source.tls_ca != state.source.tls_ca => fault(format!(
+        (Some(source), Some(state)) if !source.is_kept_by(&state.source) => fault(format!(
             "the file has tls_ca = {}, but the centre replicates with {}: 'eventtracker schema apply' sets it",
             authorities(source),
             authorities(&state.source)
@@ -131,7 +131,7 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
 fn authorities(source: &Source) -> String {
     match &source.tls_ca {
         Some(path) => path.display().to_string(),
-        None => "none".to_owned(),
+        None => "none, or without verifying the name".to_owned(),
     }
 }
 

@@ -70,12 +70,13 @@ impl Switch {
                 self.name
             )
         })?;
+        let known = operator.tls_ca(&self.name).or(state.source.tls_ca.clone());
         let (host, port) = self.to;
         let new = Source {
             region: self.name.clone(),
             host,
             port,
-            tls_ca: self.tls_ca.or(state.source.tls_ca.clone()),
+            tls_ca: self.tls_ca.or(known),
         };
         let _alone = keep_others_away(&operator, &new, &state.source).await?;
         // Before anything is changed: files that cannot be written would leave a switch that only the centre knows of.

@@ -73,18 +73,28 @@ impl Files {
     /// Says what the operator has to do now: workers, and the other centres.
     pub(super) fn tell_what_is_left(&self, operator: &Operator, old: &str, is_planned: bool) {
         let Source {
-            region, host, port, ..
+            region,
+            host,
+            port,
+            tls_ca,
         } = &self.new;
+        let (tls_setting, tls_option) = match tls_ca {
+            Some(ca) => (
+                format!(", tls_ca \"{}\"", ca.display()),
+                format!(" --tls-ca {}", ca.display()),
+            ),
+            None => (String::new(), String::new()),
+        };
         println!(
             "left to do, unless it is done ({region} counts nothing, and its queue grows, until its workers run on the new server):"
         );
         match &self.region {
             Some((file, _)) => println!(
-                "  restart {region}'s workers that read {}; on other machines, set [regional] to host \"{host}\", port {port} first, without a socket",
+                "  restart {region}'s workers that read {}; on other machines, set [regional] to host \"{host}\", port {port}{tls_setting} first, without a socket",
                 file.path()
             ),
             None => println!(
-                "  in the configuration of {region}'s workers, set [regional] to host \"{host}\", port {port}, without a socket; restart them"
+                "  in the configuration of {region}'s workers, set [regional] to host \"{host}\", port {port}{tls_setting}, without a socket; restart them"
             ),
         }
         let (flag, until) = if is_planned {
@@ -94,7 +104,7 @@ impl Files {
         };
         for other in &operator.config.other_centre {
             println!(
-                "  run 'eventtracker region switch {region} --to {host}:{port}{flag}' at centre {} with its own file{until}",
+                "  run 'eventtracker region switch {region} --to {host}:{port}{tls_option}{flag}' at centre {} with its own file{until}",
                 other.name
             );
         }
