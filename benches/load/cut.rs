@@ -124,7 +124,7 @@ async fn recover(api: &str) -> Result<Recovery> {
         )
     };
     let (returned, returned_s) = (Instant::now(), now_s()?);
-    let (client, url) = (http_client::plain()?.build()?, format!("{api}/v1/status"));
+    let (client, url) = (http_client::of_own(None)?.build()?, format!("{api}/v1/status"));
     let mut complete = None;
     while returned.elapsed() < AFTER {
         let status: Status = client.get(&url).send().await?.json().await?;

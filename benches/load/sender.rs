@@ -118,11 +118,7 @@ pub(crate) async fn send(plan: Plan, collectors: Vec<Vec<String>>) -> Result<Sen
 
 /// A client of roles, with the authority of their certificates, if they have some.
 pub(crate) fn client(ca: Option<&Path>) -> Result<reqwest::Client> {
-    let builder = match ca {
-        Some(_) => http_client::builder(ca)?,
-        None => http_client::plain()?,
-    };
-    builder
+    http_client::of_own(ca)?
         .timeout(ANSWER_LIMIT)
         .build()
         .context("failed to make an HTTP client")

@@ -12,6 +12,7 @@ use crate::complete::wait_until_current;
 use crate::keeper_watches::alarms;
 use crate::regions::{expect, mariadb_port, options, region, region_with_options};
 use crate::rig::{Rig, answer, eventtracker, settings, signal, wait_until};
+use crate::switched::expect_no_alarm;
 
 const MINUTE: i64 = 1_763_787_600;
 
@@ -322,10 +323,6 @@ async fn a_databases_certificate_is_renewed_while_it_runs() {
     certificates.issue("mariadb", "127.0.0.1", 1);
     eu.query_drop("FLUSH SSL").await.unwrap();
     wait_until_current(&rig).await;
-    wait_until("no alarm", async || match alarms(&rig).await {
-        none if none.is_empty() => Ok(()),
-        alarms => Err(format!("{alarms:?}")),
-    })
-    .await;
+    expect_no_alarm(&rig).await;
     rig.stop().await;
 }

@@ -150,7 +150,7 @@ async fn keeps_its_data_and_refuses_what_is_taken() {
     assert!(!data_dir.join(playground::DESCRIPTION_FILE).exists());
 
     let second = Terminal::start(&data_dir, port).await;
-    let http = http_client::plain().unwrap().build().unwrap();
+    let http = http_client::of_own(None).unwrap().build().unwrap();
     wait_until("the count of the first run", async || {
         let found = answer(http.get(format!(
             "{}/v1/series?name=kept.for.later",

@@ -94,13 +94,14 @@ impl Rig {
             dir,
             stop,
             running: tokio::spawn(playground),
-            http: http_client(None).build().unwrap(),
+            http: http_client::of_own(None).unwrap().build().unwrap(),
         };
         if is_ready.await.is_err() {
             let outcome = (&mut rig.running).await.unwrap();
             panic!("the playground did not start: {:#}", outcome.unwrap_err());
         }
-        rig.http = http_client(rig.description().ca.as_deref()).build().unwrap();
+        let ca = rig.description().ca;
+        rig.http = http_client::of_own(ca.as_deref()).unwrap().build().unwrap();
         rig
     }
 
@@ -322,14 +323,6 @@ pub(crate) async fn wait_up_to<T>(
 }
 
 /// Runs the binary to its end.
-/// The beginning of a client of roles, with the authority of their certificates, if they have some.
-pub(crate) fn http_client(ca: Option<&Path>) -> reqwest::ClientBuilder {
-    match ca {
-        Some(_) => ::http_client::builder(ca).unwrap(),
-        None => ::http_client::plain().unwrap(),
-    }
-}
-
 pub(crate) async fn eventtracker(arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
-use crate::rig::{Response, Rig, http_client, try_answer};
+use crate::rig::{Response, Rig, try_answer};
 use crate::truth::Truth;
 
 /// Pause before a repetition, as a client that ignores `Retry-After` would make.
@@ -86,7 +86,8 @@ pub(crate) async fn post_backlog(rig: &Rig, region: &str, ledger: &mut Ledger) {
 
 /// A client that gives up on an answer that does not come.
 pub(crate) fn client(rig: &Rig) -> reqwest::Client {
-    http_client(rig.description().ca.as_deref())
+    http_client::of_own(rig.description().ca.as_deref())
+        .unwrap()
         .timeout(ANSWER_LIMIT)
         .build()
         .unwrap()

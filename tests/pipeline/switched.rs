@@ -147,14 +147,11 @@ async fn a_switch_to_a_server_with_another_clock_promises_nothing_too_early() {
     rig.stop().await;
 }
 
-async fn expect_no_alarm(rig: &Rig) {
-    wait_until(
-        "the keeper to be content with the new server",
-        async || match alarms(rig).await {
-            none if none.is_empty() => Ok(()),
-            alarms => Err(format!("{alarms:?}")),
-        },
-    )
+pub(crate) async fn expect_no_alarm(rig: &Rig) {
+    wait_until("the keeper to be content", async || match alarms(rig).await {
+        none if none.is_empty() => Ok(()),
+        alarms => Err(format!("{alarms:?}")),
+    })
     .await;
 }
 

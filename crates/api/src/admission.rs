@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use gate::{Caller, ClientKey, Denied, Gate, Scope, View};
+use gate::{Caller, Denied, Gate, Scope, View};
 use listener::Hosts;
 use model::{Client, EventName, Glob, Timestamp};
 
@@ -121,15 +121,8 @@ pub(crate) async fn admitted(
     };
     let mut response = match caller {
         Ok(caller) => {
-            answered(
-                Asker {
-                    caller,
-                    peer: peer.ip(),
-                },
-                request,
-                next,
-            )
-            .await
+            let peer = peer.ip();
+            answered(Asker { caller, peer }, request, next).await
         }
         Err(error) => Refusal::from(error).into_response(),
     };
@@ -178,10 +171,7 @@ impl Asker {
 
     /// The caller as one who takes a place for reads of a kind.
     pub(crate) fn reader(&self, kind: Kind) -> Reader {
-        let (client, weight) = match &self.caller {
-            Caller::Anonymous => (ClientKey::of_address(self.peer), 1),
-            Caller::Token(token) => (ClientKey::Token(token.name.clone()), token.weight),
-        };
+        let (client, weight) = self.caller.share(self.peer);
         Reader { client, weight, kind }
     }
 

@@ -24,6 +24,7 @@ pub(crate) use self::known::Known;
 use self::known::order;
 use crate::error::Error as StartError;
 use crate::places::{self, NeedsPlace};
+use crate::reading;
 
 /// Longest wait for a centre to have what another one has answered before. Both apply the same binlogs at the same time, so one that
 /// needs longer does not catch up soon.
@@ -362,6 +363,22 @@ impl Attempt {
     /// Whether so many counts may be read in its place, or without.
     pub(crate) fn may_read(&self, counts: usize) -> Result<(), NeedsPlace> {
         places::may_read(self.place.as_ref(), counts)
+    }
+
+    /// The snapshot, if so many counts of it may be read in its place, or without. Else it is ended: nobody waits for a place with a
+    /// connection.
+    pub(crate) async fn may_read_of(
+        &self,
+        snapshot: Snapshot,
+        counts: usize,
+    ) -> Result<Snapshot, reading::Error> {
+        match self.may_read(counts) {
+            Ok(()) => Ok(snapshot),
+            Err(needs_place) => {
+                snapshot.end().await?;
+                Err(needs_place.into())
+            }
+        }
     }
 
     /// Name of the centre.

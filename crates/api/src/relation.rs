@@ -160,10 +160,9 @@ async fn read(
     if ids.len() * buckets.len() > POINTS_MAX {
         return Err(reading::Error::TooManyPoints);
     }
-    if let Err(needs_place) = attempt.may_read(ids.len().saturating_mul(buckets.counts())) {
-        snapshot.end().await?;
-        return Err(needs_place.into());
-    }
+    let snapshot = attempt
+        .may_read_of(snapshot, ids.len().saturating_mul(buckets.counts()))
+        .await?;
     let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
     let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;
     let sums = sums.into_iter().flatten();

@@ -128,11 +128,9 @@ async fn read(
     };
     // Every refusal comes before the first count: by then nothing was spent on the answer but finding its names.
     let room = room_for(room, buckets, names.len())?;
-    if let Err(needs_place) = attempt.may_read(names.len().saturating_mul(buckets.counts())) {
-        // Nobody waits for another place with a connection.
-        snapshot.end().await?;
-        return Err(needs_place.into());
-    }
+    let snapshot = attempt
+        .may_read_of(snapshot, names.len().saturating_mul(buckets.counts()))
+        .await?;
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
     let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;
     let series = names.into_iter().zip(sums.into_iter().flatten());

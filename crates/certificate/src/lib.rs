@@ -97,23 +97,25 @@ fn end(certificate: &CertificateDer<'_>, path: &Path) -> Result<Timestamp, Error
 /// # Errors
 /// Those of [`authorities`].
 pub fn authorities_end(path: &Path) -> Result<Timestamp, Error> {
-    let ends = read(path)?
-        .iter()
-        .map(|certificate| end(certificate, path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let ends = ends(&read(path)?, path)?;
     ends.into_iter().max().ok_or_else(|| malformed(path))
 }
 
-/// The end of the time of a chain of certificates: when the first of them ends.
+/// The end of the time of a chain of certificates, which was read from `path`: when the first of them ends.
 ///
 /// # Errors
-/// Those of [`read`], or `Malformed` for one that is none.
-pub fn chain_end(path: &Path) -> Result<Timestamp, Error> {
-    let ends = read(path)?
+/// `Malformed` for one that is none.
+pub fn chain_end(chain: &[CertificateDer<'_>], path: &Path) -> Result<Timestamp, Error> {
+    let ends = ends(chain, path)?;
+    ends.into_iter().min().ok_or_else(|| malformed(path))
+}
+
+/// The end of the time of each of some certificates.
+fn ends(certificates: &[CertificateDer<'_>], path: &Path) -> Result<Vec<Timestamp>, Error> {
+    certificates
         .iter()
         .map(|certificate| end(certificate, path))
-        .collect::<Result<Vec<_>, _>>()?;
-    ends.into_iter().min().ok_or_else(|| malformed(path))
+        .collect()
 }
 
 fn malformed(path: &Path) -> Error {
@@ -206,7 +208,7 @@ mod tests {
             "2031-01-01T00:00:00.000Z",
             "that of the one that lasts"
         );
-        let first = chain_end(file.path()).unwrap();
+        let first = chain_end(&read(file.path()).unwrap(), file.path()).unwrap();
         assert_eq!(first.to_string(), "2030-01-01T00:00:00.000Z");
         let day_ms = 86_400_000;
         let told = |days: i64| {

@@ -286,6 +286,7 @@ impl Collector {
                 return Err(Reply::ForeignPage);
             }
         }
+        let (key, weight) = caller.share(peer.ip());
         let limited = match caller {
             Caller::Anonymous => None,
             Caller::Token(token) => {
@@ -294,17 +295,9 @@ impl Collector {
                 Some((token, sending))
             }
         };
-        let (key, weight, client) = match &limited {
-            Some((token, _)) => (
-                ClientKey::Token(token.name.clone()),
-                token.weight,
-                token.name.clone(),
-            ),
-            None => (
-                ClientKey::of_address(peer.ip()),
-                1,
-                Client::of(&peer.ip().to_string()),
-            ),
+        let client = match &limited {
+            Some((token, _)) => token.name.clone(),
+            None => Client::of(&peer.ip().to_string()),
         };
         let share = self.shares.take(key.clone()).ok_or(Reply::Limited {
             error: "this client has too many requests in progress",

@@ -132,6 +132,15 @@ impl Caller {
         }
     }
 
+    /// The client that has a share of its own, and its weight, of a request from `address`.
+    #[must_use]
+    pub fn share(&self, address: IpAddr) -> (ClientKey, u32) {
+        match self {
+            Self::Anonymous => (ClientKey::of_address(address), 1),
+            Self::Token(token) => (ClientKey::Token(token.name.clone()), token.weight),
+        }
+    }
+
     /// The names that the caller may count and read.
     #[must_use]
     pub fn view(&self) -> View {

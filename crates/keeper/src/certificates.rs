@@ -63,15 +63,17 @@ async fn of_server(server: &Server, now: Timestamp) -> Option<String> {
     // Over the socket, the server is on this machine.
     let end = match (shown.end, shown.file) {
         (Some(end), _) => end,
-        (None, Some(file)) if server.socket.is_some() => match certificate::chain_end(&file) {
-            Ok(end) => end,
-            Err(error) => {
-                return Some(format!(
-                    "nobody sees when the certificate of {server} ends: {}",
-                    listener::with_causes(&error)
-                ));
+        (None, Some(file)) if server.socket.is_some() => {
+            match certificate::read(&file).and_then(|chain| certificate::chain_end(&chain, &file)) {
+                Ok(end) => end,
+                Err(error) => {
+                    return Some(format!(
+                        "nobody sees when the certificate of {server} ends: {}",
+                        listener::with_causes(&error)
+                    ));
+                }
             }
-        },
+        }
         _ => return None,
     };
     let trouble = certificate::expiry(format!("of {server}"), end, now)?;

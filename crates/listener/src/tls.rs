@@ -111,7 +111,7 @@ struct Current {
 impl Current {
     fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let chain = certificate::read(&files.certificate)?;
-        let end = certificate::chain_end(&files.certificate)?;
+        let end = certificate::chain_end(&chain, &files.certificate)?;
         let key = private_key(&files.key)?;
         let unfit = |source| TlsError::Unfit {
             certificate: files.certificate.display().to_string(),

@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::layout::{Layout, RegionLayout};
-use crate::part;
 use shop::Shop;
 
 /// Seconds of the past that the first start fills in.
@@ -90,7 +89,7 @@ struct Sender {
 
 impl Sender {
     fn new(region: &RegionLayout, url: String, ca: Option<&Path>, secret: Option<&str>) -> Result<Self> {
-        let client = part::client(ca)?.timeout(REQUEST_LIMIT).build()?;
+        let client = http_client::of_own(ca)?.timeout(REQUEST_LIMIT).build()?;
         Ok(Self {
             region: region.name.clone(),
             shop: Shop::of_region(region.number),

@@ -1,6 +1,6 @@
 //! The parts of a playground: their kinds, and the signs that they are ready.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -74,14 +74,6 @@ pub(crate) enum Part {
     },
 }
 
-/// The beginning of an HTTP client for roles, with the file of the authority of their certificates, if they have some.
-pub(crate) fn client(ca: Option<&Path>) -> Result<reqwest::ClientBuilder> {
-    Ok(match ca {
-        Some(_) => http_client::builder(ca)?,
-        None => http_client::plain()?,
-    })
-}
-
 impl Part {
     /// Asks it whether it is ready.
     ///
@@ -97,7 +89,7 @@ impl Part {
                 Ok(())
             }
             Self::Role { readyz, ca } => {
-                let client = client(ca.as_deref())?.timeout(PROBE_LIMIT).build()?;
+                let client = http_client::of_own(ca.as_deref())?.timeout(PROBE_LIMIT).build()?;
                 let answer = client.get(readyz).send().await?;
                 let status = answer.status();
                 ensure!(status.is_success(), "{status} {}", answer.text().await?);

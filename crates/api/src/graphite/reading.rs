@@ -76,10 +76,7 @@ pub(super) async fn fetch(
     }
     let (snapshot, names) = found(&attempt, globs).await?;
     let (reading, points, counts) = prepare(plan, &names)?;
-    if let Err(needs_place) = attempt.may_read(counts) {
-        snapshot.end().await?;
-        return Err(needs_place.into());
-    }
+    let snapshot = attempt.may_read_of(snapshot, counts).await?;
     let (snapshot, reading, room) = match room.of_points(points) {
         Ok(room) => (snapshot, reading, room),
         Err(Busy) => {
@@ -89,10 +86,7 @@ pub(super) async fn fetch(
             let room = room.of_points_soon(points).await?;
             let (snapshot, names) = found(&attempt, globs).await?;
             let (reading, points, counts) = prepare(plan, &names)?;
-            if let Err(needs_place) = attempt.may_read(counts) {
-                snapshot.end().await?;
-                return Err(needs_place.into());
-            }
+            let snapshot = attempt.may_read_of(snapshot, counts).await?;
             if points > room.num_permits() {
                 return Err(Busy.into());
             }

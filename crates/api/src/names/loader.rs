@@ -115,6 +115,7 @@ impl Loader {
                 let took = begun.elapsed();
                 match &outcome {
                     Ok(Some(full)) => {
+                        tracing::warn!("{full}");
                         say(Some(full));
                         return;
                     }
