@@ -1,19 +1,38 @@
 //! The body of a request: received and unpacked within limits of size, time and memory.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a client sends, and its turns, are limited by time"
+)]
+
 use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
-use gate::{ClientKey, Held, Pool};
+use futures_util::FutureExt;
+use gate::{ClientKey, Held, Place, Places, Pool};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{UNPACKED_BYTES_MAX, WIRE_BYTES_MAX};
 use crate::request::Encoding;
 
 /// Most bytes of all bodies being received at once, of which one client alone has half; 503 above it.
 pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 24 << 20;
+
+/// Bytes of one turn: tens of microseconds.
+const BYTES_PER_TURN: usize = 64 << 10;
+
+/// Longest wait of a body for its turns, all together.
+const TURNS_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How much longer bytes take to read than to take in, about.
+const READ_COST: usize = 10;
+
+/// Bytes at the beginning of a body that need no turn.
+const BYTES_WITHOUT_TURN: usize = 16 << 10;
 
 /// zstd frames that need a larger window than 2^23 bytes are refused: the window is held in memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -27,6 +46,8 @@ pub(crate) enum ReceiveError {
     TooSlow(Duration),
     #[error("too many bodies are being received")]
     NoRoom,
+    #[error("too many long bodies wait for their turn")]
+    NoTurn,
     #[error("body ended early")]
     Broken(#[source] axum::Error),
 }
@@ -40,45 +61,61 @@ pub(crate) enum UnpackError {
     Broken(#[source] std::io::Error),
 }
 
-/// The memory for bodies that are being received or read, of which each takes a part for its length, and each client a share.
+/// What bodies share that are being received: the memory, of which each takes a part for its length and each client a share, and the turns
+/// for taking in what has come, without which a hundred long bodies would all go before a short one.
 #[derive(Debug, Clone)]
-pub(crate) struct BodyMemory(Pool);
+pub(crate) struct Bodies {
+    memory: Pool,
+    turns: Places,
+}
 
-/// A whole body, and its part of the [`BodyMemory`], which is free again when this is dropped.
+/// A whole body, and its part of the memory of [`Bodies`], which is free again when this is dropped.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
     _held: Held,
 }
 
-impl BodyMemory {
-    pub(crate) fn new(is_fair: bool) -> Self {
-        Self(Pool::new(IN_FLIGHT_BYTES_MAX, is_fair))
+impl Bodies {
+    /// `turns` are for the bytes of long bodies that have come, which are copied on the threads that serve all connections.
+    pub(crate) fn new(is_fair: bool, turns: Places) -> Self {
+        Self {
+            memory: Pool::new(IN_FLIGHT_BYTES_MAX, is_fair),
+            turns,
+        }
     }
 
-    /// Receives a whole body of a client of so much weight, within `limit`.
+    /// Receives a whole body of a client of so much weight, which has `limit` to send it. Waits for turns are the collector's.
     ///
     /// # Errors
-    /// The body is too long, too slow or cut off, or there is no memory for it; what came of it is dropped.
+    /// The body is too long, too slow or cut off, or there is no memory or no turn for it; what came of it is dropped.
     pub(crate) async fn receive(
-        &self,
-        client: (&ClientKey, u32),
-        body: Body,
-        limit: Duration,
-    ) -> Result<Received, ReceiveError> {
-        let received = tokio::time::timeout(limit, self.frames(client, body)).await;
-        received.unwrap_or(Err(ReceiveError::TooSlow(limit)))
-    }
-
-    async fn frames(
         &self,
         (client, weight): (&ClientKey, u32),
         mut body: Body,
+        limit: Duration,
     ) -> Result<Received, ReceiveError> {
         // Room for what is announced: memory pages that are never written cost nothing.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         let mut bytes = BytesMut::with_capacity(announced.min(WIRE_BYTES_MAX));
-        let mut held = self.0.take(client, weight, 0).map_err(|_| ReceiveError::NoRoom)?;
-        while let Some(frame) = body.frame().await {
+        let mut held = self
+            .memory
+            .take(client, weight, 0)
+            .map_err(|_| ReceiveError::NoRoom)?;
+        let (mut turn, mut left_of_turn) = (None::<Place>, BYTES_WITHOUT_TURN);
+        let (mut latest, mut waited) = (Instant::now() + limit, Duration::ZERO);
+        loop {
+            let frame = match body.frame().now_or_never() {
+                Some(frame) => frame,
+                None => {
+                    // Nobody waits for a client that sends slowly.
+                    if turn.take().is_some() {
+                        left_of_turn = 0;
+                    }
+                    let frame = timeout_at(latest, body.frame()).await;
+                    frame.map_err(|_| ReceiveError::TooSlow(limit))?
+                }
+            };
+            let Some(frame) = frame else { break };
             let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else {
                 continue;
             };
@@ -87,13 +124,38 @@ impl BodyMemory {
             }
             // Memory is taken for bytes that have come, not for those announced: clients that only announce keep nobody out.
             held.grow(weight, data.len()).map_err(|_| ReceiveError::NoRoom)?;
+            if left_of_turn == 0 {
+                drop(turn.take());
+                let since = Instant::now();
+                // Requests that have come meanwhile are next, even where nobody waits for a turn.
+                tokio::task::yield_now().await;
+                let next = timeout(
+                    TURNS_WAIT_MAX.saturating_sub(waited),
+                    self.turns.take(client, weight, 1),
+                )
+                .await;
+                turn = Some(next.ok().and_then(Result::ok).ok_or(ReceiveError::NoTurn)?);
+                waited += since.elapsed();
+                latest += since.elapsed();
+                left_of_turn = BYTES_PER_TURN;
+            }
             bytes.extend_from_slice(&data);
+            left_of_turn = left_of_turn.saturating_sub(data.len());
         }
         Ok(Received {
             bytes: bytes.freeze(),
             _held: held,
         })
     }
+}
+
+/// How long it takes to read a body of so many bytes, in turns for taking in [`BYTES_PER_TURN`]. What is packed may become as long as may be.
+pub(crate) fn turns_to_read(encoding: Encoding, bytes: usize) -> usize {
+    let unpacked = match encoding {
+        Encoding::Identity => bytes,
+        Encoding::Gzip | Encoding::Zstd => UNPACKED_BYTES_MAX,
+    };
+    READ_COST * unpacked.div_ceil(BYTES_PER_TURN)
 }
 
 /// Undoes `encoding`, never producing more than [`UNPACKED_BYTES_MAX`] and one byte.
@@ -158,11 +220,22 @@ mod tests {
     use std::io::Write;
 
     use futures_util::{StreamExt, stream};
+    use gate::PlaceLimits;
 
     const LIMIT: Duration = Duration::from_secs(1);
 
     fn client(host: u8) -> ClientKey {
         ClientKey::of_address([192, 0, 2, host].into())
+    }
+
+    fn bodies() -> Bodies {
+        let turns = PlaceLimits {
+            at_once_max: 2,
+            beside_short_max: 1,
+            waiting_max: 4,
+            wait_max: LIMIT,
+        };
+        Bodies::new(true, Places::new(turns, true))
     }
 
     /// A body that comes in pieces, and then ends.
@@ -176,8 +249,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_are_received_up_to_their_limits() {
-        let (memory, client) = (BodyMemory::new(true), client(1));
-        let receive = async |body| memory.receive((&client, 1), body, LIMIT).await;
+        let (bodies, client) = (bodies(), client(1));
+        let receive = async |body| bodies.receive((&client, 1), body, LIMIT).await;
         assert_eq!(receive(Body::from("hello")).await.unwrap().bytes, "hello");
         let longest = receive(in_pieces(&[WIRE_BYTES_MAX - 3, 3])).await;
         assert_eq!(longest.unwrap().bytes.len(), WIRE_BYTES_MAX);
@@ -190,10 +263,10 @@ mod tests {
 
     #[tokio::test]
     async fn memory_that_bodies_hold_is_finite_and_comes_back() {
-        let memory = BodyMemory::new(true);
+        let bodies = bodies();
         let (flood, polite) = (client(1), client(2));
         let full = async |client| {
-            memory
+            bodies
                 .receive((client, 1), in_pieces(&[WIRE_BYTES_MAX]), LIMIT)
                 .await
         };

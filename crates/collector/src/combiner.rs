@@ -22,6 +22,10 @@ use crate::admission::{Admission, Backpressure};
 /// Bytes of memory of sums that surely fill a job: they do not linger.
 const JOB_BYTES_FULL: usize = 700_000;
 
+/// Most bytes of memory of a request's sums that are added to those of others at once, under the lock: microseconds. Those of a larger
+/// one are put beside them, and added when they are packed, since whoever holds the lock holds up all others.
+const ADDED_AT_ONCE_BYTES_MAX: usize = 16 << 10;
+
 /// Bytes of memory of sums that do not wait for requests being read, so that they stay in the processor's cache.
 const GATHERED_BYTES_FULL: usize = 16 << 20;
 
@@ -178,15 +182,24 @@ impl Drop for Waiting {
 /// events.
 #[derive(Debug)]
 pub(crate) struct Gathered {
-    unkeyed: Counts,
-    keyed: Vec<Keyed>,
-    /// Bytes of memory of `keyed`.
-    keyed_bytes: usize,
+    sums: Sums,
+    /// Bytes of memory of what is not yet added up.
+    apart_bytes: usize,
     /// The clients whose counts these are; of many only some.
     clients: Vec<ClientKey>,
     /// What was admitted of these counts: memory of what came, before it was summed.
     bytes: usize,
     outcome: watch::Sender<Option<Outcome>>,
+}
+
+/// Counts of many requests.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    /// Those without a key, added up.
+    unkeyed: Counts,
+    /// Those without a key that are still to be added.
+    large: Vec<Counts>,
+    keyed: Vec<Keyed>,
 }
 
 /// A request that is being read. As long as it lives, counts may wait for those of that request.
@@ -212,9 +225,8 @@ impl Drop for ReadingGuard {
 impl Gathered {
     fn new() -> Self {
         Self {
-            unkeyed: Counts::default(),
-            keyed: Vec::new(),
-            keyed_bytes: 0,
+            sums: Sums::default(),
+            apart_bytes: 0,
             clients: Vec::new(),
             bytes: 0,
             outcome: watch::Sender::new(None),
@@ -234,10 +246,14 @@ impl Gathered {
             self.clients.push(client.clone());
         }
         match counted {
-            Counted::Unkeyed(counts) => self.unkeyed.merge(counts),
+            Counted::Unkeyed(counts) if bytes <= ADDED_AT_ONCE_BYTES_MAX => self.sums.unkeyed.merge(counts),
+            Counted::Unkeyed(counts) => {
+                self.apart_bytes += bytes;
+                self.sums.large.push(counts);
+            }
             Counted::Keyed(keyed) => {
-                self.keyed_bytes += bytes;
-                self.keyed.push(keyed);
+                self.apart_bytes += bytes;
+                self.sums.keyed.push(keyed);
             }
         }
         self.outcome.subscribe()
@@ -245,7 +261,7 @@ impl Gathered {
 
     /// Bytes of memory of the sums, from above.
     fn summed_bytes(&self) -> usize {
-        self.unkeyed.bytes() + self.keyed_bytes
+        self.sums.unkeyed.bytes() + self.apart_bytes
     }
 
     /// Whether no more is to be waited for: one of the clients whose counts these are has nothing more that is being read. Nobody waits for
@@ -260,13 +276,19 @@ impl Gathered {
     }
 
     /// Takes the counts out, and leaves what [`Combiner::finish`] needs.
-    pub(crate) fn take_counts(&mut self) -> (Counts, Vec<Keyed>) {
-        (std::mem::take(&mut self.unkeyed), std::mem::take(&mut self.keyed))
+    pub(crate) fn take_sums(&mut self) -> Sums {
+        std::mem::take(&mut self.sums)
     }
 }
 
 /// Packs counts into jobs. Every batch without a key gets a new id, which all repetitions of a put then share.
-pub(crate) fn pack((unkeyed, keyed): (Counts, Vec<Keyed>)) -> Vec<Job> {
+pub(crate) fn pack(sums: Sums) -> Vec<Job> {
+    let Sums {
+        mut unkeyed,
+        large,
+        keyed,
+    } = sums;
+    large.into_iter().for_each(|counts| unkeyed.merge(counts));
     let mut packer = JobPacker::new(|| BatchId::from(Uuid::now_v7()));
     packer.add(unkeyed);
     keyed.iter().for_each(|keyed| packer.add_keyed(keyed));
@@ -493,7 +515,7 @@ mod tests {
     }
 
     fn total(mut gathered: Gathered) -> u64 {
-        let jobs = pack(gathered.take_counts());
+        let jobs = pack(gathered.take_sums());
         jobs.iter().map(Job::total).sum()
     }
 

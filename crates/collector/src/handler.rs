@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "an event without a time is of now")]
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::admission::Backpressure;
-use crate::body::{self, BodyMemory, Received};
+use crate::body::{self, Bodies, ReceiveError, Received};
 use crate::clients::{Clients, Sending, Sent};
 use crate::combiner::{Added, Combiner, Counted, Outcome};
 use crate::events::{self, Refusal};
@@ -43,12 +44,20 @@ const STORE_LIMIT: Duration = Duration::from_secs(25);
 // A shutdown waits for longer than a request waits for its jobs.
 const _: () = assert!(STORE_LIMIT.as_secs() < listener::DRAIN_LIMIT.as_secs());
 
-/// The turns for unpacking and parsing: each body may take 8 MiB and a core.
-pub(crate) const DECODES: PlaceLimits = PlaceLimits {
-    at_once_max: 2,
-    waiting_max: 1_024,
-    wait_max: Duration::from_secs(10),
-};
+/// Most long bodies that are taken in, unpacked or read at once; each may take 8 MiB and a core.
+const LONG_BODIES_MAX: usize = 8;
+
+/// The turns for what takes a core for long: as many as there are cores, or, while other clients send what is short, one fewer.
+pub(crate) fn long_bodies() -> PlaceLimits {
+    let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+    let at_once_max = cores.clamp(2, LONG_BODIES_MAX);
+    PlaceLimits {
+        at_once_max,
+        beside_short_max: at_once_max - 1,
+        waiting_max: 1_024,
+        wait_max: Duration::from_secs(10),
+    }
+}
 
 /// Most bytes of a body, not compressed, that takes less time to read than to hand to another thread.
 const READ_AT_ONCE_BYTES_MAX: usize = 16 << 10;
@@ -64,8 +73,8 @@ pub(crate) struct Collector {
     clients: Arc<Clients>,
     hosts: Hosts,
     shares: Shares<ClientKey>,
-    body_memory: BodyMemory,
-    decodes: Places,
+    bodies: Bodies,
+    long_bodies: Places,
     readers: Arc<Readers>,
     body_timeout: Duration,
     draining: CancellationToken,
@@ -89,14 +98,15 @@ impl Collector {
         readers: Readers,
         draining: CancellationToken,
     ) -> Self {
+        let long_bodies = Places::new(long_bodies(), limits.fair);
         Self {
             combiner,
             gate,
             clients,
             hosts,
             shares: Shares::new(config.requests_per_client_max),
-            body_memory: BodyMemory::new(limits.fair),
-            decodes: Places::new(DECODES, limits.fair),
+            bodies: Bodies::new(limits.fair, long_bodies.clone()),
+            long_bodies,
             readers: Arc::new(readers),
             body_timeout: config.body_timeout(),
             draining,
@@ -219,20 +229,25 @@ impl Collector {
         let head = RequestHead::of(headers)?;
         let (client, weight) = (admitted.key.clone(), admitted.weight);
         let received = self
-            .body_memory
+            .bodies
             .receive((&client, weight), body, self.body_timeout)
             .await?;
         let is_short = head.encoding == Encoding::Identity && received.bytes.len() <= READ_AT_ONCE_BYTES_MAX;
         let (submitted, _admitted) = if is_short {
+            self.long_bodies.note(&client);
             (self.submit(&received, &head, &admitted)?, admitted)
         } else {
             // Announced before the wait for a turn, so that the counts of many large requests share their jobs.
             let reading = self.combiner.reading(&client);
             let turn = self
-                .decodes
-                .take(&client, weight)
+                .long_bodies
+                .take(
+                    &client,
+                    weight,
+                    body::turns_to_read(head.encoding, received.bytes.len()),
+                )
                 .await
-                .map_err(|_| Reply::full("too many bodies wait to be read", "bodies_read_at_once_max"))?;
+                .map_err(|_| Reply::from(ReceiveError::NoTurn))?;
             let readers = Arc::clone(&self.readers);
             // Unpacking and parsing take milliseconds of pure computation: not on a thread that serves connections.
             // The turn and the share go along, since the work goes on when the client has left.

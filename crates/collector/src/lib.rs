@@ -80,7 +80,7 @@ pub async fn run(
         (gate.clone(), clients),
         hosts,
         combiner,
-        Readers::new(handler::DECODES.at_once_max).map_err(Error::Threads)?,
+        Readers::new(handler::long_bodies().at_once_max).map_err(Error::Threads)?,
         shutdown.clone(),
     );
     tracing::info!(address = %config.listen, "collecting");

@@ -76,11 +76,11 @@ impl Putter {
     /// Only another process can use the queue again; the requests were told the outcome before.
     async fn put_gathered(&mut self, mut gathered: Gathered) -> Result<(), queue::Error> {
         let is_large = gathered.fills_a_job();
-        let counts = gathered.take_counts();
+        let sums = gathered.take_sums();
         let jobs = if is_large {
-            tokio::task::spawn_blocking(|| pack(counts)).await.ok()
+            tokio::task::spawn_blocking(|| pack(sums)).await.ok()
         } else {
-            Some(pack(counts))
+            Some(pack(sums))
         };
         let put = match jobs {
             Some(jobs) => self.put_in_turn(&jobs).await,

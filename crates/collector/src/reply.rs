@@ -225,6 +225,10 @@ impl From<ReceiveError> for Reply {
                 "the memory for bodies that are being received is used up",
                 "bodies_bytes_max",
             ),
+            ReceiveError::NoTurn => Self::full(
+                "too many long bodies wait for their turn",
+                "long_bodies_at_once_max",
+            ),
             ReceiveError::TooSlow(_) | ReceiveError::Broken(_) => Self::Unreadable(error.to_string()),
         }
     }

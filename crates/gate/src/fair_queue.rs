@@ -95,13 +95,18 @@ impl<T> FairQueue<T> {
     /// What is next, and what it costs.
     #[must_use]
     pub fn first(&self) -> Option<(&T, usize)> {
-        let first = self.clients.get(&self.next_client()?)?.waiting.front()?;
+        let first = self.clients.get(&self.next_client(|_| true)?)?.waiting.front()?;
         Some((&first.what, first.cost))
     }
 
     /// Takes what is next.
     pub fn pop(&mut self) -> Option<T> {
-        let client = self.next_client()?;
+        self.pop_of(|_| true)
+    }
+
+    /// Takes what is next of those clients whose turn may come.
+    pub fn pop_of(&mut self, may: impl Fn(&ClientKey) -> bool) -> Option<T> {
+        let client = self.next_client(may)?;
         let waiter = self.clients.get_mut(&client)?;
         let first = waiter.waiting.pop_front()?;
         self.now = self.now.max(waiter.turn);
@@ -145,14 +150,14 @@ impl<T> FairQueue<T> {
         all.map(|waiting| waiting.what).collect()
     }
 
-    fn next_client(&self) -> Option<ClientKey> {
+    fn next_client(&self, may: impl Fn(&ClientKey) -> bool) -> Option<ClientKey> {
         if self.length == 0 {
             return None;
         }
         let heads = self.clients.iter().filter_map(|(client, waiter)| {
             let number = waiter.waiting.front()?.number;
             let turn = if self.is_fair { waiter.turn } else { 0 };
-            Some(((turn, number), client))
+            may(client).then_some(((turn, number), client))
         });
         heads
             .min_by_key(|(order, _)| *order)
