@@ -108,7 +108,7 @@ pub(crate) async fn get(
                 attempt.within(place.as_ref()),
             )
         };
-        match api.centres.ask(read).await {
+        match api.places.read(place.as_ref(), api.centres.ask(read)).await {
             Err(reading::Error::NeedsPlace) => place = Some(api.places.take(&reader).await?),
             outcome => break outcome?,
         }

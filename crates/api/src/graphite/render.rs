@@ -55,7 +55,7 @@ pub(super) async fn render(State(api): State<Api>, asker: Asker, form: Form) -> 
                         attempt.within(place.as_ref()),
                     )
                 };
-                match api.centres.ask(fetch).await {
+                match api.places.read(place.as_ref(), api.centres.ask(fetch)).await {
                     Err(reading::Error::NeedsPlace) => place = Some(api.places.take(&reader).await?),
                     outcome => break outcome?,
                 }
