@@ -25,6 +25,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// A wait that is told of before it is over.
+const LONG_WAIT: Duration = Duration::from_secs(10);
+
 pub(crate) struct Rig {
     dir: Directory,
     stop: CancellationToken,
@@ -310,13 +313,18 @@ pub(crate) async fn wait_up_to<T>(
     mut state: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
     let begun = Instant::now();
+    let mut is_told = false;
     loop {
         match state().await {
             Ok(value) => return value,
-            Err(last) => assert!(
-                begun.elapsed() < limit,
-                "waited {limit:?} for {what}; last seen: {last}"
-            ),
+            Err(last) => {
+                let waited = begun.elapsed();
+                assert!(waited < limit, "waited {limit:?} for {what}; last seen: {last}");
+                // Where a test is stopped that takes too long, this says what took it.
+                if waited > LONG_WAIT && !std::mem::replace(&mut is_told, true) {
+                    eprintln!("still waiting for {what}; last seen: {last}");
+                }
+            }
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
