@@ -3,6 +3,7 @@
 mod client;
 mod http_2;
 mod kinds;
+mod many_names;
 mod polite;
 mod weights;
 
@@ -19,6 +20,7 @@ use crate::pipeline::{Pipeline, PipelineArguments};
 pub(crate) use client::HostileClient;
 use client::Work;
 use kinds::Kind;
+pub(crate) use many_names::ManyNames;
 use polite::Answered;
 
 /// Time for the hostile client to take what it can before the polite one is looked at.

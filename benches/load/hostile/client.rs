@@ -1,6 +1,7 @@
 //! The hostile client, in a process of its own: it comes from another address than the polite one, and under a token of its own.
 //!
-//! A hostile client has its own machine. Here it has what the others leave of this one: its process yields to all others (nice 19).
+//! A hostile client has its own machine. Here it has what the others leave of this one: its process runs when no other wants to
+//! (`SCHED_IDLE`).
 
 use std::process::Stdio;
 
@@ -47,15 +48,15 @@ pub(super) struct Work(Child);
 impl Work {
     /// Begins, against the collector at a base address.
     pub(super) async fn start(kind: Kind, collector: &str, secret: &Secret) -> Result<Self> {
-        let mut command = Command::new("nice");
-        command.args(["-n", "19"]).arg(std::env::current_exe()?);
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0"]).arg(std::env::current_exe()?);
         command.args(["hostile-client", &kind.to_string(), collector]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("failed to start a process with nice")?;
+            .context("failed to start a process with chrt")?;
         let input = child.stdin.as_mut().context("it has no input")?;
         input
             .write_all(format!("{}\n", secret.as_str()).as_bytes())

@@ -21,6 +21,14 @@ const EVENTS: u32 = 400;
 /// Jobs that the queue takes: little enough that workers, who take them all at once, let it be full in between.
 const JOBS_MAX: u32 = 10;
 
+/// The time in which answers count: not while the first ones fill an empty queue, nor while the last ones empty it, which then takes
+/// all of both.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    from: Instant,
+    until: Instant,
+}
+
 /// The events of each that were accepted, with fair shares and without.
 pub(super) async fn measure(pipeline: &PipelineArguments, seconds: u32) -> Result<Vec<(bool, [u64; 2])>> {
     let mut all = Vec::new();
@@ -31,7 +39,8 @@ pub(super) async fn measure(pipeline: &PipelineArguments, seconds: u32) -> Resul
         let more = format!("[queue]\njobs_max = {JOBS_MAX}");
         let pipeline = Pipeline::start_with(pipeline, settings(&tokens, is_fair, &more)?).await?;
         let collector = pipeline.collectors()[0][0].clone();
-        let until = Instant::now() + Duration::from_secs(seconds.into());
+        let from = Instant::now() + super::LEAD;
+        let until = from + Duration::from_secs(seconds.into());
         let accepted = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
         let mut tasks = JoinSet::new();
         for (secret, accepted) in [clients.polite, clients.hostile].iter().zip(&accepted) {
@@ -40,7 +49,7 @@ pub(super) async fn measure(pipeline: &PipelineArguments, seconds: u32) -> Resul
                     collector.clone(),
                     secret.clone(),
                     lane,
-                    until,
+                    Counted { from, until },
                     accepted.clone(),
                 ));
             }
@@ -58,7 +67,7 @@ async fn flood(
     collector: String,
     secret: Secret,
     lane: u32,
-    until: Instant,
+    counted: Counted,
     accepted: Arc<AtomicU64>,
 ) -> Result<()> {
     let client = sender::client(None)?;
@@ -66,9 +75,10 @@ async fn flood(
     let events: Vec<_> = (0..EVENTS)
         .map(|n| serde_json::json!({ "name": format!("weights.{lane}.{n}") }))
         .collect();
-    while Instant::now() < until {
+    while Instant::now() < counted.until {
         let request = client.post(&url).bearer_auth(secret.as_str()).json(&events);
-        if request.send().await?.status().as_u16() == 202 {
+        let is_accepted = request.send().await?.status().as_u16() == 202;
+        if is_accepted && (counted.from..counted.until).contains(&Instant::now()) {
             accepted.fetch_add(u64::from(EVENTS), Ordering::Relaxed);
         }
     }
