@@ -261,6 +261,28 @@ mod tests {
         assert!(matches!(too_slow, Err(ReceiveError::TooSlow(LIMIT))));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_a_turn_is_not_the_clients() {
+        let bodies = bodies();
+        let (flood, polite) = (client(1), client(2));
+        let receive = async |lengths: &[usize]| {
+            let received = bodies.receive((&polite, 1), in_pieces(lengths), LIMIT / 10).await;
+            received.map(|received| received.bytes.len())
+        };
+        let taken = [
+            bodies.turns.take(&flood, 1, 1).await.unwrap(),
+            bodies.turns.take(&flood, 1, 1).await.unwrap(),
+        ];
+        assert_eq!(receive(&[BYTES_WITHOUT_TURN]).await.unwrap(), BYTES_WITHOUT_TURN);
+        let long = [BYTES_WITHOUT_TURN, BYTES_PER_TURN, 1];
+        assert!(matches!(receive(&long).await, Err(ReceiveError::NoTurn)));
+        let (received, ()) = tokio::join!(receive(&long), async {
+            tokio::time::sleep(LIMIT / 2).await;
+            drop(taken);
+        });
+        assert_eq!(received.unwrap(), long.iter().sum::<usize>());
+    }
+
     #[tokio::test]
     async fn memory_that_bodies_hold_is_finite_and_comes_back() {
         let bodies = bodies();
