@@ -4,6 +4,7 @@ mod client;
 mod http_2;
 mod kinds;
 mod many_names;
+mod overhead;
 mod polite;
 mod weights;
 
@@ -21,6 +22,7 @@ pub(crate) use client::HostileClient;
 use client::Work;
 use kinds::Kind;
 pub(crate) use many_names::ManyNames;
+pub(crate) use overhead::GateOverhead;
 use polite::Answered;
 
 /// Time for the hostile client to take what it can before the polite one is looked at.

@@ -7,7 +7,7 @@
 //! `cargo bench -p eventtracker --bench load -- throughput` sends events on a fixed schedule and compares every name and
 //! minute at the centre with what was acknowledged; `-- latency` measures how soon one event is seen through the api;
 //! `-- cut` how soon all is complete again after a region was cut off; `-- hostile` and `-- many-names` what others feel of a hostile
-//! client. `-- storage`, `-- forms`, `-- reads`, `-- long-reads`, `-- renders`, `-- panels`, `-- queries`, `-- ingest` and `-- packing` are about
+//! client, and `-- gate` what that costs. `-- storage`, `-- forms`, `-- reads`, `-- long-reads`, `-- renders`, `-- panels`, `-- queries`, `-- ingest` and `-- packing` are about
 //! years of counts at the centre, `-- names` is about a million names. Wrong counts, or a role with too much memory, end with exit code 1;
 //! times never do, since machines differ: they are shown beside references from the same run.
 
@@ -80,6 +80,8 @@ enum Command {
     HostileClient(hostile::HostileClient),
     /// Measure searches and series of others while one client makes a million names
     ManyNames(hostile::ManyNames),
+    /// Measure what tokens and fair shares cost at the highest rate
+    Gate(hostile::GateOverhead),
     /// Measure what TLS and HTTP/2 take, by h2load
     Encrypted(encrypted::Encrypted),
     /// Cut a region's link to the centre, and measure how soon all is complete again
@@ -133,6 +135,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Latency(latency) => latency.run().await,
             Command::Hostile(hostile) => hostile.run().await,
             Command::ManyNames(names) => names.run().await,
+            Command::Gate(gate) => gate.run().await,
             Command::HostileClient(client) => client.run().await,
             Command::Encrypted(encrypted) => encrypted.run().await,
             Command::Cut(cut) => cut.run().await,
