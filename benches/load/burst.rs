@@ -28,6 +28,9 @@ const EXACT_LIMIT: Duration = Duration::from_secs(180);
 /// Pause between two questions for the total: how exactly the end is timed.
 const TOTAL_PAUSE: Duration = Duration::from_millis(20);
 
+/// The sum of all that the centre has counted.
+const TOTAL_SQL: &str = "SELECT CAST(COALESCE(SUM(total), 0) AS UNSIGNED) FROM bigdata_0.RegionTotal";
+
 /// Rows above which each round has a pipeline of its own, so that none finds larger tables than the one before.
 const ROWS_PER_PIPELINE_MAX: u64 = 1_000_000;
 
@@ -189,8 +192,11 @@ async fn round(pipeline: &Pipeline, workload: &Workload, shape: Shape) -> Result
 
 /// Everything that the centre has counted.
 pub(crate) async fn total(centre: &mut Conn) -> Result<u64> {
-    const SQL: &str = "SELECT CAST(COALESCE(SUM(total), 0) AS UNSIGNED) FROM bigdata_0.RegionTotal";
-    centre.query_first(SQL).await?.context("the centre has no total")
+    sum(centre, TOTAL_SQL).await
+}
+
+async fn sum(centre: &mut Conn, sql: &str) -> Result<u64> {
+    centre.query_first(sql).await?.context("the centre has no sum")
 }
 
 /// Waits until the centre has counted as much as that.
@@ -198,9 +204,22 @@ pub(crate) async fn total(centre: &mut Conn) -> Result<u64> {
 /// # Errors
 /// Less within the limit, or more.
 pub(crate) async fn await_total(centre: &mut Conn, wanted: u64, limit: Duration) -> Result<()> {
+    await_sum(centre, (TOTAL_SQL, TOTAL_PAUSE), wanted, limit).await
+}
+
+/// The same of what a statement sums up, which is asked again after a pause.
+///
+/// # Errors
+/// Less within the limit, or more.
+pub(crate) async fn await_sum(
+    centre: &mut Conn,
+    (sql, pause): (&str, Duration),
+    wanted: u64,
+    limit: Duration,
+) -> Result<()> {
     let begun = Instant::now();
     loop {
-        let total = total(centre).await?;
+        let total = sum(centre, sql).await?;
         ensure!(
             total <= wanted,
             "the centre has counted {} too many",
@@ -214,7 +233,7 @@ pub(crate) async fn await_total(centre: &mut Conn, wanted: u64, limit: Duration)
             "{} counts are not at the centre {limit:?} after the last acknowledgement",
             wanted - total
         );
-        tokio::time::sleep(TOTAL_PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -11,6 +11,7 @@ use mysql_async::prelude::Queryable;
 use tokio::task::JoinSet;
 
 use super::{Clients, settings};
+use crate::burst::await_sum;
 use crate::figures::{Durations, ms, table};
 use crate::pipeline::{Pipeline, PipelineArguments};
 use crate::sender;
@@ -19,6 +20,9 @@ const REQUESTS: u64 = 100;
 
 /// Names of a request, each of which is new.
 const NAMES: u64 = 10_000;
+
+/// What all requests count.
+const COUNTS: u64 = REQUESTS * NAMES;
 
 const CONNECTIONS: u64 = 4;
 
@@ -33,6 +37,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Pause between two looks at the centre, each of which reads a million rows.
 const COUNTS_PAUSE: Duration = Duration::from_secs(5);
+
+/// The sum of all counts of the names, and of what is beyond the budget.
+const COUNTS_SQL: &str = "SELECT CAST(COALESCE(SUM(count), 0) AS UNSIGNED) FROM eventtracker.named_minutes \
+    WHERE tagName LIKE 'new.%' OR tagName = '__overflow__.hostile'";
 
 /// Longest time from the last 202 until all is at the centre.
 const EXACT_LIMIT: Duration = Duration::from_secs(300);
@@ -101,7 +109,7 @@ impl ManyNames {
                 made??;
             }
             let acknowledged = begun.elapsed();
-            await_counts(&mut centre).await?;
+            await_sum(&mut centre, (COUNTS_SQL, COUNTS_PAUSE), COUNTS, EXACT_LIMIT).await?;
             Ok::<_, anyhow::Error>(acknowledged)
         };
         let acknowledged = {
@@ -176,31 +184,6 @@ impl Asked {
 async fn names(centre: &mut Conn) -> Result<u64> {
     const SQL: &str = "SELECT COUNT(*) FROM bigdata_0.EventTags WHERE tagName LIKE 'new.%'";
     centre.query_first(SQL).await?.context("no number of names")
-}
-
-/// Waits until all counts of the names, and of what is beyond the budget, are at the centre.
-///
-/// # Errors
-/// Less within the limit, or more.
-async fn await_counts(centre: &mut Conn) -> Result<()> {
-    const SQL: &str = "SELECT CAST(COALESCE(SUM(count), 0) AS UNSIGNED) FROM eventtracker.named_minutes \
-        WHERE tagName LIKE 'new.%' OR tagName = '__overflow__.hostile'";
-    let begun = Instant::now();
-    loop {
-        let counted: u64 = centre.query_first(SQL).await?.context("no sum")?;
-        ensure!(
-            counted <= REQUESTS * NAMES,
-            "the centre has counted too many: {counted}"
-        );
-        if counted == REQUESTS * NAMES {
-            return Ok(());
-        }
-        ensure!(
-            begun.elapsed() < EXACT_LIMIT,
-            "the centre has {counted} counts after {EXACT_LIMIT:?}"
-        );
-        tokio::time::sleep(COUNTS_PAUSE).await;
-    }
 }
 
 /// Sends every so many of the requests, until all are accepted.

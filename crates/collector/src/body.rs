@@ -31,8 +31,8 @@ const TURNS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How much longer bytes take to read than to take in, about.
 const READ_COST: usize = 10;
 
-/// Bytes at the beginning of a body that need no turn.
-const BYTES_WITHOUT_TURN: usize = 16 << 10;
+/// Most bytes of a body that takes less time to take in, and, not compressed, to read, than a turn or another thread costs.
+pub(crate) const SHORT_BYTES_MAX: usize = 16 << 10;
 
 /// zstd frames that need a larger window than 2^23 bytes are refused: the window is held in memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -101,7 +101,7 @@ impl Bodies {
             .memory
             .take(client, weight, 0)
             .map_err(|_| ReceiveError::NoRoom)?;
-        let (mut turn, mut left_of_turn) = (None::<Place>, BYTES_WITHOUT_TURN);
+        let (mut turn, mut left_of_turn) = (None::<Place>, SHORT_BYTES_MAX);
         let (mut latest, mut waited) = (Instant::now() + limit, Duration::ZERO);
         loop {
             let frame = match body.frame().now_or_never() {
@@ -273,8 +273,8 @@ mod tests {
             bodies.turns.take(&flood, 1, 1).await.unwrap(),
             bodies.turns.take(&flood, 1, 1).await.unwrap(),
         ];
-        assert_eq!(receive(&[BYTES_WITHOUT_TURN]).await.unwrap(), BYTES_WITHOUT_TURN);
-        let long = [BYTES_WITHOUT_TURN, BYTES_PER_TURN, 1];
+        assert_eq!(receive(&[SHORT_BYTES_MAX]).await.unwrap(), SHORT_BYTES_MAX);
+        let long = [SHORT_BYTES_MAX, BYTES_PER_TURN, 1];
         assert!(matches!(receive(&long).await, Err(ReceiveError::NoTurn)));
         let (received, ()) = tokio::join!(receive(&long), async {
             tokio::time::sleep(LIMIT / 2).await;

@@ -59,9 +59,6 @@ pub(crate) fn long_bodies() -> PlaceLimits {
     }
 }
 
-/// Most bytes of a body, not compressed, that takes less time to read than to hand to another thread.
-const READ_AT_ONCE_BYTES_MAX: usize = 16 << 10;
-
 /// Bytes of a body's text for each sum that there is room for from the beginning: enough where every second event is of another name
 /// or minute.
 const TEXT_BYTES_PER_COUNT: usize = 128;
@@ -232,7 +229,7 @@ impl Collector {
             .bodies
             .receive((&client, weight), body, self.body_timeout)
             .await?;
-        let is_short = head.encoding == Encoding::Identity && received.bytes.len() <= READ_AT_ONCE_BYTES_MAX;
+        let is_short = head.encoding == Encoding::Identity && received.bytes.len() <= body::SHORT_BYTES_MAX;
         let (submitted, _admitted) = if is_short {
             self.long_bodies.note(&client);
             (self.submit(&received, &head, &admitted)?, admitted)
