@@ -109,8 +109,13 @@ fn add_roles(processes: &mut Vec<Process>, layout: &Layout, options: &Options, p
 fn beanstalkd(region: &RegionLayout, programs: &Programs, logs: &Path) -> Process {
     let port = region.beanstalkd_port();
     let listen = ["-l", "127.0.0.1", "-p", &port.to_string()].map(OsString::from);
-    // -f0: a job is on disk before it is acknowledged.
-    let durable = ["-b".into(), region.queue_dir().into(), "-f0".into()];
+    // As `deploy/systemd/beanstalkd.service` has it: a job is on disk before it is acknowledged, and the next file of the log is soon there.
+    let durable = [
+        "-b".into(),
+        region.queue_dir().into(),
+        "-f0".into(),
+        "-s1048576".into(),
+    ];
     let arguments = listen.into_iter().chain(durable).collect();
     let name = format!("{}/beanstalkd", region.name);
     Process::new(
