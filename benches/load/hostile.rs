@@ -18,8 +18,7 @@ use gate::Secret;
 use crate::figures::{ms, table};
 use crate::pipeline::{Pipeline, PipelineArguments};
 
-pub(crate) use client::HostileClient;
-use client::Work;
+pub(crate) use client::{HostileClient, Work, input_has_ended};
 use kinds::Kind;
 pub(crate) use many_names::ManyNames;
 pub(crate) use overhead::GateOverhead;
@@ -171,7 +170,7 @@ impl Hostile {
         .to_owned();
         let mut all = vec![Beside { who, answered, alone }];
         for kind in kinds {
-            let hostile = Work::start(kind, &collector, &clients.hostile).await?;
+            let hostile = Work::hostile(kind, &collector, &clients.hostile).await?;
             tokio::time::sleep(LEAD).await;
             let answered = polite().await;
             let did = hostile.stop().await?;

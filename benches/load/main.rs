@@ -94,6 +94,9 @@ enum Command {
     Reads(history::reads::Reads),
     /// Measure a series of a day beside dashboards that ask for years
     LongReads(history::long_reads::LongReads),
+    /// Be a dashboard that asks for years
+    #[command(hide = true)]
+    Dashboard(history::long_reads::Dashboard),
     /// Measure how soon Grafana has its graphs
     Renders(history::renders::Renders),
     /// Measure analysts' SQL, beside a plain table
@@ -143,6 +146,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Forms(forms) => forms.run().await,
             Command::Reads(reads) => reads.run().await,
             Command::LongReads(reads) => reads.run().await,
+            Command::Dashboard(dashboard) => dashboard.run().await,
             Command::Renders(renders) => renders.run().await,
             Command::Queries(queries) => queries.run().await,
             Command::Panels(panels) => panels.run().await,

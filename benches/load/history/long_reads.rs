@@ -1,19 +1,18 @@
 //! `long-reads`: whether a series of a day waits for dashboards that ask for years.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::task::JoinSet;
 
 use super::fill::{self, packed_day, random_day};
 use super::reads::start_api;
 use crate::figures::{Durations, float, ms, table};
+use crate::hostile::{Work, input_has_ended};
 use crate::pipeline::Pipeline;
+use crate::sender;
 
 const YEAR_DAYS: i64 = 365;
 
@@ -80,15 +79,18 @@ impl LongReads {
         };
         let mut rows = vec![row("nobody".to_owned(), &alone, String::new())];
         for &dashboards in &self.dashboards {
-            let years = Arc::new(AtomicU64::new(0));
-            let mut asking = JoinSet::new();
+            let mut asking = Vec::new();
             for _ in 0..dashboards {
-                asking.spawn(ask_on(client.clone(), year.clone(), Arc::clone(&years)));
+                asking.push(Work::start(&["dashboard", &year])?);
             }
             let begun = Instant::now();
             let took = questions(&client).await?;
-            let per_year = begun.elapsed().as_secs_f64() / float(years.load(Ordering::Relaxed));
-            asking.shutdown().await;
+            let begun_ago = begun.elapsed().as_secs_f64();
+            let mut years = 0;
+            for dashboard in asking {
+                years += dashboard.stop().await?;
+            }
+            let per_year = begun_ago / float(years);
             let years = format!("one each {per_year:.1} s");
             rows.push(row(format!("{dashboards} dashboards"), &took, years));
         }
@@ -104,17 +106,36 @@ impl LongReads {
     }
 }
 
-/// Asks the same again and again.
-async fn ask_on(client: reqwest::Client, url: String, answered: Arc<AtomicU64>) -> Result<()> {
-    loop {
-        let answer = client.get(&url).send().await?;
-        if answer.status().is_success() {
-            answer.bytes().await?;
-            answered.fetch_add(1, Ordering::Relaxed);
-        } else {
-            // Refused for others' sake: it comes again, as dashboards do.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+/// What `long-reads` starts beside itself.
+#[derive(Debug, Args)]
+pub(crate) struct Dashboard {
+    /// What it asks for
+    url: String,
+}
+
+impl Dashboard {
+    /// Asks again and again until the input ends. Then it says how often it was answered.
+    pub(crate) async fn run(self) -> Result<bool> {
+        let client = sender::client(None)?;
+        let mut answered = 0;
+        let asks = async {
+            loop {
+                let answer = client.get(&self.url).send().await?;
+                if answer.status().is_success() {
+                    answer.bytes().await?;
+                    answered += 1;
+                } else {
+                    // Refused for others' sake: it comes again, as dashboards do.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        };
+        let ended: Result<()> = tokio::select! {
+            ended = asks => ended,
+            () = input_has_ended() => Ok(()),
+        };
+        println!("{answered}");
+        ended.map(|()| true)
     }
 }
 

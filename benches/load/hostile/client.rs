@@ -1,7 +1,4 @@
 //! The hostile client, in a process of its own: it comes from another address than the polite one, and under a token of its own.
-//!
-//! A hostile client has its own machine. Here it has what the others leave of this one: its process runs when no other wants to
-//! (`SCHED_IDLE`).
 
 use std::process::Stdio;
 
@@ -29,48 +26,54 @@ impl HostileClient {
         let mut secret = String::new();
         std::io::stdin().read_line(&mut secret)?;
         let secret = Secret::new(secret.trim())?;
-        let ended = async {
-            // Nobody says anything more.
-            let wait = || std::io::stdin().read_line(&mut String::new());
-            tokio::task::spawn_blocking(wait).await.ok();
-        };
-        println!(
-            "{}",
-            self.kind.work(address(&self.collector)?, &secret, ended).await?
-        );
+        let work = self
+            .kind
+            .work(address(&self.collector)?, &secret, input_has_ended());
+        println!("{}", work.await?);
         Ok(true)
     }
 }
 
-/// A hostile client at work.
-pub(super) struct Work(Child);
+/// Waits until nobody says anything more.
+pub(crate) async fn input_has_ended() {
+    let wait = || std::io::stdin().read_line(&mut String::new());
+    tokio::task::spawn_blocking(wait).await.ok();
+}
+
+/// A client at work in a process of this program. It would have its own machine, and has what the others leave of this one: it runs when
+/// no other wants to (`SCHED_IDLE`).
+pub(crate) struct Work(Child);
 
 impl Work {
-    /// Begins, against the collector at a base address.
-    pub(super) async fn start(kind: Kind, collector: &str, secret: &Secret) -> Result<Self> {
+    /// Begins to attack the collector at a base address.
+    pub(super) async fn hostile(kind: Kind, collector: &str, secret: &Secret) -> Result<Self> {
+        let mut work = Self::start(&["hostile-client", &kind.to_string(), collector])?;
+        let input = work.0.stdin.as_mut().context("it has no input")?;
+        input
+            .write_all(format!("{}\n", secret.as_str()).as_bytes())
+            .await?;
+        Ok(work)
+    }
+
+    /// Begins what the arguments say, until its input ends.
+    pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new("chrt");
         command.args(["--idle", "0"]).arg(std::env::current_exe()?);
-        command.args(["hostile-client", &kind.to_string(), collector]);
-        let mut child = command
+        let child = command
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("failed to start a process with chrt")?;
-        let input = child.stdin.as_mut().context("it has no input")?;
-        input
-            .write_all(format!("{}\n", secret.as_str()).as_bytes())
-            .await?;
         Ok(Self(child))
     }
 
     /// Stops it; returns how often it did what it does.
-    pub(super) async fn stop(mut self) -> Result<u64> {
+    pub(crate) async fn stop(mut self) -> Result<u64> {
         drop(self.0.stdin.take());
         let output = self.0.wait_with_output().await?;
         let text = String::from_utf8_lossy(&output.stdout);
-        text.trim()
-            .parse()
-            .context("the hostile client does not say what it did")
+        text.trim().parse().context("the client does not say what it did")
     }
 }
