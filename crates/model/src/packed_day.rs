@@ -20,6 +20,11 @@ const ZERO: u8 = b'#';
 /// Most digits of a count: analysts' views read so many.
 const DIGITS_MAX: u32 = 4;
 
+/// Digits that are read at once where none of them is escaped, by instructions for many bytes; a part of a day.
+const DIGITS_AT_ONCE: usize = 32;
+
+const _: () = assert!(MINUTES_PER_DAY.is_multiple_of(DIGITS_AT_ONCE));
+
 /// The counts of one name in one day: 1,440 numbers, one for each minute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayCounts(Vec<u64>);
@@ -166,18 +171,40 @@ fn read_numbers(reader: &mut Reader<'_>, mut each: impl FnMut(u16, u64)) -> Resu
     reader.expect(b']', "']'")
 }
 
+/// Whether a byte is a digit that is not escaped.
+fn is_plain_digit(byte: u8) -> bool {
+    u64::from(byte.wrapping_sub(ZERO)) < BASE && byte != b'\\'
+}
+
+/// Reads a digit of each of `counts`, some of which may be escaped, and adds it at its place.
+fn add_digits(reader: &mut Reader<'_>, counts: &mut [u64], place: u64) -> Result<(), PackedDayError> {
+    for count in counts {
+        let digit = reader.next().and_then(|byte| byte.checked_sub(ZERO));
+        let is_escaped = digit != Some(b'\\' - ZERO) || reader.take(b'\\');
+        *count = digit
+            .filter(|&digit| is_escaped && u64::from(digit) < BASE)
+            .and_then(|digit| count.checked_add(u64::from(digit) * place))
+            .ok_or_else(|| reader.error("a digit of a count below 2^64"))?;
+    }
+    Ok(())
+}
+
 fn read_digits(reader: &mut Reader<'_>, mut each: impl FnMut(u16, u64)) -> Result<(), PackedDayError> {
-    let mut counts = [reader.number()?; MINUTES_PER_DAY];
+    let least = reader.number()?;
+    let may_overflow = least > u64::MAX - BASE.pow(DIGITS_MAX);
+    let mut counts = [least; MINUTES_PER_DAY];
     for position in 0..DIGITS_MAX {
         reader.expect(b',', "','")?;
         reader.expect(b'"', "'\"'")?;
-        for count in &mut counts {
-            let digit = reader.next().and_then(|byte| byte.checked_sub(ZERO));
-            let is_escaped = digit != Some(b'\\' - ZERO) || reader.take(b'\\');
-            *count = digit
-                .filter(|&digit| is_escaped && u64::from(digit) < BASE)
-                .and_then(|digit| count.checked_add(u64::from(digit) * BASE.pow(position)))
-                .ok_or_else(|| reader.error("a digit of a count below 2^64"))?;
+        let place = BASE.pow(position);
+        for counts in counts.as_chunks_mut::<DIGITS_AT_ONCE>().0 {
+            if !may_overflow && let Some(digits) = reader.take_all::<DIGITS_AT_ONCE>(is_plain_digit) {
+                for (count, digit) in counts.iter_mut().zip(digits) {
+                    *count += u64::from(digit - ZERO) * place;
+                }
+            } else {
+                add_digits(reader, counts, place)?;
+            }
         }
         reader.expect(b'"', "'\"'")?;
         if reader.is_at_end() {

@@ -78,6 +78,15 @@ impl<'a> Reader<'a> {
         byte
     }
 
+    /// The next `N` bytes, where `is_such` holds for each of them; moves on only then.
+    pub(crate) fn take_all<const N: usize>(&mut self, is_such: impl Fn(u8) -> bool) -> Option<&'a [u8; N]> {
+        let bytes = self.text.get(self.at..)?.first_chunk()?;
+        // All are looked at, which takes less time than to stop at the first that is not.
+        let are_such = bytes.iter().fold(true, |are, &byte| are & is_such(byte));
+        self.at += if are_such { N } else { 0 };
+        are_such.then_some(bytes)
+    }
+
     /// Whether nothing is left to read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.at == self.text.len()
