@@ -7,8 +7,8 @@ use std::time::Instant;
 use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block};
 use mysql_async::{QueryResult, TextProtocol};
 
-use super::days::{DAYS_PER_PART_MAX, Days, days, hand_over};
-use super::kept_day::{KeptDay, minutes_of};
+use super::days::{DAYS_PER_PART_MAX, DAYS_PER_REQUEST_MAX, Days, count, days, hand_over};
+use super::kept_day::{KeptDay, for_each_hour, minutes_of};
 use super::past::{Seen, SeenDay};
 use crate::Error;
 use crate::rows::for_each_of;
@@ -113,6 +113,7 @@ enum PackedDays {
 
 /// The parts of all that is wanted, on a connection that was made at `connected`.
 pub(super) fn parts(wanted: &[Wanted<'_>], kept: &Days, connected: Instant) -> impl Iterator<Item = Part> {
+    let may_be_kept = count(wanted) <= DAYS_PER_REQUEST_MAX;
     wanted.iter().enumerate().flat_map(move |(at, wanted)| {
         let mut ids = wanted.ids.to_vec();
         ids.sort_unstable();
@@ -122,7 +123,7 @@ pub(super) fn parts(wanted: &[Wanted<'_>], kept: &Days, connected: Instant) -> i
             ids: ids.to_vec(),
             minutes: wanted.minutes,
             grain: wanted.grain,
-            days: PackedDays::of(ids, wanted, kept, connected),
+            days: PackedDays::of(ids, wanted, may_be_kept.then_some(kept), connected),
         };
         let parts = of_shard.flat_map(|ids| ids.chunks(IDS_PER_STATEMENT)).map(part);
         parts.collect::<Vec<_>>()
@@ -143,14 +144,17 @@ pub(super) fn batch(parts: &mut impl Iterator<Item = Part>) -> Vec<Part> {
 }
 
 impl PackedDays {
-    fn of(ids: &[EventId], wanted: &Wanted<'_>, kept: &Days, connected: Instant) -> Self {
+    /// Without a cache where they are not to be kept.
+    fn of(ids: &[EventId], wanted: &Wanted<'_>, kept: Option<&Days>, connected: Instant) -> Self {
         if wanted.grain == Grain::Day {
             return Self::Totals;
         }
         let (first, last) = wanted.days();
-        if days(first, last).take(DAYS_PER_PART_MAX + 1).count() * ids.len() > DAYS_PER_PART_MAX {
+        let is_too_many =
+            || days(first, last).take(DAYS_PER_PART_MAX + 1).count() * ids.len() > DAYS_PER_PART_MAX;
+        let Some(kept) = kept.filter(|_| !is_too_many()) else {
             return Self::Counts { are_kept: false };
-        }
+        };
         match kept.all(ids, (first, last), connected) {
             Some(all) => Self::Kept(all),
             None => Self::Counts { are_kept: true },
@@ -272,19 +276,22 @@ impl Part {
         for_each_of(answers, |(id, unix_s, text, total): (u64, i64, Vec<u8>, u64)| {
             let (id, day) = (EventId(id), Day::containing(unix_s));
             missing.remove(&(id, day));
-            match KeptDay::of(begun, total, &text) {
-                Ok(counts) => {
-                    counts.for_each(day, self.minutes, by_hour, |counted| each(id, counted));
+            let mut each = |counted: Counted<'_>| each(id, counted);
+            let read = if by_hour && !are_kept {
+                for_each_hour(&text, day, self.minutes, each)
+            } else {
+                KeptDay::of(begun, total, &text).map(|counts| {
+                    counts.for_each(day, self.minutes, by_hour, &mut each);
                     if are_kept {
                         let counts = Arc::new(counts);
                         kept.keep(id, day, &counts);
                         of_days.kept.push((id, day, counts));
                     }
-                }
-                Err(error) => {
-                    let row = format!("{}.EventDay, day {day}, eventId {id}", Shard::of(self.ids[0]));
-                    of_days.trouble.get_or_insert(Trouble::Unreadable(row, error));
-                }
+                })
+            };
+            if let Err(error) = read {
+                let row = format!("{}.EventDay, day {day}, eventId {id}", Shard::of(self.ids[0]));
+                of_days.trouble.get_or_insert(Trouble::Unreadable(row, error));
             }
         })
         .await?;
@@ -367,5 +374,41 @@ impl Part {
             first.unix_s(),
             last.unix_s()
         )
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a connection was made at an instant")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_the_cache_cannot_hold_does_not_use_it() {
+        const YEAR_S: i64 = 365 * 86_400;
+        let ids: Vec<EventId> = (0..200).map(|n| EventId(n << 56)).collect();
+        let from = 1_763_769_600;
+        let year = [from, from + YEAR_S - 60].map(|at| Minute::from_unix_s(at).unwrap());
+        let (cache, connected) = (Days::new(), Instant::now());
+        let are_kept = |names: usize, grain| {
+            let wanted = Wanted {
+                ids: &ids[..names],
+                minutes: year.into(),
+                grain,
+            };
+            let of_part = |part: Part| match part.days {
+                PackedDays::Counts { are_kept } => Some(are_kept),
+                _ => None,
+            };
+            let all: HashSet<_> = parts(&[wanted], &cache, connected).map(of_part).collect();
+            assert_eq!(all.len(), 1, "all parts alike");
+            all.into_iter().next().unwrap()
+        };
+        assert_eq!(are_kept(DAYS_PER_REQUEST_MAX / 365, Grain::Minute), Some(true));
+        assert_eq!(
+            are_kept(DAYS_PER_REQUEST_MAX / 365 + 1, Grain::Minute),
+            Some(false)
+        );
+        assert_eq!(are_kept(200, Grain::Hour), Some(false), "a year of a dashboard");
+        assert_eq!(are_kept(200, Grain::Day), None, "totals alone");
     }
 }

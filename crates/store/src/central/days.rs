@@ -29,8 +29,12 @@ const DAY_BYTES: u64 = 240;
 /// Days that the cache is made for at its beginning.
 const DAYS_EXPECTED: usize = 35_000;
 
-/// Most days of one part of a request that are looked for in the cache: what is more would only drive out what others ask for.
+/// Most days of one part of a request that are looked for in the cache, without a turn for other tasks.
 pub(super) const DAYS_PER_PART_MAX: usize = 8_192;
+
+/// Most days of all parts of a request that is answered from the cache, half of what it holds: what is more would only drive out what others
+/// ask for, and be driven out itself before it is asked for again.
+pub(super) const DAYS_PER_REQUEST_MAX: usize = DAYS_EXPECTED / 2;
 
 /// Days that are handed over before other tasks get their turn: half a millisecond.
 const DAYS_PER_TURN: usize = 64;
@@ -90,8 +94,7 @@ impl Days {
         since: Instant,
     ) -> Option<Standing> {
         let (first, last) = wanted.days();
-        let length = days(first, last).take(DAYS_PER_PART_MAX + 1).count();
-        if self.was_just_merged() || length * wanted.ids.len() > DAYS_PER_PART_MAX {
+        if self.was_just_merged() || count(std::slice::from_ref(wanted)) > DAYS_PER_PART_MAX {
             return None;
         }
         let since = since.max(connected.at);
@@ -132,6 +135,16 @@ impl Days {
         self.kept.remove(&(id, day));
         *self.merged.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
+}
+
+/// The days of names whose counts are wanted; of very many, only so many that they are too many.
+pub(super) fn count(wanted: &[Wanted<'_>]) -> usize {
+    let of_one = |wanted: &Wanted<'_>| {
+        let (first, last) = wanted.days();
+        days(first, last).take(DAYS_PER_REQUEST_MAX + 1).count() * wanted.ids.len()
+    };
+    let are_unpacked = |wanted: &&Wanted<'_>| wanted.grain != Grain::Day;
+    wanted.iter().filter(are_unpacked).map(of_one).sum()
 }
 
 /// The days from `first` to `last`.

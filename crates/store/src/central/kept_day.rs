@@ -59,6 +59,31 @@ pub(super) fn minutes_of(day: Day, (first, last): (Minute, Minute)) -> Range<usi
     minute_of(first.unix_s())..MINUTES_PER_DAY.min(minute_of(last.unix_s() + 60))
 }
 
+/// Hands over the sum of each hour of `minutes` with its first minute, from the text of a day's row, which is not kept.
+///
+/// # Errors
+/// The text is no packed day; nothing was handed over.
+pub(super) fn for_each_hour(
+    text: &[u8],
+    day: Day,
+    minutes: (Minute, Minute),
+    mut each: impl FnMut(Counted<'_>),
+) -> Result<(), PackedDayError> {
+    let mut hours = [0_u64; HOURS];
+    for_each_packed(text, |minute, count| {
+        let sum = &mut hours[usize::from(minute) / MINUTES_PER_HOUR];
+        *sum = sum.saturating_add(count);
+    })?;
+    let asked = minutes_of(day, minutes);
+    let starts = (0..MINUTES_PER_DAY).step_by(MINUTES_PER_HOUR);
+    for (unix_s, (start, sum)) in (day.unix_s()..).step_by(3_600).zip(starts.zip(hours)) {
+        if sum > 0 && asked.contains(&start) {
+            each(Counted::One(unix_s, sum));
+        }
+    }
+    Ok(())
+}
+
 impl KeptDay {
     /// A day that has no row.
     pub(super) fn none(asked: Instant) -> Self {
@@ -200,11 +225,14 @@ pub(super) mod tests {
         day
     }
 
+    fn second_hour(of: Day) -> (Minute, Minute) {
+        let ends = [of.unix_s() + 3_600, of.unix_s() + 7_200 - 60];
+        ends.map(|at| Minute::from_unix_s(at).unwrap()).into()
+    }
+
     fn sum(kept: &KeptDay, of: Day, by_hour: bool) -> (u64, usize) {
         let (mut sum, mut parts) = (0, 0);
-        let asked =
-            [of.unix_s() + 3_600, of.unix_s() + 7_200 - 60].map(|at| Minute::from_unix_s(at).unwrap());
-        kept.for_each(of, asked.into(), by_hour, |counted| {
+        kept.for_each(of, second_hour(of), by_hour, |counted| {
             counted.each(|_, count| {
                 sum += count;
                 parts += 1;
@@ -234,10 +262,20 @@ pub(super) mod tests {
             ),
             (day(|_| 1 << 55), 60 << 55, 60, 1),
         ] {
-            let kept = KeptDay::of(asked, counts.total(), counts.pack().as_bytes()).unwrap();
+            let text = counts.pack();
+            let kept = KeptDay::of(asked, counts.total(), text.as_bytes()).unwrap();
             assert_eq!(sum(&kept, of, false), (hour, minutes));
             assert_eq!(sum(&kept, of, true), (hour, hours));
+            let mut sums = Vec::new();
+            for_each_hour(text.as_bytes(), of, second_hour(of), |counted| {
+                counted.each(|unix_s, count| sums.push((unix_s, count)));
+            })
+            .unwrap();
+            let expected = (hour > 0).then_some((of.unix_s() + 3_600, hour));
+            assert_eq!(sums, Vec::from_iter(expected));
         }
         assert!(KeptDay::of(asked, 1, b"[[0").is_err());
+        let read = for_each_hour(b"[[0,1]", of, second_hour(of), |_| unreachable!());
+        assert!(read.is_err());
     }
 }
