@@ -18,7 +18,8 @@ use gate::Secret;
 use crate::figures::{ms, table};
 use crate::pipeline::{Pipeline, PipelineArguments};
 
-pub(crate) use client::{HostileClient, Work, input_has_ended};
+use crate::beside::Beside;
+pub(crate) use client::HostileClient;
 use kinds::Kind;
 pub(crate) use many_names::ManyNames;
 pub(crate) use overhead::GateOverhead;
@@ -77,13 +78,13 @@ fn settings(tokens: &Path, is_fair: bool, more: &str) -> Result<toml::Table> {
 }
 
 /// What the polite client was answered beside somebody, and how long the slowest hundredth took alone.
-struct Beside {
+struct Measured {
     who: String,
     answered: Answered,
     alone: Duration,
 }
 
-impl Beside {
+impl Measured {
     fn cells(&self) -> [String; 4] {
         let p99 = self.answered.took.quantile(0.99);
         [
@@ -130,11 +131,11 @@ impl Hostile {
         }
         Ok(columns[0]
             .iter()
-            .all(|beside| beside.answered.accepted_share() >= 1.0))
+            .all(|measured| measured.answered.accepted_share() >= 1.0))
     }
 
     /// What the polite client is answered alone, and beside each kind that wants a collector with a certificate, or without.
-    async fn kinds(&self, is_fair: bool, is_encrypted: bool) -> Result<Vec<Beside>> {
+    async fn kinds(&self, is_fair: bool, is_encrypted: bool) -> Result<Vec<Measured>> {
         let is_wanted = |kind: &Kind| {
             kind.is_encrypted() == is_encrypted && (self.only.is_empty() || self.only.contains(kind))
         };
@@ -168,16 +169,22 @@ impl Hostile {
             "nobody"
         }
         .to_owned();
-        let mut all = vec![Beside { who, answered, alone }];
-        for kind in kinds {
-            let hostile = Work::hostile(kind, &collector, &clients.hostile).await?;
+        let mut all = vec![Measured { who, answered, alone }];
+        let mut measure = async |who: String, client: Beside| {
             tokio::time::sleep(LEAD).await;
             let answered = polite().await;
-            let did = hostile.stop().await?;
+            let did = client.stop().await?;
             let answered = answered?;
-            println!("fair = {is_fair}, {kind}: {answered}; it did {did}");
-            let who = kind.to_string();
-            all.push(Beside { who, answered, alone });
+            println!("fair = {is_fair}, {who}: {answered}; it did {did}");
+            all.push(Measured { who, answered, alone });
+            Ok::<_, anyhow::Error>(())
+        };
+        // The reference: what any work on all cores costs, of whoever it is.
+        let computing = Beside::of_this_machine(&["computing"])?;
+        measure("nobody, cores busy".to_owned(), computing).await?;
+        for kind in kinds {
+            let client = HostileClient::start(kind, &collector, &clients.hostile).await?;
+            measure(kind.to_string(), client).await?;
         }
         pipeline.finish(true).await?;
         Ok(all)

@@ -13,6 +13,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
+mod beside;
 mod burst;
 mod centre;
 mod cut;
@@ -94,6 +95,9 @@ enum Command {
     Reads(history::reads::Reads),
     /// Measure a series of a day beside dashboards that ask for years
     LongReads(history::long_reads::LongReads),
+    /// Keep all cores busy
+    #[command(hide = true)]
+    Computing(beside::Computing),
     /// Be a dashboard that asks for years
     #[command(hide = true)]
     Dashboard(history::long_reads::Dashboard),
@@ -146,6 +150,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Forms(forms) => forms.run().await,
             Command::Reads(reads) => reads.run().await,
             Command::LongReads(reads) => reads.run().await,
+            Command::Computing(computing) => computing.run().await,
             Command::Dashboard(dashboard) => dashboard.run().await,
             Command::Renders(renders) => renders.run().await,
             Command::Queries(queries) => queries.run().await,
