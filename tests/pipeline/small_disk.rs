@@ -14,7 +14,7 @@ use crate::sender::FIRST_MINUTE;
 /// Written at once when a disk is filled.
 const PIECE: [u8; 16 * 1024] = [0; 16 * 1024];
 
-/// Room for some log files of beanstalkd's, of 10 MiB each: one that is started again needs another beside those that hold jobs.
+/// Room for some log files of beanstalkd's, of 1 MiB each: one that is started again needs another beside those that hold jobs.
 pub(crate) const QUEUE_MIB: u32 = 64;
 
 /// Bytes of white space in a job that is there to fill a log file.

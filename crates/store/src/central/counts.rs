@@ -7,7 +7,7 @@ use std::time::Instant;
 use model::{Day, EventId, Minute, PackedDayError, Shard, for_each_in_block};
 use mysql_async::{QueryResult, TextProtocol};
 
-use super::days::{DAYS_PER_PART_MAX, DAYS_PER_REQUEST_MAX, Days, count, days, hand_over};
+use super::days::{DAYS_SEEN_MAX, Days, are_too_many, days, hand_over};
 use super::kept_day::{KeptDay, for_each_hour, minutes_of};
 use super::past::{Seen, SeenDay};
 use crate::Error;
@@ -113,7 +113,7 @@ enum PackedDays {
 
 /// The parts of all that is wanted, on a connection that was made at `connected`.
 pub(super) fn parts(wanted: &[Wanted<'_>], kept: &Days, connected: Instant) -> impl Iterator<Item = Part> {
-    let may_be_kept = count(wanted) <= DAYS_PER_REQUEST_MAX;
+    let kept = (!are_too_many(wanted)).then_some(kept);
     wanted.iter().enumerate().flat_map(move |(at, wanted)| {
         let mut ids = wanted.ids.to_vec();
         ids.sort_unstable();
@@ -123,7 +123,7 @@ pub(super) fn parts(wanted: &[Wanted<'_>], kept: &Days, connected: Instant) -> i
             ids: ids.to_vec(),
             minutes: wanted.minutes,
             grain: wanted.grain,
-            days: PackedDays::of(ids, wanted, may_be_kept.then_some(kept), connected),
+            days: PackedDays::of(ids, wanted, kept, connected),
         };
         let parts = of_shard.flat_map(|ids| ids.chunks(IDS_PER_STATEMENT)).map(part);
         parts.collect::<Vec<_>>()
@@ -150,9 +150,7 @@ impl PackedDays {
             return Self::Totals;
         }
         let (first, last) = wanted.days();
-        let is_too_many =
-            || days(first, last).take(DAYS_PER_PART_MAX + 1).count() * ids.len() > DAYS_PER_PART_MAX;
-        let Some(kept) = kept.filter(|_| !is_too_many()) else {
+        let Some(kept) = kept else {
             return Self::Counts { are_kept: false };
         };
         match kept.all(ids, (first, last), connected) {
@@ -192,7 +190,7 @@ pub(super) async fn collect(
         let of_rest = part.collect_rest(answers, &mut each_other).await?;
         let stirred = others.iter().map(|(_, day)| *day).chain(of_days.unkept);
         seen.stirred = seen.stirred.into_iter().chain(stirred).min();
-        if seen.days.len() + of_days.kept.len() <= DAYS_PER_PART_MAX {
+        if seen.days.len() + of_days.kept.len() <= DAYS_SEEN_MAX {
             let seen_day = |(id, day, kept): &(EventId, Day, Arc<KeptDay>)| SeenDay {
                 kept: Arc::downgrade(kept),
                 minutes: minutes_of(*day, part.minutes),
@@ -381,6 +379,7 @@ impl Part {
 #[expect(clippy::disallowed_methods, reason = "a connection was made at an instant")]
 mod tests {
     use super::*;
+    use crate::central::days::DAYS_PER_REQUEST_MAX;
 
     #[test]
     fn a_request_that_the_cache_cannot_hold_does_not_use_it() {
@@ -389,26 +388,34 @@ mod tests {
         let from = 1_763_769_600;
         let year = [from, from + YEAR_S - 60].map(|at| Minute::from_unix_s(at).unwrap());
         let (cache, connected) = (Days::new(), Instant::now());
-        let are_kept = |names: usize, grain| {
-            let wanted = Wanted {
-                ids: &ids[..names],
-                minutes: year.into(),
-                grain,
-            };
+        let wanted = |names: std::ops::Range<usize>, grain| Wanted {
+            ids: &ids[names],
+            minutes: year.into(),
+            grain,
+        };
+        let are_kept = |wanted: &[Wanted<'_>]| {
             let of_part = |part: Part| match part.days {
                 PackedDays::Counts { are_kept } => Some(are_kept),
-                _ => None,
+                PackedDays::Totals => None,
+                PackedDays::Kept(_) => unreachable!("nothing is kept yet"),
             };
-            let all: HashSet<_> = parts(&[wanted], &cache, connected).map(of_part).collect();
+            let all: HashSet<_> = parts(wanted, &cache, connected).map(of_part).collect();
             assert_eq!(all.len(), 1, "all parts alike");
             all.into_iter().next().unwrap()
         };
-        assert_eq!(are_kept(DAYS_PER_REQUEST_MAX / 365, Grain::Minute), Some(true));
-        assert_eq!(
-            are_kept(DAYS_PER_REQUEST_MAX / 365 + 1, Grain::Minute),
-            Some(false)
+        let most = DAYS_PER_REQUEST_MAX / 365;
+        let (fits, more) = (
+            wanted(0..most, Grain::Minute),
+            wanted(most..most + 1, Grain::Hour),
         );
-        assert_eq!(are_kept(200, Grain::Hour), Some(false), "a year of a dashboard");
-        assert_eq!(are_kept(200, Grain::Day), None, "totals alone");
+        assert_eq!(are_kept(std::slice::from_ref(&fits)), Some(true));
+        assert_eq!(
+            are_kept(&[fits.clone(), fits.clone()]),
+            Some(true),
+            "the same days"
+        );
+        assert_eq!(are_kept(&[fits, more]), Some(false));
+        assert_eq!(are_kept(&[wanted(0..200, Grain::Hour)]), Some(false));
+        assert_eq!(are_kept(&[wanted(0..200, Grain::Day)]), None);
     }
 }

@@ -9,6 +9,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a day is trusted or not by its age")]
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,12 +30,12 @@ const DAY_BYTES: u64 = 240;
 /// Days that the cache is made for at its beginning.
 const DAYS_EXPECTED: usize = 35_000;
 
-/// Most days of one part of a request that are looked for in the cache, without a turn for other tasks.
-pub(super) const DAYS_PER_PART_MAX: usize = 8_192;
-
-/// Most days of all parts of a request that is answered from the cache, half of what it holds: what is more would only drive out what others
-/// ask for, and be driven out itself before it is asked for again.
+/// Most days of a request that are looked for in the cache, and kept there: half of what it holds of days of every minute. What is more would
+/// drive out what others ask for, and itself before it is asked for again.
 pub(super) const DAYS_PER_REQUEST_MAX: usize = DAYS_EXPECTED / 2;
+
+/// Most days that are taken from memory without asking, for each of what a request wants, and that it sees.
+pub(super) const DAYS_SEEN_MAX: usize = 8_192;
 
 /// Days that are handed over before other tasks get their turn: half a millisecond.
 const DAYS_PER_TURN: usize = 64;
@@ -94,7 +95,8 @@ impl Days {
         since: Instant,
     ) -> Option<Standing> {
         let (first, last) = wanted.days();
-        if self.was_just_merged() || count(std::slice::from_ref(wanted)) > DAYS_PER_PART_MAX {
+        let length = days(first, last).take(DAYS_SEEN_MAX + 1).count();
+        if self.was_just_merged() || length * wanted.ids.len() > DAYS_SEEN_MAX {
             return None;
         }
         let since = since.max(connected.at);
@@ -137,14 +139,25 @@ impl Days {
     }
 }
 
-/// The days of names whose counts are wanted; of very many, only so many that they are too many.
-pub(super) fn count(wanted: &[Wanted<'_>]) -> usize {
-    let of_one = |wanted: &Wanted<'_>| {
-        let (first, last) = wanted.days();
-        days(first, last).take(DAYS_PER_REQUEST_MAX + 1).count() * wanted.ids.len()
-    };
-    let are_unpacked = |wanted: &&Wanted<'_>| wanted.grain != Grain::Day;
-    wanted.iter().filter(are_unpacked).map(of_one).sum()
+/// Whether the days of names whose counts are wanted, each once, are more than a request takes from the cache. What is wanted of a name in
+/// other minutes counts anew.
+pub(super) fn are_too_many(wanted: &[Wanted<'_>]) -> bool {
+    let (mut found, mut count) = (HashSet::new(), 0);
+    wanted
+        .iter()
+        .filter(|wanted| wanted.grain != Grain::Day)
+        .any(|wanted| {
+            let (first, last) = wanted.days();
+            let length = days(first, last).take(DAYS_PER_REQUEST_MAX + 1).count();
+            wanted.ids.iter().any(|&id| {
+                count += if found.insert((id, first, last)) {
+                    length
+                } else {
+                    0
+                };
+                count > DAYS_PER_REQUEST_MAX
+            })
+        })
 }
 
 /// The days from `first` to `last`.

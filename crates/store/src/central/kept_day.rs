@@ -59,7 +59,8 @@ pub(super) fn minutes_of(day: Day, (first, last): (Minute, Minute)) -> Range<usi
     minute_of(first.unix_s())..MINUTES_PER_DAY.min(minute_of(last.unix_s() + 60))
 }
 
-/// Hands over the sum of each hour of `minutes` with its first minute, from the text of a day's row, which is not kept.
+/// Hands over the sum of each hour of `minutes` with its first minute, from the text of a day's row, which is not kept. What is beyond 64
+/// bits comes in several parts.
 ///
 /// # Errors
 /// The text is no packed day; nothing was handed over.
@@ -69,16 +70,17 @@ pub(super) fn for_each_hour(
     minutes: (Minute, Minute),
     mut each: impl FnMut(Counted<'_>),
 ) -> Result<(), PackedDayError> {
-    let mut hours = [0_u64; HOURS];
+    let mut hours = [0_u128; HOURS];
     for_each_packed(text, |minute, count| {
-        let sum = &mut hours[usize::from(minute) / MINUTES_PER_HOUR];
-        *sum = sum.saturating_add(count);
+        hours[usize::from(minute) / MINUTES_PER_HOUR] += u128::from(count);
     })?;
     let asked = minutes_of(day, minutes);
     let starts = (0..MINUTES_PER_DAY).step_by(MINUTES_PER_HOUR);
-    for (unix_s, (start, sum)) in (day.unix_s()..).step_by(3_600).zip(starts.zip(hours)) {
-        if sum > 0 && asked.contains(&start) {
-            each(Counted::One(unix_s, sum));
+    for (unix_s, (start, mut left)) in (day.unix_s()..).step_by(3_600).zip(starts.zip(hours)) {
+        while left > 0 && asked.contains(&start) {
+            let part = u64::try_from(left).unwrap_or(u64::MAX);
+            each(Counted::One(unix_s, part));
+            left -= u128::from(part);
         }
     }
     Ok(())
@@ -275,6 +277,17 @@ pub(super) mod tests {
             assert_eq!(sums, Vec::from_iter(expected));
         }
         assert!(KeptDay::of(asked, 1, b"[[0").is_err());
+        let mut sum = 0;
+        for_each_hour(
+            b"[[60,18446744073709551615],[61,2]]",
+            of,
+            second_hour(of),
+            |counted| {
+                counted.each(|_, count| sum += u128::from(count));
+            },
+        )
+        .unwrap();
+        assert_eq!(sum, u128::from(u64::MAX) + 2);
         let read = for_each_hour(b"[[0,1]", of, second_hour(of), |_| unreachable!());
         assert!(read.is_err());
     }

@@ -98,6 +98,9 @@ impl Shared {
         wanted: &[Wanted<'_>],
         each: &mut (impl FnMut(usize, EventId, Counted<'_>) + Send),
     ) -> Option<Extent> {
+        if days::are_too_many(wanted) {
+            return None;
+        }
         let (read, past) = self.claims.latest()?;
         let sources = self.sources.known(&read.connected)?;
         let mut standing = Vec::new();

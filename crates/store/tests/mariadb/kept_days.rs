@@ -297,6 +297,50 @@ async fn a_day_that_was_not_there_is_seen_when_it_is() {
     servers.playground.stop().await;
 }
 
+/// Days that are too many for the memory are read as others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_are_not_kept_are_exact_too() {
+    let mut servers = Servers::start().await;
+    let root = servers.centre_root();
+    let mut conn = root.connect().await.unwrap();
+    let central = Central::new(&root).unwrap();
+    let (id, day) = (EventId::of(NAME), Day::containing(MINUTE_S));
+    let mut put = async |counts: &str| {
+        let row = format!(
+            "REPLACE INTO {}.EventDay VALUES ('{day}', {id}, 12, '{counts}')",
+            Shard::of(id)
+        );
+        conn.query_drop(row).await.unwrap();
+    };
+    // A year of 200 names, of which only the first has counts.
+    let ids: Vec<EventId> = (0..200).map(|n| EventId(id.0 ^ n)).collect();
+    let ends = [day.unix_s(), day.unix_s() + 365 * 86_400 - 60].map(|at| Minute::from_unix_s(at).unwrap());
+    let read = async |grain| {
+        let wanted = Wanted {
+            ids: &ids,
+            minutes: ends.into(),
+            grain,
+        };
+        let mut found = Vec::new();
+        let add = |_, of, counted: Counted<'_>| {
+            counted.each(|at, count| found.push((of, at - day.unix_s(), count)));
+        };
+        let whole = central.read((&[], false, None), &[wanted], add).await;
+        whole.map(|_| found)
+    };
+    put("[[0,5],[61,7]]").await;
+    for (grain, second) in [(Grain::Hour, 3_600), (Grain::Minute, 3_660)] {
+        let found = read(grain).await.unwrap();
+        assert_eq!(found, [(id, 0, 5), (id, second, 7)], "{grain:?}");
+    }
+    put("[1,2]").await;
+    for grain in [Grain::Hour, Grain::Minute] {
+        let error = read(grain).await.unwrap_err();
+        assert!(matches!(error, Error::PackedDay { .. }), "{error}");
+    }
+    servers.playground.stop().await;
+}
+
 /// A day is answered without asking until something is counted for the past, and what that is is seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_is_asked_for_again_once_something_of_the_past_is_counted() {
