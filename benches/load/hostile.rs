@@ -15,10 +15,10 @@ use anyhow::Result;
 use clap::Args;
 use gate::Secret;
 
+use crate::beside::Beside;
 use crate::figures::{ms, table};
 use crate::pipeline::{Pipeline, PipelineArguments};
 
-use crate::beside::Beside;
 pub(crate) use client::HostileClient;
 use kinds::Kind;
 pub(crate) use many_names::ManyNames;

@@ -98,11 +98,12 @@ impl Shared {
         wanted: &[Wanted<'_>],
         each: &mut (impl FnMut(usize, EventId, Counted<'_>) + Send),
     ) -> Option<Extent> {
+        let (read, past) = self.claims.latest()?;
+        let sources = self.sources.known(&read.connected)?;
+        // Last: it looks at each name.
         if days::are_too_many(wanted) {
             return None;
         }
-        let (read, past) = self.claims.latest()?;
-        let sources = self.sources.known(&read.connected)?;
         let mut standing = Vec::new();
         for wanted in wanted {
             let last = Day::from(wanted.minutes.1);
