@@ -20,7 +20,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{InProgress, TimedBody};
-use crate::linger::Lingering;
+use crate::linger::{Lingerers, Lingering};
 use crate::proxies::read_header;
 use crate::serve::{Front, Limits};
 use crate::tls::HTTP_2;
@@ -58,6 +58,7 @@ const NOT_ENCRYPTED: &str =
 pub(crate) struct ConnectionService {
     routes: TowerToHyperService<Router>,
     front: Front,
+    lingerers: Lingerers,
     peer: SocketAddr,
     in_progress: InProgress,
     /// Bytes of an answer's longest frame.
@@ -65,10 +66,16 @@ pub(crate) struct ConnectionService {
 }
 
 impl ConnectionService {
-    pub(crate) fn new(routes: TowerToHyperService<Router>, front: Front, peer: SocketAddr) -> Self {
+    pub(crate) fn new(
+        routes: TowerToHyperService<Router>,
+        front: Front,
+        lingerers: Lingerers,
+        peer: SocketAddr,
+    ) -> Self {
         Self {
             routes,
             front,
+            lingerers,
             peer,
             in_progress: InProgress::new(),
             frame_bytes_max: usize::MAX,
@@ -146,7 +153,7 @@ pub(crate) async fn introduced(
         return serve_http_1(bounded(stream), service, limits, shutdown).await;
     };
     let handshake = async {
-        if is_encrypted(&mut stream).await? {
+        if is_encrypted(&mut stream, &service.lingerers).await? {
             tls.acceptor().accept(bounded(stream)).await.map(Some)
         } else {
             Ok(None)
@@ -166,7 +173,7 @@ pub(crate) async fn introduced(
 }
 
 /// Whether a client begins a handshake. One that does not is told.
-async fn is_encrypted(stream: &mut TcpStream) -> std::io::Result<bool> {
+async fn is_encrypted(stream: &mut TcpStream, lingerers: &Lingerers) -> std::io::Result<bool> {
     let mut first = [0];
     let is_handshake = stream.peek(&mut first).await? == 1 && first[0] == HANDSHAKE_RECORD;
     if !is_handshake {
@@ -174,7 +181,7 @@ async fn is_encrypted(stream: &mut TcpStream) -> std::io::Result<bool> {
             "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{NOT_ENCRYPTED}",
             NOT_ENCRYPTED.len()
         );
-        let mut stream = Lingering::new(stream);
+        let mut stream = Lingering::new(stream, lingerers.clone());
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
     }
@@ -188,11 +195,12 @@ async fn serve_http_1(
     shutdown: CancellationToken,
 ) {
     let (peer, in_progress) = (service.peer, service.in_progress.clone());
+    let stream = Lingering::new(stream, service.lingerers.clone());
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX as usize)
         .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(Lingering::new(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let ended = shutdown.cancelled();
     converse(connection, ended, limits, peer, &in_progress).await;
 }
@@ -208,6 +216,7 @@ async fn serve_http_2(
         ..service
     };
     let (peer, in_progress) = (service.peer, service.in_progress.clone());
+    let stream = Lingering::new(stream, service.lingerers.clone());
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
@@ -215,7 +224,7 @@ async fn serve_http_2(
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(Lingering::new(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let ended = async {
         tokio::select! {
             () = shutdown.cancelled() => {}

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::{ConnectionService, introduced};
 use crate::hosts::Hosts;
+use crate::linger::Lingerers;
 use crate::proxies::Proxies;
 use crate::{Shares, Tls};
 
@@ -120,7 +121,7 @@ pub async fn serve(
     let routes = TowerToHyperService::new(routes);
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let peers = Shares::new(limits.connections_per_peer_max);
-    let connections = TaskTracker::new();
+    let (lingerers, connections) = (Lingerers::default(), TaskTracker::new());
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -140,7 +141,7 @@ pub async fn serve(
                         }
                     },
                 };
-                let service = ConnectionService::new(routes.clone(), front.clone(), peer);
+                let service = ConnectionService::new(routes.clone(), front.clone(), lingerers.clone(), peer);
                 let connection = introduced(stream, service, peers.clone(), limits, shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
