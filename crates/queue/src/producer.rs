@@ -2,9 +2,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "waits are limited by time")]
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::QueueDepth;
+use tokio::sync::Mutex;
 
 use crate::link::Link;
 use crate::log_watch::LogWatch;
@@ -43,8 +46,10 @@ pub enum Stored {
 
 /// A collector's connection to the queue. Connects when first needed, and anew after each failure.
 pub struct Producer {
+    address: SocketAddr,
     link: Link,
-    log: LogWatch,
+    /// Held while the queue is asked, so that what is known of its log is compared in order.
+    log: Arc<Mutex<LogWatch>>,
 }
 
 impl Producer {
@@ -52,8 +57,19 @@ impl Producer {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
+            address: config.address,
             link: Link::new(config.address),
-            log: LogWatch::default(),
+            log: Arc::default(),
+        }
+    }
+
+    /// A producer with another connection, which shares what is known of the queue's log.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            address: self.address,
+            link: Link::new(self.address),
+            log: self.log.clone(),
         }
     }
 
@@ -73,7 +89,9 @@ impl Producer {
             };
             // Once a reply was lost, no later refusal makes it certain again that nothing is stored.
             maybe_stored |= may_have_stored(&error);
-            self.log.suspicious |= error == Error::Buried;
+            if error == Error::Buried {
+                self.log.lock().await.suspicious = true;
+            }
             metrics::counter!("queue_put_failures_total").increment(1);
             // A whole reply is a refusal, which a repetition would only get again.
             if begun.elapsed() >= PUT_PATIENCE || error.leaves_connection_usable() {
@@ -94,6 +112,7 @@ impl Producer {
     /// beanstalkd did not answer, or `NotDurable`: it acknowledges jobs without writing them down, as it does
     /// after a write error and without `-b`.
     pub async fn durable_tube_state(&mut self) -> Result<QueueDepth, Error> {
+        let mut watch = self.log.lock().await;
         let (log, tube) = self
             .link
             .call(STATE_LIMIT, |connection| {
@@ -102,7 +121,7 @@ impl Producer {
                 Ok((log, tube_state(connection)?))
             })
             .await?;
-        if self.log.is_written(log) {
+        if watch.is_written(log) {
             Ok(tube)
         } else {
             Err(Error::NotDurable)
