@@ -59,6 +59,14 @@ impl<T> FairQueue<T> {
         self.length
     }
 
+    /// Whether something of a client waits.
+    #[must_use]
+    pub fn is_waited_in_by(&self, client: &ClientKey) -> bool {
+        self.clients
+            .get(client)
+            .is_some_and(|waiter| !waiter.waiting.is_empty())
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -95,17 +103,21 @@ impl<T> FairQueue<T> {
     /// What is next, and what it costs.
     #[must_use]
     pub fn first(&self) -> Option<(&T, usize)> {
-        let first = self.clients.get(&self.next_client(|_| true)?)?.waiting.front()?;
+        let first = self
+            .clients
+            .get(&self.next_client(|_, _| true)?)?
+            .waiting
+            .front()?;
         Some((&first.what, first.cost))
     }
 
     /// Takes what is next.
     pub fn pop(&mut self) -> Option<T> {
-        self.pop_of(|_| true)
+        self.pop_if(|_, _| true)
     }
 
-    /// Takes what is next of those clients whose turn may come.
-    pub fn pop_of(&mut self, may: impl Fn(&ClientKey) -> bool) -> Option<T> {
+    /// Takes what is next of those clients whose turn may come, by what waits first of each.
+    pub fn pop_if(&mut self, may: impl Fn(&ClientKey, &T) -> bool) -> Option<T> {
         let client = self.next_client(may)?;
         let waiter = self.clients.get_mut(&client)?;
         let first = waiter.waiting.pop_front()?;
@@ -150,14 +162,14 @@ impl<T> FairQueue<T> {
         all.map(|waiting| waiting.what).collect()
     }
 
-    fn next_client(&self, may: impl Fn(&ClientKey) -> bool) -> Option<ClientKey> {
+    fn next_client(&self, may: impl Fn(&ClientKey, &T) -> bool) -> Option<ClientKey> {
         if self.length == 0 {
             return None;
         }
         let heads = self.clients.iter().filter_map(|(client, waiter)| {
-            let number = waiter.waiting.front()?.number;
+            let first = waiter.waiting.front()?;
             let turn = if self.is_fair { waiter.turn } else { 0 };
-            may(client).then_some(((turn, number), client))
+            may(client, &first.what).then_some(((turn, first.number), client))
         });
         heads
             .min_by_key(|(order, _)| *order)

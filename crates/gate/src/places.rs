@@ -176,7 +176,7 @@ impl Shared {
         }
         let now = Instant::now();
         while taken.places < self.limits.at_once_max
-            && let Some(waits) = waiting.pop_of(|client| taken.may_take(&self.limits, now, client))
+            && let Some(waits) = waiting.pop_if(|client, _| taken.may_take(&self.limits, now, client))
         {
             match waits.send(Place(Some(Arc::clone(self)))) {
                 Ok(()) => taken.places += 1,
