@@ -17,16 +17,22 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{UNPACKED_BYTES_MAX, WIRE_BYTES_MAX};
+use crate::readers::{UNPACKED_BYTES_PER_TURN, give_way};
 use crate::request::Encoding;
 
-/// Most bytes of all bodies being received at once, of which one client alone has half; 503 above it.
-pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 24 << 20;
+/// Most bytes of all long bodies that are being received or wait to be read, and of all short ones, of which one client alone has half. Who
+/// finds no room waits for it.
+pub(crate) const LONG_BODIES_BYTES_MAX: usize = 20 << 20;
+const SHORT_BODIES_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes for which there is room at first for a long body that does not announce its length.
+const UNANNOUNCED_BYTES: usize = 128 << 10;
 
 /// Bytes of one turn: tens of microseconds.
 const BYTES_PER_TURN: usize = 64 << 10;
 
-/// Longest wait of a body for its turns, all together.
-const TURNS_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest wait of a body for room and for its turns, all together.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How much longer bytes take to read than to take in, about.
 const READ_COST: usize = 10;
@@ -44,7 +50,7 @@ pub(crate) enum ReceiveError {
     TooLong,
     #[error("body did not arrive within {} ms", .0.as_millis())]
     TooSlow(Duration),
-    #[error("too many bodies are being received")]
+    #[error("the memory for bodies that are being received is used up")]
     NoRoom,
     #[error("too many long bodies wait for their turn")]
     NoTurn,
@@ -65,44 +71,46 @@ pub(crate) enum UnpackError {
 /// for taking in what has come, without which a hundred long bodies would all go before a short one.
 #[derive(Debug, Clone)]
 pub(crate) struct Bodies {
-    memory: Pool,
+    short: Pool,
+    long: Pool,
     turns: Places,
 }
 
 /// A whole body, and its part of the memory of [`Bodies`], which is free again when this is dropped.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _held: Held,
+    _room: Held,
 }
 
 impl Bodies {
     /// `turns` are for the bytes of long bodies that have come, which are copied on the threads that serve all connections.
     pub(crate) fn new(is_fair: bool, turns: Places) -> Self {
         Self {
-            memory: Pool::new(IN_FLIGHT_BYTES_MAX, is_fair),
+            short: Pool::new(SHORT_BODIES_BYTES_MAX, is_fair),
+            long: Pool::new(LONG_BODIES_BYTES_MAX, is_fair),
             turns,
         }
     }
 
-    /// Receives a whole body of a client of so much weight, which has `limit` to send it. Waits for turns are the collector's.
+    /// Receives a whole body of a client of so much weight, which has `limit` to send it. Waits for room and for turns are the collector's.
     ///
     /// # Errors
-    /// The body is too long, too slow or cut off, or there is no memory or no turn for it; what came of it is dropped.
+    /// The body is too long, too slow or cut off, or there is no memory or no turn for it in time; what came of it is dropped.
     pub(crate) async fn receive(
         &self,
         (client, weight): (&ClientKey, u32),
         mut body: Body,
         limit: Duration,
     ) -> Result<Received, ReceiveError> {
-        // Room for what is announced: memory pages that are never written cost nothing.
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        let mut bytes = BytesMut::with_capacity(announced.min(WIRE_BYTES_MAX));
-        let mut held = self
-            .memory
-            .take(client, weight, 0)
-            .map_err(|_| ReceiveError::NoRoom)?;
+        let most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let announced = most(body.size_hint().lower());
+        if announced > WIRE_BYTES_MAX {
+            return Err(ReceiveError::TooLong);
+        }
+        let mut bytes = BytesMut::with_capacity(announced.min(SHORT_BYTES_MAX));
+        let (mut is_short, mut room) = (true, self.short.none(client));
         let (mut turn, mut left_of_turn) = (None::<Place>, SHORT_BYTES_MAX);
-        let (mut latest, mut waited) = (Instant::now() + limit, Duration::ZERO);
+        let mut time = Time::new(limit);
         loop {
             let frame = match body.frame().now_or_never() {
                 Some(frame) => frame,
@@ -111,7 +119,7 @@ impl Bodies {
                     if turn.take().is_some() {
                         left_of_turn = 0;
                     }
-                    let frame = timeout_at(latest, body.frame()).await;
+                    let frame = timeout_at(time.latest, body.frame()).await;
                     frame.map_err(|_| ReceiveError::TooSlow(limit))?
                 }
             };
@@ -119,33 +127,80 @@ impl Bodies {
             let Ok(data) = frame.map_err(ReceiveError::Broken)?.into_data() else {
                 continue;
             };
-            if bytes.len() + data.len() > WIRE_BYTES_MAX {
+            let length = bytes.len() + data.len();
+            if length > WIRE_BYTES_MAX {
                 return Err(ReceiveError::TooLong);
             }
-            // Memory is taken for bytes that have come, not for those announced: clients that only announce keep nobody out.
-            held.grow(weight, data.len()).map_err(|_| ReceiveError::NoRoom)?;
+            if length > room.amount() {
+                if is_short && length > SHORT_BYTES_MAX {
+                    is_short = false;
+                    room = self.long.none(client);
+                }
+                let whole = room_for(length, announced);
+                let more = whole - room.amount();
+                let grown = time.wait(async |left| room.grow(weight, more, left).await);
+                grown.await.map_err(|_| ReceiveError::NoRoom)?;
+                bytes.reserve(whole.min(announced).saturating_sub(bytes.len()));
+            }
             if left_of_turn == 0 {
                 drop(turn.take());
-                let since = Instant::now();
-                // Requests that have come meanwhile are next, even where nobody waits for a turn.
-                tokio::task::yield_now().await;
-                let next = timeout(
-                    TURNS_WAIT_MAX.saturating_sub(waited),
-                    self.turns.take(client, weight, 1),
-                )
-                .await;
-                turn = Some(next.ok().and_then(Result::ok).ok_or(ReceiveError::NoTurn)?);
-                waited += since.elapsed();
-                latest += since.elapsed();
+                let next = time.wait(async |left| {
+                    // Requests that have come meanwhile are next, even where nobody waits for a turn.
+                    tokio::task::yield_now().await;
+                    timeout(left, self.turns.take(client, weight, 1)).await
+                });
+                turn = Some(next.await.ok().and_then(Result::ok).ok_or(ReceiveError::NoTurn)?);
                 left_of_turn = BYTES_PER_TURN;
             }
             bytes.extend_from_slice(&data);
             left_of_turn = left_of_turn.saturating_sub(data.len());
         }
+        room.shrink_to(bytes.len());
         Ok(Received {
             bytes: bytes.freeze(),
-            _held: held,
+            _room: room,
         })
+    }
+}
+
+/// The room that a body needs of which so much has come. For what has come, not for what is announced: clients that only begin keep nobody
+/// out. Once more has come than of a short one, for all of it: many that are half there would wait for each other.
+fn room_for(length: usize, announced: usize) -> usize {
+    if length <= SHORT_BYTES_MAX {
+        length
+    } else if announced >= length {
+        announced
+    } else if length <= UNANNOUNCED_BYTES {
+        UNANNOUNCED_BYTES
+    } else {
+        WIRE_BYTES_MAX
+    }
+}
+
+/// The time that a body has.
+struct Time {
+    /// The end of its client's time to send it.
+    latest: Instant,
+    /// What is left of [`WAIT_MAX`].
+    left: Duration,
+}
+
+impl Time {
+    fn new(limit: Duration) -> Self {
+        Self {
+            latest: Instant::now() + limit,
+            left: WAIT_MAX,
+        }
+    }
+
+    /// Waits for others, which is not to be at the client's cost. `wait` has to end within the time that it is given.
+    async fn wait<T>(&mut self, wait: impl AsyncFnOnce(Duration) -> T) -> T {
+        let since = Instant::now();
+        let outcome = wait(self.left).await;
+        let waited = since.elapsed();
+        self.left = self.left.saturating_sub(waited);
+        self.latest += waited;
+        outcome
     }
 }
 
@@ -199,17 +254,21 @@ fn output_buffer() -> Vec<u8> {
 }
 
 /// Appends what `decoder` gives. One byte more than allowed is read, to tell a body that is too long from one that just fits.
-fn read_on(decoder: impl Read, unpacked: &mut Vec<u8>) -> Result<(), UnpackError> {
-    let left = UNPACKED_BYTES_MAX - unpacked.len();
-    let limit = left as u64 + 1;
-    let read = decoder
-        .take(limit)
-        .read_to_end(unpacked)
-        .map_err(UnpackError::Broken)?;
-    if read > left {
-        Err(UnpackError::TooLong)
-    } else {
-        Ok(())
+fn read_on(mut decoder: impl Read, unpacked: &mut Vec<u8>) -> Result<(), UnpackError> {
+    loop {
+        let left = UNPACKED_BYTES_MAX + 1 - unpacked.len();
+        let read = decoder
+            .by_ref()
+            .take(left.min(UNPACKED_BYTES_PER_TURN) as u64)
+            .read_to_end(unpacked)
+            .map_err(UnpackError::Broken)?;
+        if read == left {
+            return Err(UnpackError::TooLong);
+        }
+        if read < UNPACKED_BYTES_PER_TURN {
+            return Ok(());
+        }
+        give_way();
     }
 }
 
@@ -283,7 +342,7 @@ mod tests {
         assert_eq!(received.unwrap(), long.iter().sum::<usize>());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn memory_that_bodies_hold_is_finite_and_comes_back() {
         let bodies = bodies();
         let (flood, polite) = (client(1), client(2));
@@ -293,16 +352,39 @@ mod tests {
                 .await
         };
         let mut held = Vec::new();
-        for _ in 0..IN_FLIGHT_BYTES_MAX / WIRE_BYTES_MAX / 2 {
+        for _ in 0..LONG_BODIES_BYTES_MAX / WIRE_BYTES_MAX / 2 {
             held.push(full(&flood).await.unwrap());
         }
+        let begun = Instant::now();
         assert!(matches!(full(&flood).await, Err(ReceiveError::NoRoom)));
+        assert_eq!(begun.elapsed(), WAIT_MAX);
         assert!(
             full(&polite).await.is_ok(),
             "one that floods takes its share, not all"
         );
-        held.pop();
-        assert!(full(&flood).await.is_ok());
+        let (waited, ()) = tokio::join!(full(&flood), async {
+            tokio::time::sleep(WAIT_MAX / 2).await;
+            held.pop();
+        });
+        assert!(waited.is_ok(), "what comes free is for those who wait");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_long_bodies_at_once_wait_for_each_other_and_all_arrive() {
+        let (bodies, client) = (bodies(), client(1));
+        let receive = async |_| {
+            let halves = stream::iter([0, 1]).then(async |_| {
+                tokio::time::sleep(LIMIT / 4).await;
+                Ok::<_, Infallible>(vec![b' '; WIRE_BYTES_MAX / 2])
+            });
+            let body = Body::from_stream(halves);
+            bodies
+                .receive((&client, 1), body, LIMIT)
+                .await
+                .map(|received| received.bytes.len())
+        };
+        let all = futures_util::future::join_all((0..100).map(receive)).await;
+        assert!(all.iter().all(|length| matches!(length, Ok(WIRE_BYTES_MAX))));
     }
 
     fn gzip(body: &[u8]) -> Vec<u8> {

@@ -18,13 +18,10 @@ use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 
 use crate::admission::{Admission, Backpressure};
+use crate::lanes::{Lane, Lanes};
 
 /// Bytes of memory of sums that surely fill a job: they do not linger.
 const JOB_BYTES_FULL: usize = 700_000;
-
-/// Most bytes of memory of a request's sums that are added to those of others at once, under the lock: microseconds. Those of a larger
-/// one are put beside them, and added when they are packed, since whoever holds the lock holds up all others.
-const ADDED_AT_ONCE_BYTES_MAX: usize = 16 << 10;
 
 /// Bytes of memory of sums that do not wait for requests being read, so that they stay in the processor's cache.
 const GATHERED_BYTES_FULL: usize = 16 << 20;
@@ -107,20 +104,20 @@ impl Counted {
     }
 }
 
-/// The counts on their way from requests to the putter. Many requests add, one putter takes.
+/// The counts on their way from requests to the putters. Many requests add, one putter of each lane takes.
 #[derive(Debug)]
 pub(crate) struct Combiner {
     state: Mutex<State>,
-    /// Wakes the putter. It is the only one that waits, and a notification that comes while it does not is kept for it.
-    changed: Notify,
+    /// Wakes a lane's putter. It is the only one that waits, and a notification that comes while it does not is kept for it.
+    changed: Lanes<Notify>,
     /// The memory of counts that wait for room.
     waiting_memory: Pool,
 }
 
 #[derive(Debug)]
 struct State {
-    /// The counts to which requests add until the putter takes them.
-    open: Gathered,
+    /// The counts to which requests add until the lane's putter takes them.
+    open: Lanes<Gathered>,
     /// What decides on the open counts and those being put.
     admission: Admission,
     /// The number of requests, of each client, that are being read and will add to the open counts within milliseconds.
@@ -182,6 +179,7 @@ impl Drop for Waiting {
 /// events.
 #[derive(Debug)]
 pub(crate) struct Gathered {
+    lane: Lane,
     sums: Sums,
     /// Bytes of memory of what is not yet added up.
     apart_bytes: usize,
@@ -218,13 +216,14 @@ impl Drop for ReadingGuard {
             }
         }
         drop(state);
-        self.combiner.changed.notify_one();
+        self.combiner.changed.long.notify_one();
     }
 }
 
 impl Gathered {
-    fn new() -> Self {
+    fn new(lane: Lane) -> Self {
         Self {
+            lane,
             sums: Sums::default(),
             apart_bytes: 0,
             clients: Vec::new(),
@@ -246,7 +245,8 @@ impl Gathered {
             self.clients.push(client.clone());
         }
         match counted {
-            Counted::Unkeyed(counts) if bytes <= ADDED_AT_ONCE_BYTES_MAX => self.sums.unkeyed.merge(counts),
+            Counted::Unkeyed(counts) if self.lane == Lane::Short => self.sums.unkeyed.merge(counts),
+            // Added when they are packed: whoever holds the lock under which this happens holds up all others.
             Counted::Unkeyed(counts) => {
                 self.apart_bytes += bytes;
                 self.sums.large.push(counts);
@@ -298,14 +298,17 @@ pub(crate) fn pack(sums: Sums) -> Vec<Job> {
 impl Combiner {
     pub(crate) fn new(jobs_max: u64, is_fair: bool) -> Self {
         let state = State {
-            open: Gathered::new(),
+            open: Lanes {
+                short: Gathered::new(Lane::Short),
+                long: Gathered::new(Lane::Long),
+            },
             admission: Admission::new(jobs_max),
             reading: HashMap::new(),
             waiting: FairQueue::new(is_fair),
         };
         Self {
             state: Mutex::new(state),
-            changed: Notify::new(),
+            changed: Lanes::default(),
             waiting_memory: Pool::new(WAITING_BYTES_MAX, is_fair),
         }
     }
@@ -333,6 +336,7 @@ impl Combiner {
             return Ok(Added::Nothing);
         }
         let bytes = counted.bytes();
+        let lane = Lane::of(bytes);
         let mut state = self.lock();
         if state.waiting.is_empty() {
             match state.admission.admit(bytes) {
@@ -340,9 +344,9 @@ impl Combiner {
                     state.waiting.note(client, weight, bytes);
                     // Under the same lock as the counts: a moment later, the putter may have taken them, and a new ticket would be one
                     // for others.
-                    let ticket = state.open.add(client, counted, bytes);
+                    let ticket = state.open.get_mut(lane).add(client, counted, bytes);
                     drop(state);
-                    self.changed.notify_one();
+                    self.changed.get(lane).notify_one();
                     return Ok(Added::OnTheirWay(ticket));
                 }
                 Err(Backpressure::Full) => {}
@@ -366,8 +370,8 @@ impl Combiner {
         };
         let number = state.waiting.push(client, weight, bytes, waits);
         drop(state);
-        // The putter asks more often how full the queue is, as long as somebody waits.
-        self.changed.notify_one();
+        // The putters ask more often how full the queue is, as long as somebody waits.
+        self.wake_putters();
         Ok(Added::Waiting(Waiting {
             combiner: self.clone(),
             client: client.clone(),
@@ -381,10 +385,10 @@ impl Combiner {
         !self.lock().waiting.is_empty()
     }
 
-    /// Waits until the open counts need not wait for others any more, and takes them; `None` where there are none. `linger` is how
+    /// Waits until the open counts of a lane need not wait for others any more, and takes them; `None` where there are none. `linger` is how
     /// long they wait in any case.
-    pub(crate) async fn next(&self, linger: Duration) -> Option<Gathered> {
-        if self.lock().open.is_empty() {
+    pub(crate) async fn next(&self, lane: Lane, linger: Duration) -> Option<Gathered> {
+        if self.lock().open.get(lane).is_empty() {
             return None;
         }
         // Requests that have come already are read first, which costs no waiting.
@@ -392,65 +396,89 @@ impl Combiner {
         let pause = self.lock().admission.linger(linger);
         if !pause.is_zero() {
             // A timeout is the common end: no job became full meanwhile.
-            tokio::time::timeout(pause, self.until(|state| state.open.fills_a_job()))
+            let fills_a_job = |state: &State| state.open.get(lane).fills_a_job();
+            tokio::time::timeout(pause, self.until(lane, fills_a_job))
                 .await
                 .ok();
         }
-        let all_are_in = |state: &State| {
-            state.open.is_complete(&state.reading) || state.open.summed_bytes() >= GATHERED_BYTES_FULL
-        };
-        tokio::time::timeout(READING_MAX, self.until(all_are_in))
-            .await
-            .ok();
+        if lane == Lane::Long {
+            let all_are_in = |state: &State| {
+                let open = &state.open.long;
+                open.is_complete(&state.reading) || open.summed_bytes() >= GATHERED_BYTES_FULL
+            };
+            tokio::time::timeout(READING_MAX, self.until(lane, all_are_in))
+                .await
+                .ok();
+        }
         // Taken only now, so that all that came while this waited shares the jobs.
-        self.take()
+        self.take(lane)
     }
 
-    /// Takes the open counts without waiting; `None` where there are none. What is added from now on belongs to others.
-    pub(crate) fn take(&self) -> Option<Gathered> {
+    /// Takes the open counts of a lane without waiting; `None` where there are none. What is added from now on belongs to others.
+    pub(crate) fn take(&self, lane: Lane) -> Option<Gathered> {
         let mut state = self.lock();
-        (!state.open.is_empty()).then(|| std::mem::replace(&mut state.open, Gathered::new()))
+        let open = state.open.get_mut(lane);
+        (!open.is_empty()).then(|| std::mem::replace(open, Gathered::new(lane)))
     }
 
     /// Settles the tickets of all requests whose counts were gathered, and frees the memory. To be called once for all that was taken,
     /// whatever became of it: else that memory stays taken.
     pub(crate) fn finish(&self, gathered: &Gathered, outcome: Outcome) {
         let mut state = self.lock();
-        state.admission.release(gathered.bytes);
-        state.let_in();
-        drop(state);
+        state.admission.release(gathered.lane, gathered.bytes);
+        self.let_in(state);
         gathered.outcome.send_replace(Some(outcome));
     }
 
-    /// Returns when counts may have been added since the last call.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Returns when counts may have been added to a lane since the last call.
+    pub(crate) async fn changed(&self, lane: Lane) {
+        self.changed.get(lane).notified().await;
     }
 
     /// Returns when `is_reached` holds. No change between the check and the wait is missed: a notification is kept.
-    async fn until(&self, is_reached: impl Fn(&State) -> bool) {
+    async fn until(&self, lane: Lane, is_reached: impl Fn(&State) -> bool) {
         while !is_reached(&self.lock()) {
-            self.changed.notified().await;
+            self.changed(lane).await;
         }
     }
 
+    fn wake_putters(&self) {
+        self.changed.short.notify_one();
+        self.changed.long.notify_one();
+    }
+
     /// As [`Admission::queue_answered`].
-    pub(crate) fn queue_answered(&self, depth: &QueueDepth) {
+    pub(crate) fn queue_answered(&self, depth: &QueueDepth, stored_before: u64) {
         let mut state = self.lock();
-        state.admission.queue_answered(depth);
-        state.let_in();
+        state.admission.queue_answered(depth, stored_before);
+        self.let_in(state);
     }
 
     /// As [`Admission::queue_failed`].
     pub(crate) fn queue_failed(&self) {
         let mut state = self.lock();
         state.admission.queue_failed();
-        state.let_in();
+        self.let_in(state);
     }
 
     /// As [`Admission::job_stored`].
     pub(crate) fn job_stored(&self) {
         self.lock().admission.job_stored();
+    }
+
+    /// As [`Admission::stored`].
+    pub(crate) fn jobs_stored(&self) -> u64 {
+        self.lock().admission.stored()
+    }
+
+    /// Lets in who waits, as far as there is room.
+    fn let_in(&self, mut state: MutexGuard<'_, State>) {
+        if state.waiting.is_empty() {
+            return;
+        }
+        state.let_in();
+        drop(state);
+        self.wake_putters();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -459,14 +487,14 @@ impl Combiner {
 }
 
 impl State {
-    /// Lets those in that wait, one after the other, as far as there is room; all are refused where the queue is away. To be called by the
-    /// putter alone, which looks at the open counts next.
+    /// Lets those in that wait, one after the other, as far as there is room; all are refused where the queue is away.
     fn let_in(&mut self) {
         while let Some((_, bytes)) = self.waiting.first() {
             match self.admission.admit(bytes) {
                 Ok(()) => {
                     let Some(waits) = self.waiting.pop() else { return };
-                    let ticket = self.open.add(&waits.client, waits.counted, bytes);
+                    let open = self.open.get_mut(Lane::of(bytes));
+                    let ticket = open.add(&waits.client, waits.counted, bytes);
                     // Whoever gives up in this moment finds the ticket all the same.
                     waits.told.send(Ok(ticket)).ok();
                 }
@@ -490,7 +518,7 @@ mod tests {
 
     fn combiner() -> Arc<Combiner> {
         let combiner = Combiner::new(1_000, true);
-        combiner.queue_answered(&QueueDepth::default());
+        combiner.queue_answered(&QueueDepth::default(), combiner.jobs_stored());
         Arc::new(combiner)
     }
 
@@ -499,6 +527,19 @@ mod tests {
         let mut counts = Counts::default();
         let minute = Minute::from_unix_s(1_763_787_600).unwrap();
         counts.add(&EventName::new(name).unwrap(), minute, count);
+        Counted::Unkeyed(counts)
+    }
+
+    /// The number of names in [`many_counts`]: enough for the long lane.
+    const MANY: u64 = 1_000;
+
+    /// So many of each of many names.
+    fn many_counts(count: u64) -> Counted {
+        let mut counts = Counts::default();
+        let minute = Minute::from_unix_s(1_763_787_600).unwrap();
+        for n in 0..MANY {
+            counts.add(&EventName::new(format!("n{n}")).unwrap(), minute, count);
+        }
         Counted::Unkeyed(counts)
     }
 
@@ -523,7 +564,7 @@ mod tests {
     async fn a_ticket_is_settled_with_the_counts_that_it_is_of() {
         let combiner = combiner();
         let mut first = add(&combiner, counts("a", 1));
-        let gathered = combiner.next(Duration::ZERO).await.unwrap();
+        let gathered = combiner.next(Lane::Short, Duration::ZERO).await.unwrap();
         let mut second = add(&combiner, counts("a", 2));
         combiner.finish(&gathered, Outcome::Unknown);
         assert_eq!(*first.borrow_and_update(), Some(Outcome::Unknown));
@@ -533,28 +574,32 @@ mod tests {
             "it was added after those were taken"
         );
         assert_eq!(total(gathered), 1);
-        let gathered = combiner.take().unwrap();
+        let gathered = combiner.take(Lane::Short).unwrap();
         combiner.finish(&gathered, Outcome::Stored);
         assert_eq!(*second.borrow_and_update(), Some(Outcome::Stored));
-        assert!(combiner.take().is_none());
+        assert!(combiner.take(Lane::Short).is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn counts_wait_for_requests_that_are_being_read_and_not_for_ever() {
+    async fn counts_of_long_bodies_wait_for_others_that_are_being_read_and_not_for_ever() {
         let combiner = combiner();
-        add(&combiner, counts("a", 1));
+        add(&combiner, many_counts(1));
         let reading = combiner.reading(&client(1));
         let begun = tokio::time::Instant::now();
         let both = async {
             tokio::time::sleep(READING_MAX / 2).await;
-            add(&combiner, counts("b", 2));
+            add(&combiner, many_counts(2));
+            // What is short goes its own way.
+            add(&combiner, counts("a", 5));
+            let short = combiner.next(Lane::Short, Duration::ZERO).await;
+            assert_eq!(total(short.unwrap()), 5);
             drop(reading);
         };
-        let (gathered, ()) = tokio::join!(combiner.next(Duration::ZERO), both);
-        assert_eq!(total(gathered.unwrap()), 3);
-        add(&combiner, counts("a", 1));
+        let (gathered, ()) = tokio::join!(combiner.next(Lane::Long, Duration::ZERO), both);
+        assert_eq!(total(gathered.unwrap()), 3 * MANY);
+        add(&combiner, many_counts(1));
         let _never_added = combiner.reading(&client(1));
-        assert!(combiner.next(Duration::ZERO).await.is_some());
+        assert!(combiner.next(Lane::Long, Duration::ZERO).await.is_some());
         assert_eq!(begun.elapsed(), READING_MAX / 2 + READING_MAX);
     }
 
@@ -572,18 +617,18 @@ mod tests {
     async fn nobody_waits_for_the_requests_of_another_client() {
         let combiner = combiner();
         let _flood = combiner.reading(&client(2));
-        add(&combiner, counts("a", 1));
+        add(&combiner, many_counts(1));
         let begun = tokio::time::Instant::now();
-        assert!(combiner.next(Duration::ZERO).await.is_some());
+        assert!(combiner.next(Lane::Long, Duration::ZERO).await.is_some());
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
     /// A combiner whose queue has room for one more job and then is full.
     fn nearly_full() -> (Arc<Combiner>, Gathered) {
         let combiner = Arc::new(Combiner::new(1, true));
-        combiner.queue_answered(&QueueDepth::default());
+        combiner.queue_answered(&QueueDepth::default(), combiner.jobs_stored());
         add(&combiner, counts("first", 1));
-        let first = combiner.take().unwrap();
+        let first = combiner.take(Lane::Short).unwrap();
         combiner.job_stored();
         (combiner, first)
     }
@@ -612,10 +657,10 @@ mod tests {
 
         let waits = waiting(&combiner, (&client(1), 1), counts("waits", 7));
         combiner.finish(&first, Outcome::Stored);
-        assert!(combiner.take().is_none(), "its job is in the queue");
-        combiner.queue_answered(&QueueDepth::default());
+        assert!(combiner.take(Lane::Short).is_none(), "its job is in the queue");
+        combiner.queue_answered(&QueueDepth::default(), combiner.jobs_stored());
         let mut ticket = waits.room().await.unwrap();
-        let gathered = combiner.take().unwrap();
+        let gathered = combiner.take(Lane::Short).unwrap();
         combiner.finish(&gathered, Outcome::Stored);
         assert_eq!(
             (*ticket.borrow_and_update(), total(gathered)),
@@ -630,7 +675,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn room_goes_by_weight() {
-        let (combiner, _first) = nearly_full();
+        let (combiner, first) = nearly_full();
         // Together more than there is room for in a job.
         let counts = |count| {
             let mut counts = Counts::default();
@@ -645,10 +690,11 @@ mod tests {
             .flat_map(|_| [(&one, 1, 1), (&three, 3, 1_000)])
             .map(|(client, weight, count)| waiting(&combiner, (client, weight), counts(count)))
             .collect();
+        combiner.finish(&first, Outcome::Stored);
         let mut sum = 0;
         for _ in 0..40 {
-            combiner.queue_answered(&QueueDepth::default());
-            let gathered = combiner.take().unwrap();
+            combiner.queue_answered(&QueueDepth::default(), combiner.jobs_stored());
+            let gathered = combiner.take(Lane::Long).unwrap();
             combiner.finish(&gathered, Outcome::Stored);
             combiner.job_stored();
             sum += total(gathered) / 150;
@@ -664,12 +710,12 @@ mod tests {
             for (name, count, takes) in added {
                 add(&combiner, counts(&format!("n{name}"), count));
                 expected += count;
-                if takes && let Some(gathered) = combiner.take() {
+                if takes && let Some(gathered) = combiner.take(Lane::Short) {
                     combiner.finish(&gathered, Outcome::Stored);
                     taken += total(gathered);
                 }
             }
-            taken += combiner.take().map_or(0, total);
+            taken += combiner.take(Lane::Short).map_or(0, total);
             prop_assert_eq!(taken, expected);
         }
     }

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::limits::EVENTS_MAX;
+use crate::readers::{give_way, is_turn_over};
 
 /// The events of a body, each as its text: one event, an array of them, or `{"events":[…]}`.
 ///
@@ -84,7 +85,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
                 let mut first = Vec::new();
                 while first.len() < EVENTS_MAX {
                     match seq.next_element()? {
-                        Some(raw) => first.push(raw),
+                        Some(raw) => {
+                            first.push(raw);
+                            if is_turn_over(first.len()) {
+                                give_way();
+                            }
+                        }
                         None => {
                             return Ok(Elements {
                                 count: first.len(),
@@ -96,6 +102,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
                 let mut count = first.len();
                 while seq.next_element::<IgnoredAny>()?.is_some() {
                     count += 1;
+                    if is_turn_over(count) {
+                        give_way();
+                    }
                 }
                 Ok(Elements { first, count })
             }

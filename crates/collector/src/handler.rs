@@ -34,7 +34,7 @@ use crate::limits::EVENTS_MAX;
 use crate::names_budget::Reading;
 use crate::pieces::Pieces;
 use crate::rate::UsedUp;
-use crate::readers::Readers;
+use crate::readers::{Readers, give_way, is_turn_over};
 use crate::reply::{RETRY_AFTER_S, Rejected, Reply};
 use crate::request::{Encoding, RequestHead};
 
@@ -350,6 +350,7 @@ impl Collector {
                 rejected.push(read, refusal);
             }
             read += 1;
+            is_turn_over(read)
         };
         let mut names = admitted.names(now);
         let counted = match &head.key {
@@ -357,7 +358,9 @@ impl Collector {
                 let secret = admitted.secret.as_ref().map_or("", Secret::as_str);
                 let mut pieces = Pieces::new(&admitted.client, secret.as_bytes(), key);
                 events::read(head.format, &text, now, true, |mut parsed| {
-                    verdict(&mut parsed.event);
+                    if verdict(&mut parsed.event) {
+                        names.give_way();
+                    }
                     pieces.add(&parsed, |table, name| names.number(table, name));
                 })?;
                 Counted::Keyed(pieces.into_keyed())
@@ -365,7 +368,9 @@ impl Collector {
             None => {
                 let mut counts = Counts::with_capacity(EVENTS_MAX.min(text.len() / TEXT_BYTES_PER_COUNT));
                 events::read(head.format, &text, now, false, |mut parsed| {
-                    verdict(&mut parsed.event);
+                    if verdict(&mut parsed.event) {
+                        names.give_way();
+                    }
                     if let Ok(event) = parsed.event {
                         counts.add_as(
                             |table| names.number(table, &event.name),
@@ -482,6 +487,14 @@ impl Names<'_> {
     /// The number of names that are new on their day.
     fn new_names(&self) -> usize {
         self.budget.as_ref().map_or(0, |(budget, _)| budget.new_names)
+    }
+
+    /// Lets others have the core, and the budget.
+    fn give_way(&mut self) {
+        if let Some((budget, _)) = &mut self.budget {
+            budget.pause();
+        }
+        give_way();
     }
 
     /// The number in `table` by which an event counts that was sent by `name`.

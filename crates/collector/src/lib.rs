@@ -12,6 +12,7 @@ mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handler;
+mod lanes;
 mod limits;
 mod names_budget;
 mod pieces;
@@ -24,6 +25,7 @@ mod reporter;
 mod request;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use listener::{Front, Health, Hosts, Limits, Proxies, Tls};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,7 @@ use clients::Clients;
 use combiner::Combiner;
 pub use config::{Config, Error};
 use handler::Collector;
+use putter::Putters;
 use readers::Readers;
 use reporter::Reporter;
 
@@ -59,13 +62,14 @@ pub async fn run(
     let listener = listener::bind(config.listen).await?;
     let drained = CancellationToken::new();
     let combiner = Arc::new(Combiner::new(queue.jobs_max, limits.fair));
-    let mut putting = tokio::spawn(putter::put_jobs(
-        combiner.clone(),
-        queue::Producer::new(queue),
-        config.linger(),
-        health.clone(),
-        drained.clone(),
-    ));
+    let putters = Putters {
+        combiner: combiner.clone(),
+        linger: config.linger(),
+        health: health.clone(),
+        drained: drained.clone(),
+        outage_told: AtomicBool::new(false),
+    };
+    let mut putting = putters.start(queue);
     let hosts = Hosts::of(config.listen, &config.allowed_hosts);
     let front = Front {
         hosts: hosts.clone(),
@@ -100,7 +104,7 @@ pub async fn run(
     let routes = handler::routes(Arc::new(collector))
         .merge(health.clone().routes())
         .merge(gate::for_observers(shown, gate.clone()));
-    // The putter goes on until the listener has ended: requests in progress wait for it, and answer only once their counts are on disk.
+    // The putters go on until the listener has ended: requests in progress wait for them, and answer only once their counts are on disk.
     let serving = async {
         let served = listener::serve(listener, routes, front, connections, shutdown.clone());
         tokio::join!(served, watching, renewing, reporter.report_until(&shutdown));
@@ -109,8 +113,7 @@ pub async fn run(
     };
     tokio::select! {
         () = serving => {}
-        // The putter ends by itself only where another process must take over.
-        ended = &mut putting => return Ok(ended.map_err(Error::PutterDied)??),
+        ended = putting.give_up() => return ended,
     }
-    Ok(putting.await.map_err(Error::PutterDied)??)
+    putting.finish().await
 }

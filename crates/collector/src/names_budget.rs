@@ -95,6 +95,11 @@ impl Drop for NamesBudget {
 }
 
 impl<'a> Reading<'a> {
+    /// Lets others change the budget, until the next name.
+    pub(crate) fn pause(&mut self) {
+        self.today = None;
+    }
+
     /// Whether a name may be counted, by its hash.
     pub(crate) fn admits(&mut self, hash: u64) -> bool {
         let budget = self.budget;

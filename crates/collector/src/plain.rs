@@ -5,6 +5,8 @@
 
 use model::{EVENT_COUNT_MAX, EventName, Timestamp};
 
+use crate::readers::{give_way, is_turn_over};
+
 /// Most digits of a count: those of [`EVENT_COUNT_MAX`].
 const COUNT_DIGITS_MAX: usize = 10;
 
@@ -101,6 +103,9 @@ impl<'a, const BLANK: u8> Cursor<'a, BLANK> {
         loop {
             (events.len() < max).then_some(())?;
             events.push(self.object()?);
+            if is_turn_over(events.len()) {
+                give_way();
+            }
             self.blanks();
             if self.take(b"]") {
                 return Some(events);

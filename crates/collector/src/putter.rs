@@ -9,13 +9,20 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use listener::Health;
 use queue::{BOOKS, Job, Producer, PutError, Stored};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::Error;
 use crate::combiner::{Combiner, Gathered, Outcome, pack};
+use crate::lanes::Lane;
+
+/// Longest wait for the other putter's end where one has given up.
+const LAST_PUT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Time between two questions for the depth of the queue.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,50 +30,100 @@ const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
 /// The same, while requests wait for room in the queue.
 const DEPTH_INTERVAL_FULL: Duration = Duration::from_millis(20);
 
-/// Puts jobs until `drained`, and then what is left: one after another, so that the counts that come in while one is on its way gather
-/// for the next. An idle queue gets a job at once.
-///
-/// # Errors
-/// Only another process can use the queue again.
-pub(crate) async fn put_jobs(
-    combiner: Arc<Combiner>,
-    producer: Producer,
-    linger: Duration,
-    health: Health,
+/// What the putters of both lanes share.
+pub(crate) struct Putters {
+    pub(crate) combiner: Arc<Combiner>,
+    /// How long counts wait for others in any case.
+    pub(crate) linger: Duration,
+    pub(crate) health: Health,
+    /// When the listener has ended.
+    pub(crate) drained: CancellationToken,
+    /// Whether it was told that the queue fails: once in an outage.
+    pub(crate) outage_told: AtomicBool,
+}
+
+/// The putters at work.
+pub(crate) struct Putting {
+    of_lanes: JoinSet<Result<(), queue::Error>>,
     drained: CancellationToken,
-) -> Result<(), queue::Error> {
-    let mut putter = Putter {
-        combiner,
-        producer,
-        health,
-        depth_asked: None,
-        failing: false,
-    };
-    loop {
-        putter.ask_depth_if_due().await?;
-        if let Some(gathered) = putter.combiner.next(linger).await {
-            putter.put_gathered(gathered).await?;
-        } else if drained.is_cancelled() {
-            // The listener has ended, and its requests have waited for their outcomes: nothing is left that a client waits for.
-            return Ok(());
-        } else {
-            tokio::select! {
-                () = putter.combiner.changed() => {}
-                () = drained.cancelled() => {}
-                () = tokio::time::sleep(putter.depth_interval()) => {}
-            }
+}
+
+impl Putting {
+    /// Waits until one of them ends by itself, and then, within a limit, until the other one has told its requests what became of them.
+    ///
+    /// # Errors
+    /// Only another process can use the queue again.
+    pub(crate) async fn give_up(&mut self) -> Result<(), Error> {
+        let ended = self.of_lanes.join_next().await;
+        self.drained.cancel();
+        let other = tokio::time::timeout(LAST_PUT_LIMIT, self.of_lanes.join_next());
+        // It has the same error, or none.
+        other.await.ok();
+        ended.map_or(Ok(()), |ended| Ok(ended.map_err(Error::PutterDied)??))
+    }
+
+    /// Waits until what is left is put, once all is drained.
+    ///
+    /// # Errors
+    /// As [`Self::give_up`].
+    pub(crate) async fn finish(mut self) -> Result<(), Error> {
+        while let Some(ended) = self.of_lanes.join_next().await {
+            ended.map_err(Error::PutterDied)??;
         }
+        Ok(())
     }
 }
 
 struct Putter {
-    combiner: Arc<Combiner>,
+    shared: Arc<Putters>,
+    lane: Lane,
     producer: Producer,
-    health: Health,
     /// When the depth was last asked for.
     depth_asked: Option<Instant>,
-    /// Whether the queue failed when last asked: an outage is logged once.
+    /// Whether the queue failed then.
     failing: bool,
+}
+
+impl Putters {
+    /// Starts to put the jobs of both lanes into a queue.
+    pub(crate) fn start(self, queue: &queue::Config) -> Putting {
+        let (putters, producer) = (Arc::new(self), Producer::new(queue));
+        let put = |lane| putters.clone().put_jobs(lane, producer.beside());
+        Putting {
+            of_lanes: Lane::ALL.map(put).into_iter().collect(),
+            drained: putters.drained.clone(),
+        }
+    }
+
+    /// Puts the jobs of one lane until all is drained, and then what is left: one after another, so that the counts that come in while one
+    /// is on its way gather for the next. An idle queue gets a job at once.
+    ///
+    /// # Errors
+    /// Only another process can use the queue again.
+    async fn put_jobs(self: Arc<Self>, lane: Lane, producer: Producer) -> Result<(), queue::Error> {
+        let mut putter = Putter {
+            shared: self.clone(),
+            lane,
+            producer,
+            depth_asked: None,
+            failing: false,
+        };
+        loop {
+            putter.ask_depth_if_due().await?;
+            if let Some(gathered) = self.combiner.next(lane, self.linger).await {
+                putter.put_gathered(gathered).await?;
+            } else if self.drained.is_cancelled() {
+                // The listener has ended, and its requests have waited for their outcomes: nothing is left that a client waits for.
+                return Ok(());
+            } else {
+                tokio::select! {
+                    () = self.combiner.changed(lane) => {}
+                    () = self.drained.cancelled() => {}
+                    () = tokio::time::sleep(putter.depth_interval()) => {}
+                }
+            }
+        }
+    }
 }
 
 impl Putter {
@@ -75,9 +132,10 @@ impl Putter {
     /// # Errors
     /// Only another process can use the queue again; the requests were told the outcome before.
     async fn put_gathered(&mut self, mut gathered: Gathered) -> Result<(), queue::Error> {
-        let is_large = gathered.fills_a_job();
+        let fills_a_job = gathered.fills_a_job();
         let sums = gathered.take_sums();
-        let jobs = if is_large {
+        // What takes longer than handing it to another thread.
+        let jobs = if fills_a_job || self.lane == Lane::Long {
             tokio::task::spawn_blocking(|| pack(sums)).await.ok()
         } else {
             Some(pack(sums))
@@ -90,12 +148,12 @@ impl Putter {
         // An error comes from between two jobs, so at least one of them is in the queue.
         let outcome = *put.as_ref().unwrap_or(&Outcome::Unknown);
         // Only now, after the last job: the counts are packed name by name, so those of one request may lie in any of the jobs.
-        self.combiner.finish(&gathered, outcome);
+        self.shared.combiner.finish(&gathered, outcome);
         if outcome != Outcome::Stored {
             // Counts that were gathered meanwhile were not put: their clients may know that at once, and need not wait for a queue
             // that is away.
-            while let Some(gathered) = self.combiner.take() {
-                self.combiner.finish(&gathered, Outcome::NotStored);
+            if let Some(gathered) = self.shared.combiner.take(self.lane) {
+                self.shared.combiner.finish(&gathered, Outcome::NotStored);
             }
         }
         put.map(drop)
@@ -140,7 +198,7 @@ impl Putter {
                 metrics::counter!("collector_counts_acknowledged_total").increment(job.total());
                 metrics::counter!("collector_jobs_put_total").increment(1);
                 metrics::histogram!("collector_put_seconds").record(started.elapsed());
-                self.combiner.job_stored();
+                self.shared.combiner.job_stored();
                 Outcome::Stored
             }
             Err(error) => {
@@ -160,7 +218,7 @@ impl Putter {
 
     /// The time after which the depth is asked for again.
     fn depth_interval(&self) -> Duration {
-        if self.combiner.is_waited_for() {
+        if self.shared.combiner.is_waited_for() {
             DEPTH_INTERVAL_FULL
         } else {
             DEPTH_INTERVAL
@@ -179,17 +237,20 @@ impl Putter {
             return Ok(());
         }
         self.depth_asked = Some(Instant::now());
-        match self.producer.durable_tube_state().await {
+        let stored_before = self.shared.combiner.jobs_stored();
+        let answer = self.producer.durable_tube_state().await;
+        self.failing = answer.is_err();
+        match answer {
             Ok(tube) => {
-                self.combiner.queue_answered(&tube);
-                self.health.ready("queue");
-                if std::mem::take(&mut self.failing) {
+                self.shared.combiner.queue_answered(&tube, stored_before);
+                self.shared.health.ready("queue");
+                if self.shared.outage_told.swap(false, Ordering::Relaxed) {
                     tracing::info!("the queue answers again");
                 }
             }
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
+                if !self.shared.outage_told.swap(true, Ordering::Relaxed) {
                     let cause: &dyn std::error::Error = &error;
                     tracing::warn!(cause, "the queue is away: requests are refused");
                 }
@@ -200,8 +261,8 @@ impl Putter {
     }
 
     fn queue_failed(&mut self, error: &dyn std::error::Error) {
-        self.combiner.queue_failed();
-        self.health.not_ready("queue", error);
+        self.shared.combiner.queue_failed();
+        self.shared.health.not_ready("queue", error);
         metrics::counter!("collector_queue_failures_total").increment(1);
     }
 }

@@ -1,11 +1,35 @@
 //! The threads on which bodies are unpacked and read.
 
+use std::cell::Cell;
+
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinError;
 
 /// The priority of these threads (nice, from -20 to 19): bodies that take a core for milliseconds hold up the connections of others less. It
 /// counts among the threads of a session, so it orders this process, and not what else runs on the machine (sched(7), autogroups).
 const NICE: i32 = 10;
+
+/// Events that are read, and bytes that are unpacked, until others may have the core: some tens of microseconds.
+const EVENTS_PER_TURN: usize = 512;
+pub(crate) const UNPACKED_BYTES_PER_TURN: usize = 128 << 10;
+
+thread_local! {
+    /// Whether this is one of these threads.
+    static IS_READER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets others have the core, on one of these threads. One that goes on and on keeps it for the rest of its slice, milliseconds, from others
+/// that wake up, whatever its priority (Linux's EEVDF protects slices). No lock may be held that others want.
+pub(crate) fn give_way() {
+    if IS_READER.get() {
+        std::thread::yield_now();
+    }
+}
+
+/// Whether it is time to give way, after so many events.
+pub(crate) fn is_turn_over(events: usize) -> bool {
+    events.is_multiple_of(EVENTS_PER_TURN)
+}
 
 /// Threads that yield to all others, each for one body at a time.
 #[derive(Debug)]
@@ -24,6 +48,7 @@ impl Readers {
             .max_blocking_threads(threads)
             .thread_name("bodies")
             .on_thread_start(|| {
+                IS_READER.set(true);
                 // Of this thread alone, as Linux has it (setpriority(2)).
                 if let Err(error) = rustix::process::setpriority_process(None, NICE) {
                     tracing::warn!(%error, "bodies are read at the priority of all else");
