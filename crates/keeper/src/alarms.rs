@@ -95,7 +95,7 @@ fn of_queue(queue: &QueueState, ahead_ms: i64, now: Timestamp) -> Vec<Alarm> {
         add(
             "queue_log",
             "its beanstalkd does not write its log, or does not sync it since its clock was set back, so its collectors refuse events: make room \
-             on its disk, let the workers empty its queue, then restart it with -b DIR -f0"
+             on its disk, let the workers empty its queue, then restart it with -b DIR -f0 -s 1048576"
                 .to_owned(),
         );
     }

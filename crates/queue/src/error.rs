@@ -49,7 +49,7 @@ pub enum Error {
     StuckForGood(usize),
     /// beanstalkd acknowledges jobs without writing them to its log, or without syncing it, since its clock was set back.
     #[error(
-        "beanstalkd does not write its log, or does not sync it since its clock was set back: start it again with -b DIR -f0, on a disk with room"
+        "beanstalkd does not write its log, or does not sync it since its clock was set back: start it again with -b DIR -f0 -s 1048576, on a disk with room"
     )]
     NotDurable,
 }
