@@ -1,15 +1,19 @@
-//! Clients in processes of their own, beside what is measured. Each ends with its input, and then says how often it did what it does.
+//! Clients in processes of their own, beside what is measured. Each says a line when it begins, ends with its input, and then says how
+//! often it did what it does.
 
 use std::num::NonZero;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// A process of this program.
-pub(crate) struct Beside(Child);
+pub(crate) struct Beside {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
 
 impl Beside {
     /// Starts a client that would have a machine of its own. It has what the others leave of this one: it runs when no other wants to
@@ -26,20 +30,33 @@ impl Beside {
     }
 
     fn spawn(command: &mut Command, arguments: &[&str]) -> Result<Self> {
-        let child = command
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("failed to start {}", command.as_std().get_program().display()))?;
-        Ok(Self(child))
+        let output = child.stdout.take().context("it has no output")?;
+        let output = BufReader::new(output);
+        Ok(Self { child, output })
     }
 
     /// Says a line to it.
     pub(crate) async fn say(&mut self, line: &str) -> Result<()> {
-        let input = self.0.stdin.as_mut().context("it has no input")?;
+        let input = self.child.stdin.as_mut().context("it has no input")?;
         Ok(input.write_all(format!("{line}\n").as_bytes()).await?)
+    }
+
+    /// Waits until it begins.
+    ///
+    /// # Errors
+    /// It failed before.
+    pub(crate) async fn begun(&mut self) -> Result<()> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).await?;
+        ensure!(line.trim_end() == BEGINS, "a client does not say that it begins");
+        Ok(())
     }
 
     /// Ends it; returns how often it did what it does.
@@ -47,12 +64,21 @@ impl Beside {
     /// # Errors
     /// It failed before.
     pub(crate) async fn stop(mut self) -> Result<u64> {
-        drop(self.0.stdin.take());
-        let output = self.0.wait_with_output().await?;
-        ensure!(output.status.success(), "a client failed: {}", output.status);
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.trim().parse().context("a client does not say what it did")
+        drop(self.child.stdin.take());
+        let mut did = String::new();
+        self.output.read_to_string(&mut did).await?;
+        let status = self.child.wait().await?;
+        ensure!(status.success(), "a client failed: {status}");
+        did.trim().parse().context("a client does not say what it did")
     }
+}
+
+/// What a client says when it begins.
+const BEGINS: &str = "begins";
+
+/// Says that this client begins.
+pub(crate) fn say_begun() {
+    println!("{BEGINS}");
 }
 
 /// Waits until nobody says anything more.
@@ -73,6 +99,7 @@ impl Computing {
             // They end with the process.
             std::thread::spawn(|| (0..u64::MAX).for_each(|number| _ = std::hint::black_box(number)));
         }
+        say_begun();
         input_has_ended().await;
         println!("{cores}");
         Ok(true)

@@ -170,7 +170,8 @@ impl Hostile {
         }
         .to_owned();
         let mut all = vec![Measured { who, answered, alone }];
-        let mut measure = async |who: String, client: Beside| {
+        let mut measure = async |who: String, mut client: Beside| {
+            client.begun().await?;
             tokio::time::sleep(LEAD).await;
             let answered = polite().await;
             let did = client.stop().await?;

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 
 use super::fill::{self, packed_day, random_day};
 use super::reads::start_api;
-use crate::beside::{Beside, input_has_ended};
+use crate::beside::{Beside, input_has_ended, say_begun};
 use crate::figures::{Durations, float, ms, table};
 use crate::pipeline::Pipeline;
 use crate::sender;
@@ -85,7 +85,9 @@ impl LongReads {
             let begun = Instant::now();
             let mut asking = Vec::new();
             for _ in 0..dashboards {
-                asking.push(Beside::of_another_machine(&["dashboard", &year])?);
+                let mut dashboard = Beside::of_another_machine(&["dashboard", &year])?;
+                dashboard.begun().await?;
+                asking.push(dashboard);
             }
             tokio::time::sleep(LEAD).await;
             let took = questions(&client).await?;
@@ -134,6 +136,7 @@ impl Dashboard {
                 }
             }
         };
+        say_begun();
         let ended: Result<()> = tokio::select! {
             ended = asks => ended,
             () = input_has_ended() => Ok(()),

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Interval;
 
 use super::http_2::{self, Frames};
+use crate::beside::say_begun;
 
 /// The address that it comes from: all of 127.0.0.0/8 is this machine.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
@@ -246,6 +247,7 @@ impl Kind {
     ) -> Result<u64> {
         let done = Arc::new(AtomicU64::new(0));
         let (connections, does, request) = self.lanes(to, secret)?;
+        say_begun();
         let pace = Duration::from_secs(1) * connections / PER_S;
         // As fast as they are taken: what is too large for so many a second.
         let is_paced = !matches!(self, Self::LargeBodies | Self::Bombs);
