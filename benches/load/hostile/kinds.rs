@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,6 +20,10 @@ use crate::beside::say_begun;
 
 /// The address that it comes from: all of 127.0.0.0/8 is this machine.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+
+/// The first of its ports, and their number, a power of two.
+const FIRST_PORT: u16 = 16_384;
+const PORTS: u16 = 32_768;
 
 /// What it does a second at most, all connections together: fifty times the polite client's requests.
 const PER_S: u32 = 5_000;
@@ -104,6 +108,8 @@ type Pace = Option<Duration>;
 struct Lane {
     to: SocketAddr,
     done: Arc<AtomicU64>,
+    /// The number of connections so far, of all of them.
+    connections: Arc<AtomicU16>,
     pace: Pace,
     /// The pause before another connection.
     again: Duration,
@@ -112,7 +118,10 @@ struct Lane {
 impl Lane {
     async fn connect(&self) -> Option<TcpStream> {
         let socket = TcpSocket::new_v4().ok()?;
-        socket.bind((SOURCE, 0).into()).ok()?;
+        // Ports in turn: the kernel would look for a free one among thousands that wait, for milliseconds in which nothing else can run.
+        socket.set_reuseaddr(true).ok()?;
+        let port = FIRST_PORT + self.connections.fetch_add(1, Ordering::Relaxed) % PORTS;
+        socket.bind((SOURCE, port).into()).ok()?;
         socket.connect(self.to).await.ok()
     }
 
@@ -254,6 +263,7 @@ impl Kind {
         let lane = Lane {
             to,
             done: Arc::clone(&done),
+            connections: Arc::default(),
             pace: is_paced.then_some(pace),
             again: pace.max(AGAIN),
         };
