@@ -2,7 +2,7 @@
 //! does not wait for it.
 
 /// Most bytes of memory of a request's sums that take the short lane: it takes microseconds to add them to those of others.
-const SHORT_BYTES_MAX: usize = 16 << 10;
+const SHORT_SUMS_BYTES_MAX: usize = 16 << 10;
 
 /// One of the two lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ impl Lane {
 
     /// The lane of a request whose sums take so much memory.
     pub(crate) fn of(bytes: usize) -> Self {
-        if bytes <= SHORT_BYTES_MAX {
+        if bytes <= SHORT_SUMS_BYTES_MAX {
             Self::Short
         } else {
             Self::Long
