@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{InProgress, TimedBody};
 use crate::linger::{Lingerers, Lingering};
+use crate::network::network;
 use crate::proxies::read_header;
 use crate::serve::{Front, Limits};
 use crate::tls::HTTP_2;
@@ -130,7 +131,7 @@ pub(crate) async fn introduced(
             Ok(Ok(None)) => {}
             Ok(Ok(Some(client))) => {
                 service.peer = client;
-                _share = peers.take(client.ip());
+                _share = peers.take(network(client.ip()));
                 if _share.is_none() {
                     metrics::counter!("http_connections_refused_total").increment(1);
                     return;

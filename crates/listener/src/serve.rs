@@ -11,9 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::beginnings::Beginnings;
 use crate::connection::{ConnectionService, introduced};
 use crate::hosts::Hosts;
 use crate::linger::Lingerers;
+use crate::network::network;
 use crate::proxies::Proxies;
 use crate::{Shares, Tls};
 
@@ -42,7 +44,7 @@ pub enum Error {
 pub struct Limits {
     /// Most connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
-    /// Most connections of one peer address; further ones are closed at once. A proxy in front is one peer.
+    /// Most connections of one peer address, or network of 64 bits of IPv6; further ones are closed at once. A proxy in front is one peer.
     pub connections_per_peer_max: usize,
     /// Longest wait for a handshake, and for a request's headers, hence also for an idle connection's next request.
     pub header_timeout: Duration,
@@ -122,6 +124,7 @@ pub async fn serve(
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let peers = Shares::new(limits.connections_per_peer_max);
     let (lingerers, connections) = (Lingerers::default(), TaskTracker::new());
+    let beginnings = Beginnings::new(connections.clone());
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -131,10 +134,10 @@ pub async fn serve(
             Ok((stream, peer, slot)) => {
                 metrics::counter!("http_connections_total").increment(1);
                 // A proxy is many clients. Those that it names at the beginning of a connection have shares of their own.
-                let share = match front.proxies.trusts(peer.ip()) {
-                    true => None,
-                    false => match peers.take(peer.ip()) {
-                        Some(share) => Some(share),
+                let (client, share) = match front.proxies.trusts(peer.ip()) {
+                    true => (peer, None),
+                    false => match peers.take(network(peer.ip())) {
+                        Some(share) => ((network(peer.ip()), 0).into(), Some(share)),
                         None => {
                             metrics::counter!("http_connections_refused_total").increment(1);
                             continue;
@@ -143,7 +146,7 @@ pub async fn serve(
                 };
                 let service = ConnectionService::new(routes.clone(), front.clone(), lingerers.clone(), peer);
                 let connection = introduced(stream, service, peers.clone(), limits, shutdown.clone());
-                connections.spawn(async move {
+                beginnings.add(client, async move {
                     connection.await;
                     drop((share, slot));
                 });
