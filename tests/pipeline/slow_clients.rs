@@ -56,7 +56,7 @@ async fn are_cut_off() {
         .unwrap();
     let said = until_closed(&mut slow_body).await;
     assert!(
-        said.starts_with("HTTP/1.1 400") && said.contains("did not arrive within 500 ms"),
+        said.starts_with("HTTP/1.1 408") && said.contains("did not arrive within 500 ms"),
         "{said}"
     );
 

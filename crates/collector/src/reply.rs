@@ -58,6 +58,8 @@ pub(crate) enum Reply {
     Denied(Denied),
     /// 403: a browser sends this for a page of another site.
     ForeignPage,
+    /// 408: the body did not come in time, be it for the client's network or for others' bodies on its connection. It may be sent again.
+    TooSlow(String),
     /// 413: the body is longer, or has more events, than the limits allow.
     TooLarge(String),
     /// 415: the format or the encoding of the body is none that the collector reads.
@@ -96,6 +98,7 @@ impl Reply {
             Self::AllRejected(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::Denied(denied) => denied.status(),
             Self::ForeignPage => StatusCode::FORBIDDEN,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -110,6 +113,7 @@ impl Reply {
             StatusCode::BAD_REQUEST => "400",
             StatusCode::UNAUTHORIZED => "401",
             StatusCode::FORBIDDEN => "403",
+            StatusCode::REQUEST_TIMEOUT => "408",
             StatusCode::PAYLOAD_TOO_LARGE => "413",
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "415",
             StatusCode::TOO_MANY_REQUESTS => "429",
@@ -140,7 +144,9 @@ impl Reply {
                 "rejected": rejected.listed,
                 "rejected_total": rejected.total,
             }),
-            Self::Unreadable(error) | Self::Unsupported(error) => json!({ "error": error }),
+            Self::Unreadable(error) | Self::TooSlow(error) | Self::Unsupported(error) => {
+                json!({ "error": error })
+            }
             Self::Denied(denied) => json!({ "error": denied.to_string() }),
             Self::ForeignPage => json!({
                 "error": "the page that sends this is of another site: list its host in collector.allowed_hosts, or send from a web server",
@@ -197,6 +203,10 @@ impl IntoResponse for Reply {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
             }
+            // What still comes of the body is thrown away: another request would be, too. HTTP/2 has streams for that, and no such header.
+            StatusCode::REQUEST_TIMEOUT => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
@@ -229,7 +239,8 @@ impl From<ReceiveError> for Reply {
                 "too many long bodies wait for their turn",
                 "long_bodies_at_once_max",
             ),
-            ReceiveError::TooSlow(_) | ReceiveError::Broken(_) => Self::Unreadable(error.to_string()),
+            ReceiveError::TooSlow(_) => Self::TooSlow(error.to_string()),
+            ReceiveError::Broken(_) => Self::Unreadable(error.to_string()),
         }
     }
 }

@@ -248,8 +248,10 @@ impl Sender {
         }
         let failure: Failure = serde_json::from_slice(body).unwrap_or_default();
         let reason = refusal("collector", &self.base, status, failure.error.as_deref());
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            // Only 503 is a collector's own word; other errors may be a proxy's that lost the collector's answer.
+        let may_be_tried_again =
+            [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+        if status.is_server_error() || may_be_tried_again {
+            // Of the 5xx only 503 is a collector's own word; others may be a proxy's that lost the collector's answer.
             let may_be_counted = failure.outcome.as_deref() == Some("unknown")
                 || (status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE);
             return Ok(Attempt::Failed(Failed {

@@ -101,6 +101,14 @@ async fn an_unknown_outcome_is_repeated_under_the_same_key() {
 }
 
 #[tokio::test]
+async fn a_body_that_came_too_late_is_sent_again() {
+    let too_late = response("408 Request Timeout\r\nRetry-After: 0\r\nConnection: close", "{}");
+    let accepted = response("202 Accepted", r#"{"accepted":2,"rejected":[]}"#);
+    let (outcome, requests) = exchange(vec![too_late, accepted]).await;
+    assert_eq!((outcome.unwrap().accepted, requests.len()), (2, 2));
+}
+
+#[tokio::test]
 async fn attempts_are_bounded_and_a_doubtful_end_names_the_key() {
     let lost = response("502 Bad Gateway\r\nRetry-After: 0", "");
     let (outcome, requests) = exchange(vec![lost.clone(), lost.clone(), lost]).await;
