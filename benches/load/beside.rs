@@ -1,4 +1,4 @@
-//! Clients in processes of their own, beside what is measured. Each says a line when it begins, ends with its input, and then says how
+//! Clients in processes of their own. One that runs beside what is measured says a line when it begins, ends with its input, and then says how
 //! often it did what it does.
 
 use std::num::NonZero;
@@ -19,9 +19,21 @@ impl Beside {
     /// Starts a client that would have a machine of its own. It has what the others leave of this one: it runs when no other wants to
     /// (`SCHED_IDLE`).
     pub(crate) fn of_another_machine(arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new("chrt");
-        command.args(["--idle", "0"]).arg(std::env::current_exe()?);
-        Self::spawn(&mut command, arguments)
+        Self::spawn(chrt(&["--idle", "0"]).arg(std::env::current_exe()?), arguments)
+    }
+
+    /// Starts a client that would have a machine of its own, and whose answers are timed: it waits for nobody who computes on this one
+    /// (`SCHED_RR`), where this process may have that.
+    pub(crate) async fn timed_on_another_machine(arguments: &[&str]) -> Result<Self> {
+        const FIRST: [&str; 2] = ["--rr", "1"];
+        let tried = chrt(&FIRST).arg("true").stderr(Stdio::null()).status().await;
+        if !tried.context("failed to start chrt")?.success() {
+            println!(
+                "the client whose answers are timed waits for this machine's cores: only root may put it first"
+            );
+            return Self::of_this_machine(arguments);
+        }
+        Self::spawn(chrt(&FIRST).arg(std::env::current_exe()?), arguments)
     }
 
     /// Starts one that runs as all else does.
@@ -63,14 +75,30 @@ impl Beside {
     ///
     /// # Errors
     /// It failed before.
-    pub(crate) async fn stop(mut self) -> Result<u64> {
-        drop(self.child.stdin.take());
-        let mut did = String::new();
-        self.output.read_to_string(&mut did).await?;
-        let status = self.child.wait().await?;
-        ensure!(status.success(), "a client failed: {status}");
+    pub(crate) async fn stop(self) -> Result<u64> {
+        let did = self.all_output().await?;
         did.trim().parse().context("a client does not say what it did")
     }
+
+    /// Says no more to it; returns what it has said when it has ended.
+    ///
+    /// # Errors
+    /// It failed.
+    pub(crate) async fn all_output(mut self) -> Result<String> {
+        drop(self.child.stdin.take());
+        let mut output = String::new();
+        self.output.read_to_string(&mut output).await?;
+        let status = self.child.wait().await?;
+        ensure!(status.success(), "a client failed: {status}");
+        Ok(output)
+    }
+}
+
+/// Runs a command under another scheduling policy.
+fn chrt(policy: &[&str]) -> Command {
+    let mut command = Command::new("chrt");
+    command.args(policy);
+    command
 }
 
 /// What a client says when it begins.

@@ -24,6 +24,7 @@ use kinds::Kind;
 pub(crate) use many_names::ManyNames;
 pub(crate) use overhead::GateOverhead;
 use polite::Answered;
+pub(crate) use polite::PoliteClient;
 
 /// Time for the hostile client to take what it can before the polite one is looked at.
 const LEAD: Duration = Duration::from_secs(1);
@@ -149,12 +150,11 @@ impl Hostile {
         let arguments = self.pipeline.encrypted(is_encrypted);
         let pipeline = Pipeline::start_with(&arguments, settings(&tokens, is_fair, "")?).await?;
         let collector = pipeline.collectors()[0][0].clone();
-        let seconds = Duration::from_secs(self.seconds.into());
-        let http = pipeline.client()?;
+        let ca = pipeline.description.ca.as_deref();
         let polite = async || {
             let mut rounds = Vec::new();
             for _ in 0..self.rounds {
-                rounds.push(polite::send(&http, &collector, &clients.polite, seconds).await?);
+                rounds.push(PoliteClient::send(&collector, ca, &clients.polite, self.seconds).await?);
             }
             Ok::<_, anyhow::Error>(polite::median(rounds))
         };

@@ -79,6 +79,9 @@ enum Command {
     /// Be the hostile client
     #[command(hide = true)]
     HostileClient(hostile::HostileClient),
+    /// Be the polite client
+    #[command(hide = true)]
+    PoliteClient(hostile::PoliteClient),
     /// Measure searches and series of others while one client makes a million names
     ManyNames(hostile::ManyNames),
     /// Measure what tokens and fair shares cost at the highest rate
@@ -144,6 +147,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::ManyNames(names) => names.run().await,
             Command::Gate(gate) => gate.run().await,
             Command::HostileClient(client) => client.run().await,
+            Command::PoliteClient(client) => client.run().await,
             Command::Encrypted(encrypted) => encrypted.run().await,
             Command::Cut(cut) => cut.run().await,
             Command::Storage(storage) => storage.run().await,

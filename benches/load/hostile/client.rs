@@ -28,13 +28,18 @@ impl HostileClient {
 
     /// Reads the secret from the first line of the input, and ends with the input. Then it says how often it did what it does.
     pub(crate) async fn run(self) -> Result<bool> {
-        let mut secret = String::new();
-        std::io::stdin().read_line(&mut secret)?;
-        let secret = Secret::new(secret.trim())?;
+        let secret = secret_of_input()?;
         let work = self
             .kind
             .work(address(&self.collector)?, &secret, input_has_ended());
         println!("{}", work.await?);
         Ok(true)
     }
+}
+
+/// The secret in the first line of the input.
+pub(super) fn secret_of_input() -> Result<Secret> {
+    let mut secret = String::new();
+    std::io::stdin().read_line(&mut secret)?;
+    Ok(Secret::new(secret.trim())?)
 }

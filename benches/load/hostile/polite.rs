@@ -1,18 +1,25 @@
-//! The polite client: a hundred requests a second, whatever they take.
+//! The polite client: a hundred requests a second, whatever they take. It is a process of its own, as the hostile one is.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use clap::Args;
 use gate::Secret;
-use reqwest::Client;
 use tokio::task::JoinSet;
 
+use super::client::secret_of_input;
+use crate::beside::Beside;
 use crate::figures::{Durations, float};
+use crate::sender;
 
 /// Requests a second.
 const RATE: u32 = 100;
+
+/// The first requests of a process are slower than the others, and do not count.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// What it was answered.
 #[derive(Debug)]
@@ -26,6 +33,20 @@ impl Answered {
     pub(super) fn accepted_share(&self) -> f64 {
         let all: u64 = self.answers.values().sum();
         float(self.answers.get("202").copied().unwrap_or(0)) / float(all.max(1))
+    }
+
+    /// From the lines of a client: what it was answered, and the microseconds that this took.
+    fn of_lines(lines: &str) -> Result<Self> {
+        let mut answered = Self {
+            took: Durations::new()?,
+            answers: BTreeMap::new(),
+        };
+        for line in lines.lines() {
+            let (answer, us) = line.rsplit_once(' ').context("an answer without its time")?;
+            *answered.answers.entry(answer.to_owned()).or_insert(0) += 1;
+            answered.took.record(Duration::from_micros(us.parse()?));
+        }
+        Ok(answered)
     }
 }
 
@@ -46,40 +67,65 @@ pub(super) fn median(mut rounds: Vec<Answered>) -> Answered {
     Answered { answers, ..middle }
 }
 
-/// Sends an event in each of so many requests a second. A connection is used again, as web servers do.
-pub(super) async fn send(
-    client: &Client,
-    collector: &str,
-    secret: &Secret,
-    time: Duration,
-) -> Result<Answered> {
-    let url = format!("{collector}/v1/events");
-    let begun = Instant::now();
-    let requests = u32::try_from(time.as_secs())? * RATE;
-    let mut sending = JoinSet::new();
-    for number in 0..requests {
-        let due = begun + Duration::from_secs(1) / RATE * number;
-        tokio::time::sleep_until(due.into()).await;
-        let event = serde_json::json!({ "name": format!("polite.{}", number % 50) });
-        let request = client.post(&url).bearer_auth(secret.as_str()).json(&event);
-        sending.spawn(async move {
-            // From when it was due: what waits for a busy machine waits, too.
-            let answer = match request.send().await {
-                Ok(response) => response.status().as_u16().to_string(),
-                Err(error) if error.is_timeout() => "timeout".to_owned(),
-                Err(_) => "no answer".to_owned(),
-            };
-            (answer, due.elapsed())
-        });
+/// What `hostile` starts beside itself.
+#[derive(Debug, Args)]
+pub(crate) struct PoliteClient {
+    /// The collector's base address
+    collector: String,
+    /// Seconds that count
+    seconds: u32,
+    /// Whom it trusts beside what every client does
+    ca: Option<PathBuf>,
+}
+
+impl PoliteClient {
+    /// Sends to the collector at a base address for so many seconds.
+    pub(super) async fn send(
+        collector: &str,
+        ca: Option<&Path>,
+        secret: &Secret,
+        seconds: u32,
+    ) -> Result<Answered> {
+        let seconds = seconds.to_string();
+        let mut arguments = vec!["polite-client", collector, &seconds];
+        arguments.extend(
+            ca.map(|ca| ca.to_str().context("a path that is not UTF-8"))
+                .transpose()?,
+        );
+        let mut client = Beside::timed_on_another_machine(&arguments).await?;
+        client.say(secret.as_str()).await?;
+        Answered::of_lines(&client.all_output().await?)
     }
-    let mut answered = Answered {
-        took: Durations::new()?,
-        answers: BTreeMap::new(),
-    };
-    while let Some(done) = sending.join_next().await {
-        let (answer, took) = done?;
-        *answered.answers.entry(answer).or_insert(0) += 1;
-        answered.took.record(took);
+
+    /// Reads the secret from the input, and sends an event in each of so many requests a second. A connection is used again, as web
+    /// servers do. Then it says what each was answered, and after how many microseconds.
+    pub(crate) async fn run(self) -> Result<bool> {
+        let secret = secret_of_input()?;
+        let client = sender::client(self.ca.as_deref())?;
+        let url = format!("{}/v1/events", self.collector);
+        let begun = Instant::now();
+        let mut sending = JoinSet::new();
+        for number in 0..(self.seconds + u32::try_from(WARM_UP.as_secs())?) * RATE {
+            let due = begun + Duration::from_secs(1) / RATE * number;
+            tokio::time::sleep_until(due.into()).await;
+            let event = serde_json::json!({ "name": format!("polite.{}", number % 50) });
+            let request = client.post(&url).bearer_auth(secret.as_str()).json(&event);
+            sending.spawn(async move {
+                // From when it was due: what waits for a busy machine waits, too.
+                let answer = match request.send().await {
+                    Ok(response) => response.status().as_u16().to_string(),
+                    Err(error) if error.is_timeout() => "timeout".to_owned(),
+                    Err(_) => "no answer".to_owned(),
+                };
+                (due, answer, due.elapsed())
+            });
+        }
+        let counts_from = begun + WARM_UP;
+        for (due, answer, took) in sending.join_all().await {
+            if due >= counts_from {
+                println!("{answer} {}", took.as_micros());
+            }
+        }
+        Ok(true)
     }
-    Ok(answered)
 }
