@@ -18,8 +18,8 @@ use crate::sender;
 /// Requests a second.
 const RATE: u32 = 100;
 
-/// The first requests of a process are slower than the others, and do not count.
-const WARM_UP: Duration = Duration::from_secs(1);
+/// Seconds in which requests do not count: the first of a process are slower than the others.
+const WARM_UP_S: u32 = 1;
 
 /// What it was answered.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl PoliteClient {
         let url = format!("{}/v1/events", self.collector);
         let begun = Instant::now();
         let mut sending = JoinSet::new();
-        for number in 0..(self.seconds + u32::try_from(WARM_UP.as_secs())?) * RATE {
+        for number in 0..(WARM_UP_S + self.seconds) * RATE {
             let due = begun + Duration::from_secs(1) / RATE * number;
             tokio::time::sleep_until(due.into()).await;
             let event = serde_json::json!({ "name": format!("polite.{}", number % 50) });
@@ -117,12 +117,11 @@ impl PoliteClient {
                     Err(error) if error.is_timeout() => "timeout".to_owned(),
                     Err(_) => "no answer".to_owned(),
                 };
-                (due, answer, due.elapsed())
+                (number, answer, due.elapsed())
             });
         }
-        let counts_from = begun + WARM_UP;
-        for (due, answer, took) in sending.join_all().await {
-            if due >= counts_from {
+        for (number, answer, took) in sending.join_all().await {
+            if number >= WARM_UP_S * RATE {
                 println!("{answer} {}", took.as_micros());
             }
         }
