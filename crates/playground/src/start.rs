@@ -1,6 +1,8 @@
 //! The start of everything, in order: servers, replication, roles, demo traffic.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,26 +30,36 @@ const REPLICATION_LIMIT: Duration = Duration::from_secs(30);
 /// Pause between two looks at replication.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Ports among which tests look: above those of well-known services, below those that the kernel gives to clients.
-const FREE_PORTS: std::ops::Range<u16> = 10_000..30_000;
+/// Tens of ports among which tests look: above those of well-known services, below those that the kernel gives to clients.
+const FREE_TENS: std::ops::Range<u16> = 1_000..3_000;
 
 /// Random ports that are tried.
 const FREE_PORT_TRIES_MAX: usize = 100;
 
-/// A value for [`Options::port`](crate::Options::port) with which a playground of so many regions finds all its ports free at the moment.
-/// Nothing keeps them free until it starts.
+/// A value for [`Options::port`](crate::Options::port) with which a playground of so many regions finds all its ports free.
+/// No other caller on this machine gets one of them until this process ends: its servers bind theirs seconds later.
 ///
 /// # Errors
 /// No such port after many tries.
 pub fn free_port(regions: u16) -> Result<u16> {
-    let all_free = |port: u16| {
-        let mut ports = port..port.saturating_add(10 * (regions + 1));
-        ports.all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+    let mut tries = (0..FREE_PORT_TRIES_MAX).map(|_| rand::rng().random_range(FREE_TENS));
+    let claim = |ten: u16| {
+        let claims: Option<Vec<_>> = (ten..=ten + regions).map(claim_ten).collect();
+        // Never closed: the kernel does when the process ends, however it ends.
+        claims.map(std::mem::forget).map(|()| 10 * ten)
     };
-    let mut tries = (0..FREE_PORT_TRIES_MAX).map(|_| rand::rng().random_range(FREE_PORTS));
     tries
-        .find(|&port| all_free(port))
+        .find_map(claim)
         .with_context(|| format!("found no free ports for {regions} regions"))
+}
+
+/// A socket whose name only one process has at a time, unless another has claimed these ten ports, or listens on one of them.
+fn claim_ten(ten: u16) -> Option<UnixListener> {
+    let name = SocketAddr::from_abstract_name(format!("eventtracker-ports-{ten}0")).ok()?;
+    let claim = UnixListener::bind_addr(&name).ok()?;
+    let mut ports = 10 * ten..10 * (ten + 1);
+    let all_free = ports.all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    all_free.then_some(claim)
 }
 
 impl Playground {
@@ -207,4 +219,26 @@ fn keep_old_logs(logs: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_ports_are_given_out_once() {
+        let mut given: Vec<u16> = (0..60).map(|_| free_port(2).unwrap()).collect();
+        given.sort_unstable();
+        let apart = given.windows(2).all(|pair| pair[1] - pair[0] >= 30);
+        assert!(apart, "{given:?}");
+    }
+
+    #[test]
+    fn ten_ports_of_which_one_is_listened_on_are_left_alone() {
+        let ten = FREE_TENS.end + 100;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 10 * ten + 7)).unwrap();
+        assert!(claim_ten(ten).is_none());
+        drop(listener);
+        assert!(claim_ten(ten).is_some(), "and the claim that failed was given up");
+    }
 }
