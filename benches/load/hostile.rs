@@ -6,6 +6,7 @@ mod kinds;
 mod many_names;
 mod overhead;
 mod polite;
+mod stalls;
 mod weights;
 
 use std::path::Path;
@@ -78,7 +79,7 @@ fn settings(tokens: &Path, is_fair: bool, more: &str) -> Result<toml::Table> {
     Ok(text.parse()?)
 }
 
-/// What the polite client was answered beside somebody, and how long the slowest hundredth took alone.
+/// What the polite client was answered beside somebody, and how long the slowest hundredth took alone, while the machine ran.
 struct Measured {
     who: String,
     answered: Answered,
@@ -86,13 +87,14 @@ struct Measured {
 }
 
 impl Measured {
-    fn cells(&self) -> [String; 4] {
-        let p99 = self.answered.took.quantile(0.99);
+    fn cells(&self) -> [String; 5] {
+        let running = self.answered.took_running.quantile(0.99);
         [
             format!("{:.1} %", 100.0 * self.answered.accepted_share()),
             ms(self.answered.took.quantile(0.5)),
-            ms(p99),
-            format!("{:.1}", p99.as_secs_f64() / self.alone.as_secs_f64()),
+            ms(self.answered.took.quantile(0.99)),
+            ms(running),
+            format!("{:.1}", running.as_secs_f64() / self.alone.as_secs_f64()),
         ]
     }
 }
@@ -109,19 +111,21 @@ impl Hostile {
             columns.push(column);
         }
         let rows = columns[0].iter().zip(&columns[1]).map(|(fair, not)| {
-            let [a, b, c, d] = fair.cells();
-            let [e, f, g, h] = not.cells();
-            [fair.who.clone(), a, b, c, d, e, f, g, h]
+            let [a, b, c, d, e] = fair.cells();
+            let [f, g, h, i, j] = not.cells();
+            [fair.who.clone(), a, b, c, d, e, f, g, h, i, j]
         });
         let header = [
             "beside",
             "fair: accepted",
             "median",
             "p99",
+            "running",
             "of alone",
             "not fair: accepted",
             "median",
             "p99",
+            "running",
             "of alone",
         ];
         println!("\n{}", table(header, rows));
@@ -162,7 +166,7 @@ impl Hostile {
         polite().await?;
         let answered = polite().await?;
         println!("fair = {is_fair}, alone: {answered}");
-        let alone = answered.took.quantile(0.99);
+        let alone = answered.took_running.quantile(0.99);
         let who = if is_encrypted {
             "nobody, encrypted"
         } else {

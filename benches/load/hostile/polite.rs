@@ -11,8 +11,9 @@ use gate::Secret;
 use tokio::task::JoinSet;
 
 use super::client::secret_of_input;
+use super::stalls::{Watches, stood_still, taken_by_host};
 use crate::beside::Beside;
-use crate::figures::{Durations, float};
+use crate::figures::{Durations, float, ms};
 use crate::sender;
 
 /// Requests a second.
@@ -21,10 +22,18 @@ const RATE: u32 = 100;
 /// Seconds in which requests do not count: the first of a process are slower than the others.
 const WARM_UP_S: u32 = 1;
 
+/// Begins the line about the machine.
+const MACHINE: &str = "machine";
+
 /// What it was answered.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) took: Durations,
+    /// The same, without the time in which the whole machine stood still.
+    pub(super) took_running: Durations,
+    /// How long the machine stood still, and for how long the host had its cores, all of them together.
+    stood_still: Duration,
+    taken_by_host: Duration,
     /// Answers by status, or by what went wrong.
     answers: BTreeMap<String, u64>,
 }
@@ -35,16 +44,31 @@ impl Answered {
         float(self.answers.get("202").copied().unwrap_or(0)) / float(all.max(1))
     }
 
-    /// From the lines of a client: what it was answered, and the microseconds that this took.
+    /// From the lines of a client: what it was answered, the microseconds that this took, and how many of them the machine stood still. The
+    /// last line is what is said of the machine.
     fn of_lines(lines: &str) -> Result<Self> {
         let mut answered = Self {
             took: Durations::new()?,
+            took_running: Durations::new()?,
+            stood_still: Duration::ZERO,
+            taken_by_host: Duration::ZERO,
             answers: BTreeMap::new(),
         };
         for line in lines.lines() {
-            let (answer, us) = line.rsplit_once(' ').context("an answer without its time")?;
-            *answered.answers.entry(answer.to_owned()).or_insert(0) += 1;
-            answered.took.record(Duration::from_micros(us.parse()?));
+            let mut parts = line.rsplitn(3, ' ');
+            let mut time = || -> Result<Duration> {
+                let us = parts.next().context("a line without its times")?;
+                Ok(Duration::from_micros(us.parse()?))
+            };
+            let (second, first) = (time()?, time()?);
+            let what = parts.next().context("a line that says nothing")?;
+            if what == MACHINE {
+                (answered.stood_still, answered.taken_by_host) = (first, second);
+                continue;
+            }
+            *answered.answers.entry(what.to_owned()).or_insert(0) += 1;
+            answered.took.record(first);
+            answered.took_running.record(first.saturating_sub(second));
         }
         Ok(answered)
     }
@@ -52,7 +76,15 @@ impl Answered {
 
 impl fmt::Display for Answered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, {}", self.answers, self.took)
+        write!(
+            f,
+            "{:?}, {}; the machine stood still for {}, without which p99 {} (its host took {} of all cores)",
+            self.answers,
+            self.took,
+            ms(self.stood_still),
+            ms(self.took_running.quantile(0.99)),
+            ms(self.taken_by_host),
+        )
     }
 }
 
@@ -62,7 +94,7 @@ pub(super) fn median(mut rounds: Vec<Answered>) -> Answered {
     for (answer, count) in rounds.iter().flat_map(|round| &round.answers) {
         *answers.entry(answer.clone()).or_insert(0) += count;
     }
-    rounds.sort_by_key(|round| round.took.quantile(0.99));
+    rounds.sort_by_key(|round| round.took_running.quantile(0.99));
     let middle = rounds.swap_remove(rounds.len() / 2);
     Answered { answers, ..middle }
 }
@@ -103,6 +135,8 @@ impl PoliteClient {
         let secret = secret_of_input()?;
         let client = sender::client(self.ca.as_deref())?;
         let url = format!("{}/v1/events", self.collector);
+        let watches = Watches::begin()?;
+        let taken_before = taken_by_host()?;
         let begun = Instant::now();
         let mut sending = JoinSet::new();
         for number in 0..(WARM_UP_S + self.seconds) * RATE {
@@ -117,14 +151,21 @@ impl PoliteClient {
                     Err(error) if error.is_timeout() => "timeout".to_owned(),
                     Err(_) => "no answer".to_owned(),
                 };
-                (number, answer, due.elapsed())
+                (number, answer, due, Instant::now())
             });
         }
-        for (number, answer, took) in sending.join_all().await {
+        let answers = sending.join_all().await;
+        let (taken, ended) = (taken_by_host()? - taken_before, Instant::now());
+        let stalls = watches.end()?;
+        for (number, answer, due, answered) in answers {
             if number >= WARM_UP_S * RATE {
-                println!("{answer} {}", took.as_micros());
+                let stood_still = stood_still(&stalls, due, answered);
+                let took = answered.duration_since(due);
+                println!("{answer} {} {}", took.as_micros(), stood_still.as_micros());
             }
         }
+        let stood_still = stood_still(&stalls, begun, ended);
+        println!("{MACHINE} {} {}", stood_still.as_micros(), taken.as_micros());
         Ok(true)
     }
 }
