@@ -1,14 +1,18 @@
 //! `eventtracker region remove`: the centre replicates from a region no more.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use store::{SILENCE_S_MAX, Source, SourceState};
 
 use super::files::Editable;
-use super::replication::why_not;
+use super::replication::{POLL, why_not};
 use super::{Centre, Operator, OptionFile, check_name, config_file, option_file};
+
+/// Longest wait for the region's workers to say that everything is counted: they do every second.
+const CLAIM_LIMIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
@@ -91,8 +95,23 @@ impl Remove {
     /// Says what of the region is not counted at the centre, and whether it may be removed all the same.
     async fn may_go(&self, operator: &mut Operator, source: &Source, state: Option<&SourceState>) -> bool {
         let mut left = left(operator, source).await;
-        if let Some(state) = state.filter(|state| !left.is_empty() && !state.is_running()) {
-            left.push(format!("replication from it does not run: {}", why_not(state)));
+        match state {
+            // What was acknowledged a moment ago is in no report of the queue yet.
+            Some(state) if state.is_running() && left.is_empty() => {
+                left = match not_claimed(operator, source).await {
+                    None => self::left(operator, source).await,
+                    Some(sentence) => vec![sentence],
+                };
+            }
+            Some(state) if !state.is_running() && !left.is_empty() => {
+                left.push(format!("replication from it does not run: {}", why_not(state)));
+            }
+            None if !left.is_empty() => left.push(
+                "the centre does not replicate from it, as after a removal that was interrupted: 'eventtracker region add' brings \
+                 what is left"
+                    .to_owned(),
+            ),
+            _ => {}
         }
         for sentence in &left {
             println!("! {sentence}");
@@ -164,6 +183,36 @@ async fn in_queue(operator: &mut Operator, source: &Source) -> anyhow::Result<Op
     } else {
         None
     })
+}
+
+/// A sentence where the region's workers do not come to say, in the time that they have, that everything is counted that was acknowledged
+/// before.
+async fn not_claimed(operator: &mut Operator, source: &Source) -> Option<String> {
+    let why = match wait_for_claim(operator, source).await {
+        Ok(true) => return None,
+        Ok(false) => format!("its workers have not said so for {} s", CLAIM_LIMIT.as_secs()),
+        Err(error) => format!("{error:#}"),
+    };
+    Some(format!(
+        "it is not known whether all is counted that was acknowledged before: {why}; let its workers run until this command has ended"
+    ))
+}
+
+/// Whether the region's workers say by [`CLAIM_LIMIT`] that everything is counted up to now by its database's clock, by which they say it;
+/// or have not said anything until then, since there are none.
+async fn wait_for_claim(operator: &mut Operator, source: &Source) -> anyhow::Result<bool> {
+    let begun = Instant::now();
+    let now = operator.database(source)?.upkeep().clock().await?;
+    loop {
+        let claim = operator.centre.upkeep().newest_claim(&source.region).await?;
+        if claim.is_some_and(|(_, until)| until >= now) {
+            return Ok(true);
+        }
+        if begun.elapsed() > CLAIM_LIMIT {
+            return Ok(claim.is_none());
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// A sentence on what the region has counted and the centre has not; `None` where there is nothing.

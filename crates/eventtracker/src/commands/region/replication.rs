@@ -10,7 +10,7 @@ use store::setup;
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// Pause between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
