@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
@@ -13,6 +14,10 @@ use crate::truth::Truth;
 
 /// Pause before a repetition, as a client that ignores `Retry-After` would make.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Between the beginnings of two requests of one client: some hundred a second of all of them, which leaves the processors to the tests
+/// beside.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) const EVENTS_PER_REQUEST: u64 = 20;
 
@@ -84,6 +89,12 @@ pub(crate) async fn post_backlog(rig: &Rig, region: &str, ledger: &mut Ledger) {
     }
 }
 
+fn pace() -> Interval {
+    let mut pace = tokio::time::interval(REQUEST_INTERVAL);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
+
 /// A client that gives up on an answer that does not come.
 pub(crate) fn client(rig: &Rig) -> reqwest::Client {
     http_client::of_own(rig.description().ca.as_deref())
@@ -103,7 +114,9 @@ pub(crate) async fn send_keyed(
 ) -> (Ledger, Vec<Sent>) {
     let mut ledger = Ledger::default();
     let mut sent = Vec::new();
+    let mut pace = pace();
     for number in 0_u64.. {
+        pace.tick().await;
         if stop.is_cancelled() {
             break;
         }
@@ -147,7 +160,9 @@ pub(crate) async fn send_unkeyed(
 ) -> Ledger {
     let mut ledger = Ledger::default();
     let minute = FIRST_MINUTE;
+    let mut pace = pace();
     for number in 0_u64.. {
+        pace.tick().await;
         if stop.is_cancelled() {
             break;
         }
