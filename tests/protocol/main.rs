@@ -8,7 +8,8 @@
 //! promise that each breaks.
 //!
 //! Not modelled: what a region's clock means by a centre's (crates/keeper/src/offset.rs), a beanstalkd that refuses puts, buried jobs,
-//! names, totals and audits, retention, backups, a switch without the old server, a centre of several servers. An instant is as long
+//! names, totals and audits, retention, backups, a switch without the old server. A centre of several servers is a model of its own
+//! (`shard_move`): the servers of one differ in what they apply, and in nothing that these promises are about. An instant is as long
 //! as the ledger's window or longer; what takes seconds takes no time.
 //!
 //! The bounds are those of each check below: at most three jobs of two batches, two workers, two centres, two servers, two faults. Every
@@ -26,6 +27,7 @@ mod model;
 mod properties;
 mod queue;
 mod representative;
+mod shard_move;
 mod state;
 mod switch;
 mod watermark;
