@@ -29,6 +29,10 @@ const OLD_DAY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Rest from listing, as a multiple of the time that listing took: for both lanes together, a tenth of the time is spent on it.
 const LISTING_REST: u32 = 19;
 
+/// Longest rest: a keeper that stood still in the middle of a question must not take that for its duration, and what has come meanwhile is
+/// promised to be packed within three hours.
+const REST_MAX: Duration = Duration::from_secs(30 * 60);
+
 /// Number of walks in a row in which somebody held a name's rows, after which that is a reason for an alarm.
 const WALKS_HELD_MAX: u32 = 4;
 
@@ -120,7 +124,7 @@ impl Lane {
         while begun.elapsed() < self.time_max && !shutdown.is_cancelled() {
             let Some(walk) = &mut self.walk else { break };
             let Some(task) = walk.next() else {
-                self.due = Instant::now() + interval.max(LISTING_REST * self.listing);
+                self.due = Instant::now() + rest(self.listing, interval);
                 return Ok(self.walk.take());
             };
             let is_listing = matches!(task, Task::List { .. });
@@ -168,6 +172,11 @@ impl Lane {
             )
         })
     }
+}
+
+/// The time from a walk's end to the next one, after so much listing.
+fn rest(listing: Duration, interval: Duration) -> Duration {
+    listing.saturating_mul(LISTING_REST).clamp(interval, REST_MAX)
 }
 
 /// Does one task. What the server refuses is left for the next walk: other names and days do not wait for it.
@@ -244,6 +253,12 @@ async fn pack(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_walk_rests_from_listing_within_limits() {
+        let rest = |listing_s| rest(Duration::from_secs(listing_s), Duration::from_secs(30)).as_secs();
+        assert_eq!([0, 1, 2, 60, 3_600].map(rest), [30, 30, 38, 1_140, 1_800]);
+    }
 
     #[test]
     fn held_rows_are_a_reason_only_when_they_stay_so() {
