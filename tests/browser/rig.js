@@ -41,6 +41,10 @@ export async function until(what, look) {
   assert.fail(`${what}: not within ${LIMIT_MS / 1000} s; last seen: ${JSON.stringify(seen)}`);
 }
 
+/** Waits until the page is no wider than its window: where that has changed, graphs follow a moment later. */
+export const fits = (page) =>
+  until("as wide as the window", () => page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth));
+
 class Rig {
   pages = new Set();
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before } from "node:test";
-import { browserTest, done, isAccessible, rig, row, until } from "./rig.js";
+import { browserTest, done, fits, isAccessible, rig, row, until } from "./rig.js";
 
 const MINUTE_S = 60;
 const DAY_S = 86_400;
@@ -200,8 +200,7 @@ browserTest("the head says which names, and until when", async () => {
   await until("many names", async () => (await viewer(page).textContent()) === "view of <b>all</b>: a.*, b.* and 2 more");
   assert.equal(await page.locator("#viewer .late").count(), 0);
   await page.setViewportSize({ width: 360, height: 740 });
-  const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  assert.ok(wide <= screen, `${wide} of ${screen} pixels`);
+  await fits(page);
   await rig.screenshot(page, "token-phone");
   await done(page, REFUSED);
 });
