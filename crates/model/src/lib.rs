@@ -22,6 +22,7 @@ mod queue_depth;
 mod reader;
 mod reserved;
 mod shard;
+mod shards;
 mod step;
 mod time;
 
@@ -47,5 +48,6 @@ pub use queue_depth::QueueDepth;
 pub use reader::PackedDayError;
 pub use reserved::{CERTIFICATE_TROUBLE, OWN_NAMES, TOKENS_FILE_REFUSED, own_count};
 pub use shard::Shard;
+pub use shards::{Shards, ShardsError};
 pub use step::{Step, StepError};
 pub use time::{TimeError, Timestamp};
