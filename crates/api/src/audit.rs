@@ -90,7 +90,7 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri) -> Result<Json<Audit>,
     let turn = Arc::new(turn);
     let audit = async |attempt: Attempt| {
         let audit =
-            store::audit_centre(attempt.server(), range, Some(Arc::clone(&turn) as store::Place)).await?;
+            store::audit_centre(attempt.members(), range, Some(Arc::clone(&turn) as store::Place)).await?;
         Ok::<_, centres::Error>((attempt.name().to_owned(), audit))
     };
     let (centre, audit) = api.centres.ask(audit).await?;

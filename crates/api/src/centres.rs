@@ -1,7 +1,8 @@
 //! The centres: which of them is in charge, and where a request goes that it cannot answer.
 //!
 //! The promise is one of monotonic reads: an answer never lacks counts that an earlier one had, whichever centre gave either,
-//! as long as a centre is left that has them. What an answer has is a [`Position`]: the number of each region's last flush.
+//! as long as a centre is left that has them. What an answer has are [`Positions`]: the number of each region's last flush, at each server
+//! that it was read from.
 
 #![expect(clippy::disallowed_methods, reason = "a centre has so long to catch up")]
 
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use model::{EventId, EventName, Extent, Glob};
-use store::central::{Central, Counted, Matched, Name, Position, Snapshot, Status, Wanted};
-use store::{Place, Server};
+use store::central::{Central, Counted, Matched, Name, Positions, Snapshot, Status, Wanted};
+use store::{Members, Place};
 use tokio::sync::OnceCell;
 
 pub(crate) use self::error::{AtCentre, Error};
@@ -48,8 +49,8 @@ const NONE: usize = usize::MAX;
 pub struct Centre {
     /// The name in answers, logs and metrics; no two centres share one.
     pub name: String,
-    /// Address and account of its central database.
-    pub server: Server,
+    /// Addresses and account of its servers.
+    pub members: Members,
 }
 
 /// All centres, in the order in which they are preferred; clones share them.
@@ -58,8 +59,8 @@ pub(crate) struct Centres(Arc<Inner>);
 
 struct Inner {
     all: Vec<Site>,
-    /// The least position that covers all answers with counts or claims: a later answer, wherever it comes from, must not lack any of them.
-    answered: Mutex<Position>,
+    /// The least positions that cover all answers with counts or claims: a later answer, wherever it comes from, must not lack any of them.
+    answered: Mutex<Positions>,
     /// Whether every centre was asked for what it has, before the first request.
     begun: OnceCell<()>,
     /// Index into `all`, or [`NONE`]; only for telling that it changed.
@@ -70,8 +71,8 @@ struct Inner {
 struct Site {
     name: String,
     central: Central,
-    /// Address and account for audits, whose statements take longer than those of `central` may.
-    server: Server,
+    /// Addresses and account for audits, whose statements take longer than those of `central` may.
+    members: Members,
     state: Mutex<Known>,
     /// Whether [`Inner::answered`] has what it had when it first answered.
     is_joined: AtomicBool,
@@ -81,10 +82,12 @@ struct Site {
 pub(crate) struct Attempt {
     centres: Centres,
     at: usize,
-    /// The position that its snapshot has to cover, unless it `may_go_back`.
-    must_have: Position,
+    /// The positions that its snapshots have to cover, unless it `may_go_back`.
+    must_have: Positions,
     /// Whether every centre had its time to catch up, so that a snapshot with fewer counts is better than no answer.
     may_go_back: bool,
+    /// Whether it had to go back already, for the names or for the counts of one answer.
+    has_gone_back: AtomicBool,
     /// The place that it reads in, if it has taken one.
     place: Option<Place>,
 }
@@ -96,14 +99,14 @@ impl Centres {
     /// `SameName` for two centres of one name, `Store` where the password cannot be read.
     pub(crate) fn new(centres: impl Iterator<Item = Centre>) -> Result<Self, StartError> {
         let mut all = Vec::<Site>::new();
-        for Centre { name, server } in centres {
+        for Centre { name, members } in centres {
             if all.iter().any(|site| site.name == name) {
                 return Err(StartError::SameName(name));
             }
             all.push(Site {
                 name,
-                central: Central::new(&server)?,
-                server,
+                central: Central::new(&members)?,
+                members,
                 state: Mutex::default(),
                 is_joined: AtomicBool::new(false),
             });
@@ -169,9 +172,9 @@ impl Centres {
     /// Takes what a centre has for answered, once; false where it does not say it.
     async fn join(&self, site: &Site) -> bool {
         if !site.is_joined.load(Ordering::Relaxed)
-            && let Ok(position) = site.central.position().await
+            && let Ok(positions) = site.central.positions().await
         {
-            self.answered().join(&position);
+            self.answered().join(&positions);
             site.is_joined.store(true, Ordering::Relaxed);
         }
         site.is_joined.load(Ordering::Relaxed)
@@ -185,7 +188,7 @@ impl Centres {
     async fn ask_in_turn<T, E, W>(
         &self,
         work: &impl Fn(Attempt) -> W,
-        must_have: &Position,
+        must_have: &Positions,
         may_go_back: bool,
     ) -> Result<T, E>
     where
@@ -203,6 +206,7 @@ impl Centres {
                 at,
                 must_have: must_have.clone(),
                 may_go_back,
+                has_gone_back: AtomicBool::new(false),
                 place: None,
             };
             let error = match work(attempt).await {
@@ -263,37 +267,39 @@ impl Centres {
         self.0.all.iter().map(Site::state).collect()
     }
 
-    /// Asks a centre whether it answers and, where there are several, until when it is complete.
-    ///
-    /// # Errors
-    /// The database's error where it does not answer.
-    pub(crate) async fn look(&self, at: usize) -> Result<(), store::Error> {
+    /// Asks each server of a centre whether it answers and, where there are several centres, until when it is complete. Returns those that do
+    /// not, with their errors.
+    pub(crate) async fn look(&self, at: usize) -> Vec<store::Error> {
         let site = &self.0.all[at];
         // A single centre cannot be behind another, so it is not asked for its clocks.
-        let seen = if self.is_several() {
-            site.central.complete_until().await
-        } else {
-            site.central.ping().await.map(|()| None)
-        };
-        if self.is_several() && seen.is_ok() {
+        let looked = site.central.look(self.is_several()).await;
+        let servers = looked.len();
+        let (mut complete_until, mut errors) = (Vec::new(), Vec::new());
+        for server in looked {
+            match server.answer {
+                Ok(until) => complete_until.push(until),
+                Err(error) => errors.push(error),
+            }
+        }
+        if self.is_several() && errors.is_empty() {
             self.join(site).await;
         }
         let before = site.state();
-        let (state, outcome) = match seen {
-            Ok(complete_until) => {
-                // Only centres that answer count: against what a dead one last said, the only one left would be behind for ever.
-                let others = self.states().into_iter().enumerate();
-                let newest = others
-                    .filter(|&(other, state)| other != at && state.answers == Some(true))
-                    .filter_map(|(_, state)| state.complete_until)
-                    .max();
-                (before.seen(complete_until, newest), Ok(()))
-            }
-            Err(error) => (before.silent(), Err(error)),
-        };
-        site.set(state);
+        site.set(if errors.len() == servers {
+            before.silent()
+        } else {
+            // Only centres that answer count: against what a dead one last said, the only one left would be behind for ever.
+            let others = self.states().into_iter().enumerate();
+            let newest = others
+                .filter(|&(other, state)| other != at && state.answers == Some(true))
+                .filter_map(|(_, state)| state.complete_until)
+                .max();
+            let known: Option<Vec<_>> = complete_until.into_iter().collect();
+            let least = known.and_then(|all| all.into_iter().min());
+            before.seen(least.filter(|_| errors.is_empty()), newest, !errors.is_empty())
+        });
         self.tell_who_is_in_charge();
-        outcome
+        errors
     }
 
     /// Notes that a centre did not do its part of a request. Where it cannot be reached, requests pass over it until a look finds it
@@ -336,7 +342,7 @@ impl Centres {
         }
     }
 
-    fn answered(&self) -> MutexGuard<'_, Position> {
+    fn answered(&self) -> MutexGuard<'_, Positions> {
         self.0.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -396,9 +402,9 @@ impl Attempt {
         &self.site().central
     }
 
-    /// Address and account of the centre's database, for connections of one's own.
-    pub(crate) fn server(&self) -> &Server {
-        &self.site().server
+    /// Addresses and account of the centre's servers, for connections of one's own.
+    pub(crate) fn members(&self) -> &Members {
+        &self.site().members
     }
 
     fn site(&self) -> &Site {
@@ -424,13 +430,30 @@ impl Attempt {
         }
         // Read in the snapshot itself. Outside of it a flush could come in between, and the position would promise counts that
         // the snapshot has not.
-        let position = snapshot.position().await?;
-        if let Err(error) = self.note(position) {
+        let positions = snapshot.position().await?;
+        if let Err(error) = self.note(positions) {
             // Ended rather than dropped, which would cost its connection with each round.
             snapshot.end().await?;
             return Err(error);
         }
         Ok((snapshot, found))
+    }
+
+    /// The rest of a snapshot as of [`Snapshot::read`]: counts.
+    ///
+    /// # Errors
+    /// As of [`Self::snapshot`]; with `GoesBack`, too, `each` was given counts.
+    pub(crate) async fn read_of(
+        &self,
+        snapshot: Snapshot,
+        wanted: &[Wanted<'_>],
+        each: impl FnMut(usize, EventId, Counted<'_>) + Send,
+    ) -> Result<Extent, Error> {
+        let whole = snapshot.read(wanted, each).await?;
+        if self.centres.is_several() {
+            self.note(whole.positions)?;
+        }
+        Ok(whole.extent)
     }
 
     /// Names and counts as of [`Central::read`], out of a snapshot as of [`Self::snapshot`].
@@ -446,8 +469,8 @@ impl Attempt {
         let is_several = self.centres.is_several();
         let asked = (names, is_several, self.place.clone());
         let whole = self.central().read(asked, wanted, each).await?;
-        if let Some(position) = whole.position {
-            self.note(position)?;
+        if is_several {
+            self.note(whole.positions)?;
         }
         Ok((whole.names, whole.extent))
     }
@@ -459,27 +482,29 @@ impl Attempt {
     pub(crate) async fn status(&self) -> Result<Status, Error> {
         let status = self.central().status().await?;
         if self.centres.is_several() {
-            self.note(status.position.clone())?;
+            self.note(status.positions.clone())?;
         }
         Ok(status)
     }
 
-    /// Notes the position of an answer, before any of it is sent: a request that begins once the answer is out has to find it here.
+    /// Notes the positions of an answer, before any of it is sent: a request that begins once the answer is out has to find it here.
     ///
     /// # Errors
     /// `GoesBack` where it lacks counts that were answered before.
-    fn note(&self, position: Position) -> Result<(), Error> {
-        if position.covers(&self.must_have) {
+    fn note(&self, positions: Positions) -> Result<(), Error> {
+        if positions.cover(&self.must_have) {
             // Joined and not set, since the answers of two centres at once may each have flushes of one region that the other lacks.
-            self.centres.answered().join(&position);
+            self.centres.answered().join(&positions);
         } else if self.may_go_back {
-            metrics::counter!("api_answers_gone_back_total").increment(1);
-            tracing::warn!(
-                centre = self.name(),
-                "answers lack counts that were answered before"
-            );
+            if !self.has_gone_back.swap(true, Ordering::Relaxed) {
+                metrics::counter!("api_answers_gone_back_total").increment(1);
+                tracing::warn!(
+                    centre = self.name(),
+                    "answers lack counts that were answered before"
+                );
+            }
             // Set and not joined: counts that no centre has any more would keep every later request waiting for them.
-            *self.centres.answered() = position;
+            self.centres.answered().go_back_to(positions);
         } else {
             return Err(Error::GoesBack);
         }
@@ -495,7 +520,7 @@ mod tests {
     fn centres(names: &[&str]) -> Result<Centres, StartError> {
         let centre = |name: &&str| Centre {
             name: (*name).to_owned(),
-            server: serde_json::from_str(r#"{"user":"nobody"}"#).unwrap(),
+            members: Members::alone(serde_json::from_str(r#"{"user":"nobody"}"#).unwrap()),
         };
         Centres::new(names.iter().map(centre))
     }

@@ -43,7 +43,7 @@ use gate::Gate;
 use listener::{Front, Health, Host, Hosts, Limits, Proxies, Tls, TlsFiles};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
-use store::Server;
+use store::Members;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Door;
@@ -138,7 +138,7 @@ impl Config {
 pub async fn run(
     config: Config,
     limits: gate::Limits,
-    central: Server,
+    central: Members,
     others: Vec<Centre>,
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
@@ -154,7 +154,7 @@ pub async fn run(
     }
     let central = Centre {
         name: config.centre,
-        server: central,
+        members: central,
     };
     let centres = Centres::new(std::iter::once(central).chain(others))?;
     let hosts = Hosts::of(config.listen, &config.allowed_hosts);

@@ -19,31 +19,27 @@ pub(crate) async fn watch(centres: Centres, health: Health, shutdown: Cancellati
     shutdown.run_until_cancelled(join_all(watches)).await;
 }
 
-/// Looks at one centre again and again, and logs when it begins or ceases to answer.
+/// Looks at one centre again and again, and logs when it, or one of its servers, begins or ceases to answer.
 async fn watch_one(centres: &Centres, at: usize, health: &Health) {
-    let mut answered = None;
+    let mut before: Option<Vec<String>> = None;
     loop {
-        let outcome = centres.look(at).await;
-        let answers = outcome.is_ok();
+        let troubles = centres.look(at).await;
         let name = centres.name(at);
-        match outcome {
-            Ok(()) => {
-                health.ready(CENTRAL_DATABASE);
-                if answered != Some(true) {
-                    tracing::info!(centre = name, "the central database answers");
-                }
+        if centres.any_answers() {
+            health.ready(CENTRAL_DATABASE);
+        } else if let Some(error) = troubles.first() {
+            health.not_ready(CENTRAL_DATABASE, error);
+        }
+        let now: Vec<String> = troubles.iter().map(store::Error::with_causes).collect();
+        if before.as_ref().is_none_or(|before| before.len() != now.len()) {
+            if now.is_empty() {
+                tracing::info!(centre = name, "the central database answers");
             }
-            Err(error) => {
-                if answered != Some(false) {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, centre = name, "the central database does not answer");
-                }
-                if !centres.any_answers() {
-                    health.not_ready(CENTRAL_DATABASE, &error);
-                }
+            for error in &now {
+                tracing::warn!(error, centre = name, "the central database does not answer");
             }
         }
-        answered = Some(answers);
+        before = Some(now);
         tokio::time::sleep(CHECK_EVERY).await;
     }
 }

@@ -243,14 +243,15 @@ pub(crate) fn by_bucket<'a>(
     }
 }
 
-/// The rest of `snapshot`: all sums, and the time of which they are known.
+/// The rest of a `snapshot` of this attempt: all sums, and the time of which they are known.
 ///
 /// # Errors
-/// The database's, as of [`Snapshot::read`]; `Shape` where it gives what was not asked for.
+/// `Database` as of [`Snapshot::read`], or where it gives what was not asked for; `GoesBack` where the centre lacks counts.
 pub(crate) async fn read<R, I>(
+    attempt: &Attempt,
     snapshot: Snapshot,
     all: &[Sums<'_, R, I>],
-) -> Result<(Vec<Vec<Vec<u128>>>, Extent), store::Error>
+) -> Result<(Vec<Vec<Vec<u128>>>, Extent), centres::Error>
 where
     R: Fn(usize) -> usize + Sync,
     I: Fn(i64) -> Option<usize> + Sync,
@@ -259,7 +260,7 @@ where
     let wanted = adding.wanted();
     let add = |wanted, id, counted: Counted<'_>| adding.add(wanted, id, counted);
     // The clocks come last, but in the same snapshot: they say until when these counts, and no later ones, are complete.
-    let extent = snapshot.read(&wanted, add).await?;
+    let extent = attempt.read_of(snapshot, &wanted, add).await?;
     Ok((adding.sums()?, extent))
 }
 

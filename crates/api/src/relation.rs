@@ -164,7 +164,7 @@ async fn read(
         .may_read_of(snapshot, ids.len().saturating_mul(buckets.counts()))
         .await?;
     let room = room.of_points((ids.len() + POINTS_PER_PAIR) * buckets.len())?;
-    let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;
+    let (sums, extent) = reading::read(&attempt, snapshot, &[by_bucket(&ids, buckets)]).await?;
     let sums = sums.into_iter().flatten();
     Ok(Read {
         extent,

@@ -132,7 +132,7 @@ async fn read(
         .may_read_of(snapshot, names.len().saturating_mul(buckets.counts()))
         .await?;
     let ids: Vec<_> = names.iter().map(|name| name.id).collect();
-    let (sums, extent) = reading::read(snapshot, &[by_bucket(&ids, buckets)]).await?;
+    let (sums, extent) = reading::read(&attempt, snapshot, &[by_bucket(&ids, buckets)]).await?;
     let series = names.into_iter().zip(sums.into_iter().flatten());
     Ok(Read {
         extent,

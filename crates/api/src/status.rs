@@ -12,11 +12,11 @@ use axum::extract::State;
 use axum::http::Uri;
 use gate::Caller;
 use model::{Day, Timestamp};
-use store::central::{self, ShardSize};
+use store::central::{self, ServerState, ShardSize};
 use store::{QueueState, RegionClock, SourceState};
 
 pub use self::document::{
-    Alarm, CentreStatus, ClientUse, Queue, RegionStatus, Replication, Shard, ShownToken, Status,
+    Alarm, CentreStatus, ClientUse, Queue, RegionStatus, Replication, ServerStatus, Shard, ShownToken, Status,
 };
 use crate::admission::Asker;
 use crate::centres::{self, Attempt, Centres, Known};
@@ -82,6 +82,9 @@ fn hide_others(status: &mut Status, client: &str) {
         .alarms
         .retain(|alarm| OF_REGIONS.contains(&alarm.kind.as_str()));
     status.shards.clear();
+    for server in &mut status.servers {
+        server.trouble = server.trouble.take().map(|_| SEE_THE_OPERATOR.to_owned());
+    }
     for region in &mut status.regions {
         let reason = region.held_back.as_mut();
         let error = region
@@ -139,15 +142,18 @@ fn answer(centre: String, centres: Vec<CentreStatus>, status: central::Status, n
         sentence: alarm.sentence,
         since: since.unix_s(),
     };
+    let away = status.servers.iter().find(|server| server.trouble.is_some());
+    let away = away.map(|server| server.name.clone());
     Status {
         centre,
         centres,
+        servers: servers(status.servers),
         complete_until: complete_until.map(Timestamp::unix_s),
         regions: regions
             .into_iter()
             .map(|(name, (queue, source))| {
                 let clock = clocks.remove(&name).unwrap_or_default();
-                region(name, queue, source, &clock, now)
+                region(name, (queue, source), &clock, away.as_deref(), now)
             })
             .collect(),
         shards: status.shards.into_iter().map(shard).collect(),
@@ -159,11 +165,24 @@ fn answer(centre: String, centres: Vec<CentreStatus>, status: central::Status, n
     }
 }
 
+/// The servers of a centre that has several.
+fn servers(servers: Vec<ServerState>) -> Vec<ServerStatus> {
+    let is_named = |server: &ServerState| !server.name.is_empty();
+    let server = |server: ServerState| ServerStatus {
+        shards: server.shards.to_string(),
+        complete_until: server.complete_until.map(Timestamp::unix_s),
+        trouble: server.trouble,
+        name: server.name,
+    };
+    servers.into_iter().filter(is_named).map(server).collect()
+}
+
+/// A region's state; `away` is a server of the centre that does not answer.
 fn region(
     region: String,
-    queue: Option<QueueState>,
-    source: Option<SourceState>,
+    (queue, source): (Option<QueueState>, Option<SourceState>),
     clock: &RegionClock,
+    away: Option<&str>,
     now: Timestamp,
 ) -> RegionStatus {
     let hold = queue.as_ref().and_then(|queue| queue.hold);
@@ -183,7 +202,10 @@ fn region(
     });
     RegionStatus {
         region,
-        held_back: held_back(clock, queue.as_ref(), replication.as_ref(), now),
+        held_back: match away {
+            Some(server) => Some(format!("central server {server} does not answer")),
+            None => held_back(clock, queue.as_ref(), replication.as_ref(), now),
+        },
         lag_s: queue.as_ref().map(|queue| queue.age_s),
         hold_s: hold.map(|hold| hold.as_secs_f64()),
         queue,
@@ -308,7 +330,7 @@ mod tests {
                 ..queue("eu", ms)
             });
             let now = Timestamp::from_unix_ms(100_000);
-            let answer = region("eu".to_owned(), queue, Some(running.clone()), clock, now);
+            let answer = region("eu".to_owned(), (queue, Some(running.clone())), clock, None, now);
             answer.held_back.unwrap_or_default()
         };
         assert_eq!(reason(&clock(90_000, Some(0)), Some(99_000), None), "");
@@ -344,10 +366,7 @@ mod tests {
                     },
                 ),
             ]),
-            position: central::Position::default(),
-            alarms: Vec::new(),
-            oldest_backup: None,
-            kept_since: None,
+            ..central::Status::default()
         };
         let answer = serde_json::to_value(answer(
             "central".to_owned(),

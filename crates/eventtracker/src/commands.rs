@@ -12,5 +12,6 @@ pub(crate) mod remedy;
 pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod series;
+pub(crate) mod shard;
 pub(crate) mod status;
 pub(crate) mod token;

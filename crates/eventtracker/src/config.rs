@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use serde::Deserialize;
+use store::Members;
 use store::setup::{RegionAccounts, Site};
 
 /// The section `[region]`.
@@ -14,7 +15,7 @@ pub(crate) struct RegionSection {
 }
 
 /// A configuration file. A region's file has `region`, `queue`, `regional`, `replication`, `collector`, `worker`;
-/// the centre's `central`, `replication`, `analyst`, `source`, `api`, `keeper`, `other_centre`. Both have `replication` and
+/// the centre's `central`, `central_server`, `replication`, `analyst`, `source`, `api`, `keeper`, `other_centre`. Both have `replication` and
 /// `housekeeping`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +26,9 @@ pub(crate) struct Config {
     pub(crate) collector: Option<collector::Config>,
     pub(crate) worker: Option<worker::Config>,
     pub(crate) central: Option<store::Server>,
+    /// The servers that the centre consists of, under the account of `central`, where these are several.
+    #[serde(default)]
+    pub(crate) central_server: Vec<store::CentralServer>,
     pub(crate) analyst: Option<store::Account>,
     #[serde(default)]
     pub(crate) source: Vec<store::Source>,
@@ -66,6 +70,11 @@ impl Config {
                 .check()
                 .with_context(|| format!("configuration {} is refused", path.display()))?;
         }
+        if config.central.is_some() {
+            config
+                .members()
+                .with_context(|| format!("configuration {} is refused", path.display()))?;
+        }
         config.file = File {
             path: path.to_owned(),
             site: config.site(),
@@ -85,6 +94,25 @@ impl Config {
         })
     }
 
+    /// The servers of the centre, under the account of `[central]`.
+    ///
+    /// # Errors
+    /// No `[central]`; `[[central_server]]` sections that do not make one centre.
+    pub(crate) fn members(&self) -> anyhow::Result<Members> {
+        let central = self.file.section(self.central.as_ref(), "central")?;
+        Ok(Members::of(central, &self.central_server)?)
+    }
+
+    /// The servers of the centre, under the keeper's account.
+    ///
+    /// # Errors
+    /// As of [`Self::members`], or no `[housekeeping]`.
+    pub(crate) fn members_as_keeper(&self) -> anyhow::Result<(Members, store::Account)> {
+        let account = self.file.section(self.housekeeping.clone(), "housekeeping")?;
+        let members = self.members()?.with_user(&account.user, Some(&account.password));
+        Ok((members, account))
+    }
+
     /// The site that the sections are about, if it is one.
     fn site(&self) -> Option<Site> {
         let of_region = self.region.is_some()
@@ -96,6 +124,7 @@ impl Config {
             || self.analyst.is_some()
             || self.api.is_some()
             || self.keeper.is_some()
+            || !self.central_server.is_empty()
             || !self.source.is_empty();
         match (of_region, of_centre) {
             (true, false) => Some(Site::Regional),
@@ -105,7 +134,21 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        Ok(toml::from_str(text)?)
+        let config: Self = toml::from_str(text)?;
+        if !config.central_server.is_empty() {
+            let table: toml::Table = toml::from_str(text)?;
+            let central = table.get("central").and_then(toml::Value::as_table);
+            let central = central.context(
+                "it has [[central_server]] and no [central], whose account is used on each server",
+            )?;
+            for key in ["socket", "host", "port"] {
+                ensure!(
+                    !central.contains_key(key),
+                    "[central] has {key}, and there are [[central_server]] sections: these have the addresses then"
+                );
+            }
+        }
+        Ok(config)
     }
 }
 
@@ -137,7 +180,7 @@ impl File {
 fn site_of(section: &str) -> Option<Site> {
     match section {
         "region" | "queue" | "regional" | "collector" | "worker" => Some(Site::Regional),
-        "central" | "analyst" | "source" | "api" | "keeper" => Some(Site::Central),
+        "central" | "central_server" | "analyst" | "source" | "api" | "keeper" => Some(Site::Central),
         _ => None,
     }
 }

@@ -55,6 +55,9 @@ enum Command {
     /// Add a region to the centre, take it away, or let it move to another server
     #[command(subcommand)]
     Region(commands::region::RegionCommand),
+    /// The shards of a centre that consists of several servers
+    #[command(subcommand)]
+    Shard(commands::shard::ShardCommand),
     /// Make, show and check tokens, by which clients are let in
     #[command(subcommand)]
     Token(commands::token::Token),
@@ -115,6 +118,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => command.run().await,
         Command::Schema(command) => command.run().await,
         Command::Region(command) => command.run().await,
+        Command::Shard(command) => command.run().await,
         Command::Token(command) => command.run(),
         Command::Names(command) => command.run().await,
         Command::Queue(command) => command.run().await.map(|()| ExitCode::SUCCESS),

@@ -95,11 +95,10 @@ impl Worker {
 impl Keeper {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
-        let account = config.file.section(config.housekeeping, "housekeeping")?;
-        let central = config.file.section(config.central, "central")?;
+        let (centre, account) = config.members_as_keeper()?;
         let keeper = config.file.section(config.keeper, "keeper")?;
         let duties = keeper::Duties {
-            centre: central.with_user(&account.user, Some(account.password.clone())),
+            centre,
             others: config.other_centre,
             account,
         };
@@ -115,12 +114,16 @@ impl Keeper {
 impl Api {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config)?;
-        let central = config.file.section(config.central, "central")?;
-        let others = config.other_centre.into_iter().map(|other| api::Centre {
-            server: central.elsewhere(&other),
-            name: other.name,
-        });
-        let others = others.collect();
+        let central = config.members()?;
+        let account = central.first().server.account()?;
+        let other = |other: &store::OtherCentre| {
+            Ok(api::Centre {
+                members: other.members(&account)?,
+                name: other.name.clone(),
+            })
+        };
+        let others = config.other_centre.iter().map(other);
+        let others = others.collect::<anyhow::Result<_>>()?;
         Ok(api::run(
             config.file.section(config.api, "api")?,
             config.limits,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Timestamp;
+use model::{Shards, Timestamp};
 use store::central::Status;
 use store::upkeep::{Alarm, KeyReuse};
 use store::{QueueState, SILENCE_S_MAX, SourceState};
@@ -14,9 +14,10 @@ const CLOCK_OFF_MS_MAX: i64 = 2_000;
 const FREE_PER_CENT_MIN: u64 = 10;
 
 /// The alarms that follow from what has reached the centre. `unreachable` has the reason for each region whose database does
-/// not answer the keeper; `now` is the centre's clock.
+/// not answer the keeper; `now` is the centre's clock. The server has these shards.
 pub(crate) fn standing(
     status: &Status,
+    shards: Shards,
     unreachable: &BTreeMap<String, String>,
     now: Timestamp,
 ) -> Vec<Alarm> {
@@ -24,6 +25,7 @@ pub(crate) fn standing(
     for state in &status.sources {
         let region = &state.source.region;
         alarms.extend(of_source(state));
+        alarms.extend(of_filter(state, shards));
         let clock = status.clocks.get(region);
         let ahead_ms = clock.and_then(|clock| clock.ahead_ms);
         if let Some(ahead_ms) = ahead_ms.filter(|ms| ms.abs() > CLOCK_OFF_MS_MAX) {
@@ -75,6 +77,25 @@ fn of_source(state: &SourceState) -> Option<Alarm> {
             ),
         )
     })
+}
+
+/// The alarm about a filter with which more or less is applied than the server's shards need.
+fn of_filter(state: &SourceState, shards: Shards) -> Option<Alarm> {
+    let expected = store::wild_do_tables(shards).join(", ");
+    let does = match (state.has_all_of(shards), state.is_limited_to(shards)) {
+        (_, true) => return None,
+        (false, _) => "less of it than its shards need, so counts are lost for it and nothing is complete",
+        (true, false) => "more of it than its shards need",
+    };
+    Some(alarm(
+        &state.source.region,
+        "filter",
+        format!(
+            "the server applies {does}: replicate_wild_do_table is '{}' and should be {expected}; 'eventtracker region add' and the option \
+             file put it right, where nothing was passed over",
+            state.wild_do_table
+        ),
+    ))
 }
 
 /// The alarms about a region's queue, as its worker last reported it.
@@ -199,12 +220,18 @@ mod tests {
             sources: vec![source],
             shards: Vec::new(),
             clocks: BTreeMap::from([("eu".to_owned(), clock)]),
-            position: store::central::Position::default(),
+            positions: store::central::Positions::default(),
+            servers: Vec::new(),
             alarms: Vec::new(),
             oldest_backup: None,
             kept_since: None,
         };
-        let alarms = standing(&status, &BTreeMap::new(), Timestamp::from_unix_ms(100_000));
+        let alarms = standing(
+            &status,
+            Shards::ALL,
+            &BTreeMap::new(),
+            Timestamp::from_unix_ms(100_000),
+        );
         alarms.into_iter().map(|alarm| alarm.kind).collect()
     }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use store::upkeep::Alarm;
-use store::{Account, Audit, Range, Server, Verdict};
+use store::{Account, Audit, Members, Range, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::alarm;
@@ -14,7 +14,7 @@ use crate::findings::Findings;
 /// Audits the last two days and every region's total at regular intervals, until `shutdown`. An audit that could not be made leaves the
 /// alarms of the one before.
 pub(crate) async fn run(
-    centre: &Server,
+    centre: &Members,
     account: &Account,
     interval: Duration,
     findings: &Findings,

@@ -12,15 +12,16 @@ pub mod offset;
 mod packing;
 mod retention;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use listener::Health;
-use model::Timestamp;
+use model::{Shards, Timestamp};
 use store::central::Central;
 use store::upkeep::{self, Alarm};
-use store::{Account, OtherCentre, Server, Source, SourceState};
+use store::{Account, Held, Member, Members, OtherCentre, Source, SourceState};
 use tokio_util::sync::CancellationToken;
 
 use certificates::Certificates;
@@ -31,12 +32,12 @@ use packing::merging::Merger;
 /// The parts of a keeper's readiness.
 pub const READINESS: [&str; 1] = ["central database"];
 
-/// The servers that the keeper looks after, beside the regions: those are the sources that its own centre has at the moment.
+/// The servers that the keeper looks after, beside the regions: those are the sources that each server has at the moment.
 #[derive(Debug, Clone)]
 pub struct Duties {
-    /// Its own centre, under the housekeeping account.
-    pub centre: Server,
-    /// The other centres that the regions feed: binlogs are kept until these have applied them, too.
+    /// The servers of its own centre, under the housekeeping account.
+    pub centre: Members,
+    /// The other centres that the regions feed: binlogs are kept until all of their servers have applied them, too.
     pub others: Vec<OtherCentre>,
     /// The housekeeping account in every region and at other centres.
     pub account: Account,
@@ -48,16 +49,18 @@ const PASS_INTERVAL: Duration = Duration::from_secs(2);
 /// Time for which something must be wrong before it is an alarm: servers restart, and links break for a moment.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The keeper's loop over regions: clocks, binlogs and alarms.
+/// One server's loop over regions: clocks, binlogs and alarms.
 struct Keeper {
     centre: upkeep::Centre,
-    /// The same centre, as the api reads it.
+    /// The same server, as the api reads it.
     status: Central,
-    /// The other centres, by name.
+    /// The other servers of its centre, and those of other centres, each as sentences name it.
     others: Vec<(String, upkeep::Centre)>,
     regions: Vec<KeptRegion>,
-    /// The centre's server, for the connections of new regions.
-    server: Server,
+    /// The server, and its shards by the configuration.
+    member: Member,
+    /// The shards that it keeps: those that it had when it was last asked.
+    kept: Shards,
     account: Account,
     /// Milliseconds that binlogs are kept after every centre has applied them.
     keep_ms: i64,
@@ -66,9 +69,18 @@ struct Keeper {
     /// EventTracker's own counts of what clients do.
     clients: clients::Counts,
     certificates: Certificates,
-    health: Health,
+    state: State,
     /// Whether the last pass failed, so that a failure is logged once.
     failing: bool,
+}
+
+/// The state of all servers, of which each has a loop: the keeper is ready where none fails.
+#[derive(Clone)]
+struct State {
+    health: Health,
+    /// The servers whose last pass succeeded.
+    well: Arc<Mutex<BTreeSet<String>>>,
+    servers: usize,
 }
 
 /// A region, with connections of its own: regions are passed at once, and none waits for another's connection.
@@ -76,68 +88,144 @@ struct KeptRegion {
     source: Source,
     server: upkeep::RegionalServer,
     centre: upkeep::Centre,
+    /// The centre's server as metrics name it.
+    label: String,
 }
 
 /// Keeps the centre and its regions until `shutdown`. A server that cannot be reached is an alarm, not an end.
 ///
 /// # Errors
-/// `PasswordVariable` or `PasswordFile` for a password that cannot be read.
+/// `PasswordVariable` or `PasswordFile` for a password that cannot be read, `OtherCentre` or `Members` for another centre of which it is not
+/// said where it is.
 pub async fn run(
     config: &Config,
     duties: Duties,
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), store::Error> {
-    let Duties {
-        centre,
-        others,
-        account,
-    } = duties;
-    let [audited, packed, merged, dropped] = [(); 4].map(|()| Findings::default());
-    let merger = Merger::new(&centre);
-    let mut keeper = Keeper {
-        centre: upkeep::Centre::new(centre.clone()),
-        status: Central::new(&centre)?,
-        others: others
-            .into_iter()
-            .map(|other| {
-                let server = other.server(&account);
-                (other.name, upkeep::Centre::new(server))
-            })
-            .collect(),
-        regions: Vec::new(),
-        server: centre.clone(),
-        account: account.clone(),
-        keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
-        since: BTreeMap::new(),
-        clients: clients::Counts::default(),
-        certificates: Certificates::default(),
+    let audited = Findings::default();
+    let state = State {
         health,
-        failing: false,
+        well: Arc::default(),
+        servers: duties.centre.iter().count(),
     };
-    let [audit_interval, pack_interval] =
-        [config.audit_interval_s, config.pack_interval_s].map(|seconds| Duration::from_secs(seconds.into()));
-    let findings = [&audited, &packed, &merged, &dropped];
+    let mut keepers = Vec::new();
+    for (at, member) in duties.centre.iter().enumerate() {
+        let keeper = Keeper::new(config, &duties, member, state.clone())?;
+        // One server tells of what is found out about all.
+        keepers.push((keeper, (at == 0).then_some(&audited)));
+    }
+    let keep = keepers.into_iter().map(async |(mut keeper, audited)| {
+        while !shutdown.is_cancelled() {
+            keeper.keep(config, audited, &shutdown).await;
+        }
+    });
+    let audit_interval = Duration::from_secs(config.audit_interval_s.into());
     tokio::join!(
-        audits::run(&centre, &account, audit_interval, &audited, &shutdown),
-        packing::run(&centre, &merger, pack_interval, &packed, &shutdown),
-        packing::anew::run(&centre, &shutdown),
-        merger.run(upkeep::Centre::new(centre.clone()), &merged, &shutdown),
-        async {
-            if let Some(months) = config.keep_months {
-                retention::run(&centre, months, &dropped, &shutdown).await;
-            }
-        },
-        keeper.passes(&findings, &shutdown),
+        audits::run(
+            &duties.centre,
+            &duties.account,
+            audit_interval,
+            &audited,
+            &shutdown
+        ),
+        join_all(keep),
     );
     Ok(())
 }
 
+impl State {
+    /// Notes whether a server's pass failed.
+    fn passed(&self, server: &str, outcome: Result<(), &store::Error>) {
+        let mut well = self.well.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => {
+                well.insert(server.to_owned());
+                if well.len() == self.servers {
+                    self.health.ready(READINESS[0]);
+                }
+            }
+            Err(error) => {
+                well.remove(server);
+                self.health.not_ready(READINESS[0], error);
+            }
+        }
+    }
+}
+
 impl Keeper {
+    fn new(config: &Config, duties: &Duties, member: &Member, state: State) -> Result<Self, store::Error> {
+        let beside = duties
+            .centre
+            .beside(member.name(), &duties.others, &duties.account)?;
+        Ok(Self {
+            centre: upkeep::Centre::new(member.server.clone()),
+            status: Central::new(&Members::from(member.clone()))?,
+            others: beside
+                .into_iter()
+                .map(|(name, server)| (name, upkeep::Centre::new(server)))
+                .collect(),
+            regions: Vec::new(),
+            member: member.clone(),
+            kept: member.shards,
+            account: duties.account.clone(),
+            keep_ms: i64::from(config.binlog_keep_hours) * 3_600_000,
+            since: BTreeMap::new(),
+            clients: clients::Counts::default(),
+            certificates: Certificates::default(),
+            state,
+            failing: false,
+        })
+    }
+
+    /// Keeps the server until `shutdown`, or until it has other shards than before, and tells of what was found in audits if it is told.
+    async fn keep(&mut self, config: &Config, audited: Option<&Findings>, shutdown: &CancellationToken) {
+        let [packed, merged, dropped] = [(); 3].map(|()| Findings::default());
+        let shutdown = &shutdown.child_token();
+        let member = Member {
+            server: self.member.server.clone(),
+            shards: self.kept,
+        };
+        let merger = Merger::new(&member);
+        let pack_interval = Duration::from_secs(config.pack_interval_s.into());
+        let findings: Vec<&Findings> = audited.into_iter().chain([&packed, &merged, &dropped]).collect();
+        tokio::join!(
+            packing::run(&member, &merger, pack_interval, &packed, shutdown),
+            packing::anew::run(&member, shutdown),
+            merger.run(upkeep::Centre::new(member.server.clone()), &merged, shutdown),
+            async {
+                if let Some(months) = config.keep_months {
+                    retention::run(&member.server, months, &dropped, shutdown).await;
+                }
+            },
+            self.passes(&findings, shutdown),
+        );
+    }
+
+    /// The shards that the server has: all, where it is the only one, since none can have moved then.
+    async fn held(&mut self) -> Result<Held, store::Error> {
+        if self.member.name().is_empty() {
+            let (applied, whole) = (Shards::ALL, Shards::ALL);
+            return Ok(Held { applied, whole });
+        }
+        self.centre.held().await
+    }
+
+    /// The server as metrics name it.
+    fn label(&self) -> String {
+        label(&self.member)
+    }
+
     async fn passes(&mut self, findings: &[&Findings], shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.pass(findings).await {
-                self.failed(&error);
+            match self.pass(findings).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::info!(server = self.label(), shards = %self.kept, "keeps other shards than before");
+                    // All that is at work for the shards of before ends, and begins anew.
+                    shutdown.cancel();
+                }
+                Err(error) => self.failed(&error),
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -147,7 +235,10 @@ impl Keeper {
     }
 
     /// Makes one pass over all regions, and notes the alarms that stand.
-    async fn pass(&mut self, findings: &[&Findings]) -> Result<(), store::Error> {
+    ///
+    /// Returns false where the server has other shards than those that are kept.
+    async fn pass(&mut self, findings: &[&Findings]) -> Result<bool, store::Error> {
+        let held = self.held().await?;
         self.follow_sources().await?;
         let mut alarms = Vec::new();
         // Once for all regions: a position does not fall while its centre runs, and one that rises meanwhile lets a file stay for a pass
@@ -173,8 +264,8 @@ impl Keeper {
         }
         let status = self.status.status().await?;
         let now = self.centre.clock().await?;
-        tell_clocks(&status);
-        alarms.extend(alarms::standing(&status, &unreachable, now));
+        tell_clocks(&status, &self.label());
+        alarms.extend(alarms::standing(&status, held.applied, &unreachable, now));
         alarms.extend(findings.iter().flat_map(|findings| findings.get()));
         for region in self.centre.saturated().await? {
             let sentence =
@@ -186,11 +277,11 @@ impl Keeper {
         alarms.extend(self.of_certificates(now).await);
         let alarms = self.lasting(alarms::joined(alarms));
         self.centre.note_alarms(&alarms).await?;
-        self.health.ready(READINESS[0]);
+        self.state.passed(self.member.name(), Ok(()));
         if std::mem::take(&mut self.failing) {
-            tracing::info!("the central database answers again");
+            tracing::info!(server = self.label(), "the central database answers again");
         }
-        Ok(())
+        Ok(std::mem::replace(&mut self.kept, held.whole) == held.whole)
     }
 
     /// The alarms about the certificates of all databases.
@@ -221,7 +312,8 @@ impl Keeper {
                 None => KeptRegion {
                     server: upkeep::RegionalServer::new(state.source.server(&self.account)),
                     source: state.source,
-                    centre: upkeep::Centre::new(self.server.clone()),
+                    centre: upkeep::Centre::new(self.member.server.clone()),
+                    label: label(&self.member),
                 },
             };
             self.regions.push(region);
@@ -241,8 +333,8 @@ impl Keeper {
         }
     }
 
-    /// The positions that every configured centre has durably applied; `None`, with an alarm, if one cannot be asked or does not sync what
-    /// it applies.
+    /// The positions that every server of every configured centre has durably applied; `None`, with an alarm, if one cannot be asked or does
+    /// not sync what it applies.
     async fn applied(
         &mut self,
         alarms: &mut Vec<Alarm>,
@@ -250,16 +342,16 @@ impl Keeper {
         let own = self.centre.applied().await?;
         let mut missing = own
             .is_none()
-            .then(|| "this centre does not sync what it applies".to_owned());
+            .then(|| "this server does not sync what it applies".to_owned());
         let mut applied: Vec<_> = own.into_iter().collect();
         for (name, other) in &mut self.others {
             match other.applied().await {
                 Ok(Some(positions)) => applied.push(positions),
-                Ok(None) => missing = Some(format!("centre {name} does not sync what it applies")),
+                Ok(None) => missing = Some(format!("{name} does not sync what it applies")),
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::debug!(error, name, "a centre does not answer");
-                    missing = Some(format!("centre {name} does not answer"));
+                    tracing::debug!(error, name, "it does not answer");
+                    missing = Some(format!("{name} does not answer"));
                 }
             }
         }
@@ -278,31 +370,40 @@ impl Keeper {
     fn lasting(&mut self, alarms: Vec<Alarm>) -> Vec<Alarm> {
         let now = Instant::now();
         let key = |alarm: &Alarm| (alarm.region.clone(), alarm.kind.clone());
+        let gauge = |region: &str, kind: &str, value: i32| {
+            let labels = [
+                ("server", self.label()),
+                ("region", region.to_owned()),
+                ("kind", kind.to_owned()),
+            ];
+            metrics::gauge!("keeper_alarm", &labels).set(value);
+        };
         for (region, kind) in self.since.keys() {
-            metrics::gauge!("keeper_alarm", "region" => region.clone(), "kind" => kind.clone()).set(0);
+            gauge(region, kind, 0);
         }
-        self.since = alarms
+        let since: BTreeMap<_, _> = alarms
             .iter()
             .map(|alarm| (key(alarm), self.since.get(&key(alarm)).copied().unwrap_or(now)))
             .collect();
-        let lasting = |alarm: &Alarm| {
-            self.since
-                .get(&key(alarm))
-                .is_some_and(|&since| now - since >= GRACE)
-        };
+        let lasting = |alarm: &Alarm| since.get(&key(alarm)).is_some_and(|&since| now - since >= GRACE);
         for alarm in &alarms {
-            let labels = [("region", alarm.region.clone()), ("kind", alarm.kind.clone())];
-            metrics::gauge!("keeper_alarm", &labels).set(if lasting(alarm) { 1 } else { 0 });
+            gauge(&alarm.region, &alarm.kind, if lasting(alarm) { 1 } else { 0 });
         }
-        alarms.into_iter().filter(lasting).collect()
+        let alarms = alarms.into_iter().filter(lasting).collect();
+        self.since = since;
+        alarms
     }
 
     fn failed(&mut self, error: &store::Error) {
-        self.health.not_ready(READINESS[0], error);
+        self.state.passed(self.member.name(), Err(error));
         metrics::counter!("keeper_failures_total").increment(1);
         if !std::mem::replace(&mut self.failing, true) {
             let cause: &dyn std::error::Error = error;
-            tracing::warn!(cause, "the central database does not answer: nothing is kept");
+            tracing::warn!(
+                cause,
+                server = self.label(),
+                "the central database does not answer: nothing is kept"
+            );
         }
     }
 }
@@ -352,22 +453,33 @@ impl KeptRegion {
             .note_offset(&self.source.region, noted, next, was_set)
             .await?;
         let ahead_s = model::Timestamp::from_unix_ms(comparison.ahead_ms).unix_s();
-        metrics::gauge!("keeper_region_clock_ahead_seconds", "region" => self.source.region.clone())
-            .set(ahead_s);
+        let labels = [
+            ("server", self.label.clone()),
+            ("region", self.source.region.clone()),
+        ];
+        metrics::gauge!("keeper_region_clock_ahead_seconds", &labels).set(ahead_s);
         Ok(Some(comparison.ahead_ms))
     }
 }
 
-/// Sets the metrics of watermarks: until when each region, and the whole, is complete, in unix seconds. One that is not known keeps its last
-/// figure.
-fn tell_clocks(status: &store::central::Status) {
+/// A server as metrics name it.
+fn label(member: &Member) -> String {
+    match member.name() {
+        "" => "central".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Sets the metrics of a server's watermarks: until when each region, and the whole, is complete, in unix seconds. One that is not known
+/// keeps its last figure.
+fn tell_clocks(status: &store::central::Status, server: &str) {
     for (region, clock) in &status.clocks {
         if let Some(until) = clock.complete_until {
-            metrics::gauge!("keeper_region_complete_until_seconds", "region" => region.clone())
-                .set(until.unix_s());
+            let labels = [("server", server.to_owned()), ("region", region.clone())];
+            metrics::gauge!("keeper_region_complete_until_seconds", &labels).set(until.unix_s());
         }
     }
     if let Some(until) = store::complete_until(&status.clocks) {
-        metrics::gauge!("keeper_complete_until_seconds").set(until.unix_s());
+        metrics::gauge!("keeper_complete_until_seconds", "server" => server.to_owned()).set(until.unix_s());
     }
 }

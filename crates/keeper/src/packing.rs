@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use model::Day;
 use store::upkeep::{self, Alarm, Packer};
-use store::{Error, Server};
+use store::{Error, Member};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,8 @@ struct Packing<'a> {
     packer: Packer,
     merger: &'a Merger,
     centre: upkeep::Centre,
+    /// The server as metrics name it.
+    server: String,
     /// The recent days, then the others.
     lanes: [Lane; 2],
     /// Pause from the end of a walk to the next one.
@@ -39,9 +41,9 @@ struct Packing<'a> {
     shutdown: CancellationToken,
 }
 
-/// Packs until `shutdown`, and begins anew `interval` after all was packed.
+/// Packs the shards of a server until `shutdown`, and begins anew `interval` after all was packed.
 pub(crate) async fn run(
-    centre: &Server,
+    member: &Member,
     merger: &Merger,
     interval: Duration,
     findings: &Findings,
@@ -49,10 +51,11 @@ pub(crate) async fn run(
 ) {
     let mut due = Instant::now() + interval;
     let mut packing = Packing {
-        packer: Packer::new(centre.clone()),
+        packer: Packer::new(member.server.clone()),
         merger,
-        centre: upkeep::Centre::new(centre.clone()),
-        lanes: [Lane::recent(due), Lane::old(due)],
+        centre: upkeep::Centre::new(member.server.clone()),
+        server: crate::label(member),
+        lanes: [Lane::recent(due, member.shards), Lane::old(due, member.shards)],
         interval,
         shutdown: shutdown.clone(),
     };
@@ -138,7 +141,8 @@ impl Packing<'_> {
     /// The alarm about a turn, if there is anything wrong. Sets the metrics.
     fn alarms(&self, outcome: Result<Vec<Overdue>, Error>) -> Vec<Alarm> {
         let first_open = self.open_days().first().map_or(0, |day| day.unix_s());
-        metrics::gauge!("keeper_packing_left_day_seconds").set(i32::try_from(first_open).unwrap_or(i32::MAX));
+        metrics::gauge!("keeper_packing_left_day_seconds", "server" => self.server.clone())
+            .set(i32::try_from(first_open).unwrap_or(i32::MAX));
         let mut reason = self.lanes.iter().find_map(Lane::reason);
         let overdue = outcome.unwrap_or_else(|error| {
             metrics::counter!("keeper_packing_failures_total").increment(1);

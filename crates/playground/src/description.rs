@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use model::Shards;
 use serde::{Deserialize, Serialize};
 
 use crate::{Secrets, private_file};
@@ -17,8 +18,11 @@ pub const DESCRIPTION_FILE: &str = "playground.json";
 pub struct Description {
     /// Base address of the api, as `http://127.0.0.1:7070`, or `https://` with a [`Description::ca`].
     pub api: String,
-    /// The preferred centre's MariaDB.
+    /// The preferred centre's MariaDB, the first where it has several.
     pub central: Database,
+    /// The servers of the preferred centre by name, where it has several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub central_servers: BTreeMap<String, CentralServer>,
     /// The second centre, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<Standby>,
@@ -43,6 +47,16 @@ pub struct Database {
     pub port: u16,
     /// Its process id; 0 where it is not known.
     pub pid: u32,
+}
+
+/// One of the servers of a centre.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CentralServer {
+    /// Its MariaDB.
+    #[serde(flatten)]
+    pub database: Database,
+    /// The shards that it has, such as `0-15`.
+    pub shards: Shards,
 }
 
 /// The second centre.
@@ -122,6 +136,20 @@ impl Description {
         std::iter::once(&self.central).chain(standby)
     }
 
+    /// The servers of each centre with their shards, the preferred centre first.
+    pub fn servers_of_centres(&self) -> impl Iterator<Item = Vec<(&Database, Shards)>> {
+        let several = self.central_servers.values();
+        let several: Vec<_> = several.map(|server| (&server.database, server.shards)).collect();
+        let central = if several.is_empty() {
+            vec![(&self.central, Shards::ALL)]
+        } else {
+            several
+        };
+        let standby = self.standby.as_ref();
+        let standby = standby.map(|standby| vec![(&standby.database, Shards::ALL)]);
+        std::iter::once(central).chain(standby)
+    }
+
     /// Replaces the file as a whole, so that nobody reads half of it.
     pub(crate) fn write(&self, data_dir: &Path) -> Result<()> {
         let path = data_dir.join(DESCRIPTION_FILE);
@@ -147,6 +175,7 @@ impl Database {
     #[must_use]
     pub fn root(&self) -> store::Server {
         store::Server {
+            name: None,
             socket: Some(self.socket.clone()),
             host: "127.0.0.1".to_owned(),
             port: self.port,
@@ -228,6 +257,20 @@ mod tests {
                 .collect::<Vec<_>>(),
             [7071, 7073]
         );
+        let written = serde_json::to_value(&description).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+    }
+
+    #[test]
+    fn several_servers_are_one_field_more() {
+        const SERVERS: &str = r#"{"c1":{"socket":"/d/c1/mariadb.sock","port":7071,"pid":1,"shards":"0-31"}}"#;
+        let text = EXAMPLE.replacen(
+            r#""regions""#,
+            &format!(r#""central_servers":{SERVERS},"regions""#),
+            1,
+        );
+        let description: Description = serde_json::from_str(&text).unwrap();
+        assert_eq!(description.central_servers["c1"].shards, Shards::ALL);
         let written = serde_json::to_value(&description).unwrap();
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(&text).unwrap());
     }

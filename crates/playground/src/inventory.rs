@@ -41,14 +41,14 @@ fn servers(layout: &Layout, options: &Options, programs: &Programs) -> Vec<Proce
             &logs,
         ));
     }
-    for centre in layout.centres() {
-        let server = MariaDb::of_centre(layout, centre)
+    for server in layout.central_servers() {
+        let mariadb_server = MariaDb::of_centre(layout, server)
             .for_people(options.is_for_people)
             .encrypted(layout.authority.as_ref());
         processes.push(mariadb(
             Kind::CentralMariaDb,
-            centre.name,
-            server,
+            &server.name,
+            mariadb_server,
             programs,
             &logs,
         ));

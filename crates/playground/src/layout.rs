@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::authority::{Authority, TLS_DIR};
-use crate::centre::{CENTRAL, Centre, STANDBY};
+use crate::centre::{CENTRAL, CENTRAL_SERVERS_MAX, Centre, CentreServer, STANDBY, server_name};
 use crate::shifted_clock::CLOCKS_DIR;
 use crate::{Options, roles};
 
@@ -111,7 +111,7 @@ impl Layout {
             dir: dir.to_owned(),
             port: options.port,
             regions,
-            central: Centre::central(dir, options.port),
+            central: Centre::central(dir, options.port, options.central_servers),
             standby: options.standby.then(|| Centre::standby(dir, options.port)),
             authority: options.tls.then(|| Authority::of(dir)),
         };
@@ -122,6 +122,7 @@ impl Layout {
         );
         layout.check_paths()?;
         Centre::check_none_is_left_out(dir, layout.standby.as_ref())?;
+        layout.central.check_servers(dir)?;
         Ok(layout)
     }
 
@@ -138,6 +139,11 @@ impl Layout {
 
     pub(crate) fn centres(&self) -> impl Iterator<Item = &Centre> {
         std::iter::once(&self.central).chain(&self.standby)
+    }
+
+    /// The servers of all centres.
+    pub(crate) fn central_servers(&self) -> impl Iterator<Item = &CentreServer> {
+        self.centres().flat_map(|centre| &centre.servers)
     }
 
     /// The regions that every centre replicates from.
@@ -163,9 +169,9 @@ impl Layout {
     pub(crate) fn ports(&self, options: &Options) -> Vec<(String, u16)> {
         let mut ports = vec![("api".to_owned(), self.port)];
         for centre in self.centres() {
-            let name = centre.name;
-            ports.push((format!("{name} MariaDB"), centre.mariadb_port));
-            ports.push((format!("{name} keeper"), centre.keeper_port));
+            let of_server = |server: &CentreServer| (format!("{} MariaDB", server.name), server.port);
+            ports.extend(centre.servers.iter().map(of_server));
+            ports.push((format!("{} keeper", centre.name), centre.keeper_port));
         }
         for region in &self.regions {
             let name = &region.name;
@@ -253,6 +259,11 @@ fn check_counts(options: &Options) -> Result<()> {
         !options.regions.is_empty(),
         "there is no region to start: name at least one, as in --regions eu"
     );
+    ensure!(
+        (1..=CENTRAL_SERVERS_MAX).contains(&options.central_servers),
+        "--central-servers {} is no number of servers that its ports have room for: from 1 to {CENTRAL_SERVERS_MAX}",
+        options.central_servers
+    );
     for (what, count) in [("collectors", options.collectors), ("workers", options.workers)] {
         ensure!(
             count <= ROLES_PER_REGION_MAX,
@@ -270,8 +281,9 @@ fn check_region_name(name: &str) -> Result<()> {
         characters_fit && (1..=REGION_NAME_MAX).contains(&name.len()),
         "region name '{name}' may only have lower-case letters, digits and '-', at most {REGION_NAME_MAX} of them"
     );
+    let is_server = (0..CENTRAL_SERVERS_MAX).any(|n| server_name(n) == name);
     ensure!(
-        !RESERVED_NAMES.contains(&name),
+        !RESERVED_NAMES.contains(&name) && !is_server,
         "'{name}' is the name of one of the playground's own files: call the region otherwise"
     );
     Ok(())
@@ -343,7 +355,7 @@ mod tests {
         assert_eq!(ports.len(), 5 + 2 * 10, "no port has two users");
         let of_centres: Vec<_> = layout
             .centres()
-            .map(|centre| (centre.name, centre.mariadb_port, centre.keeper_port))
+            .map(|centre| (centre.name, centre.servers[0].port, centre.keeper_port))
             .collect();
         assert_eq!(of_centres, [("central", 7071, 7072), ("standby", 7073, 7074)]);
     }

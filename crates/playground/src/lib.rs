@@ -34,11 +34,13 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use crate::centre::{CENTRAL, Centre};
+pub use crate::centre::CENTRAL_SERVERS_MAX;
+use crate::centre::{CENTRAL, CentreServer};
 use crate::claim::Claim;
 use crate::demo::Demo;
 pub use crate::description::{
-    CentrePids, DESCRIPTION_FILE, Database, Description, Pids, RegionDescription, RegionPids, Standby,
+    CentralServer, CentrePids, DESCRIPTION_FILE, Database, Description, Pids, RegionDescription, RegionPids,
+    Standby,
 };
 pub use crate::directory::Directory;
 use crate::layout::Layout;
@@ -86,6 +88,8 @@ pub struct Options {
     pub collectors: usize,
     /// Workers in each region, at most [`ROLES_PER_REGION_MAX`].
     pub workers: usize,
+    /// Servers of the preferred centre, at most [`CENTRAL_SERVERS_MAX`]; each has as many shards as the others.
+    pub central_servers: usize,
     /// Whether there is a second centre, fed by the same regions.
     pub standby: bool,
     /// Whether clients need a token, of which there is one for each scope.
@@ -118,6 +122,7 @@ impl Default for Options {
             role_environment: Vec::new(),
             collectors: 1,
             workers: 1,
+            central_servers: 1,
             standby: false,
             tokens: false,
             tls: false,
@@ -229,9 +234,14 @@ impl Playground {
         });
         Description {
             api: self.layout.base_url(self.layout.port),
-            central: self.database_of(&self.layout.central),
+            central: self.database_of(&self.layout.central.servers[0]),
+            central_servers: if self.layout.central.is_several() {
+                self.central_servers()
+            } else {
+                BTreeMap::new()
+            },
             standby: self.layout.standby.as_ref().map(|standby| Standby {
-                database: self.database_of(standby),
+                database: self.database_of(&standby.servers[0]),
                 keeper: self.pids_of(Kind::Keeper, standby.name).first().copied(),
             }),
             regions: regions.collect(),
@@ -244,8 +254,19 @@ impl Playground {
         }
     }
 
-    fn database_of(&self, centre: &Centre) -> Database {
-        MariaDb::of_centre(&self.layout, centre).database(self.pid_of(Kind::CentralMariaDb, centre.name))
+    fn central_servers(&self) -> BTreeMap<String, CentralServer> {
+        let server = |server: &CentreServer| {
+            let description = CentralServer {
+                database: self.database_of(server),
+                shards: server.shards,
+            };
+            (server.name.clone(), description)
+        };
+        self.layout.central.servers.iter().map(server).collect()
+    }
+
+    fn database_of(&self, server: &CentreServer) -> Database {
+        MariaDb::of_centre(&self.layout, server).database(self.pid_of(Kind::CentralMariaDb, &server.name))
     }
 
     /// Restarts processes that die, until `stop`, and keeps `playground.json` up to date. Failures are logged and tried again.

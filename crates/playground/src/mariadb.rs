@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::accounts::Accounts;
 use crate::authority::Authority;
-use crate::centre::Centre;
+use crate::centre::CentreServer;
 use crate::claim::create_private_dir;
 use crate::description::Database;
 use crate::layout::{Layout, RegionLayout};
@@ -72,18 +72,22 @@ impl MariaDb {
         }
     }
 
-    pub(crate) fn of_centre(layout: &Layout, centre: &Centre) -> Self {
-        let mut options = format!("{CENTRAL_OPTIONS}{OWN_VALUES}server_id = {}\n", centre.server_id);
+    pub(crate) fn of_centre(layout: &Layout, server: &CentreServer) -> Self {
+        // The sample's filters are those of a centre that is one server; the server takes all that it is given.
+        let sample = CENTRAL_OPTIONS
+            .lines()
+            .filter(|line| !line.contains(".replicate_wild_do_table"));
+        let sample: String = sample.map(|line| format!("{line}\n")).collect();
+        let mut options = format!("{sample}{OWN_VALUES}server_id = {}\n", server.server_id);
         for region in layout.attached() {
-            options.push_str(&format!(
-                "{}.replicate_wild_do_table = bigdata\\_%.%\n",
-                region.name
-            ));
+            for tables in store::wild_do_tables(server.shards) {
+                options.push_str(&format!("{}.replicate_wild_do_table = {tables}\n", region.name));
+            }
         }
         Self {
             side: Site::Central,
-            dir: centre.dir.clone(),
-            port: centre.mariadb_port,
+            dir: server.dir.clone(),
+            port: server.port,
             options,
             memory: Memory::SMALL,
             is_for_people: false,

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use crate::Options;
 use crate::accounts::Accounts;
 use crate::authority::Authority;
-use crate::centre::{CENTRAL, Centre};
+use crate::centre::{CENTRAL, Centre, CentreServer};
 use crate::description::Database;
 use crate::layout::{Layout, RegionLayout};
 use crate::mariadb::MariaDb;
@@ -125,11 +125,27 @@ fn central_config(layout: &Layout, centre: &Centre, accounts: &Accounts) -> Resu
         place.into()
     };
     let others = others.map(|other| {
-        with_ca(table([
-            ("name", other.name.into()),
-            ("host", "127.0.0.1".into()),
-            ("port", i64::from(other.mariadb_port).into()),
-        ]))
+        let address = |port: u16| {
+            [
+                ("host".to_owned(), "127.0.0.1".into()),
+                ("port".to_owned(), i64::from(port).into()),
+            ]
+        };
+        let mut place = table([("name", other.name.into())]);
+        if other.is_several() {
+            let servers = other.servers.iter().map(|server| {
+                let mut one = table([
+                    ("name", server.name.as_str().into()),
+                    ("shards", server.shards.to_string().into()),
+                ]);
+                one.extend(address(server.port));
+                Value::from(one)
+            });
+            place.insert("server".to_owned(), Value::Array(servers.collect()));
+        } else {
+            place.extend(address(other.servers[0].port));
+        }
+        with_ca(place)
     });
     let sources = layout.attached().map(|region| {
         with_ca(table([
@@ -138,11 +154,22 @@ fn central_config(layout: &Layout, centre: &Centre, accounts: &Accounts) -> Resu
             ("port", i64::from(region.link_port).into()),
         ]))
     });
+    let database = |server: &CentreServer| MariaDb::of_centre(layout, server).database(0);
+    let (central, servers) = if centre.is_several() {
+        let servers = centre.servers.iter().map(|server| {
+            Ok(Value::from(table([
+                ("name", server.name.as_str().into()),
+                ("socket", path(&database(server).socket)?),
+                ("shards", server.shards.to_string().into()),
+            ])))
+        });
+        (account(&accounts.api)?.into(), servers.collect::<Result<_>>()?)
+    } else {
+        (server(&database(&centre.servers[0]), &accounts.api)?, Vec::new())
+    };
     Ok(table([
-        (
-            "central",
-            server(&MariaDb::of_centre(layout, centre).database(0), &accounts.api)?,
-        ),
+        ("central", central),
+        ("central_server", Value::Array(servers)),
         ("other_centre", Value::Array(others.collect())),
         ("analyst", account(&accounts.analyst)?.into()),
         ("replication", account(&accounts.replication)?.into()),

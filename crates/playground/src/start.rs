@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
 use rand::RngExt;
-use store::{Server, Source};
+use store::{Member, Server, Source};
 
 use crate::accounts::Accounts;
-use crate::centre::Centre;
+use crate::centre::CentreServer;
 use crate::claim::{check_ports, create_private_dir};
 use crate::demo::Demo;
 use crate::inventory;
@@ -93,8 +93,8 @@ impl Playground {
         // Nothing was written in any region so far; from here on the centre knows each by its number. A start that
         // failed before binds the next one to nothing.
         self.layout.save_regions()?;
-        for centre in self.layout.centres() {
-            self.start_replication(centre, &accounts).await?;
+        for server in self.layout.central_servers() {
+            self.start_replication(server, &accounts).await?;
         }
         let (programs, spawner) = (&self.programs, &self.spawner);
         let roles = self
@@ -126,10 +126,14 @@ impl Playground {
         Ok(())
     }
 
-    /// Lets a centre replicate from every attached region. If the ports moved, a region may be where another one was, and the centre
+    /// Lets a centre's server replicate from every attached region. If the ports moved, a region may be where another one was, and the centre
     /// knows no two sources at one address: those that met another one there get a second try, in the other order.
-    async fn start_replication(&self, centre: &Centre, accounts: &Accounts) -> Result<()> {
-        let centre = MariaDb::of_centre(&self.layout, centre).database(0).root();
+    async fn start_replication(&self, server: &CentreServer, accounts: &Accounts) -> Result<()> {
+        let mut centre = Member {
+            server: MariaDb::of_centre(&self.layout, server).database(0).root(),
+            shards: server.shards,
+        };
+        centre.shards = store::setup::Centre::new(centre.clone()).own_shards().await?;
         let accounts = accounts.of_regions();
         let mut again = Vec::new();
         for region in self.layout.attached() {
@@ -149,9 +153,14 @@ impl Playground {
         for source in again.iter().rev() {
             store::setup::start_source(&centre, source, &accounts)
                 .await
-                .with_context(|| format!("failed to replicate from region {} to {centre}", source.region))?;
+                .with_context(|| {
+                    format!(
+                        "failed to replicate from region {} to {}",
+                        source.region, centre.server
+                    )
+                })?;
         }
-        wait_for_sources(&centre).await
+        wait_for_sources(&centre.server).await
     }
 }
 

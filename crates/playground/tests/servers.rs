@@ -274,13 +274,16 @@ async fn a_second_centre_is_fed_like_the_first() {
     };
     let central = store::OtherCentre {
         name: "central".to_owned(),
-        host: "127.0.0.1".to_owned(),
-        port: description.central.port,
+        host: Some("127.0.0.1".to_owned()),
+        port: Some(description.central.port),
         tls_ca: None,
+        server: Vec::new(),
     };
+    let members = central.members(&keeper).unwrap();
+    let beside = [("centre central".to_owned(), members.first().server.clone())];
     let mut outcomes = Vec::new();
     for centre in description.centres() {
-        let outcome = store::setup::check_other_centre(&centre.root(), &central, &keeper).await;
+        let outcome = store::setup::check_others(&centre.root(), &beside).await;
         outcomes.push(outcome.map_err(|error| error.to_string()));
     }
     assert!(

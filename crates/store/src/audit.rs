@@ -7,20 +7,29 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Day, Timestamp};
+use futures_util::future::try_join_all;
+use model::{Day, Shards, Timestamp};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use self::sums::{Sums, number};
+use self::sums::Sums;
+pub(crate) use self::sums::number;
 use crate::clock::kept_since;
 use crate::session::Session;
-use crate::{Account, Error, Place, Server, upkeep};
+use crate::{Account, Error, Members, Place, held, upkeep};
 
 /// Longest wait for all sums of one snapshot: two days of a few thousand names take seconds.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(300);
 
 /// Seconds after which the server itself ends a statement: one that nobody waits for any more does not go on for ever.
 const STATEMENT_S_MAX: u32 = 60;
+
+/// Snapshots that are begun until those of all servers are of the same position, and the pause between them: servers apply the same binlogs
+/// at the same time, so one that is never where the others are is far behind.
+const SNAPSHOTS_MAX: u32 = 600;
+
+/// Pause between two of them.
+const SNAPSHOT_POLL: Duration = Duration::from_millis(100);
 
 /// Most gaps that are listed; all are counted.
 const GAPS_LISTED_MAX: usize = 100;
@@ -162,32 +171,93 @@ impl fmt::Display for Gap {
     }
 }
 
-/// Compares, on one snapshot of `centre`: per minute what regions counted with what names hold, and per region its running
-/// total with the sum of its minutes. Regions are not asked. A call whose future is dropped ends at the server, too, and keeps its `place`
-/// until then.
+/// Compares, on one snapshot of a centre: per minute what regions counted with what names hold, and per region its running
+/// total with the sum of its minutes. Regions are not asked. Of several servers, the snapshots are of the same position, and their sums
+/// are added up. A call whose future is dropped ends at the servers, too, and keeps its `place` until then.
 ///
 /// # Errors
-/// The centre refused or did not answer.
-pub async fn audit_centre(centre: &Server, range: Range, place: Option<Place>) -> Result<Audit, Error> {
-    let conn = centre.connect().await?;
-    let mut session = Session::new(Arc::new(centre.clone()), conn, place.into_iter().collect());
-    let audited = session
-        .call("audit", SNAPSHOT_LIMIT, async |conn| {
-            of_snapshot(conn, range).await
-        })
+/// A server refused or did not answer; `Apart` where servers were not at one position in time.
+pub async fn audit_centre(centre: &Members, range: Range, place: Option<Place>) -> Result<Audit, Error> {
+    let mut sessions = Vec::new();
+    for member in centre.iter() {
+        let conn = member.server.connect().await?;
+        let server = Arc::new(member.server.clone());
+        sessions.push((
+            Session::new(server, conn, place.iter().cloned().collect()),
+            member.shards,
+        ));
+    }
+    let held = begin_at_one_position(&mut sessions).await?;
+    let servers = sessions.iter().map(|(_, configured)| *configured).zip(held);
+    let assigned = held::assign(Shards::ALL, servers)?;
+    let parts = sessions
+        .iter_mut()
+        .zip(assigned)
+        .map(async |((session, _), shards)| {
+            session
+                .call("audit", SNAPSHOT_LIMIT, async |conn| {
+                    of_snapshot(conn, range, shards).await
+                })
+                .await
+        });
+    let parts = try_join_all(parts).await?;
+    for (session, _) in sessions {
+        drop(session.over());
+    }
+    Ok(Part::joined(parts))
+}
+
+/// Begins a snapshot at each server, so that all are of the same flushes of every region: counts that came by a flush which another server
+/// has not applied yet would be missing there. Returns the shards that each has in them.
+async fn begin_at_one_position(sessions: &mut [(Session, Shards)]) -> Result<Vec<Shards>, Error> {
+    let is_several = sessions.len() > 1;
+    for _ in 0..SNAPSHOTS_MAX {
+        let begun = sessions.iter_mut().map(async |(session, _)| {
+            session
+                .call("begin a snapshot", SNAPSHOT_LIMIT, async |conn| {
+                    begin(conn, is_several).await
+                })
+                .await
+        });
+        let (positions, held): (Vec<_>, Vec<_>) = try_join_all(begun).await?.into_iter().unzip();
+        if positions.iter().all(|position| *position == positions[0]) {
+            return Ok(held);
+        }
+        tokio::time::sleep(SNAPSHOT_POLL).await;
+    }
+    Err(Error::Apart {
+        seconds: (SNAPSHOTS_MAX * SNAPSHOT_POLL).as_secs(),
+    })
+}
+
+/// The regions' last flushes and totals, by name.
+type Flushes = Vec<(String, u64, u64)>;
+
+/// Begins a snapshot, instead of one that was begun before, and reads, of one of several servers, its position and the shards that it has.
+async fn begin(conn: &mut Conn, is_several: bool) -> Result<(Flushes, Shards), mysql_async::Error> {
+    const POSITION: &str = "SELECT region, flushes, total FROM bigdata_0.RegionTotal ORDER BY region";
+    conn.query_drop(format!("SET max_statement_time = {STATEMENT_S_MAX}"))
         .await?;
-    drop(session.over());
-    Ok(audited)
+    conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        .await?;
+    conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        .await?;
+    if !is_several {
+        return Ok((Flushes::new(), Shards::ALL));
+    }
+    Ok((conn.query(POSITION).await?, held::read(conn).await?.whole))
 }
 
 /// Audits a centre as [`audit_centre`] does, and then asks every source of the centre, under `account`, for the flushes that lie between its
 /// own total and the one at the centre. A region that is no source any more is judged by its sums at the centre.
 ///
 /// # Errors
-/// The centre refused or did not answer. A region that does not is not known.
-pub async fn audit(centre: &Server, account: &Account, range: Range) -> Result<Audit, Error> {
+/// As of [`audit_centre`]. A region that does not answer is not known.
+pub async fn audit(centre: &Members, account: &Account, range: Range) -> Result<Audit, Error> {
     let mut audit = audit_centre(centre, range, None).await?;
-    for state in upkeep::Centre::new(centre.clone()).sources().await? {
+    // All servers have the same sources, or their positions would have differed.
+    let first = centre.first().server.clone();
+    for state in upkeep::Centre::new(first).sources().await? {
         let source = state.source;
         let at = match audit
             .regions
@@ -213,29 +283,55 @@ pub async fn audit(centre: &Server, account: &Account, range: Range) -> Result<A
     Ok(audit)
 }
 
-/// Compares all sums in one snapshot: counts that move from minutes to days meanwhile are in exactly one place.
-async fn of_snapshot(conn: &mut Conn, range: Range) -> Result<Audit, mysql_async::Error> {
-    conn.query_drop(format!("SET max_statement_time = {STATEMENT_S_MAX}"))
-        .await?;
-    conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        .await?;
-    conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        .await?;
-    let mut sums = Sums::read(conn, range).await?;
+/// One server's part of an audit.
+struct Part {
+    sums: Sums,
+    regions: Vec<RegionAudit>,
+    kept_since: Option<Day>,
+}
+
+/// Sums up one server's shards in its snapshot, and ends that: counts that move from minutes to days meanwhile are in exactly one place.
+async fn of_snapshot(conn: &mut Conn, range: Range, shards: Shards) -> Result<Part, mysql_async::Error> {
+    let sums = Sums::read(conn, range, shards).await?;
     let regions = regions(conn).await?;
     conn.query_drop("COMMIT").await?;
     // What retention drops under a snapshot is missing in it, and was noted before.
-    if let Some(day) = kept_since(conn).await? {
-        sums.forget_before(day);
-    }
-    let gaps: Vec<Gap> = sums.gaps().collect();
-    Ok(Audit {
-        compared: sums.minutes.len(),
-        gaps_total: gaps.len(),
-        gaps: gaps.into_iter().take(GAPS_LISTED_MAX).collect(),
+    let kept_since = kept_since(conn).await?;
+    Ok(Part {
+        sums,
         regions,
-        saturated: sums.saturated,
+        kept_since,
     })
+}
+
+impl Part {
+    /// The outcome over all servers. What regions counted is the same at each, as they are at one position.
+    fn joined(parts: Vec<Self>) -> Audit {
+        let kept_since = parts.iter().filter_map(|part| part.kept_since).max();
+        let mut sums = Sums::default();
+        let mut regions = Vec::<RegionAudit>::new();
+        for part in parts {
+            sums.add_server(part.sums);
+            for region in part.regions {
+                match regions.iter_mut().find(|known| known.region == region.region) {
+                    None => regions.push(region),
+                    Some(known) if known.verdict == Verdict::Equal => known.verdict = region.verdict,
+                    Some(_) => {}
+                }
+            }
+        }
+        if let Some(day) = kept_since {
+            sums.forget_before(day);
+        }
+        let gaps: Vec<Gap> = sums.gaps().collect();
+        Audit {
+            compared: sums.minutes.len(),
+            gaps_total: gaps.len(),
+            gaps: gaps.into_iter().take(GAPS_LISTED_MAX).collect(),
+            regions,
+            saturated: sums.saturated,
+        }
+    }
 }
 
 /// Each region's running total at the centre against the sum of its minutes there.

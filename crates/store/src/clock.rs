@@ -5,10 +5,10 @@
 //! ahead when it was made. The keeper compares the two all the time, and notes the peak: the most that the region's clock was ahead while
 //! claims from then may still be under way. A claim less the peak is never too late.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Day, Timestamp};
+use model::{Day, Shards, Timestamp};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, TextProtocol};
 
@@ -82,10 +82,16 @@ impl RegionClock {
     }
 }
 
-/// Reads the clock of every region that this centre replicates from, or has claims of, by region; in the snapshot of `conn`, if it has one.
-pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
+/// The regions that a server replicates from, each with whether all is applied that the server needs for its shards.
+pub(crate) type Sources = BTreeMap<String, bool>;
+
+/// Reads the clock of every region that this server replicates from, or has claims of, by region; in the snapshot of `conn`, if it has one.
+pub(crate) async fn read(
+    conn: &mut Conn,
+    shards: Shards,
+) -> Result<BTreeMap<String, RegionClock>, mysql_async::Error> {
     let mut answers = conn.query_iter(format!("{SHOW_SOURCES}; {CLAIMS}")).await?;
-    let sources = sources(&mut answers).await?;
+    let sources = sources(&mut answers, shards).await?;
     let claims = Claims::collect(&mut answers).await?;
     answers.drop_result().await?;
     Ok(claims.clocks(&sources, Duration::ZERO))
@@ -96,14 +102,18 @@ pub(crate) async fn read(conn: &mut Conn) -> Result<BTreeMap<String, RegionClock
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Claims(BTreeMap<String, (Option<Claim>, i64)>);
 
-/// Reads the answer to [`SHOW_SOURCES`]: the regions that this centre replicates from.
+/// Reads the answer to [`SHOW_SOURCES`] at a server with these shards.
 pub(crate) async fn sources(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
-) -> Result<BTreeSet<String>, mysql_async::Error> {
+    shards: Shards,
+) -> Result<Sources, mysql_async::Error> {
     let rows: Vec<mysql_async::Row> = answers.collect().await?;
-    rows.iter()
-        .map(|row| Ok(source_state(row)?.source.region))
-        .collect()
+    let source = |row| {
+        let state = source_state(row)?;
+        let has_all = state.has_all_of(shards);
+        Ok((state.source.region, has_all))
+    };
+    rows.iter().map(source).collect()
 }
 
 /// The first day that retention has not dropped; `None` where it never dropped any.
@@ -174,7 +184,7 @@ impl Claims {
     }
 
     /// The clocks of the regions in `sources`, and of all that have claimed something, so long after the claims were read.
-    pub(crate) fn clocks(&self, sources: &BTreeSet<String>, age: Duration) -> BTreeMap<String, RegionClock> {
+    pub(crate) fn clocks(&self, sources: &Sources, age: Duration) -> BTreeMap<String, RegionClock> {
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         // Every source, also one that has claimed nothing: a region that is not known must hold the whole back. And every region of which
         // there are claims: a centre that was just restored has counts of regions that it does not replicate from yet, and lacks others.
@@ -182,9 +192,13 @@ impl Claims {
             let clock = self.0.get(region);
             let clock = clock
                 .and_then(|&(claim, read_ms)| Some(RegionClock::of(claim?, read_ms.saturating_add(age_ms))));
-            (region.clone(), clock.unwrap_or_default())
+            let mut clock = clock.unwrap_or_default();
+            // What is passed over will be missing, whatever the region claims.
+            let has_all = sources.get(region).copied().unwrap_or(true);
+            clock.complete_until = clock.complete_until.filter(|_| has_all);
+            (region.clone(), clock)
         };
-        sources.iter().chain(self.0.keys()).map(clock).collect()
+        sources.keys().chain(self.0.keys()).map(clock).collect()
     }
 
     /// One region's, until so many milliseconds.
@@ -259,15 +273,17 @@ mod tests {
     fn a_region_that_has_claimed_counts_whether_it_is_a_source_or_not() {
         let claims = Claims::until(5);
         let of = |sources: &[&str]| {
-            let sources = sources.iter().map(|&region| region.to_owned()).collect();
-            complete_until(&claims.clocks(&sources, Duration::ZERO)).map(Timestamp::unix_ms)
+            let sources = sources.iter().map(|&region| (region.to_owned(), true));
+            complete_until(&claims.clocks(&sources.collect(), Duration::ZERO)).map(Timestamp::unix_ms)
         };
         assert_eq!((of(&["eu"]), of(&[])), (Some(5), Some(5)));
         assert_eq!(of(&["us"]), None);
         let not_compared = Claims(BTreeMap::from([("us".to_owned(), (None, 0))]));
         assert!(claims.cover(&Claims::default()) && not_compared.cover(&not_compared));
         assert!(!not_compared.cover(&claims) && !claims.cover(&Claims::until(6)));
-        let clocks = not_compared.clocks(&BTreeSet::new(), Duration::ZERO);
+        let passed_over = Sources::from([("eu".to_owned(), false)]);
+        assert_eq!(complete_until(&claims.clocks(&passed_over, Duration::ZERO)), None);
+        let clocks = not_compared.clocks(&Sources::new(), Duration::ZERO);
         assert_eq!(
             clocks.into_iter().collect::<Vec<_>>(),
             [("us".to_owned(), RegionClock::default())]

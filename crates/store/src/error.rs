@@ -5,6 +5,7 @@ use std::time::Duration;
 use mysql_async::DriverError;
 
 use crate::limits::{CONNECT, CONNECT_LIMIT};
+use crate::server::name_of;
 
 /// A failure or a refusal of this crate. Fields such as `server`, `from` and `to` are addresses as they are shown; the sentence of a refusal
 /// says the remedy.
@@ -25,6 +26,30 @@ pub enum Error {
         action: &'static str,
         server: String,
         limit: Duration,
+    },
+    /// The server did not answer a moment ago, and is not asked again before it does.
+    #[error("{server} does not answer")]
+    Away { server: String },
+    /// A shard has moved to another server of the centre since it was last asked what it has.
+    #[error("{server}: a shard has moved to another server")]
+    ShardMoved { server: String },
+    /// No server of a centre has everything of a shard, or none that answers said so.
+    #[error(
+        "no central server has everything of shards {shards}: 'eventtracker shard list' shows which has what"
+    )]
+    NotWhole { shards: model::Shards },
+    /// Another move has the server's shards.
+    #[error("{server}: a shard moves already, by session {session}: wait until it has, or end it with KILL")]
+    MovingShard { server: String, session: String },
+    /// Two servers that should have the same of a shard do not.
+    #[error(
+        "{shard} is not the same at both servers: of {day}, one has {one} counts and the other {other}; nothing was given up"
+    )]
+    ShardDiffers {
+        shard: String,
+        day: model::Day,
+        one: u128,
+        other: u128,
     },
     /// Other calls of this process have all places at the server: backpressure, which the caller passes on.
     #[error("gave up after {}s trying to {action} to {server}: too many calls at once", limit.as_secs())]
@@ -220,10 +245,34 @@ pub enum Error {
     },
     /// Two centres have the same `server_id`.
     #[error(
-        "this centre and centre {other} both have server_id = {value}, so a region cuts off one when the other comes: \
+        "this server and {other} both have server_id = {value}, so a region cuts off one when the other comes: \
          set another in one of them (see deploy/mariadb-central.cnf)"
     )]
     SameServerId { other: String, value: u64 },
+    /// The servers of a centre were never at one position.
+    #[error(
+        "the servers of the centre had not applied the same of all regions at any moment of {seconds} s, so their sums cannot be compared: \
+         is one of them behind ('eventtracker status' shows until when each is complete)?"
+    )]
+    Apart { seconds: u64 },
+    /// The servers of a centre do not make one: a sentence.
+    #[error("[[central_server]]: {sentence}")]
+    Members { sentence: String },
+    /// A centre's server has passed over tables of shards that it should have.
+    #[error(
+        "this server has applied only '{filter}' of region {region}, and its shards are {shards}: what it has passed over does not come again. \
+         Correct the shards in [[central_server]]; a shard gets to another server with 'eventtracker shard move'"
+    )]
+    FilterLacks {
+        region: String,
+        filter: String,
+        shards: model::Shards,
+    },
+    /// Another centre of which it is not said where it is.
+    #[error(
+        "[[other_centre]] {name} has {what}: give it host and port, or one [[other_centre.server]] for each of its servers"
+    )]
+    OtherCentre { name: String, what: &'static str },
     /// A host that cannot stand in a statement.
     #[error("host '{value}' may only have letters, digits, '.', '-' and ':'")]
     Host { value: String },
@@ -294,12 +343,20 @@ impl Error {
         matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == LOCK_WAIT_TIMEOUT)
     }
 
+    /// Whether a transaction was rolled back, or its statement not begun, since others wanted the same rows.
+    pub(crate) fn is_contended(&self) -> bool {
+        const DEADLOCK: u16 = 1213;
+        let is_deadlock =
+            matches!(self, Self::Query { source: mysql_async::Error::Server(e), .. } if e.code == DEADLOCK);
+        is_deadlock || self.is_in_use()
+    }
+
     /// Whether the next snapshot will do, as there was only a change meanwhile: of a table's partitions, or of a day that was kept.
     #[must_use]
     pub fn is_changed(&self) -> bool {
         const TABLE_DEFINITION_CHANGED: u16 = 1412;
         match self {
-            Self::Merged { .. } => true,
+            Self::Merged { .. } | Self::ShardMoved { .. } => true,
             Self::Query {
                 source: mysql_async::Error::Server(error),
                 ..
@@ -315,7 +372,7 @@ impl Error {
         const GOING_AWAY: [u16; 2] = [1053, 1927];
         match self {
             Self::TimedOut { limit, .. } => *limit <= CONNECT_LIMIT,
-            Self::Certificate { .. } => true,
+            Self::Certificate { .. } | Self::Away { .. } => true,
             Self::Query { action, .. } if *action == CONNECT => true,
             Self::Query { source, .. } => match source {
                 mysql_async::Error::Server(error) => GOING_AWAY.contains(&error.code),
@@ -331,6 +388,19 @@ impl Error {
     #[must_use]
     pub fn may_succeed_elsewhere(&self) -> bool {
         self.is_unreachable() || matches!(self, Self::TimedOut { .. } | Self::Busy { .. })
+    }
+
+    /// The name of the server that it is about, where that is one of several of its centre.
+    #[must_use]
+    pub fn named_server(&self) -> Option<&str> {
+        match self {
+            Self::Query { server, .. }
+            | Self::TimedOut { server, .. }
+            | Self::Busy { server, .. }
+            | Self::Away { server }
+            | Self::Certificate { server, .. } => name_of(server),
+            _ => None,
+        }
     }
 
     /// The error and all its causes, in one sentence.

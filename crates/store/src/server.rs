@@ -10,7 +10,6 @@ use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 
 use crate::limits::{CONNECT, CONNECT_LIMIT};
-use crate::source::OtherCentre;
 use crate::{Account, Error, tls};
 
 /// Most ids in one `IN`. From a thousand on (`in_predicate_conversion_threshold`), MariaDB joins with a table of them instead of looking
@@ -39,6 +38,9 @@ pub enum Password {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
+    /// What it is called among the servers of its centre, where that has several; sentences name it.
+    #[serde(skip)]
+    pub name: Option<String>,
     /// Path of the Unix socket; preferred over `host` where given.
     pub socket: Option<PathBuf>,
     /// Host name or address; `127.0.0.1` by default.
@@ -60,8 +62,11 @@ fn default_host() -> String {
     "127.0.0.1".to_owned()
 }
 
+/// MariaDB's port.
+pub(crate) const DEFAULT_PORT: u16 = 3306;
+
 fn default_port() -> u16 {
-    3306
+    DEFAULT_PORT
 }
 
 impl Server {
@@ -69,6 +74,7 @@ impl Server {
     #[must_use]
     pub fn at(host: &str, port: u16, tls_ca: Option<&Path>, account: &Account) -> Self {
         Self {
+            name: None,
             socket: None,
             host: host.to_owned(),
             port,
@@ -78,16 +84,13 @@ impl Server {
         }
     }
 
-    /// The same account on the server of another centre.
-    #[must_use]
-    pub fn elsewhere(&self, other: &OtherCentre) -> Self {
-        Self {
-            socket: None,
-            host: other.host.clone(),
-            port: other.port,
-            tls_ca: other.tls_ca.clone(),
-            ..self.clone()
-        }
+    /// Whether another one has the same address.
+    pub(crate) fn is_at_same_place(&self, other: &Self) -> bool {
+        let place = |server: &Self| match &server.socket {
+            Some(socket) => (Some(socket.clone()), String::new(), 0),
+            None => (None, server.host.clone(), server.port),
+        };
+        place(self) == place(other)
     }
 
     /// The same server under another account.
@@ -202,14 +205,26 @@ impl Password {
     }
 }
 
-/// The address only: an account's password never reaches a log.
+/// Name and address only: an account's password never reaches a log.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.socket {
-            Some(path) => write!(f, "MariaDB at {}", path.display()),
-            None => write!(f, "MariaDB at {}:{}", self.host, self.port),
+        let address = match &self.socket {
+            Some(path) => path.display().to_string(),
+            None => format!("{}:{}", self.host, self.port),
+        };
+        match &self.name {
+            Some(name) => write!(f, "{name}{BEFORE_ADDRESS}{address})"),
+            None => write!(f, "MariaDB at {address}"),
         }
     }
+}
+
+/// The text between a server's name and its address in sentences. No name has a blank.
+const BEFORE_ADDRESS: &str = " (MariaDB at ";
+
+/// The name of a server as sentences have it, if it has one.
+pub(crate) fn name_of(shown: &str) -> Option<&str> {
+    shown.split_once(BEFORE_ADDRESS).map(|(name, _)| name)
 }
 
 impl fmt::Debug for Server {

@@ -10,6 +10,8 @@ mod region;
 mod replication;
 mod role;
 mod schema;
+mod shard_copy;
+mod shards;
 mod zones;
 
 pub use self::centre::Centre;
@@ -19,9 +21,13 @@ pub use self::notes::RegionTotals;
 pub use self::outbox::check_region;
 pub use self::region::RegionalServer;
 pub use self::replication::{
-    Identity, RegionAccounts, check_coverage, check_identity, check_other_centre, check_past, start_source,
+    Identity, RegionAccounts, check_coverage, check_filter, check_identity, check_others, check_past,
+    start_source,
 };
 pub use self::role::Role;
 pub use self::schema::{Difference, Patience, Site, Waiting, apply, check};
+pub use self::shard_copy::{CopiedRows, ShardSnapshot, compare_shards};
+pub use self::shards::HAND_OVER_LIMIT;
 pub use self::zones::{lacks_zones, load_zones};
+pub use crate::gtid::Gtid;
 pub use crate::source::WILD_DO_TABLE;

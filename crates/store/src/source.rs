@@ -1,18 +1,44 @@
 //! Replication from the regions to a centre, as the centre shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use model::{Shard, Shards};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Row};
 
 use crate::account::checked_word;
 use crate::gtid::positions;
 use crate::regional::REGION_BYTES_MAX;
-use crate::{Account, Error, Server};
+use crate::server::DEFAULT_PORT;
+use crate::{Account, CentralServer, Error, Members, Server};
 
 /// The tables of a region that a centre applies, as MariaDB's `replicate_wild_do_table`: the outbox, and neither ledger nor accounts.
 pub const WILD_DO_TABLE: &str = r"bigdata\_%.%";
+
+/// The tables of shard 0's database that every server of a centre applies, whichever shards it has: the regions' clocks and sums, and names.
+const EVERYWHERE: [&str; 3] = [
+    r"bigdata\_0.Region%",
+    r"bigdata\_0.EventTags",
+    r"bigdata\_0.KeyReuse",
+];
+
+/// The patterns of `replicate_wild_do_table` at a server with these shards. Each names its shard exactly: `bigdata\_1%.%` would match 10 to
+/// 19, too.
+#[must_use]
+pub fn wild_do_tables(shards: Shards) -> Vec<String> {
+    if shards == Shards::ALL {
+        return vec![WILD_DO_TABLE.to_owned()];
+    }
+    // What stands for all tables of shard 0 stands for these, too.
+    let has_first = shards.iter().any(|shard| shard.number() == 0);
+    let everywhere = EVERYWHERE
+        .iter()
+        .filter(|_| !has_first)
+        .map(|&pattern| pattern.to_owned());
+    let of_shard = |shard: Shard| format!(r"bigdata\_{}.%", shard.number());
+    everywhere.chain(shards.iter().map(of_shard)).collect()
+}
 
 /// A replication source: a region's MariaDB, as the centre reaches it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -35,20 +61,38 @@ pub struct Source {
 pub struct OtherCentre {
     /// The name that alarms call it by.
     pub name: String,
-    /// Host name or address of its MariaDB.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Host name or address of its MariaDB, where it is one server.
+    pub host: Option<String>,
+    /// TCP port; 3306 by default.
+    pub port: Option<u16>,
     /// The authorities' file for encrypted connections, as in [`Server::tls_ca`].
-    #[serde(default)]
     pub tls_ca: Option<PathBuf>,
+    /// Its servers, where it has several: `[[other_centre.server]]`, with the keys of `[[central_server]]`.
+    #[serde(default)]
+    pub server: Vec<CentralServer>,
 }
 
 impl OtherCentre {
-    /// The centre's server under `account`.
-    #[must_use]
-    pub fn server(&self, account: &Account) -> Server {
-        Server::at(&self.host, self.port, self.tls_ca.as_deref(), account)
+    /// The centre's servers under `account`.
+    ///
+    /// # Errors
+    /// `OtherCentre` where it has no address, or two; as of [`Members::of`].
+    pub fn members(&self, account: &Account) -> Result<Members, Error> {
+        let Self { name, tls_ca, .. } = self;
+        let wrong = |what| Error::OtherCentre {
+            name: name.clone(),
+            what,
+        };
+        let has_address = self.host.is_some() || self.port.is_some();
+        match (&self.host, self.server.as_slice()) {
+            (None, []) => Err(wrong("no host")),
+            (_, [_, ..]) if has_address => Err(wrong("an address and servers")),
+            (host, servers) => {
+                let host = host.as_deref().unwrap_or_default();
+                let port = self.port.unwrap_or(DEFAULT_PORT);
+                Members::of(&Server::at(host, port, tls_ca.as_deref(), account), servers)
+            }
+        }
     }
 }
 
@@ -88,12 +132,29 @@ impl SourceState {
                 .contains("binlog truncated in the middle of event")
     }
 
-    /// Whether nothing but the outbox is applied. Option files that say so twice make a list of it.
+    /// Whether exactly what a server with these shards needs of the outbox is applied. Option files that say so twice make a list of it.
     #[must_use]
-    pub fn is_limited(&self) -> bool {
-        self.wild_do_table
-            .split(',')
-            .all(|pattern| pattern == WILD_DO_TABLE)
+    pub fn is_limited_to(&self, shards: Shards) -> bool {
+        let expected = wild_do_tables(shards);
+        self.patterns() == expected.iter().map(String::as_str).collect()
+    }
+
+    /// Whether whatever a server with these shards needs is applied, and maybe more.
+    #[must_use]
+    pub fn has_all_of(&self, shards: Shards) -> bool {
+        let patterns = self.patterns();
+        let of_shard = |shard: Shard| wild_do_tables(shard.into());
+        let needed: BTreeSet<String> = shards.iter().flat_map(of_shard).collect();
+        self.wild_do_table.is_empty()
+            || patterns.contains(WILD_DO_TABLE)
+            || needed.iter().all(|pattern| {
+                let of_first = pattern.starts_with(r"bigdata\_0.") && patterns.contains(r"bigdata\_0.%");
+                of_first || patterns.contains(pattern.as_str())
+            })
+    }
+
+    fn patterns(&self) -> BTreeSet<&str> {
+        self.wild_do_table.split(',').map(str::trim).collect()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Readers of every kind, who look again and again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{EventId, Timestamp};
+use model::{EventId, Shard, Timestamp};
 use mysql_async::prelude::Queryable;
 use playground::Database;
 use serde_json::Value;
@@ -28,8 +28,12 @@ const KEYED: &str = "load.";
 const SERIES: &str = "the api";
 const RENDER: &str = "/render";
 
-/// The readers of the databases, each of one centre.
-const SQL_READERS: [&str; 2] = ["SQL at the centre", "SQL at the second centre"];
+/// The readers of the databases, each of one server.
+const SQL_READERS: [&str; 3] = [
+    "SQL at the first server",
+    "SQL at the second server",
+    "SQL at the third server",
+];
 
 /// How much later than its counts a name may come.
 const NAMES_LATE_MS_MAX: i64 = 10_000;
@@ -50,14 +54,17 @@ pub(crate) fn watch(rig: &Rig, truth: &Arc<Truth>, stop: &CancellationToken) -> 
     let http = Http {
         client: client(rig),
         api: description.api.clone(),
-        falls_ms_max: if description.standby.is_some() {
+        // A shard that moves is answered for by another server, as names are where a centre fails.
+        falls_ms_max: if description.standby.is_some() || !description.central_servers.is_empty() {
             CENTRES_APART_MS
         } else {
             0
         },
     };
-    let by_sql = SQL_READERS.into_iter().zip(description.centres());
-    let by_sql = by_sql.map(|(name, centre)| Reader::Sql(name, centre.clone()));
+    let by_sql = SQL_READERS
+        .into_iter()
+        .zip(description.servers_of_centres().flatten());
+    let by_sql = by_sql.map(|(name, (server, _))| Reader::Sql(name, server.clone()));
     let readers = [Reader::Series(http.clone()), Reader::Render(http)];
     let readers: Vec<_> = readers.into_iter().chain(by_sql).collect();
     truth.watched_by(readers.iter().map(Reader::name).collect());
@@ -78,7 +85,7 @@ impl Reader {
         match self {
             Self::Series(_) => SERIES,
             Self::Render(_) => RENDER,
-            Self::Sql(name, _) => name,
+            Self::Sql(name, ..) => name,
         }
     }
 
@@ -203,10 +210,9 @@ fn add(counts: &mut HashMap<Key, u64>, name: &str, minute: &Value, count: &Value
     }
 }
 
-/// What an analyst reads, of one snapshot.
+/// What an analyst reads at a server, of one snapshot: of the shards that are whole there.
 async fn by_sql(database: &Database, truth: &Truth, regions: usize) -> Result<Answer, mysql_async::Error> {
-    let names = [truth.names(KEYED), truth.newest()].concat();
-    let ids: HashMap<u64, &String> = names.iter().map(|name| (EventId::of(name).0, name)).collect();
+    let mut names = [truth.names(KEYED), truth.newest()].concat();
     let mut conn = database
         .root()
         .connect()
@@ -214,6 +220,15 @@ async fn by_sql(database: &Database, truth: &Truth, regions: usize) -> Result<An
         .map_err(|error| mysql_async::Error::Other(error.into()))?;
     conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         .await?;
+    let whole: HashSet<u8> = conn
+        .query_map("SELECT shard FROM eventtracker.OwnShard WHERE isWhole", |shard| {
+            shard
+        })
+        .await?
+        .into_iter()
+        .collect();
+    names.retain(|name| whole.contains(&Shard::of(EventId::of(name)).number()));
+    let ids: HashMap<u64, &String> = names.iter().map(|name| (EventId::of(name).0, name)).collect();
     let claims: Vec<Option<f64>> = conn
         .query("SELECT complete_until_unix FROM eventtracker.region_health")
         .await?;

@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Its database failed, or did not answer in time.
-    #[error("the central database did not answer")]
+    #[error("{} did not answer", .0.named_server().map_or("the central database".to_owned(), |name| format!("central server {name}")))]
     Database(#[from] store::Error),
     /// Its snapshot lacks a flush that an earlier answer had.
     #[error("the central database lacks counts that were answered before")]

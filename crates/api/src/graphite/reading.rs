@@ -96,7 +96,7 @@ pub(super) async fn fetch(
     // The snapshot ends before anything is evaluated: functions take time, which would keep its connection and hold up the server's
     // purge of old row versions.
     let all: Vec<_> = reading.reads().iter().map(sums_of).collect();
-    let (sums, extent) = reading::read(snapshot, &all).await?;
+    let (sums, extent) = reading::read(&attempt, snapshot, &all).await?;
     drop(all);
     Ok(Fetched {
         looked_at: reading.looked_at(),

@@ -226,14 +226,12 @@ async fn segment(
 }
 
 /// The names of a range of ids, in no order; `None` where there is no room for all.
-///
-/// The buffer begins empty with each attempt: it is made inside of the work, so a part that a centre gave before it failed is not kept.
 async fn read(attempt: Attempt, ids: RangeInclusive<EventId>) -> Result<Option<Unsorted>, centres::Error> {
-    let mut part = Unsorted::default();
-    let mut is_room = true;
-    let each = |name: &str, popularity| is_room &= part.push(name, popularity);
-    attempt.central().names_with_ids(&ids, each).await?;
-    Ok(is_room.then_some(part))
+    let each = |(part, is_full): &mut (Unsorted, bool), name: &str, popularity| {
+        *is_full |= !part.push(name, popularity);
+    };
+    let (part, is_full) = attempt.central().names_with_ids(&ids, each).await?;
+    Ok((!is_full).then_some(part))
 }
 
 /// A range of ids in `count` parts of about the same length.

@@ -172,15 +172,13 @@ async fn just_counted(api: &Api, index: &Index, pattern: &Glob) -> Result<Vec<Na
 async fn of_whole_name(api: &Api, literal: &str) -> Result<Vec<Name>, centres::Error> {
     let id = EventId::of(literal);
     let read = async |attempt: Attempt| {
-        let mut found = Vec::new();
-        let each = |name: &str, popularity| {
+        let each = |found: &mut Vec<Name>, name: &str, popularity| {
             if name == literal {
                 let name = name.to_owned();
                 found.push(Name { name, id, popularity });
             }
         };
-        attempt.central().names_with_ids(&(id..=id), each).await?;
-        Ok::<_, centres::Error>(found)
+        Ok::<_, centres::Error>(attempt.central().names_with_ids(&(id..=id), each).await?)
     };
     api.centres.ask(read).await
 }

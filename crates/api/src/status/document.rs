@@ -18,6 +18,9 @@ pub struct Status {
     pub centres: Vec<CentreStatus>,
     /// Until when no region's counts are missing; null where that is not known.
     pub complete_until: Option<f64>,
+    /// The servers of that centre, where it has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerStatus>,
     /// By name.
     pub regions: Vec<RegionStatus>,
     /// By number.
@@ -72,6 +75,20 @@ pub struct CentreStatus {
     pub answers: Option<bool>,
     /// Until when its counts were complete when it was last asked.
     pub complete_until: Option<f64>,
+}
+
+/// One of the servers that a centre consists of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Server")]
+pub struct ServerStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The shards that it has, such as `0-15`.
+    pub shards: String,
+    /// Until when its counts are complete; null where that is not known.
+    pub complete_until: Option<f64>,
+    /// Why it does not answer; null where it does.
+    pub trouble: Option<String>,
 }
 
 /// Something that the keeper says is wrong.

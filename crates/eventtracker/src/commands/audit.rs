@@ -49,7 +49,7 @@ impl Audit {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::read(&self.config)?;
         let (report, verdict) = if config.central.is_some() {
-            self.of_centre(config).await?
+            self.of_centre(&config).await?
         } else {
             region::audit(config, self.collectors, self.workers, &self.access).await?
         };
@@ -63,10 +63,8 @@ impl Audit {
         })
     }
 
-    async fn of_centre(&self, config: Config) -> anyhow::Result<(String, Verdict)> {
-        let account = config.file.section(config.housekeeping, "housekeeping")?;
-        let central = config.file.section(config.central, "central")?;
-        let centre = central.with_user(&account.user, Some(account.password.clone()));
+    async fn of_centre(&self, config: &Config) -> anyhow::Result<(String, Verdict)> {
+        let (centre, account) = config.members_as_keeper()?;
         let recent = Range::recent(SystemTime::now().into());
         let range = Range {
             from: time(self.from.as_deref())?.unwrap_or(recent.from),

@@ -25,6 +25,9 @@ pub(crate) struct Playground {
     /// Workers in each region
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// Servers of which the centre consists, each with as many of the shards as the others
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    central_servers: usize,
     /// Start a second centre as well, fed by the same regions
     #[arg(long)]
     standby: bool,
@@ -49,6 +52,7 @@ impl Playground {
             regions: self.regions,
             collectors: self.collectors,
             workers: self.workers,
+            central_servers: self.central_servers,
             standby: self.standby,
             tokens: self.tokens,
             tls: self.tls,

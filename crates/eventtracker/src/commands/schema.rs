@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use store::setup::{Difference, Patience, Role, Site, Waiting};
-use store::{Password, Server};
+use store::{Member, Members, Password, Server};
 
 use super::causes::Causes;
 use crate::config::Config;
@@ -28,6 +28,9 @@ pub(crate) struct Target {
     /// The region's or the centre's configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Of the centre's servers only this one, where it has several
+    #[arg(long = "server", value_name = "NAME")]
+    server: Option<String>,
     #[command(flatten)]
     admin: Admin,
 }
@@ -46,6 +49,12 @@ impl Admin {
         let password = std::env::var_os(ADMIN_PASSWORD).map(|_| Password::Env(ADMIN_PASSWORD.to_owned()));
         server.with_user(&self.user, password)
     }
+
+    /// The servers of a centre as their administrator reaches them.
+    pub(crate) fn of_centre(&self, members: &Members) -> Members {
+        let password = std::env::var_os(ADMIN_PASSWORD).map(|_| Password::Env(ADMIN_PASSWORD.to_owned()));
+        members.with_user(&self.user, password.as_ref())
+    }
 }
 
 impl Schema {
@@ -58,14 +67,19 @@ impl Schema {
 }
 
 impl Target {
-    /// The servers as their administrator reaches them: one for each site that the configuration has.
-    fn servers(&self, config: &Config) -> anyhow::Result<Vec<(Site, Server)>> {
-        let regional = config.regional.iter().map(|server| (Site::Regional, server));
-        let central = config.central.iter().map(|server| (Site::Central, server));
-        let servers: Vec<_> = regional
-            .chain(central)
-            .map(|(site, server)| (site, self.admin.of(server)))
-            .collect();
+    /// The servers as their administrator reaches them: the region's, and those of the centre, as far as the configuration has them.
+    fn servers(&self, config: &Config) -> anyhow::Result<Vec<(Site, Member)>> {
+        let mut servers = Vec::new();
+        if let Some(regional) = config.regional.as_ref().filter(|_| self.server.is_none()) {
+            servers.push((Site::Regional, Member::from(self.admin.of(regional))));
+        }
+        if config.central.is_some() || self.server.is_some() {
+            let members = self.admin.of_centre(&config.members()?);
+            match &self.server {
+                Some(name) => servers.push((Site::Central, members.named(name)?.clone())),
+                None => servers.extend(members.iter().map(|member| (Site::Central, member.clone()))),
+            }
+        }
         if servers.is_empty() {
             return Err(config.file.lacks("neither [regional] nor [central]", None));
         }
@@ -76,18 +90,19 @@ impl Target {
 async fn apply(target: &Target) -> anyhow::Result<()> {
     let config = Config::read(&target.config)?;
     let stop = stop_signal()?;
-    for (site, admin) in target.servers(&config)? {
+    for (site, member) in target.servers(&config)? {
+        let admin = &member.server;
         let progress = |waiting: Waiting<'_>| eprintln!("{admin}: {}", sentence(&waiting));
-        store::setup::apply(&admin, site, Patience::UPGRADE, progress, stop.cancelled()).await?;
+        store::setup::apply(admin, site, Patience::UPGRADE, progress, stop.cancelled()).await?;
         println!("{admin}: tables are in place");
         // Tables first: accounts are granted rights on them by name.
         tokio::select! {
-            outcome = set_up_accounts(&config, site, &admin) => outcome?,
+            outcome = set_up_accounts(&config, site, &member) => outcome?,
             () = stop.cancelled() => bail!("stopped: run the command again to go on"),
         }
         println!("{admin}: accounts are in place");
         if site == Site::Central {
-            match store::setup::load_zones(&admin).await {
+            match store::setup::load_zones(admin).await {
                 Ok(true) => println!("{admin}: time zones are loaded"),
                 Ok(false) => {}
                 // Counts, and whatever is in UTC, do without time zones.
@@ -111,8 +126,8 @@ fn sentence(waiting: &Waiting<'_>) -> String {
 }
 
 /// Sets up the accounts of a site and, at the centre, replication from each source.
-async fn set_up_accounts(config: &Config, site: Site, admin: &Server) -> anyhow::Result<()> {
-    let file = &config.file;
+async fn set_up_accounts(config: &Config, site: Site, member: &Member) -> anyhow::Result<()> {
+    let (file, admin) = (&config.file, &member.server);
     match site {
         Site::Regional => {
             let regional = file.section(config.regional.as_ref(), "regional")?;
@@ -129,15 +144,26 @@ async fn set_up_accounts(config: &Config, site: Site, admin: &Server) -> anyhow:
             Role::Analyst.ensure(analyst, admin).await?;
             let housekeeping = file.section(config.housekeeping.as_ref(), "housekeeping")?;
             Role::CentralKeeper.ensure(housekeeping, admin).await?;
-            for other in &config.other_centre {
-                store::setup::check_other_centre(admin, other, housekeeping).await?;
-            }
+            let (members, account) = config.members_as_keeper()?;
+            let beside = members.beside(member.name(), &config.other_centre, &account)?;
+            store::setup::check_others(admin, &beside).await?;
             // Before the first of them is attached: one that cannot be reached now must not be taken for none.
-            store::setup::Centre::new(admin.clone())
+            store::setup::Centre::new(member.clone())
                 .expect(&config.source)
                 .await?;
+            let own = store::setup::Centre::new(member.clone()).own_shards().await?;
+            if own != member.shards {
+                println!(
+                    "{admin}: has shards {own}, and the file says {}: correct the file",
+                    member.shards
+                );
+            }
+            let member = &Member {
+                server: member.server.clone(),
+                shards: own,
+            };
             for source in &config.source {
-                store::setup::start_source(admin, source, &config.region_accounts()?).await?;
+                store::setup::start_source(member, source, &config.region_accounts()?).await?;
                 println!(
                     "{admin}: replicates from {} at {}:{}",
                     source.region, source.host, source.port
@@ -151,10 +177,14 @@ async fn set_up_accounts(config: &Config, site: Site, admin: &Server) -> anyhow:
 async fn check(target: &Target) -> anyhow::Result<ExitCode> {
     let config = Config::read(&target.config)?;
     let mut code = ExitCode::SUCCESS;
-    for (site, admin) in target.servers(&config)? {
-        let differences = store::setup::check(&admin, site).await?;
+    for (site, member) in target.servers(&config)? {
+        let admin = &member.server;
+        let differences = store::setup::check(admin, site).await?;
         let mut differences: Vec<String> = differences.iter().map(told).collect();
-        if site == Site::Central && store::setup::lacks_zones(&admin).await? {
+        if site == Site::Central {
+            differences.extend(filters(&member).await?);
+        }
+        if site == Site::Central && store::setup::lacks_zones(admin).await? {
             differences.push(
                 "MariaDB has no time zones, so CONVERT_TZ() gives analysts NULL: run 'eventtracker schema apply' on a machine with \
                  Debian's mariadb-client and tzdata"
@@ -165,12 +195,36 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
             eprintln!("{admin}: {difference}");
         }
         if differences.is_empty() {
-            println!("{admin}: every table, view and procedure is as it should be");
+            println!("{admin}: every table, view, procedure and filter is as it should be");
         } else {
             code = ExitCode::FAILURE;
         }
     }
     Ok(code)
+}
+
+/// Sentences on regions of which a server applies other tables than its shards need.
+async fn filters(member: &Member) -> anyhow::Result<Vec<String>> {
+    let mut centre = store::setup::Centre::new(member.clone());
+    let own = centre.held().await?.applied;
+    let sources = centre.upkeep().sources().await?;
+    let wrong = sources.iter().filter(|state| !state.is_limited_to(own));
+    let told = |state: &store::SourceState| {
+        format!(
+            "of region {} it applies '{}', and should apply {} for shards {own}",
+            state.source.region,
+            state.wild_do_table,
+            store::wild_do_tables(own).join(", "),
+        )
+    };
+    let mut told: Vec<String> = wrong.map(told).collect();
+    if own != member.shards {
+        told.push(format!(
+            "it has shards {own}, and the file says {}: correct the file",
+            member.shards
+        ));
+    }
+    Ok(told)
 }
 
 /// A difference with its remedy, and with both texts where there are such.

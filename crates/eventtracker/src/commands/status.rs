@@ -70,6 +70,7 @@ fn faults(document: &Document) -> Vec<String> {
     regions
         .chain(alarms)
         .chain(centres::faults(&document.centres))
+        .chain(centres::server_faults(&document.servers))
         .collect()
 }
 
@@ -82,6 +83,9 @@ fn report(document: &Document, faults: &[String]) -> String {
     if document.centres.len() > 1 {
         let table = centres::table(&document.centres);
         report += &format!(", by centre {}\n\n{table}", document.centre);
+    }
+    if !document.servers.is_empty() {
+        report += &format!("\n\n{}", centres::servers_table(&document.servers));
     }
     report += &format!("\n\n{}\n\n", regions::table(&document.regions));
     report += &shards::sentence(&document.shards);
@@ -194,6 +198,27 @@ mod tests {
         );
         let report = report(&document, &faults);
         assert!(report.contains("UTC, by centre central\n\n centre "), "{report}");
+    }
+
+    #[test]
+    fn several_servers_are_shown_with_their_faults() {
+        let json = HEALTHY.replacen(
+            '{',
+            r#"{"servers":[{"name":"c1","shards":"0-15","complete_until":1763787600,"trouble":null},
+                {"name":"c2","shards":"16-31","complete_until":null,"trouble":"it was not there"}],"#,
+            1,
+        );
+        let document = document(&json);
+        let faults = faults(&document);
+        assert!(
+            faults[0].starts_with("central server c2 does not answer, so counts of shards 16-31"),
+            "{faults:?}"
+        );
+        let report = report(&document, &faults);
+        assert!(
+            report.contains(" c1      0-15    yes      2025-11-22 05:00 UTC"),
+            "{report}"
+        );
     }
 
     #[test]

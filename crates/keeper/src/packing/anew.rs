@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use model::Shard;
-use store::Server;
+use store::Member;
 use store::upkeep::{PackedAnew, Packer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +15,10 @@ const REST: u32 = 3;
 /// Pause where a row is held, or the centre does not answer.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Goes through all shards, one after the other, until all packed days are in the present form or `shutdown`.
-pub(crate) async fn run(centre: &Server, shutdown: &CancellationToken) {
-    let mut packer = Packer::new(centre.clone());
-    for shard in Shard::all() {
+/// Goes through all shards of a server, one after the other, until all packed days are in the present form or `shutdown`.
+pub(crate) async fn run(member: &Member, shutdown: &CancellationToken) {
+    let mut packer = Packer::new(member.server.clone());
+    for shard in member.shards.iter() {
         let mut is_failing = false;
         loop {
             let begun = Instant::now();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use model::{Day, EventId, Shard};
+use model::{Day, EventId, Shard, Shards};
 use store::Error;
 use store::upkeep::{MINUTES_PER_TRANSACTION_MAX, Packed, Packer};
 use tokio::time::Instant;
@@ -40,6 +40,8 @@ const WALKS_HELD_MAX: u32 = 4;
 pub(super) struct Lane {
     /// Its days, where the given one is the first that is not closed.
     days: fn(Day) -> Range<Day>,
+    /// The shards through which its walks go.
+    shards: Shards,
     /// Its longest share of the time.
     time_max: Duration,
     /// The longest stay of a walk with one day, if there is a limit.
@@ -61,8 +63,9 @@ pub(super) struct Lane {
 
 impl Lane {
     /// The lane of the recent days.
-    pub(super) fn recent(due: Instant) -> Self {
+    pub(super) fn recent(due: Instant, shards: Shards) -> Self {
         Self {
+            shards,
             days: progress::recent,
             time_max: RECENT_TIME_MAX,
             day_time_max: None,
@@ -76,13 +79,13 @@ impl Lane {
     }
 
     /// The lane of all other days.
-    pub(super) fn old(due: Instant) -> Self {
+    pub(super) fn old(due: Instant, shards: Shards) -> Self {
         Self {
             days: progress::old,
             time_max: OLD_TIME_MAX,
             day_time_max: Some(OLD_DAY_TIME_MAX),
             begins_anew: false,
-            ..Self::recent(due)
+            ..Self::recent(due, shards)
         }
     }
 
@@ -115,7 +118,7 @@ impl Lane {
     ) -> Result<Option<Walk>, Error> {
         // A walk in progress may be replaced: each of its slices was a transaction of its own, so nothing is half done.
         if let Some(is_incomplete) = begin {
-            let mut walk = Walk::new((self.days)(before), now, self.day_time_max);
+            let mut walk = Walk::new(((self.days)(before), self.shards), now, self.day_time_max);
             walk.left.is_incomplete = is_incomplete;
             self.walk = Some(walk);
             self.listing = Duration::ZERO;
@@ -263,7 +266,7 @@ mod tests {
     #[test]
     fn held_rows_are_a_reason_only_when_they_stay_so() {
         let id = EventId::of("a");
-        let mut lane = Lane::old(Instant::now());
+        let mut lane = Lane::old(Instant::now(), Shards::ALL);
         for walk in 1..=WALKS_HELD_MAX {
             assert_eq!(lane.reason(), None, "after {} walks", walk - 1);
             let mut left = Leftover::default();

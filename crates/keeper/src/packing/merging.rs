@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{Day, Shard};
+use model::{Day, Shard, Shards};
 use store::upkeep::{self, Alarm, BLOCKS_LISTED_MAX, Packed, Packer, StoredBlock};
-use store::{Error, Server};
+use store::{Error, Member};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -65,15 +65,18 @@ pub(crate) struct Merger(Mutex<State>);
 struct State {
     packer: Packer,
     centre: upkeep::Centre,
+    /// The shards whose blocks are merged.
+    shards: Shards,
     /// The number of the shard that the next pass begins with.
     first: usize,
 }
 
 impl Merger {
-    pub(crate) fn new(centre: &Server) -> Self {
+    pub(crate) fn new(member: &Member) -> Self {
         Self(Mutex::new(State {
-            packer: Packer::new(centre.clone()),
-            centre: upkeep::Centre::new(centre.clone()),
+            packer: Packer::new(member.server.clone()),
+            centre: upkeep::Centre::new(member.server.clone()),
+            shards: member.shards,
             first: 0,
         }))
     }
@@ -123,6 +126,7 @@ impl Merger {
         let State {
             packer,
             centre,
+            shards: own,
             first,
         } = &mut *state;
         let begun = Instant::now();
@@ -130,6 +134,7 @@ impl Merger {
         let before = first_open(centre.clock().await?);
         let mut left = Leftover::default();
         let mut shards = packer.shards_with_blocks().await?;
+        shards.retain(|&shard| own.contains(shard));
         // From where the last pass ended, in rotation: a pass that has too little time must not always end before the same shards.
         let number = |shard: &Shard| usize::from(shard.number());
         shards.sort_by_key(|shard| (number(shard) < *first, number(shard)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use model::{Day, EventId, Shard, Timestamp};
+use model::{Day, EventId, Shard, Shards, Timestamp};
 use store::Error;
 use store::upkeep::{OPEN_NAMES_LISTED_MAX, OpenName};
 
@@ -80,15 +80,19 @@ pub(super) struct Leftover {
 }
 
 impl Walk {
-    /// A walk at its begin. With `day_time_max`, a day that has had so much time waits for the next walk.
-    pub(super) fn new(days: Range<Day>, begun: Timestamp, day_time_max: Option<Duration>) -> Self {
+    /// A walk through these shards at its begin. With `day_time_max`, a day that has had so much time waits for the next walk.
+    pub(super) fn new(
+        (days, shards): (Range<Day>, Shards),
+        begun: Timestamp,
+        day_time_max: Option<Duration>,
+    ) -> Self {
         Self {
             days,
             begun,
             left: Leftover::default(),
             day_time_max,
             next_pages: BTreeMap::new(),
-            unlisted: Shard::all().map(|shard| (shard, None)).collect(),
+            unlisted: shards.iter().map(|shard| (shard, None)).collect(),
             open: BTreeMap::new(),
             turn: None,
             passed: None,
@@ -280,7 +284,11 @@ mod tests {
     }
 
     fn walk(day_time_max: Option<Duration>) -> Walk {
-        Walk::new(day(0)..day(100), Timestamp::from_unix_ms(0), day_time_max)
+        Walk::new(
+            (day(0)..day(100), Shards::ALL),
+            Timestamp::from_unix_ms(0),
+            day_time_max,
+        )
     }
 
     /// Answers for a centre that holds `rows`, and packs them; what is packed in order.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Day, MINUTES_PER_DAY, Minute, Shard, for_each_in_block, for_each_packed};
+use model::{Day, MINUTES_PER_DAY, Minute, Shard, Shards, for_each_in_block, for_each_packed};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Value};
 
@@ -26,8 +26,12 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Reads the sums of whole days, so that each packed one is read with all that belongs to it.
-    pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<Self, mysql_async::Error> {
+    /// Reads the sums of whole days, so that each packed one is read with all that belongs to it; what names hold of these shards alone.
+    pub(super) async fn read(
+        conn: &mut Conn,
+        range: Range,
+        shards: Shards,
+    ) -> Result<Self, mysql_async::Error> {
         let mut sums = Self::default();
         let first = Day::containing(range.from.unix_ms().div_euclid(1000)).unix_s();
         let last = Day::containing((range.until.unix_ms() - 1).div_euclid(1000)).end_unix_s();
@@ -41,7 +45,7 @@ impl Sums {
             sums.minutes.entry(unix_s).or_default().0 = number(&sum)?;
         }
         let mut packed = PackedSums::default();
-        for shard in Shard::all() {
+        for shard in shards.iter() {
             let saturated = sums.read_minutes(conn, shard, limits).await?
                 + packed.read(conn, shard, limits).await?
                 + packed.read_blocks(conn, shard, limits).await?;
@@ -70,6 +74,21 @@ impl Sums {
             saturated += full;
         }
         Ok(saturated)
+    }
+
+    /// Adds what names hold at another server of the same centre, at the same position: what regions counted is the same there.
+    pub(super) fn add_server(&mut self, other: Self) {
+        for (at, (counted, stored)) in other.minutes {
+            let minute = self.minutes.entry(at).or_default();
+            minute.0 = minute.0.max(counted);
+            minute.1 += stored;
+        }
+        for (day, (total, sum)) in other.days {
+            let different = self.days.entry(day).or_default();
+            different.0 += total;
+            different.1 += sum;
+        }
+        self.saturated.extend(other.saturated);
     }
 
     /// Adds packed days and blocks to what names hold.
@@ -201,7 +220,7 @@ impl PackedSums {
 }
 
 /// A sum of counts as the server writes it. A text that is no number is an error: as 0 it would be equal to another that is none.
-pub(super) fn number(text: &str) -> Result<u128, mysql_async::Error> {
+pub(crate) fn number(text: &str) -> Result<u128, mysql_async::Error> {
     text.parse().map_err(|_| {
         DriverError::FromValue {
             value: Value::from(text),

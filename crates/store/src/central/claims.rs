@@ -6,7 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "what was read has an age")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use model::Day;
 
 use super::lease::Connected;
 use super::past::{Past, Settled};
-use crate::clock::{Claims, RegionClock};
+use crate::clock::{Claims, RegionClock, Sources};
 
 /// Age up to which claims are taken for those of a snapshot that begins now.
 const TAKEN_FOR: Duration = Duration::from_millis(100);
@@ -127,7 +127,7 @@ impl Read {
     }
 
     /// The clocks of `sources` as of now.
-    pub(super) fn clocks(&self, sources: &BTreeSet<String>) -> BTreeMap<String, RegionClock> {
+    pub(super) fn clocks(&self, sources: &Sources) -> BTreeMap<String, RegionClock> {
         self.claims.clocks(sources, self.ended.elapsed())
     }
 }

@@ -1,22 +1,31 @@
 //! The frame of a snapshot: the questions before those for counts, and after them.
 
-use std::collections::BTreeSet;
-
-use model::{Day, EventName};
+use model::{Day, EventName, Shards};
 use mysql_async::{QueryResult, Row, TextProtocol};
 
 use super::names::{self, Name};
 use super::past::{self, Past};
 use super::position::{self, Position};
-use crate::clock::{self, Claims};
+use crate::clock::{self, Claims, Sources};
+use crate::{Held, held};
 
 /// The questions before those for counts.
 #[derive(Default)]
 pub(super) struct Opening {
     begins: bool,
     names: Option<String>,
-    with_position: bool,
-    with_sources: bool,
+    asks: Asks,
+}
+
+/// What is asked for in an [`Opening`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asks {
+    /// The position.
+    pub(super) position: bool,
+    /// Which shards the server has.
+    pub(super) held: bool,
+    /// The regions.
+    pub(super) sources: bool,
 }
 
 /// The answers to an [`Opening`].
@@ -24,41 +33,43 @@ pub(super) struct Opening {
 pub(super) struct Opened {
     pub(super) names: Vec<Name>,
     pub(super) position: Option<Position>,
-    pub(super) sources: Option<BTreeSet<String>>,
+    pub(super) held: Option<Held>,
+    pub(super) sources: Option<Sources>,
 }
 
 impl Opening {
     /// The beginning of a snapshot.
-    pub(super) fn begin(names: &[EventName<'_>], with_position: bool, with_sources: bool) -> Self {
+    pub(super) fn begin(names: &[EventName<'_>], asks: Asks) -> Self {
         Self {
             begins: true,
             names: names::question(names),
-            with_position,
-            with_sources,
+            asks,
         }
     }
 
-    /// The regions, within a snapshot.
-    pub(super) fn sources() -> Self {
+    /// What is asked for within a snapshot.
+    pub(super) fn within(asks: Asks) -> Self {
         Self {
-            with_sources: true,
+            asks,
             ..Self::default()
         }
     }
 
     pub(super) fn questions(&self) -> impl Iterator<Item = String> {
         let begin = self.begins.then(|| names::BEGIN.to_owned());
-        let position = self.with_position.then(|| position::SQL.to_owned());
-        let sources = self.with_sources.then(|| clock::SHOW_SOURCES.to_owned());
-        [begin, self.names.clone(), position, sources]
+        let position = self.asks.position.then(|| position::SQL.to_owned());
+        let held = self.asks.held.then(|| held::HELD.to_owned());
+        let sources = self.asks.sources.then(|| clock::SHOW_SOURCES.to_owned());
+        [begin, self.names.clone(), position, held, sources]
             .into_iter()
             .flatten()
     }
 
-    /// Reads the answers, in the order of the questions.
+    /// Reads the answers, in the order of the questions, of a server that applies these shards, unless it says which.
     pub(super) async fn collect(
         &self,
         answers: &mut QueryResult<'_, '_, TextProtocol>,
+        applied: Shards,
     ) -> Result<Opened, mysql_async::Error> {
         let mut opened = Opened::default();
         if self.begins {
@@ -67,11 +78,15 @@ impl Opening {
         if self.names.is_some() {
             opened.names = names::collect(answers).await?;
         }
-        if self.with_position {
+        if self.asks.position {
             opened.position = Some(position::collect(answers).await?);
         }
-        if self.with_sources {
-            opened.sources = Some(clock::sources(answers).await?);
+        if self.asks.held {
+            opened.held = Some(held::collect(answers).await?);
+        }
+        if self.asks.sources {
+            let applied = opened.held.map_or(applied, |held| held.applied);
+            opened.sources = Some(clock::sources(answers, applied).await?);
         }
         Ok(opened)
     }

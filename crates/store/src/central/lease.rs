@@ -94,6 +94,13 @@ impl Leases {
         })
     }
 
+    /// The error of a server that is not asked, since it was found away.
+    pub(super) fn away(&self) -> Error {
+        Error::Away {
+            server: self.server.to_string(),
+        }
+    }
+
     /// A turn to scan most names. To be had before a connection, so that nobody waits for a turn with one.
     pub(super) async fn turn_to_scan(&self) -> Result<Place, Error> {
         self.place(&self.broad_scans, "get a turn to scan names").await
@@ -186,6 +193,12 @@ impl Lease {
         self.connected.clone()
     }
 
+    /// Ends the transaction that it is in.
+    pub(super) async fn end_transaction(&mut self) -> Result<(), Error> {
+        let end = async |conn: &mut Conn| conn.query_drop("COMMIT").await;
+        self.call("end a snapshot", BRIEF_LIMIT, end).await
+    }
+
     /// Gives the connection back for the next piece of work: only after a call that ended well, and outside of a transaction.
     pub(super) fn give_back(self) {
         self.leases
@@ -208,6 +221,7 @@ mod tests {
     async fn who_waits_for_a_turn_to_scan_holds_no_connection() {
         const LONGER_THAN_A_FREE_TURN: Duration = Duration::from_millis(20);
         let server = Server {
+            name: None,
             socket: None,
             host: "127.0.0.1".to_owned(),
             port: 1,

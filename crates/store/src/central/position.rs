@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::Shards;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, TextProtocol};
 
@@ -25,6 +26,64 @@ impl Position {
             let flushes = self.0.entry(region.clone()).or_default();
             *flushes = theirs.max(*flushes);
         }
+    }
+}
+
+/// A part of what a centre has, of which an answer is as of one snapshot: the shards of one of its servers, or the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// The names that were found.
+    Names,
+    /// The counts of these shards.
+    Shards(Shards),
+}
+
+/// The positions of an answer's parts, or of all answers so far: those of different servers differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Positions(BTreeMap<Scope, Position>);
+
+impl Scope {
+    fn has_any_of(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Names, Self::Names) => true,
+            (Self::Shards(one), Self::Shards(other)) => !one.common(other).is_empty(),
+            _ => false,
+        }
+    }
+}
+
+impl Positions {
+    /// Those of a centre's servers, which have read these shards, and names.
+    #[must_use]
+    pub fn of(parts: impl IntoIterator<Item = (Scope, Position)>) -> Self {
+        let mut positions = Self::default();
+        for (scope, position) in parts {
+            positions.0.entry(scope).or_default().join(&position);
+        }
+        positions
+    }
+
+    /// Whether an answer at these has every count of the same shards, and every name, that the ones at `others` have.
+    #[must_use]
+    pub fn cover(&self, others: &Self) -> bool {
+        self.0.iter().all(|(scope, position)| {
+            let of_same = others.0.iter().filter(|(other, _)| scope.has_any_of(**other));
+            of_same.into_iter().all(|(_, other)| position.covers(other))
+        })
+    }
+
+    /// Makes these the least that cover both.
+    pub fn join(&mut self, others: &Self) {
+        for (&scope, position) in &others.0 {
+            self.0.entry(scope).or_default().join(position);
+        }
+    }
+
+    /// Forgets what is beyond `others` of the same shards and names, and takes these instead.
+    pub fn go_back_to(&mut self, others: Self) {
+        self.0
+            .retain(|scope, _| !others.0.keys().any(|other| other.has_any_of(*scope)));
+        self.0.extend(others.0);
     }
 }
 
@@ -69,5 +128,23 @@ mod tests {
         joined.join(&eu);
         assert_eq!(joined, position(&[("eu", 5), ("us", 1)]));
         assert!(joined.covers(&eu) && joined.covers(&both));
+    }
+
+    #[test]
+    fn a_server_need_not_have_what_only_others_have_answered() {
+        let eu = |flushes| Position([("eu".to_owned(), flushes)].into());
+        let of = |shards: &str, flushes| (Scope::Shards(shards.parse().unwrap()), eu(flushes));
+        let mut answered = Positions::of([of("0-15", 9), (Scope::Names, eu(7))]);
+        assert!(Positions::of([of("16-31", 3)]).cover(&answered));
+        assert!(!Positions::of([of("0-31", 8)]).cover(&answered));
+        assert!(Positions::of([of("0-31", 9), (Scope::Names, eu(7))]).cover(&answered));
+        assert!(!Positions::of([(Scope::Names, eu(6))]).cover(&answered));
+        answered.join(&Positions::of([of("0-31", 8), of("0-15", 8)]));
+        assert!(
+            !Positions::of([of("3", 8)]).cover(&answered) && Positions::of([of("16", 8)]).cover(&answered)
+        );
+        answered.go_back_to(Positions::of([of("15-31", 2)]));
+        assert!(Positions::of([of("0-31", 2)]).cover(&answered));
+        assert!(!Positions::of([(Scope::Names, eu(6))]).cover(&answered));
     }
 }

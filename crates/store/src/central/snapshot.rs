@@ -3,27 +3,35 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{EventId, EventName, Extent};
+use model::{EventId, EventName, Extent, Shards};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::claims::Read;
 use super::counts::{self, Counted, Wanted};
-use super::frame::{Ended, Ending, Opened, Opening};
+use super::frame::{Asks, Ended, Ending, Opened, Opening};
 use super::lease::{Connected, Lease};
 use super::names::Name;
 use super::past::Seen;
-use super::position::{self, Position};
-use super::{BRIEF_LIMIT, CALL_LIMIT, Shared};
-use crate::Error;
+use super::position::{self, Position, Positions, Scope};
+use super::shares::shards_of;
+use super::{BRIEF_LIMIT, CALL_LIMIT, Central, Shared};
 use crate::clock::complete_until;
+use crate::{Error, Held, Place};
 
-/// The central database as of one moment. Dropping it unfinished costs its connection.
+/// The central database as of one moment; of several servers, each as of one from this moment on. Dropping it unfinished costs its
+/// connection.
 pub struct Snapshot {
     pub(super) lease: Lease,
     /// The instant before it began.
     pub(super) begun: Instant,
+    /// The server on which it was begun.
     pub(super) shared: Arc<Shared>,
+    pub(super) central: Central,
+    /// The places that reading at other servers takes, too.
+    pub(super) place: Option<Place>,
+    /// Its position, if it was asked for.
+    pub(super) position: Option<Position>,
 }
 
 /// What was read of a snapshot besides counts.
@@ -31,8 +39,8 @@ pub struct Snapshot {
 pub struct Whole {
     /// Those of the names that were counted at least once, in no order.
     pub names: Vec<Name>,
-    /// The last flush of each region that its counts have, if that was asked for.
-    pub position: Option<Position>,
+    /// The last flush of each region that its counts have, for each server that was read; none if they were not asked for.
+    pub positions: Positions,
     /// From when to when its counts are known.
     pub extent: Extent,
 }
@@ -49,46 +57,85 @@ pub(super) enum Start<'a> {
     Begun(Instant),
 }
 
+impl Start<'_> {
+    /// The shards of its names, and of what is wanted.
+    fn shards_with(self, wanted: &[Wanted<'_>]) -> Shards {
+        match self {
+            Self::Begin { names, .. } => shards_of(names, wanted),
+            Self::Begun(_) => shards_of(&[], wanted),
+        }
+    }
+}
+
 impl Whole {
     /// No names, no position.
     pub(super) fn of(extent: Extent) -> Self {
         Self {
             names: Vec::new(),
-            position: None,
+            positions: Positions::default(),
             extent,
         }
+    }
+
+    /// What was read at several servers, of which there is at least one: known for as long as each of them knows its own.
+    pub(super) fn joined(parts: Vec<Self>) -> Self {
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next().unwrap_or_else(|| Self::of(Extent::default()));
+        for part in parts {
+            whole.names.extend(part.names);
+            whole.positions.join(&part.positions);
+            whole.extent = Extent {
+                complete_until: whole
+                    .extent
+                    .complete_until
+                    .zip(part.extent.complete_until)
+                    .map(|(one, other)| one.min(other)),
+                kept_since: whole.extent.kept_since.max(part.extent.kept_since),
+            };
+        }
+        whole
     }
 }
 
 impl Snapshot {
     /// Hands all counts that are `wanted` to `each`, with the index of what they are wanted for and the name's id. A minute may come in several
     /// parts, which add up. Then ends the snapshot, and returns from when to when its counts are known: from what
-    /// retention has kept to the watermark.
+    /// retention has kept to the watermark; and the positions, if that of the snapshot was asked for.
     ///
     /// # Errors
-    /// `Query` or `TimedOut` where the database does not answer, or does not show its replication to this account, `PackedDay` for what
+    /// `Query` or `TimedOut` where a database does not answer, or does not show its replication to this account, `PackedDay` for what
     /// cannot be read, `Merged` where the next snapshot will do; `each` may have been given some of the counts.
     pub async fn read(
         self,
         wanted: &[Wanted<'_>],
         each: impl FnMut(usize, EventId, Counted<'_>) + Send,
-    ) -> Result<Extent, Error> {
-        let Self { lease, begun, shared } = self;
-        Ok(shared
-            .read(lease, Start::Begun(begun), wanted, each)
-            .await?
-            .extent)
+    ) -> Result<Whole, Error> {
+        let Self {
+            lease,
+            begun,
+            shared,
+            central,
+            place,
+            position,
+        } = self;
+        let asked = (&[][..], position.is_some(), place);
+        central
+            .read_shares(Some((shared, lease, begun, position)), asked, wanted, each)
+            .await
     }
 
-    /// The position of this snapshot: the last flush of each region that its counts have.
+    /// The position of this snapshot: the last flush of each region whose names it has, and counts of the server on which it was begun.
     ///
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
-    pub async fn position(&mut self) -> Result<Position, Error> {
+    pub async fn position(&mut self) -> Result<Positions, Error> {
         let read = async |conn: &mut Conn| position::read(conn).await;
-        self.lease
+        let position = self
+            .lease
             .call("read the regions' flushes", BRIEF_LIMIT, read)
-            .await
+            .await?;
+        self.position = Some(position.clone());
+        Ok(Positions::of([(Scope::Names, position)]))
     }
 
     /// Ends the snapshot unread.
@@ -96,8 +143,7 @@ impl Snapshot {
     /// # Errors
     /// `Query` or `TimedOut` where the database does not answer.
     pub async fn end(mut self) -> Result<(), Error> {
-        let end = async |conn: &mut Conn| conn.query_drop("COMMIT").await;
-        self.lease.call("end a snapshot", BRIEF_LIMIT, end).await?;
+        self.lease.end_transaction().await?;
         self.lease.give_back();
         Ok(())
     }
@@ -115,15 +161,8 @@ impl Shared {
     ) -> Result<Whole, Error> {
         let connected = lease.connected();
         let mut sources = self.sources.known(&connected);
-        let with_sources = sources.is_none();
-        let (mut opening, begun, known) = match start {
-            Start::Begin { names, with_position } => {
-                let opening = Opening::begin(names, with_position, with_sources);
-                (Some(opening), Instant::now(), self.claims.known(&connected))
-            }
-            // A snapshot that has begun lacks what claims from after that promise.
-            Start::Begun(begun) => (with_sources.then(Opening::sources), begun, None),
-        };
+        let (opening, begun, known) = self.open(start, &connected, sources.is_none());
+        let mut opening = Some(opening);
         let ending = Ending {
             with_claims: known.is_none(),
         };
@@ -142,7 +181,7 @@ impl Shared {
             let read = async |conn: &mut Conn| {
                 let mut answers = conn.query_iter(script).await?;
                 if let Some(opening) = &opening {
-                    opened = opening.collect(&mut answers).await?;
+                    opened = opening.collect(&mut answers, self.held().applied).await?;
                     if let Some(read) = opened.sources.take() {
                         let read = Arc::new(read);
                         self.sources.note(asked, &connected, Arc::clone(&read));
@@ -160,6 +199,12 @@ impl Shared {
             lease.call("read counts", CALL_LIMIT, read).await?;
         }
         let kept_since = ended.kept_since;
+        let asked = start.shards_with(wanted);
+        if !self.has(asked, opened.held) {
+            let server = lease.server().to_string();
+            lease.give_back();
+            return Err(Error::ShardMoved { server });
+        }
         self.note_seen(seen, begun, &connected, kept_since);
         let read = known.unwrap_or_else(|| self.note_claims(begun, &connected, ended));
         let extent = Extent {
@@ -171,11 +216,43 @@ impl Shared {
         match trouble {
             None => Ok(Whole {
                 names: opened.names,
-                position: opened.position,
+                positions: Positions::of(opened.position.map(|position| (Scope::Shards(asked), position))),
                 extent,
             }),
             Some(trouble) => Err(trouble.at(server)),
         }
+    }
+
+    /// The questions that reading begins with, an instant before the snapshot, or when it was begun, and the claims for it if they are known.
+    #[expect(clippy::disallowed_methods, reason = "what is kept has an age")]
+    fn open(
+        &self,
+        start: Start<'_>,
+        connected: &Connected,
+        with_sources: bool,
+    ) -> (Opening, Instant, Option<Read>) {
+        let asks = Asks {
+            position: false,
+            held: self.is_one_of_several(),
+            sources: with_sources,
+        };
+        match start {
+            Start::Begin { names, with_position } => {
+                let position = with_position;
+                let opening = Opening::begin(names, Asks { position, ..asks });
+                (opening, Instant::now(), self.claims.known(connected))
+            }
+            // A snapshot that has begun lacks what claims from after that promise.
+            Start::Begun(begun) => (Opening::within(asks), begun, None),
+        }
+    }
+
+    /// Whether the server had these shards in a snapshot, where it said which it had. Notes that.
+    fn has(&self, asked: Shards, held: Option<Held>) -> bool {
+        held.is_none_or(|held| {
+            self.note_held(held);
+            asked.without(held.whole).is_empty()
+        })
     }
 
     /// Notes the claims of a snapshot for others, before they are shown.

@@ -2,11 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "what was read has an age")]
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::lease::Connected;
+use crate::clock::Sources;
 
 /// Time for which the regions that were read are taken for those that there are. A region that was added since is not in an answer's claim,
 /// as it was not a second before; one that was removed holds it back for so long.
@@ -19,12 +19,12 @@ pub(super) struct LastSources(Mutex<Option<Asked>>);
 struct Asked {
     at: Instant,
     server: Arc<str>,
-    sources: Arc<BTreeSet<String>>,
+    sources: Arc<Sources>,
 }
 
 impl LastSources {
     /// The regions, if they were read since, and from the same server.
-    pub(super) fn known(&self, connected: &Connected) -> Option<Arc<BTreeSet<String>>> {
+    pub(super) fn known(&self, connected: &Connected) -> Option<Arc<Sources>> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = last.as_ref()?;
         let is_usable =
@@ -33,7 +33,7 @@ impl LastSources {
     }
 
     /// Notes the regions that were asked for at `at`.
-    pub(super) fn note(&self, at: Instant, connected: &Connected, sources: Arc<BTreeSet<String>>) {
+    pub(super) fn note(&self, at: Instant, connected: &Connected, sources: Arc<Sources>) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|before| before.at < at) {
             *last = Some(Asked {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn known(last: &LastSources, connected: &Connected) -> Option<String> {
-        last.known(connected)?.first().cloned()
+        last.known(connected)?.keys().next().cloned()
     }
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
             at,
             server: server.into(),
         };
-        let sources = |name: &str| Arc::new(BTreeSet::from([name.to_owned()]));
+        let sources = |name: &str| Arc::new(Sources::from([(name.to_owned(), true)]));
         let (last, of_a) = (LastSources::default(), connected(Instant::now(), "a"));
         assert_eq!(known(&last, &of_a), None);
         let asked = Instant::now();

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use model::Shards;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::account::checked_word;
 use crate::link::Link;
 use crate::regional::REGION_BYTES_MAX;
-use crate::source::{Source, WILD_DO_TABLE};
-use crate::{Account, Error, Server, upkeep};
+use crate::source::{Source, wild_do_tables};
+use crate::{Account, Error, Member, Server, upkeep};
 
 /// Longest wait for one statement: stopping a thread waits for the transaction that it is applying.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
@@ -25,15 +26,28 @@ const NO_SUCH_CONNECTION: u16 = 1617;
 /// A centre's MariaDB for an operator, who may do what a keeper may, and sets up replication and takes it down.
 pub struct Centre {
     upkeep: upkeep::Centre,
+    /// The shards that it has, and applies.
+    shards: Shards,
 }
 
 impl Centre {
     /// A connection that is made when first needed, and anew after a failure.
     #[must_use]
-    pub fn new(server: Server) -> Self {
+    pub fn new(member: Member) -> Self {
         Self {
-            upkeep: upkeep::Centre::new(server),
+            upkeep: upkeep::Centre::new(member.server),
+            shards: member.shards,
         }
+    }
+
+    /// The shards that it has.
+    #[must_use]
+    pub fn shards(&self) -> Shards {
+        self.shards
+    }
+
+    pub(super) fn set_shards(&mut self, shards: Shards) {
+        self.shards = shards;
     }
 
     /// The server and the account that it is reached by.
@@ -52,7 +66,8 @@ impl Centre {
     }
 
     /// Points replication of a region at `source`, from its next start, and from the position that the centre has in each GTID domain. The
-    /// connection is created where there is none, and stopped where there is one. It never applies more than [`WILD_DO_TABLE`].
+    /// connection is created where there is none, and stopped where there is one. It never applies more than what its shards need of
+    /// [`WILD_DO_TABLE`](crate::setup::WILD_DO_TABLE).
     ///
     /// # Errors
     /// `Word`, `Host`, `AuthoritiesPath` or `PasswordText` for what cannot be quoted; the server refused or did not answer.
@@ -74,7 +89,7 @@ impl Centre {
              MASTER_CONNECT_RETRY={CONNECT_RETRY_S}{tls}"
         );
         // The server takes a filter only for the connection that is the session's default.
-        let filter = WILD_DO_TABLE.replace('\\', r"\\");
+        let filter = wild_do_tables(self.shards).join(",").replace('\\', r"\\");
         let script = [
             change,
             format!("SET default_master_connection = '{region}'"),

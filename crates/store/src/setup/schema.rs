@@ -98,6 +98,7 @@ impl Site {
                     sql!("central/dropped_days"),
                     sql!("central/packed_until"),
                     sql!("central/packed_anew"),
+                    sql!("central/own_shard"),
                     sql!("central/annotation"),
                 ],
             ),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use model::Timestamp;
+use model::{Shards, Timestamp};
 use mysql_async::prelude::Queryable;
 
 use crate::clock::{self, RegionClock};
 use crate::gtid::positions;
 use crate::link::Link;
 use crate::source::{SourceState, source_states};
-use crate::{Error, Server};
+use crate::{Error, Held, Server, held};
 
 /// A centre's MariaDB: its positions, and the keeper's notes. It is connected to when first needed, and anew after a failure. Can neither
 /// set up nor stop replication.
@@ -75,6 +75,16 @@ impl Centre {
         self.link.execute("read on from a region", SQL, (region,)).await
     }
 
+    /// The shards that this server has.
+    ///
+    /// # Errors
+    /// The server refused or did not answer.
+    pub async fn held(&mut self) -> Result<Held, Error> {
+        self.link
+            .brief("read which shards it has", async |conn| held::read(conn).await)
+            .await
+    }
+
     /// The sequence number of the last transaction of each GTID domain that this centre has applied, durably or not.
     ///
     /// # Errors
@@ -118,13 +128,15 @@ impl Centre {
         Ok(row.and_then(|(made, until)| at(made).zip(at(until))))
     }
 
-    /// The watermark and the clock of every region that this centre replicates from, by region.
+    /// The watermark and the clock of every region that this server replicates from, by region, whatever is applied of it.
     ///
     /// # Errors
     /// The server refused or did not answer.
     pub async fn clocks(&mut self) -> Result<BTreeMap<String, RegionClock>, Error> {
         self.link
-            .brief("read the clocks", async |conn| clock::read(conn).await)
+            .brief("read the clocks", async |conn| {
+                clock::read(conn, Shards::NONE).await
+            })
             .await
     }
 

@@ -313,6 +313,13 @@ async fn add_days(
 /// A row of `EventMinute`: eventId, the minute in unix seconds, count.
 type MinuteRow = (u64, i64, u64);
 
+/// The condition that no copy of a shard is being made here: until that is whole, rows of it may only come. In the statement that takes the
+/// counts, which has its table by then: whoever empties that, once it is said that a copy is to be made, waits for this transaction.
+fn is_no_copy(shard: Shard) -> String {
+    let number = shard.number();
+    format!("NOT EXISTS (SELECT 1 FROM eventtracker.OwnShard WHERE shard = {number} AND NOT isWhole)")
+}
+
 /// Deletes minutes of the day and returns them. Until the commit the counts are only here.
 async fn take_minutes(
     conn: &mut Conn,
@@ -322,11 +329,12 @@ async fn take_minutes(
 ) -> Result<Vec<MinuteRow>, mysql_async::Error> {
     let script = format!(
         "START TRANSACTION; DELETE FROM {shard}.EventMinute WHERE eventId IN ({}) \
-         AND createDate >= FROM_UNIXTIME({}) AND createDate < FROM_UNIXTIME({}) \
+         AND createDate >= FROM_UNIXTIME({}) AND createDate < FROM_UNIXTIME({}) AND {} \
          LIMIT {MINUTES_PER_TRANSACTION_MAX} RETURNING eventId, UNIX_TIMESTAMP(createDate), count",
         listed(ids.iter()),
         day.unix_s(),
-        day.end_unix_s()
+        day.end_unix_s(),
+        is_no_copy(shard)
     );
     let mut answers = conn.query_iter(script).await?;
     answers.collect::<Row>().await?;

@@ -8,9 +8,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use model::{Day, EventId, EventName, Glob, Minute, Shard, Timestamp};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::Error;
 use store::central::{Central, Counted, Grain, Wanted};
 use store::upkeep::Packer;
+use store::{Error, Members};
 
 use crate::servers::{LIMIT, MINUTE_S, Servers, first};
 
@@ -85,7 +85,7 @@ async fn read_day(central: &Central, way: Way, day: Day) -> Result<Answer, Error
         Way::Named(_) => central.read((&[], false, None), &[wanted], add).await?.extent,
         Way::Found(_) => {
             let (snapshot, _) = central.snapshot(&[Glob::new("rac*").unwrap()], 1, None).await?;
-            snapshot.read(&[wanted], add).await?
+            snapshot.read(&[wanted], add).await?.extent
         }
     };
     let claimed = |until: Timestamp| u64::try_from(until.unix_ms() - MINUTE_S * 1_000).unwrap();
@@ -219,7 +219,7 @@ async fn late_events_and_packing_are_raced_by_readings() {
     let mut servers = Servers::start().await;
     let root = servers.centre_root();
     let mut conn = root.connect().await.unwrap();
-    let central = Central::new(&root).unwrap();
+    let central = Central::new(&Members::alone(root.clone())).unwrap();
     let remembered = remembered();
     let id = EventName::new(NAME).unwrap().id();
     let (shard, day) = (Shard::of(id), Day::containing(MINUTE_S));
@@ -271,7 +271,7 @@ async fn late_events_and_packing_are_raced_by_readings() {
 async fn a_day_that_was_not_there_is_seen_when_it_is() {
     let mut servers = Servers::start().await;
     let root = servers.centre_root();
-    let central = Central::new(&root).unwrap();
+    let central = Central::new(&Members::alone(root.clone())).unwrap();
     for _ in 0..2 {
         assert_eq!(read(&central, Way::Named(Grain::Minute)).await.unwrap(), (0, 0));
     }
@@ -303,7 +303,7 @@ async fn days_that_are_not_kept_are_exact_too() {
     let mut servers = Servers::start().await;
     let root = servers.centre_root();
     let mut conn = root.connect().await.unwrap();
-    let central = Central::new(&root).unwrap();
+    let central = Central::new(&Members::alone(root.clone())).unwrap();
     let (id, day) = (EventId::of(NAME), Day::containing(MINUTE_S));
     let mut put = async |counts: &str| {
         let row = format!(
@@ -346,7 +346,7 @@ async fn days_that_are_not_kept_are_exact_too() {
 async fn a_day_is_asked_for_again_once_something_of_the_past_is_counted() {
     let mut servers = Servers::start().await;
     let mut conn = servers.centre_root().connect().await.unwrap();
-    let central = Central::new(&servers.centre_root()).unwrap();
+    let central = Central::new(&Members::alone(servers.centre_root())).unwrap();
     let remembered = remembered();
     let day = Day::containing(MINUTE_S);
     let now = first(&servers.centre_root(), "SELECT UNIX_TIMESTAMP() DIV 60 * 60").await;

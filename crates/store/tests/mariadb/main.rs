@@ -326,7 +326,7 @@ async fn two_sources_with_one_identity_are_refused() {
         ..servers.source("eu")
     };
     let refusal = store::setup::start_source(
-        &servers.description().central.root(),
+        &servers.description().central.root().into(),
         &twin,
         &servers.region_accounts(),
     )

@@ -304,14 +304,16 @@ async fn a_binlog_that_does_not_reach_back_is_refused() {
     let mut region = root.connect().await.unwrap();
     region.query_drop("FLUSH BINARY LOGS").await.unwrap();
     // Whole as it is, it is taken up again.
-    store::setup::start_source(&centre, &eu, &accounts).await.unwrap();
+    store::setup::start_source(&centre.clone().into(), &eu, &accounts)
+        .await
+        .unwrap();
     servers.wait_for_central_sum(model::EventId::of("a"), 3).await;
 
     servers.centre().stop_replication("eu").await.unwrap();
     commit(&mut worker, &[batch(3, "a", 4)], &[]).await;
     region.query_drop("FLUSH BINARY LOGS").await.unwrap();
     purge_to_newest(&mut region).await;
-    let refused = store::setup::start_source(&centre, &eu, &accounts)
+    let refused = store::setup::start_source(&centre.clone().into(), &eu, &accounts)
         .await
         .unwrap_err();
     assert!(
@@ -333,7 +335,7 @@ async fn another_server_and_a_past_elsewhere_are_refused() {
         region: "eu".to_owned(),
         ..servers.source("us")
     };
-    let refused = store::setup::start_source(&centre, &us_as_eu, &accounts)
+    let refused = store::setup::start_source(&centre.clone().into(), &us_as_eu, &accounts)
         .await
         .unwrap_err();
     assert!(
@@ -347,12 +349,14 @@ async fn another_server_and_a_past_elsewhere_are_refused() {
         .await
         .unwrap();
     let us = servers.source("us");
-    let refused = store::setup::start_source(&centre, &us, &accounts)
+    let refused = store::setup::start_source(&centre.clone().into(), &us, &accounts)
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("came to"), "{refused}");
     servers.region("us").set_moved_from(None).await.unwrap();
-    store::setup::start_source(&centre, &us, &accounts).await.unwrap();
+    store::setup::start_source(&centre.clone().into(), &us, &accounts)
+        .await
+        .unwrap();
     servers.playground.stop().await;
 }
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use model::{Day, EventId, Glob, Minute, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store::Error;
 use store::central::{Central, Grain, Matched, Wanted};
 use store::setup::Site;
 use store::upkeep::{self, Dropped, Partition};
+use store::{Error, Members};
 
 use crate::servers::{LIMIT, Servers, first};
 
@@ -73,7 +73,7 @@ fn minutes() -> (Minute, Minute) {
 async fn a_snapshot_under_which_partitions_change_says_so() {
     let mut filled = Filled::start().await;
     let root = filled.servers.description().central.root();
-    let central = Central::new(&root).unwrap();
+    let central = Central::new(&Members::alone(root.clone())).unwrap();
     let patterns = [Glob::new("a").unwrap()];
     let (copied_under, found) = central.snapshot(&patterns, 10, None).await.unwrap();
     assert!(matches!(found, Matched::Names(names) if names.len() == 1));
@@ -106,7 +106,7 @@ async fn a_snapshot_under_which_partitions_change_says_so() {
         })
         .await;
     assert_eq!(sum, 4 + 5);
-    assert_eq!(extent.unwrap().kept_since, Some(day(4)));
+    assert_eq!(extent.unwrap().extent.kept_since, Some(day(4)));
     filled.servers.playground.stop().await;
 }
 

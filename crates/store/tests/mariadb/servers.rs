@@ -83,7 +83,7 @@ impl Servers {
 
     /// The centre's, as its administrator does.
     pub(crate) fn centre(&self) -> setup::Centre {
-        setup::Centre::new(self.description().central.root())
+        setup::Centre::new(self.description().central.root().into())
     }
 
     /// The centre's, as its own keeper does.

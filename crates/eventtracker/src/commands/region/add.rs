@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use store::Source;
-use store::setup::WILD_DO_TABLE;
+use store::{Source, wild_do_tables};
 
 use super::files::Editable;
 use super::replication::{wait_until_applied, wait_until_running};
@@ -38,7 +37,7 @@ pub(crate) struct Add {
 impl Add {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         check_name(&self.name)?;
-        let mut operator = Operator::open(&self.centre)?;
+        let mut operator = Operator::open(&self.centre).await?;
         let source = Source {
             tls_ca: self.tls_ca.or_else(|| operator.tls_ca(&self.name)),
             region: self.name,
@@ -48,7 +47,7 @@ impl Add {
         let mut options = Editable::open(&self.options.path)
             .context("the centre's option file gets a line for the region; --mariadb-options names it")?;
         let mut config = Editable::open(&operator.config_path)?;
-        let with_line = option_file::with_region(&options.text, &source.region)
+        let with_line = option_file::with_region(&options.text, &source.region, operator.centre.shards())
             .with_context(|| format!("{} cannot be changed", options.path()))?;
         let with_source = config_file::with_source(&config.text, &source)
             .with_context(|| format!("{} cannot be changed", config.path()))?;
@@ -60,7 +59,7 @@ impl Add {
         say(
             options.replace(with_line)?,
             &options,
-            "the line that limits what is applied of it",
+            "what limits what is applied of it",
         );
         failpoint::crash("add.options_written");
         if is_connected {
@@ -71,8 +70,9 @@ impl Add {
                 .point_at(&source, &operator.accounts.replication)
                 .await?;
             println!(
-                "the centre has a connection to {}, limited to {WILD_DO_TABLE}",
-                source.address()
+                "the centre has a connection to {}, limited to {}",
+                source.address(),
+                wild_do_tables(operator.centre.shards()).join(", ")
             );
         }
         failpoint::crash("add.connected");
@@ -119,6 +119,7 @@ async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<boo
     .await?;
     store::setup::check_region(&source.server(&accounts.housekeeping)).await?;
     store::setup::check_coverage(&mut operator.centre, source, &accounts.housekeeping).await?;
+    store::setup::check_filter(&mut operator.centre, state.as_ref(), identity).await?;
     if state.is_none() {
         store::setup::check_past(&mut operator.centre, source, identity, &accounts.housekeeping).await?;
     }
@@ -157,7 +158,9 @@ async fn inspect(operator: &mut Operator, source: &Source) -> anyhow::Result<boo
         own.total,
         own.flushes
     );
-    Ok(state.is_some_and(|state| state.is_limited() && source.is_kept_by(&state.source)))
+    Ok(state.is_some_and(|state| {
+        state.is_limited_to(operator.centre.shards()) && source.is_kept_by(&state.source)
+    }))
 }
 
 /// Waits until replication runs and, for a while, until it has applied the region's past.
@@ -175,15 +178,14 @@ async fn follow(operator: &mut Operator, source: &Source) -> anyhow::Result<Exit
     }
     let state = operator.source(region).await?;
     ensure!(
-        state.is_some_and(|state| source.is_kept_by(&state.source) && state.is_limited()),
+        state.is_some_and(
+            |state| source.is_kept_by(&state.source) && state.is_limited_to(operator.centre.shards())
+        ),
         "the centre's connection to {region} is not what it should be: somebody else changed it meanwhile; run the command again"
     );
     println!("verified: {region} is a source of this centre, also after a restart of its MariaDB");
-    for other in &operator.config.other_centre {
-        println!(
-            "left to do: the same command at centre {}, with its own file",
-            other.name
-        );
+    for place in operator.elsewhere()? {
+        println!("left to do: the same command {place}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, bail};
+use model::Shards;
 use store::Source;
 use toml_edit::{ArrayOfTables, Document, DocumentMut, Item, Table, value};
 
@@ -16,7 +17,7 @@ const NO_TABLES: &str = "its 'source' is not written as [[source]]";
 ///
 /// # Errors
 /// A text that is no TOML, or whose sources are not written as tables.
-pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String> {
+pub(in crate::commands) fn with_source(text: &str, source: &Source) -> anyhow::Result<String> {
     let mut file: DocumentMut = text.parse().context(NO_TOML)?;
     let Source {
         region, host, port, ..
@@ -48,7 +49,7 @@ pub(super) fn with_source(text: &str, source: &Source) -> anyhow::Result<String>
 ///
 /// # Errors
 /// A text that is no TOML, or whose sources are not written as tables.
-pub(super) fn without_source(text: &str, region: &str) -> anyhow::Result<String> {
+pub(in crate::commands) fn without_source(text: &str, region: &str) -> anyhow::Result<String> {
     let file = Document::parse(text).context(NO_TOML)?;
     let sources = match file.get("source") {
         None => return Ok(text.to_owned()),
@@ -66,7 +67,7 @@ pub(super) fn without_source(text: &str, region: &str) -> anyhow::Result<String>
 ///
 /// # Errors
 /// A text that is no TOML, another region's file, or one without `[regional]`.
-pub(super) fn with_regional(text: &str, source: &Source) -> anyhow::Result<String> {
+pub(in crate::commands) fn with_regional(text: &str, source: &Source) -> anyhow::Result<String> {
     let mut file: DocumentMut = text.parse().context(NO_TOML)?;
     let name = file.get("region").and_then(|region| region.get("name"));
     if name.and_then(Item::as_str) != Some(&source.region) {
@@ -84,6 +85,28 @@ pub(super) fn with_regional(text: &str, source: &Source) -> anyhow::Result<Strin
         set(regional, "tls_ca", tls_ca);
     }
     without_socket(written_like(text, &file))
+}
+
+/// The centre's file with other shards for its servers, each given by its name.
+///
+/// # Errors
+/// A text that is no TOML, or has no such `[[central_server]]`.
+pub(in crate::commands) fn with_server_shards(
+    text: &str,
+    servers: &[(&str, Shards)],
+) -> anyhow::Result<String> {
+    let mut file: DocumentMut = text.parse().context(NO_TOML)?;
+    let tables = file
+        .get_mut("central_server")
+        .and_then(Item::as_array_of_tables_mut);
+    let tables = tables.context("its servers are not written as [[central_server]]")?;
+    for (name, shards) in servers {
+        let is_it = |table: &&mut Table| table.get("name").and_then(Item::as_str) == Some(name);
+        let table = tables.iter_mut().find(is_it);
+        let table = table.with_context(|| format!("it has no [[central_server]] called {name}"))?;
+        set(table, "shards", shards.to_string());
+    }
+    Ok(written_like(text, &file))
 }
 
 fn without_socket(text: String) -> anyhow::Result<String> {

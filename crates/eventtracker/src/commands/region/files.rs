@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 
 /// A file that is going to be changed, with its text as it is now.
-pub(super) struct Editable {
+pub(in crate::commands) struct Editable {
     path: PathBuf,
-    pub(super) text: String,
+    pub(in crate::commands) text: String,
 }
 
 impl Editable {
@@ -18,7 +18,7 @@ impl Editable {
     ///
     /// # Errors
     /// A file that cannot be read, or not be replaced by one of the same mode and owner.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn open(path: &Path) -> anyhow::Result<Self> {
         // A link stays a link: what it points at is replaced.
         let path = path
             .canonicalize()
@@ -44,7 +44,7 @@ impl Editable {
     ///
     /// # Errors
     /// A file that was changed by somebody else meanwhile, or cannot be written.
-    pub(super) fn replace(&mut self, text: String) -> anyhow::Result<bool> {
+    pub(in crate::commands) fn replace(&mut self, text: String) -> anyhow::Result<bool> {
         if text == self.text {
             return Ok(false);
         }
@@ -70,7 +70,7 @@ impl Editable {
         Ok(true)
     }
 
-    pub(super) fn path(&self) -> std::path::Display<'_> {
+    pub(in crate::commands) fn path(&self) -> std::path::Display<'_> {
         self.path.display()
     }
 }
@@ -115,7 +115,7 @@ fn draft_name(path: &Path) -> PathBuf {
 }
 
 /// The line ending of a file's text, to be kept.
-pub(super) fn line_ending(text: &str) -> &'static str {
+pub(in crate::commands) fn line_ending(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 

@@ -4,18 +4,37 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
-use store::setup::WILD_DO_TABLE;
-use store::{Source, SourceState};
+use model::Shards;
+use store::{Source, SourceState, wild_do_tables};
 
 use super::{Centre, Operator};
 
-/// Prints the table, then every fault; exit code 1 if there is one.
+/// Prints the table of each server, then every fault; exit code 1 if there is one.
 pub(super) async fn run(centre: &Centre) -> anyhow::Result<ExitCode> {
-    let mut operator = Operator::open(centre)?;
+    let mut code = ExitCode::SUCCESS;
+    for mut operator in Operator::open_all(centre).await? {
+        if let Some(name) = &operator.centre.server().name {
+            println!("{name}: shards {}", operator.centre.shards());
+        }
+        if !list(&mut operator).await? {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+/// Prints the table of one server. Returns whether there is no fault.
+async fn list(operator: &mut Operator) -> anyhow::Result<bool> {
     let states = operator.centre.upkeep().sources().await?;
     let position = operator.centre.upkeep().gtid_slave_pos().await?;
     let clocks = operator.centre.upkeep().clocks().await?;
-    let lines = lines(&operator.config.source, &states, clocks.keys(), &position);
+    let shards = operator.centre.shards();
+    let lines = lines(
+        &operator.config.source,
+        (&states, shards),
+        clocks.keys(),
+        &position,
+    );
     let faults: Vec<&String> = lines.iter().flat_map(|line| &line.faults).collect();
     if lines.is_empty() {
         println!("no region: add one with 'eventtracker region add'");
@@ -31,11 +50,7 @@ pub(super) async fn run(centre: &Centre) -> anyhow::Result<ExitCode> {
     for fault in &faults {
         println!("! {fault}");
     }
-    Ok(if faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(faults.is_empty())
 }
 
 /// A region's row of the table, and a sentence for each thing that is wrong with it.
@@ -46,10 +61,10 @@ struct Line {
 }
 
 /// The lines of all regions in the file or at the centre, by name: `claimed` are those that a claim of completeness is known of, and `position`
-/// is the centre's `gtid_slave_pos`.
+/// is the `gtid_slave_pos` of the server, which has these shards.
 fn lines<'a>(
     file: &'a [Source],
-    states: &'a [SourceState],
+    (states, shards): (&'a [SourceState], Shards),
     claimed: impl Iterator<Item = &'a String>,
     position: &str,
 ) -> Vec<Line> {
@@ -59,12 +74,17 @@ fn lines<'a>(
     let line = |name: &String| {
         let source = file.iter().find(|source| source.region == *name);
         let state = states.iter().find(|state| state.source.region == *name);
-        line(name, source, state, position)
+        line(name, source, state, (position, shards))
     };
     names.into_iter().map(line).collect()
 }
 
-fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, position: &str) -> Line {
+fn line(
+    name: &str,
+    in_file: Option<&Source>,
+    state: Option<&SourceState>,
+    (position, shards): (&str, Shards),
+) -> Line {
     let mut faults = Vec::new();
     let mut fault = |sentence: String| faults.push(format!("{name}: {sentence}"));
     match (in_file, state) {
@@ -99,10 +119,18 @@ fn line(name: &str, in_file: Option<&Source>, state: Option<&SourceState>, posit
                 super::replication::why_not(state)
             ));
         }
-        if !state.is_limited() {
+        let expected = || wild_do_tables(shards).join(", ");
+        if !state.has_all_of(shards) {
             fault(format!(
-                "the centre applies '{}' of it instead of {WILD_DO_TABLE}, so the ledger, too: 'eventtracker region add' completes it",
-                state.wild_do_table
+                "the centre applies only '{}' of it instead of {}, so counts are missing there",
+                state.wild_do_table,
+                expected()
+            ));
+        } else if !state.is_limited_to(shards) {
+            fault(format!(
+                "the centre applies '{}' of it instead of {}, and so what it should not: 'eventtracker region add' completes it",
+                state.wild_do_table,
+                expected()
             ));
         }
     }
@@ -148,6 +176,8 @@ pub(super) fn gtid_of(position: &str, server_id: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use store::setup::WILD_DO_TABLE;
+
     use super::*;
 
     fn source(region: &str) -> Source {
@@ -172,7 +202,7 @@ mod tests {
     }
 
     fn faults(file: &[Source], states: &[SourceState]) -> Vec<String> {
-        let lines = lines(file, states, [].iter(), "");
+        let lines = lines(file, (states, Shards::ALL), [].iter(), "");
         lines.into_iter().flat_map(|line| line.faults).collect()
     }
 
@@ -180,7 +210,7 @@ mod tests {
     fn a_region_in_order_has_a_line_and_no_fault() {
         let lines = lines(
             &[source("eu")],
-            &[state("eu")],
+            (&[state("eu")], Shards::ALL),
             ["eu".to_owned()].iter(),
             "1-1-100, 2-7-50",
         );
@@ -196,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_region_of_which_there_are_claims_alone_is_listed() {
-        let lines = lines(&[], &[], ["us".to_owned()].iter(), "");
+        let lines = lines(&[], (&[], Shards::ALL), ["us".to_owned()].iter(), "");
         let expected = ["us", "–", "claims", "–", "–", "–"];
         assert_eq!(lines[0].cells.each_ref().map(String::as_str), expected);
         assert!(lines[0].faults[0].contains("region remove"));
@@ -227,6 +257,6 @@ mod tests {
             ..state("eu")
         };
         let faults = faults(&[source("eu")], &[stopped]);
-        assert!(faults[0].contains("error 1062") && faults[1].contains("the ledger, too"));
+        assert!(faults[0].contains("error 1062") && faults[1].contains("what it should not"));
     }
 }

@@ -32,7 +32,7 @@ impl Remove {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let region = &self.name;
         check_name(region)?;
-        let mut operator = Operator::open(&self.centre)?;
+        let mut operator = Operator::open(&self.centre).await?;
         let mut options = Editable::open(&self.options.path)
             .context("the centre's option file keeps a line for the region; --mariadb-options names it")?;
         let mut config = Editable::open(&operator.config_path)?;
@@ -83,11 +83,8 @@ impl Remove {
             );
             return Ok(ExitCode::FAILURE);
         }
-        for other in &operator.config.other_centre {
-            println!(
-                "left to do: the same command at centre {}, with its own file",
-                other.name
-            );
+        for place in operator.elsewhere()? {
+            println!("left to do: the same command {place}");
         }
         Ok(ExitCode::SUCCESS)
     }

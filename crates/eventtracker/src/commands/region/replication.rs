@@ -10,7 +10,7 @@ use store::setup;
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks.
-pub(super) const POLL: Duration = Duration::from_millis(100);
+pub(in crate::commands) const POLL: Duration = Duration::from_millis(100);
 
 /// Pause between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -19,7 +19,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Replication that does not run within [`RUNNING_LIMIT`], with the reason that it gives; a centre that does not answer.
-pub(super) async fn wait_until_running(centre: &mut setup::Centre, region: &str) -> anyhow::Result<()> {
+pub(in crate::commands) async fn wait_until_running(
+    centre: &mut setup::Centre,
+    region: &str,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
         let sources = centre.upkeep().sources().await?;
@@ -39,7 +42,7 @@ pub(super) async fn wait_until_running(centre: &mut setup::Centre, region: &str)
 }
 
 /// A clause on why replication does not run.
-pub(super) fn why_not(state: &SourceState) -> String {
+pub(in crate::commands) fn why_not(state: &SourceState) -> String {
     let error = match state.last_error.as_str() {
         "" => "no error is told",
         error => error,
@@ -55,7 +58,7 @@ pub(super) fn why_not(state: &SourceState) -> String {
 ///
 /// # Errors
 /// A centre that refuses or does not answer. That it is still behind is none.
-pub(super) async fn wait_until_applied(
+pub(in crate::commands) async fn wait_until_applied(
     centre: &mut setup::Centre,
     domain: u32,
     last: u64,
@@ -89,7 +92,7 @@ pub(super) async fn wait_until_applied(
 ///
 /// # Errors
 /// A centre that refuses or does not answer.
-pub(super) async fn wait_for_received(
+pub(in crate::commands) async fn wait_for_received(
     centre: &mut setup::Centre,
     region: &str,
     limit: Duration,

@@ -63,7 +63,7 @@ fn address(text: &str) -> Result<(String, u16), String> {
 impl Switch {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         check_name(&self.name)?;
-        let mut operator = Operator::open(&self.centre)?;
+        let mut operator = Operator::open(&self.centre).await?;
         let state = operator.source(&self.name).await?.with_context(|| {
             format!(
                 "region {} is no source of this centre: 'eventtracker region list' shows those that are",
@@ -128,7 +128,7 @@ impl Switch {
         failpoint::crash("switch.taken_over");
         files.write()?;
         let verified = takeover::verify(&mut operator, &new).await?;
-        files.tell_what_is_left(&operator, &old.address(), is_planned);
+        files.tell_what_is_left(&operator, &old.address(), is_planned)?;
         Ok(verified)
     }
 }

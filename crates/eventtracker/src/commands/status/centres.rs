@@ -1,6 +1,6 @@
 //! The centres in a status report.
 
-use api::status::CentreStatus;
+use api::status::{CentreStatus, ServerStatus};
 use comfy_table::{Table, presets};
 use model::Timestamp;
 
@@ -54,6 +54,31 @@ pub(super) fn table(centres: &[CentreStatus]) -> String {
         table.add_row([centre.name.as_str(), answers, &until]);
     }
     table.trim_fmt()
+}
+
+/// The servers of the centre that answers, where it has several.
+pub(super) fn servers_table(servers: &[ServerStatus]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["server", "shards", "answers", "complete until"]);
+    for server in servers {
+        let answers = if server.trouble.is_none() { "yes" } else { "no" };
+        let until = server.complete_until.and_then(|unix_s| utc(unix_s).ok());
+        let until = until.map_or("not known".to_owned(), |until| format!("{until} UTC"));
+        table.add_row([&*server.name, &server.shards, answers, &until]);
+    }
+    table.trim_fmt()
+}
+
+/// A sentence for each server that does not answer.
+pub(super) fn server_faults(servers: &[ServerStatus]) -> impl Iterator<Item = String> {
+    servers.iter().filter_map(|server| {
+        let trouble = server.trouble.as_ref()?;
+        Some(format!(
+            "central server {} does not answer, so counts of shards {} are not to be had: {trouble}",
+            server.name, server.shards
+        ))
+    })
 }
 
 #[cfg(test)]

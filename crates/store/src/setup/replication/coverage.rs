@@ -53,6 +53,35 @@ pub async fn check_past(
     }
 }
 
+/// Refuses a connection that has left out tables of the shards that its server has now: what it has passed over does not come again.
+///
+/// # Errors
+/// `FilterLacks` with the remedy; a server that refused or did not answer.
+pub async fn check_filter(
+    centre: &mut Centre,
+    state: Option<&SourceState>,
+    identity: Identity,
+) -> Result<(), Error> {
+    let shards = centre.shards();
+    match state {
+        Some(state)
+            if !state.has_all_of(shards)
+                && centre
+                    .upkeep()
+                    .positions()
+                    .await?
+                    .contains_key(&identity.gtid_domain) =>
+        {
+            Err(Error::FilterLacks {
+                region: state.source.region.clone(),
+                filter: state.wild_do_table.clone(),
+                shards,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses another server than the one that the region was replicated from: it needs the ledger, and its clock compared. The same server
 /// may have got another address.
 pub(super) fn check_same_server(

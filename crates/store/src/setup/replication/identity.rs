@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use crate::source::{OtherCentre, Source};
+use crate::source::Source;
 use crate::{Account, Error, Server, upkeep};
 
 /// Longest wait for a server's identity.
@@ -88,26 +88,27 @@ pub async fn check_identity(
     Ok(new)
 }
 
-/// Refuses a centre that shares its `server_id` with another one. One that does not answer now is not compared.
+/// Refuses a server of a centre that shares its `server_id` with one of `others`, which have names. One that does not answer now is not
+/// compared.
 ///
 /// # Errors
-/// `SameServerId`, or this centre did not answer.
-pub async fn check_other_centre(
-    centre_admin: &Server,
-    other: &OtherCentre,
-    account: &Account,
-) -> Result<(), Error> {
-    let own = Identity::of(centre_admin).await?.server_id;
-    match Identity::of(&other.server(account)).await {
-        Ok(identity) if identity.server_id == own => Err(Error::SameServerId {
-            other: other.name.clone(),
-            value: own,
-        }),
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(centre = other.name, error, "a centre could not be compared");
-            Ok(())
+/// `SameServerId`, or this server did not answer.
+pub async fn check_others(admin: &Server, others: &[(String, Server)]) -> Result<(), Error> {
+    let own = Identity::of(admin).await?.server_id;
+    for (name, other) in others {
+        match Identity::of(other).await {
+            Ok(identity) if identity.server_id == own => {
+                return Err(Error::SameServerId {
+                    other: name.clone(),
+                    value: own,
+                });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(name, error, "a server could not be compared");
+            }
         }
     }
+    Ok(())
 }

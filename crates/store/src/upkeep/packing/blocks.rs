@@ -7,7 +7,7 @@ use model::{Day, DayCounts, EventId, Minute, MinuteCounts, PackedDayError, Shard
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use super::{CALL_LIMIT, Failure, Packed, Packer, add_days, settle};
+use super::{CALL_LIMIT, Failure, Packed, Packer, add_days, is_no_copy, settle};
 use crate::Error;
 use crate::script::Script;
 
@@ -183,8 +183,9 @@ async fn take(
     let (first, last) = (blocks[0].id, blocks[blocks.len() - 1].id);
     let script = format!(
         "START TRANSACTION; DELETE FROM {shard}.EventBlock \
-         WHERE day = '{day}' AND id BETWEEN x'{first:032x}' AND x'{last:032x}' \
+         WHERE day = '{day}' AND id BETWEEN x'{first:032x}' AND x'{last:032x}' AND {} \
          ORDER BY day, id LIMIT {} RETURNING counts",
+        is_no_copy(shard),
         blocks.len()
     );
     let mut answers = conn.query_iter(script).await?;

@@ -45,7 +45,7 @@ pub(super) async fn run(
             files.write()?;
             let verified = takeover::verify(operator, here).await?;
             let old = fence.moved_from.as_deref().unwrap_or("the old server");
-            files.tell_what_is_left(operator, old, old != NOWHERE);
+            files.tell_what_is_left(operator, old, old != NOWHERE)?;
             Ok(verified)
         }
     }
@@ -98,15 +98,13 @@ async fn give_up(operator: &Operator, here: &Source, target: &str) -> anyhow::Re
         port,
         tls_ca: here.tls_ca.clone(),
     };
-    for other in &operator.config.other_centre {
-        let centre = other.server(&operator.accounts.housekeeping);
-        let sources = store::upkeep::Centre::new(centre).sources().await?;
+    for (name, server) in operator.beside()? {
+        let sources = store::upkeep::Centre::new(server).sources().await?;
         ensure!(
             sources
                 .iter()
                 .all(|state| !state.source.is_at_same_place(&target)),
-            "centre {} reads {} already: complete the switch instead",
-            other.name,
+            "{name} reads {} already: complete the switch instead",
             target.address()
         );
     }

@@ -71,7 +71,12 @@ impl Files {
     }
 
     /// Says what the operator has to do now: workers, and the other centres.
-    pub(super) fn tell_what_is_left(&self, operator: &Operator, old: &str, is_planned: bool) {
+    pub(super) fn tell_what_is_left(
+        &self,
+        operator: &Operator,
+        old: &str,
+        is_planned: bool,
+    ) -> anyhow::Result<()> {
         let Source {
             region,
             host,
@@ -102,11 +107,11 @@ impl Files {
         } else {
             (" --accept-loss", String::new())
         };
-        for other in &operator.config.other_centre {
+        for place in operator.elsewhere()? {
             println!(
-                "  run 'eventtracker region switch {region} --to {host}:{port}{tls_option}{flag}' at centre {} with its own file{until}",
-                other.name
+                "  run 'eventtracker region switch {region} --to {host}:{port}{tls_option}{flag}' {place}{until}"
             );
         }
+        Ok(())
     }
 }

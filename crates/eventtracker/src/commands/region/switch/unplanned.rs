@@ -73,11 +73,10 @@ pub(super) async fn tell_bounds(
     println!(
         "           and every request that a client repeats under its key, up to {window} after it was counted ({source})"
     );
-    for other in &operator.config.other_centre {
+    for (name, _) in operator.beside()? {
         println!(
-            "  begin with the centre that has the highest flush: it is where the new ledger goes on; compare with centre {}. One that \
-             has less lacks the difference for good: begin it anew with a copy of the other",
-            other.name
+            "  begin with the server that has the highest flush: it is where the new ledger goes on; compare with {name}. One that \
+             has less lacks the difference for good: a centre can begin anew with a copy of another one with the same shards"
         );
     }
     Ok(())
