@@ -1,18 +1,14 @@
 //! `eventtracker region remove`: the centre replicates from a region no more.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use store::{SILENCE_S_MAX, Source, SourceState};
 
 use super::files::Editable;
-use super::replication::{POLL, why_not};
+use super::replication::{CLAIM_LIMIT, wait_for_claim, why_not};
 use super::{Centre, Operator, OptionFile, check_name, config_file, option_file};
-
-/// Longest wait for the region's workers to say that everything is counted: they do every second.
-const CLAIM_LIMIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
@@ -91,36 +87,36 @@ impl Remove {
 
     /// Says what of the region is not counted at the centre, and whether it may be removed all the same.
     async fn may_go(&self, operator: &mut Operator, source: &Source, state: Option<&SourceState>) -> bool {
-        let mut left = left(operator, source).await;
+        let mut missing = left(operator, source).await;
         match state {
             // What was acknowledged a moment ago is in no report of the queue yet.
-            Some(state) if state.is_running() && left.is_empty() => {
-                left = match not_claimed(operator, source).await {
-                    None => self::left(operator, source).await,
+            Some(state) if state.is_running() && missing.is_empty() => {
+                missing = match not_claimed(operator, source).await {
+                    None => left(operator, source).await,
                     Some(sentence) => vec![sentence],
                 };
             }
-            Some(state) if !state.is_running() && !left.is_empty() => {
-                left.push(format!("replication from it does not run: {}", why_not(state)));
+            Some(state) if !state.is_running() && !missing.is_empty() => {
+                missing.push(format!("replication from it does not run: {}", why_not(state)));
             }
-            None if !left.is_empty() => left.push(
+            None if !missing.is_empty() => missing.push(
                 "the centre does not replicate from it, as after a removal that was interrupted: 'eventtracker region add' brings \
                  what is left"
                     .to_owned(),
             ),
             _ => {}
         }
-        for sentence in &left {
+        for sentence in &missing {
             println!("! {sentence}");
         }
-        if !left.is_empty() && !self.accept_loss {
+        if !missing.is_empty() && !self.accept_loss {
             println!(
                 "nothing was changed: stop the region's producers, wait until nothing is left, and run the command again; \
                  --accept-loss goes on all the same"
             );
             return false;
         }
-        if left.is_empty() {
+        if missing.is_empty() {
             println!(
                 "{} is drained: its queue is empty, and its totals are the centre's",
                 self.name
@@ -193,23 +189,6 @@ async fn not_claimed(operator: &mut Operator, source: &Source) -> Option<String>
     Some(format!(
         "it is not known whether all is counted that was acknowledged before: {why}; let its workers run until this command has ended"
     ))
-}
-
-/// Whether the region's workers say by [`CLAIM_LIMIT`] that everything is counted up to now by its database's clock, by which they say it;
-/// or have not said anything until then, since there are none.
-async fn wait_for_claim(operator: &mut Operator, source: &Source) -> anyhow::Result<bool> {
-    let begun = Instant::now();
-    let now = operator.database(source)?.upkeep().clock().await?;
-    loop {
-        let claim = operator.centre.upkeep().newest_claim(&source.region).await?;
-        if claim.is_some_and(|(_, until)| until >= now) {
-            return Ok(true);
-        }
-        if begun.elapsed() > CLAIM_LIMIT {
-            return Ok(claim.is_none());
-        }
-        tokio::time::sleep(POLL).await;
-    }
 }
 
 /// A sentence on what the region has counted and the centre has not; `None` where there is nothing.

@@ -3,11 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use store::SourceState;
 use store::setup;
+use store::{Source, SourceState};
+
+use super::Operator;
 
 /// Longest wait for replication to run: its threads do a moment after their start, or say why not.
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
+
+/// Longest wait for the region's workers to say that everything is counted: they do every second.
+pub(super) const CLAIM_LIMIT: Duration = Duration::from_secs(15);
 
 /// Pause between two looks.
 pub(in crate::commands) const POLL: Duration = Duration::from_millis(100);
@@ -109,6 +114,23 @@ pub(in crate::commands) async fn wait_for_received(
         let behind = state.received.iter().map(lacks).sum();
         if behind == 0 || state.sql_running != "Yes" || begun.elapsed() > limit {
             return Ok(behind);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Whether the region's workers say by [`CLAIM_LIMIT`] that everything is counted up to now by its database's clock, by which they say it;
+/// or have not said anything until then, since there are none.
+pub(super) async fn wait_for_claim(operator: &mut Operator, source: &Source) -> anyhow::Result<bool> {
+    let begun = Instant::now();
+    let now = operator.database(source)?.upkeep().clock().await?;
+    loop {
+        let claim = operator.centre.upkeep().newest_claim(&source.region).await?;
+        if claim.is_some_and(|(_, until)| until >= now) {
+            return Ok(true);
+        }
+        if begun.elapsed() > CLAIM_LIMIT {
+            return Ok(claim.is_none());
         }
         tokio::time::sleep(POLL).await;
     }
