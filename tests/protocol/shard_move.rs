@@ -1,4 +1,4 @@
-//! A shard moves from one server of a centre to another while its regions count: checked in every state before it is built.
+//! A shard moves from one server of a centre to another while its regions count: checked in every state.
 //!
 //! Two servers read two regions, whose transactions all have rows of the shard. One of them owns it: readers ask that one. A move is a
 //! command that may be killed at every step and given again, with the same or the other direction; servers are restarted at any moment, by
@@ -9,8 +9,9 @@
 //! - a consistent snapshot of the giver says of which position it is, so the giver never stands still;
 //! - both apply the shard until the receiver has all of it and is not behind, and readers go on at the giver.
 //!
-//! Each server owns other shards, too, and applies them at the same positions. Not modelled: names, blocks of counts and packing, which has to leave the receiver's shard alone until it is whole; readers that learn of
-//! the new owner later than others.
+//! Each server owns other shards, too, and applies them at the same positions. Not modelled: names, blocks of counts, and
+//! packing, which leaves the receiver's shard alone until it is whole. Who the owner is, the servers say: what is `TakeOver` and `Forget`
+//! here is one transaction of `eventtracker shard move`, and a reader that has not heard of it finds in its snapshot that the shard is gone.
 
 mod model;
 mod state;

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use super::Mistake;
-use super::state::{PIECES, REGIONS, Replication, Server, State, Tool, WRITES, is_behind};
+use super::state::{Counts, REGIONS, Replication, Server, State, Tool, WRITES, is_behind};
 use super::tool::Step;
 
 pub(super) const ONCE: &str = "each transaction is counted at most once by who is asked";
@@ -117,9 +117,8 @@ impl Model for Move {
             Property::always(NOT_BACK, |_, state: &State| {
                 !is_behind(&state.servers[state.owner].position, &state.shown)
             }),
-            Property::always(RUNS, |move_: &Self, state: &State| {
-                move_.mistake != Mistake::None
-                    || state.servers[state.owner].replication == [Replication::Runs; REGIONS]
+            Property::always(RUNS, |_, state: &State| {
+                state.servers[state.owner].replication == [Replication::Runs; REGIONS]
             }),
             Property::sometimes(
                 "the shard has moved, after faults, with all that was written",
@@ -142,6 +141,6 @@ impl State {
         self.tool.is_none()
             && self.written == [WRITES; REGIONS]
             && self.servers.iter().all(|server| server.position == self.written)
-            && other.shard == [[[0; WRITES as usize]; REGIONS]; PIECES]
+            && other.shard == Counts::default()
     }
 }

@@ -121,7 +121,7 @@ impl Server {
         self.filters = [self.option_file; REGIONS];
     }
 
-    /// Whether any of the transactions up to its position, and of no others, is counted as `is_right` says.
+    /// Whether each transaction is counted as often as `is_right` says, which is told whether the position has it.
     pub(super) fn all_counted(&self, is_right: impl Fn(u8, bool) -> bool) -> bool {
         let mut counts = self.shard.iter().flat_map(|piece| piece.iter().enumerate());
         counts.all(|(region, counts)| {
