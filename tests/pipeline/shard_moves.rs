@@ -155,6 +155,10 @@ async fn there_and_back_under_load() {
             &["are at c2 already"],
         );
         expect_at(rig, ["0-15", "16-31"]).await;
+        let failures = rig
+            .counter(&rig.description().api, "api_database_failures_total")
+            .await;
+        assert_eq!(failures, 0, "a move is no reason for which a request fails");
         wait_until_current(rig).await;
         expect(&audit(rig).await, 0, &["all equal"]);
         expect(&region(rig, &["list"]).await, 0, &["c1: shards 0-15"]);
@@ -213,6 +217,90 @@ async fn with_a_server_that_dies_at_each_step() {
             progress_by(progress, REQUESTS_BETWEEN).await;
             moved(rig, "0-15", to).await;
         }
+        wait_until_current(rig).await;
+        expect(&audit(rig).await, 0, &["all equal"]);
+    })
+    .await;
+}
+
+/// Makes a server one that was just installed: without tables, connections and position.
+async fn as_installed(rig: &Rig, server: &str) {
+    let mut conn = centre::connect(&rig.description().central_servers[server].database).await;
+    let databases = (0..32).map(|shard| format!("bigdata_{shard}"));
+    let drop = databases
+        .chain(["eventtracker".to_owned()])
+        .map(|name| format!("DROP DATABASE {name}"));
+    let first = [
+        "STOP SLAVE 'eu'",
+        "RESET SLAVE 'eu' ALL",
+        "SET GLOBAL gtid_slave_pos = ''",
+    ];
+    for statement in first.map(str::to_owned).into_iter().chain(drop) {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let file = rig.data_dir().join(server).join("my.cnf");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let without: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("replicate_wild_do_table"))
+        .collect();
+    std::fs::write(&file, without.join("\n") + "\n").unwrap();
+}
+
+/// The region has purged what it had written before; names, sums and the position come from the server that is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_server_joins_while_the_region_counts() {
+    let failpoints = Failpoints::new();
+    let rig = Rig::start(on_two_servers(one_region())).await;
+    exact_under_load(rig, async |rig, progress, _| {
+        progress_by(progress, REQUESTS_BETWEEN).await;
+        moved(rig, "16-31", "c1").await;
+        as_installed(rig, "c2").await;
+        let mut region = centre::connect(&rig.description().regions["eu"].mariadb).await;
+        region
+            .query_drop("FLUSH BINARY LOGS; DO SLEEP(1); PURGE BINARY LOGS BEFORE SYSDATE()")
+            .await
+            .unwrap();
+        let config = rig.config("central");
+        let apply = [
+            "schema",
+            "apply",
+            "--server",
+            "c2",
+            "--config",
+            config.to_str().unwrap(),
+        ];
+        let applied = eventtracker(&apply).await;
+        let said = String::from_utf8_lossy(&applied.stdout).into_owned();
+        assert!(
+            applied.status.success() && said.contains("'eventtracker shard join'"),
+            "{applied:?}"
+        );
+        for name in ["join.options_written", "join.copied"] {
+            let command = arguments(rig, &["join", "c2"]);
+            failpoints
+                .crash_at(name, &command.iter().map(String::as_str).collect::<Vec<_>>())
+                .await;
+        }
+        progress_by(progress, REQUESTS_BETWEEN).await;
+        expect(
+            &shard(rig, &["join", "c2"]).await,
+            0,
+            &["rows of EventTags", "verified: c2 is a server"],
+        );
+        wait_until("the keeper to have compared its clock", async || {
+            match shard(rig, &["split", "c1", "--to", "c2"]).await {
+                (0, text) if text.contains("verified: c2 has shards") => Ok(()),
+                (1, text) if text.contains("clock was not compared") => Err(text),
+                other => panic!("{other:?}"),
+            }
+        })
+        .await;
+        expect(&shard(rig, &["join", "c2"]).await, 1, &["c2 has shards"]);
+        // Its option file is what it has to be after a restart, too.
+        let before = rig.description().central_servers["c2"].database.pid;
+        signal("KILL", before).await;
+        progress_by(progress, REQUESTS_BETWEEN).await;
         wait_until_current(rig).await;
         expect(&audit(rig).await, 0, &["all equal"]);
     })

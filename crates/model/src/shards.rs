@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Shard;
 
 /// A set of shards, of which each is in it or not. Written as numbers and ranges, such as `0-15,20`; nothing for none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shards(u32);
 

@@ -133,7 +133,7 @@ impl Playground {
             server: MariaDb::of_centre(&self.layout, server).database(0).root(),
             shards: server.shards,
         };
-        centre.shards = store::setup::Centre::new(centre.clone()).own_shards().await?;
+        centre.shards = store::setup::Centre::new(centre.clone()).note_shards().await?;
         let accounts = accounts.of_regions();
         let mut again = Vec::new();
         for region in self.layout.attached() {

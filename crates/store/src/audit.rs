@@ -188,7 +188,8 @@ pub async fn audit_centre(centre: &Members, range: Range, place: Option<Place>) 
         ));
     }
     let held = begin_at_one_position(&mut sessions).await?;
-    let servers = sessions.iter().map(|(_, configured)| *configured).zip(held);
+    let servers = sessions.iter().zip(held);
+    let servers = servers.map(|((_, configured), held)| (*configured, held));
     let assigned = held::assign(Shards::ALL, servers)?;
     let parts = sessions
         .iter_mut()
@@ -208,7 +209,7 @@ pub async fn audit_centre(centre: &Members, range: Range, place: Option<Place>) 
 }
 
 /// Begins a snapshot at each server, so that all are of the same flushes of every region: counts that came by a flush which another server
-/// has not applied yet would be missing there. Returns the shards that each has in them.
+/// has not applied yet would be missing there. Returns the shards that each says that it has in them.
 async fn begin_at_one_position(sessions: &mut [(Session, Shards)]) -> Result<Vec<Shards>, Error> {
     let is_several = sessions.len() > 1;
     for _ in 0..SNAPSHOTS_MAX {
@@ -245,7 +246,8 @@ async fn begin(conn: &mut Conn, is_several: bool) -> Result<(Flushes, Shards), m
     if !is_several {
         return Ok((Flushes::new(), Shards::ALL));
     }
-    Ok((conn.query(POSITION).await?, held::read(conn).await?.whole))
+    let position = conn.query(POSITION).await?;
+    Ok((position, held::read(conn).await?.unwrap_or_default().whole))
 }
 
 /// Audits a centre as [`audit_centre`] does, and then asks every source of the centre, under `account`, for the flushes that lie between its

@@ -345,9 +345,10 @@ impl Shared {
         })
     }
 
-    fn note_held(&self, held: Held) {
+    fn note_held(&self, held: Option<Held>) {
         if self.is_one_of_several() {
-            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+            // One that has not said what it has, has nothing that could be read: it may have been set up anew.
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held.unwrap_or_default());
         }
     }
 

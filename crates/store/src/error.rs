@@ -41,6 +41,14 @@ pub enum Error {
     /// Another move has the server's shards.
     #[error("{server}: a shard moves already, by session {session}: wait until it has, or end it with KILL")]
     MovingShard { server: String, session: String },
+    /// A server that should begin without shards has some.
+    #[error("{server} has shards {shards}: it is a server of the centre already")]
+    HasShards { server: String, shards: model::Shards },
+    /// Two servers that are to be compared are not at one position.
+    #[error(
+        "the servers are not at one position: somebody else started replication meanwhile; run the command again"
+    )]
+    NotAtOnePosition,
     /// Two servers that should have the same of a shard do not.
     #[error(
         "{shard} is not the same at both servers: of {day}, one has {one} counts and the other {other}; nothing was given up"

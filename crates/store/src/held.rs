@@ -7,7 +7,7 @@ use mysql_async::{Conn, QueryResult, TextProtocol};
 use crate::Error;
 
 /// The shards that a server has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
     /// Those that its replication applies.
     pub applied: Shards,
@@ -18,28 +18,29 @@ pub struct Held {
 /// The question for what a server has.
 pub(crate) const HELD: &str = "SELECT shard, isWhole FROM eventtracker.OwnShard";
 
-/// Reads the answer to [`HELD`].
+/// Reads the answer to [`HELD`]; `None` where there is no note yet.
 pub(crate) async fn collect(
     answers: &mut QueryResult<'_, '_, TextProtocol>,
-) -> Result<Held, mysql_async::Error> {
+) -> Result<Option<Held>, mysql_async::Error> {
     Ok(Held::of(&answers.collect().await?))
 }
 
-/// Reads what a server has, in the snapshot of `conn`, if it has one.
-pub(crate) async fn read(conn: &mut Conn) -> Result<Held, mysql_async::Error> {
+/// Reads, as [`collect`] does, what a server has, in the snapshot of `conn`, if it has one.
+pub(crate) async fn read(conn: &mut Conn) -> Result<Option<Held>, mysql_async::Error> {
     Ok(Held::of(&conn.query(HELD).await?))
 }
 
 impl Held {
-    fn of(rows: &[(u8, bool)]) -> Self {
+    /// `None` where there is no note yet.
+    fn of(rows: &[(u8, bool)]) -> Option<Self> {
         let with = |is_wanted: fn(&(u8, bool)) -> bool| {
             let is_there = |shard: &Shard| rows.iter().any(|row| row.0 == shard.number() && is_wanted(row));
             Shard::all().filter(is_there).collect()
         };
-        Self {
+        (!rows.is_empty()).then(|| Self {
             applied: with(|_| true),
             whole: with(|row| row.1),
-        }
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod centre;
 mod fence;
+mod join;
 mod ledger;
 mod notes;
 mod outbox;

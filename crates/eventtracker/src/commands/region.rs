@@ -130,7 +130,7 @@ impl Operator {
         let mut server = setup::Centre::new(member);
         if is_one_of_several {
             // By its own word: the file may be from before a move.
-            server.own_shards().await?;
+            server.read_shards().await?;
         }
         Ok(Self {
             centre: server,

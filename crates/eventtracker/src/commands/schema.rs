@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use store::setup::{Difference, Patience, Role, Site, Waiting};
 use store::{Member, Members, Password, Server};
@@ -14,6 +14,9 @@ use crate::interrupts::stop_signal;
 
 /// The environment variable that an administrator's password is taken from.
 const ADMIN_PASSWORD: &str = "EVENTTRACKER_ADMIN_PASSWORD";
+
+/// The table in which a server notes which shards it has.
+const OWN_SHARD: &str = "eventtracker.OwnShard";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
@@ -151,12 +154,23 @@ async fn set_up_accounts(config: &Config, site: Site, member: &Member) -> anyhow
             store::setup::Centre::new(member.clone())
                 .expect(&config.source)
                 .await?;
-            let own = store::setup::Centre::new(member.clone()).own_shards().await?;
+            let mut centre = store::setup::Centre::new(member.clone());
+            let own = centre.read_shards().await?;
+            ensure!(
+                member.server.name.is_some() || own == member.shards,
+                "{admin} has shards {own} alone: it is one of several servers, or a copy of one, and no centre by itself"
+            );
             if own != member.shards {
                 println!(
                     "{admin}: has shards {own}, and the file says {}: correct the file",
                     member.shards
                 );
+            }
+            if own.is_empty() && centre.upkeep().positions().await?.is_empty() {
+                println!(
+                    "{admin}: replicates from no region yet: 'eventtracker shard join' lets it begin where another server is"
+                );
+                return Ok(());
             }
             let member = &Member {
                 server: member.server.clone(),
@@ -169,6 +183,8 @@ async fn set_up_accounts(config: &Config, site: Site, member: &Member) -> anyhow
                     source.region, source.host, source.port
                 );
             }
+            // Last: nothing is whole on a server that cannot begin where the regions do.
+            centre.note_shards().await?;
         }
     }
     Ok(())
@@ -181,7 +197,8 @@ async fn check(target: &Target) -> anyhow::Result<ExitCode> {
         let admin = &member.server;
         let differences = store::setup::check(admin, site).await?;
         let mut differences: Vec<String> = differences.iter().map(told).collect();
-        if site == Site::Central {
+        // Without the table it is not known yet what should be applied.
+        if site == Site::Central && !differences.iter().any(|told| told.starts_with(OWN_SHARD)) {
             differences.extend(filters(&member).await?);
         }
         if site == Site::Central && store::setup::lacks_zones(admin).await? {

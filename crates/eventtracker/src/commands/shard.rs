@@ -1,5 +1,6 @@
-//! `eventtracker shard list|move|split|balance`: which of a centre's servers has which shards, while regions count on.
+//! `eventtracker shard list|join|move|split|balance`: which of a centre's servers has which shards, while regions count on.
 
+mod join;
 mod list;
 mod moving;
 mod plan;
@@ -21,6 +22,14 @@ use crate::config::Config;
 pub(crate) enum ShardCommand {
     /// Show which server has which shards, and how much of them; exit code 1 if that is not what the file says
     List(Centre),
+    /// Make a further server one of a centre that counts already: with names, clocks and sums, and without shards yet
+    Join {
+        /// The server, which the file has with shards = "" and on which 'schema apply' was run
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        files: Files,
+    },
     /// Move shards to another server while regions count on
     ///
     /// The server that has them goes on answering and applying until the other one has everything of them and is compared. Run it again
@@ -67,7 +76,7 @@ pub(crate) struct Centre {
 pub(crate) struct Files {
     #[command(flatten)]
     centre: Centre,
-    /// The option file of a server's MariaDB, as NAME=FILE; one for each server that gives or gets shards
+    /// The option file of a server's MariaDB, as NAME=FILE; one for each server that joins, or gives or gets shards
     #[arg(long = "mariadb-options", value_name = "NAME=FILE", value_parser = named_file, required = true)]
     options: Vec<(String, PathBuf)>,
 }
@@ -84,6 +93,7 @@ impl ShardCommand {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::List(centre) => return list::run(&centre.members()?).await,
+            Self::Join { name, files } => join::run(&files, &name).await?,
             Self::Move { shards, to, files } => {
                 ensure!(!shards.is_empty(), "no shard is named, such as 16-23");
                 move_all(&files, &[(shards, to)]).await?;

@@ -82,7 +82,7 @@ impl Opening {
             opened.position = Some(position::collect(answers).await?);
         }
         if self.asks.held {
-            opened.held = Some(held::collect(answers).await?);
+            opened.held = held::collect(answers).await?;
         }
         if self.asks.sources {
             let applied = opened.held.map_or(applied, |held| held.applied);

@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use model::{EventId, EventName, Shard, Shards};
+use mysql_async::Conn;
 
 use super::counts::{Counted, Wanted};
 use super::lease::Lease;
 use super::position::{Position, Positions, Scope};
 use super::snapshot::{Start, Whole};
-use super::{Central, Shared};
+use super::{BRIEF_LIMIT, Central, Shared};
 use crate::{Error, Place, held};
 
 /// A snapshot that was begun at one of the servers, with its position if that is known.
@@ -44,7 +45,14 @@ impl Central {
         let begun = Mutex::new(begun);
         // Locked for each part of the counts: all are read by one task, so that nobody waits.
         let each = Mutex::new(each);
-        let mut shares = self.shares(names, wanted)?;
+        let mut shares = match self.shares(names, wanted) {
+            // One of them may have got it since it was last asked.
+            Err(Error::NotWhole { .. }) => {
+                self.ask_for_shards().await;
+                self.shares(names, wanted)?
+            }
+            shares => shares?,
+        };
         if shares.is_empty() {
             // From when to when nothing is known, any server can say.
             shares.extend(
@@ -78,6 +86,21 @@ impl Central {
             lease.give_back();
         }
         Ok(Whole::joined(parts))
+    }
+
+    /// Asks each server that answers which shards it has.
+    async fn ask_for_shards(&self) {
+        let ask = self.0.iter().map(async |shared| {
+            let read = async |conn: &mut Conn| held::read(conn).await;
+            let held = shared
+                .call(None, "read which shards it has", BRIEF_LIMIT, read)
+                .await;
+            // Of one that does not answer, what it said last has to do.
+            if let Ok(held) = held {
+                shared.note_held(held);
+            }
+        });
+        join_all(ask).await;
     }
 
     /// The share of each server that has any.

@@ -247,12 +247,10 @@ impl Shared {
         }
     }
 
-    /// Whether the server had these shards in a snapshot, where it said which it had. Notes that.
+    /// Whether the server had these shards in a snapshot, in which it said what it had. Notes that.
     fn has(&self, asked: Shards, held: Option<Held>) -> bool {
-        held.is_none_or(|held| {
-            self.note_held(held);
-            asked.without(held.whole).is_empty()
-        })
+        self.note_held(held);
+        !self.is_one_of_several() || asked.without(self.held().whole).is_empty()
     }
 
     /// Notes the claims of a snapshot for others, before they are shown.

@@ -69,7 +69,7 @@ pub struct ShardSize {
 
 /// One server's status.
 pub(super) struct OfServer {
-    pub(super) held: Held,
+    pub(super) held: Option<Held>,
     queues: Vec<QueueState>,
     sources: Vec<SourceState>,
     shards: Vec<ShardSize>,
@@ -219,7 +219,7 @@ pub(super) async fn read(conn: &mut Conn) -> Result<OfServer, mysql_async::Error
     let oldest_backup = oldest_backup(conn, &sources).await?;
     conn.query_drop(names::BEGIN).await?;
     let (clocks, position) = (
-        clock::read(conn, held.applied).await?,
+        clock::read(conn, held.map_or(Shards::NONE, |held| held.applied)).await?,
         position::read(conn).await?,
     );
     conn.query_drop("COMMIT").await?;

@@ -414,7 +414,7 @@ mod tests {
         assert!(engines.contains(&("bigdata_31.EventMinute".to_owned(), "BLACKHOLE".to_owned())));
         assert!(engines.contains(&("eventtracker.CountedBatch".to_owned(), "InnoDB".to_owned())));
         assert_eq!(engines.len(), Site::Regional.tables().len());
-        assert_eq!(Site::Central.tables().len(), 109);
+        assert_eq!(Site::Central.tables().len(), 110);
         assert_eq!(Site::Central.databases().len(), 33);
     }
 

@@ -34,12 +34,6 @@ const SUMS_LIMIT: Duration = Duration::from_secs(1_800);
 /// Tries of a piece of which replication, which wants the same rows, was the stronger.
 const TRIES_MAX: u32 = 100;
 
-/// Snapshots that are begun until those of both servers are of the same position.
-const SNAPSHOTS_MAX: u32 = 600;
-
-/// Pause between two of them.
-const SNAPSHOT_POLL: Duration = Duration::from_millis(100);
-
 /// A server's shards as of one moment; it lasts as long as its connection.
 pub struct ShardSnapshot {
     link: Link,
@@ -145,6 +139,10 @@ impl ShardSnapshot {
         Ok(Self { link, position })
     }
 
+    pub(super) fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
     /// The last transaction of each domain that it has.
     #[must_use]
     pub fn position(&self) -> &BTreeMap<u32, Gtid> {
@@ -192,6 +190,15 @@ impl ShardSnapshot {
             }
         }
         Ok(copied)
+    }
+
+    /// The sums of a shard's days.
+    async fn sums(&mut self, shard: Shard) -> Result<DaySums, Error> {
+        self.link
+            .call("sum up a shard", SUMS_LIMIT, async |conn| {
+                day_sums(conn, shard).await
+            })
+            .await
     }
 
     /// What retention has dropped of the shards is not there either at the receiver, whose packed days may be of an earlier form.
@@ -248,41 +255,22 @@ async fn begin(conn: &mut Conn) -> Result<BTreeMap<u32, Gtid>, mysql_async::Erro
 /// The sum of all counts of each day, in some shards.
 type DaySums = BTreeMap<Day, u128>;
 
-/// Compares what two servers have of some shards, in snapshots of the same position: for each shard the sum of all counts of each day.
+/// Compares what two servers have of some shards, in snapshots of the same position: for each shard the sum of all counts of each day. Returns
+/// the sum of all.
 ///
 /// # Errors
-/// `ShardDiffers` for the first day that differs; `Apart` where they were not at one position in time; a server refused or did not answer.
-pub async fn compare_shards(one: &Server, other: &Server, shards: Shards) -> Result<u128, Error> {
-    let mut links = [Link::new(one.clone()), Link::new(other.clone())];
-    let mut is_at_one_position = false;
-    for _ in 0..SNAPSHOTS_MAX {
-        let [a, b] = &mut links;
-        let position = async |link: &mut Link| {
-            link.brief("begin a snapshot", async |conn| begin(conn).await)
-                .await
-        };
-        let (a, b) = tokio::join!(position(a), position(b));
-        is_at_one_position = a? == b?;
-        if is_at_one_position {
-            break;
-        }
-        tokio::time::sleep(SNAPSHOT_POLL).await;
-    }
-    if !is_at_one_position {
-        return Err(Error::Apart {
-            seconds: (SNAPSHOTS_MAX * SNAPSHOT_POLL).as_secs(),
-        });
+/// `ShardDiffers` for the first day that differs; `NotAtOnePosition` where the positions differ; a server refused or did not answer.
+pub async fn compare_shards(
+    one: &mut ShardSnapshot,
+    other: &mut ShardSnapshot,
+    shards: Shards,
+) -> Result<u128, Error> {
+    if one.position != other.position {
+        return Err(Error::NotAtOnePosition);
     }
     let mut total = 0;
     for shard in shards.iter() {
-        let [a, b] = &mut links;
-        let sums = async |link: &mut Link| {
-            link.call("sum up a shard", SUMS_LIMIT, async |conn| {
-                day_sums(conn, shard).await
-            })
-            .await
-        };
-        let (a, b) = tokio::join!(sums(a), sums(b));
+        let (a, b) = tokio::join!(one.sums(shard), other.sums(shard));
         let (a, b) = (a?, b?);
         let sum_of = |sums: &DaySums, day| sums.get(day).copied().unwrap_or(0);
         if let Some(day) = a

@@ -41,7 +41,7 @@ const NOTED: u8 = 255;
 
 /// The tables of a shard, in the order in which the keeper moves counts on: emptied in this order, none is left of a transaction of the keeper
 /// that had begun before.
-const TABLES: [&str; 3] = ["EventBlock", "EventMinute", "EventDay"];
+pub(super) const TABLES: [&str; 3] = ["EventBlock", "EventMinute", "EventDay"];
 
 impl Centre {
     /// The shards that it has by its own word.
@@ -52,14 +52,30 @@ impl Centre {
         self.link()
             .brief("read which shards it has", async |conn| held::read(conn).await)
             .await
+            .map(Option::unwrap_or_default)
     }
 
-    /// The shards that its replication applies, by its own word, which goes before the configuration from now on. A server that has no note yet,
-    /// since it is set up anew or of an earlier version, notes those of the configuration, as whole.
+    /// The shards that its replication applies: by its own word, else those of the configuration.
+    ///
+    /// # Errors
+    /// The server refused, as where the tables are of an earlier version, or did not answer.
+    pub async fn read_shards(&mut self) -> Result<Shards, Error> {
+        let held = self
+            .link()
+            .brief("read which shards it has", async |conn| held::read(conn).await)
+            .await?;
+        if let Some(held) = held {
+            self.set_shards(held.applied);
+        }
+        Ok(self.shards())
+    }
+
+    /// The shards that its replication applies, by its own word, which goes before the configuration from now on. A server that has no note yet
+    /// notes those of the configuration, as whole: it must replicate from each region's beginning, or have done so before there were notes.
     ///
     /// # Errors
     /// The server refused or did not answer.
-    pub async fn own_shards(&mut self) -> Result<Shards, Error> {
+    pub async fn note_shards(&mut self) -> Result<Shards, Error> {
         let configured = self.shards();
         let mut script = vec![format!(
             "INSERT IGNORE INTO eventtracker.OwnShard (shard, isWhole) VALUES ({NOTED}, FALSE)"
@@ -87,8 +103,9 @@ impl Centre {
                 held::read(conn).await
             })
             .await?;
-        self.set_shards(held.applied);
-        Ok(held.applied)
+        let own = held.unwrap_or_default().applied;
+        self.set_shards(own);
+        Ok(own)
     }
 
     /// Keeps other moves away from this server for as long as its connection lasts.

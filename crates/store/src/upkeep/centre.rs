@@ -75,7 +75,7 @@ impl Centre {
         self.link.execute("read on from a region", SQL, (region,)).await
     }
 
-    /// The shards that this server has.
+    /// The shards that this server has; none where it has not said so yet.
     ///
     /// # Errors
     /// The server refused or did not answer.
@@ -83,6 +83,7 @@ impl Centre {
         self.link
             .brief("read which shards it has", async |conn| held::read(conn).await)
             .await
+            .map(Option::unwrap_or_default)
     }
 
     /// The sequence number of the last transaction of each GTID domain that this centre has applied, durably or not.

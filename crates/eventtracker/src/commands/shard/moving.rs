@@ -335,6 +335,16 @@ impl Move {
         Ok(())
     }
 
+    /// Brings the receiver to the position of a snapshot of the giver, and compares both there, while they go on. Returns the sum of all counts.
+    async fn compare(&mut self, shards: Shards) -> anyhow::Result<u128> {
+        self.receiver.stop(&self.regions).await?;
+        let mut of_giver = self.snapshot().await?;
+        self.run_up_to(of_giver.position()).await?;
+        let mut of_receiver = ShardSnapshot::begin(&self.receiver.member.server).await?;
+        self.receiver.start(&self.regions).await?;
+        Ok(compare_shards(&mut of_giver, &mut of_receiver, shards).await?)
+    }
+
     /// Compares both, and lets the giver forget that it has the shards.
     async fn hand_over(&mut self) -> anyhow::Result<()> {
         let held = self.giver.centre.held().await?;
@@ -342,8 +352,7 @@ impl Move {
         if left.is_empty() {
             return Ok(());
         }
-        let (giver, receiver) = (&self.giver.member.server, &self.receiver.member.server);
-        let counts = compare_shards(giver, receiver, left).await?;
+        let counts = self.compare(left).await?;
         println!("compared at one position: {counts} counts, the same of each day");
         failpoint::crash("shard.compared");
         // What the giver has shown, the receiver must have before it is asked.
