@@ -30,8 +30,8 @@ pub(crate) const OF_A_MOVE: [&str; 17] = [
     "shard.started",
     "shard.piece",
     "shard.copied",
-    "shard.whole",
     "shard.compared",
+    "shard.whole",
     "shard.position_held",
     "shard.given_up",
     "shard.file_narrowed",
@@ -353,6 +353,32 @@ async fn what_is_not_understood_changes_nothing() {
     expect(&one, 1, &["name it with --mariadb-options c2=FILE"]);
     let swapped = move_with(&rig, &[("c1", &c2), ("c2", &c1)]).await;
     expect(&swapped, 1, &["is it its option file?"]);
+    // Nothing else changes what a server replicates in the middle of a move, nor another move.
+    let mut holder = centre::connect(&rig.description().central_servers["c2"].database).await;
+    holder
+        .query_drop("DO GET_LOCK('eventtracker.replication', 0)")
+        .await
+        .unwrap();
+    let refused = move_with(&rig, &[("c1", &c1), ("c2", &c2)]).await;
+    expect(
+        &refused,
+        1,
+        &["c2 (MariaDB at", "another command changes what it replicates"],
+    );
+    let remove = [
+        "remove",
+        "eu",
+        "--server",
+        "c2",
+        "--mariadb-options",
+        c2.to_str().unwrap(),
+    ];
+    expect(
+        &region(&rig, &remove).await,
+        1,
+        &["another command changes what it replicates"],
+    );
+    drop(holder);
     assert_eq!(texts(), before);
     expect_at(&rig, ["0-15", "16-31"]).await;
     rig.stop().await;

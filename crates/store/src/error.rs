@@ -38,9 +38,11 @@ pub enum Error {
         "no central server has everything of shards {shards}: 'eventtracker shard list' shows which has what"
     )]
     NotWhole { shards: model::Shards },
-    /// Another move has the server's shards.
-    #[error("{server}: a shard moves already, by session {session}: wait until it has, or end it with KILL")]
-    MovingShard { server: String, session: String },
+    /// Another command changes what the server replicates, or which shards it has.
+    #[error(
+        "{server}: another command changes what it replicates, in session {session}: wait until it has ended, or end that with KILL"
+    )]
+    ReplicationChanging { server: String, session: String },
     /// A server that should begin without shards has some.
     #[error("{server} has shards {shards}: it is a server of the centre already")]
     HasShards { server: String, shards: model::Shards },

@@ -101,7 +101,11 @@ impl Operator {
             }
             None => members.first(),
         };
-        Self::at(config, centre, member.clone()).await
+        let mut operator = Self::at(config, centre, member.clone()).await?;
+        if members.is_several() {
+            operator.centre.hold_replication().await?;
+        }
+        Ok(operator)
     }
 
     /// At each of the centre's servers, or the one that is named.

@@ -155,6 +155,9 @@ async fn set_up_accounts(config: &Config, site: Site, member: &Member) -> anyhow
                 .expect(&config.source)
                 .await?;
             let mut centre = store::setup::Centre::new(member.clone());
+            if member.server.name.is_some() {
+                centre.hold_replication().await?;
+            }
             let own = centre.read_shards().await?;
             ensure!(
                 member.server.name.is_some() || own == member.shards,

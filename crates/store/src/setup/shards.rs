@@ -33,8 +33,8 @@ pub const HAND_OVER_LIMIT: Duration = Duration::from_secs(2);
 /// Pause between two looks of those.
 const HAND_OVER_POLL: Duration = Duration::from_millis(10);
 
-/// The lock held while a shard moves from or to a server.
-const LOCK: &str = "eventtracker.shard_move";
+/// The lock held while a command changes what one of several servers replicates.
+const LOCK: &str = "eventtracker.replication";
 
 /// In place of a shard, the row that says that there are notes: a server may have no shard.
 const NOTED: u8 = 255;
@@ -108,11 +108,12 @@ impl Centre {
         Ok(own)
     }
 
-    /// Keeps other moves away from this server for as long as its connection lasts.
+    /// Keeps other commands that change replication away from this server for as long as its connection lasts: a region that came in the middle of
+    /// a move would be applied from another position than the rest.
     ///
     /// # Errors
-    /// `MovingShard` where another one is at it; the server refused or did not answer.
-    pub async fn hold_shards(&mut self) -> Result<(), Error> {
+    /// `ReplicationChanging` where another one is at it; the server refused or did not answer.
+    pub async fn hold_replication(&mut self) -> Result<(), Error> {
         if self.link().lock(LOCK, 0).await? {
             return Ok(());
         }
@@ -122,7 +123,7 @@ impl Centre {
                 abandoned::holder(conn, LOCK).await
             })
             .await?;
-        Err(Error::MovingShard {
+        Err(Error::ReplicationChanging {
             server: self.server().to_string(),
             session: holder.map_or("that has just ended".to_owned(), |session| session.to_string()),
         })

@@ -25,7 +25,7 @@ pub(super) async fn run(files: &Files, name: &str) -> anyhow::Result<()> {
     let model = model.with_context(|| format!("there is no server beside {name} that has shards"))?;
     let mut options = Editable::open(files.options_of(&joining)?)?;
     let mut centre = setup::Centre::new(joining.clone());
-    centre.hold_shards().await?;
+    centre.hold_replication().await?;
     joining.shards = centre.note_shards().await?;
     ensure!(
         joining.shards.is_empty(),

@@ -8,8 +8,8 @@
 //!    has a copy of.
 //! 2. Its replication stops, and its filters let them through.
 //! 3. A snapshot of the giver is begun, and the receiver runs up to its position. Whatever the receiver has of the shards there is thrown away.
-//! 4. It goes on, and the snapshot is copied beside. With the last row it is whole.
-//! 5. Both are compared at one position. As soon as the receiver has what the giver has, the giver forgets.
+//! 4. It goes on, and the snapshot is copied beside. Both are compared at one position, and then the receiver's copy is whole.
+//! 5. As soon as the receiver has what the giver has, the giver forgets.
 //! 6. The giver's option file keeps the shards out, its filters do, its rows go, and it goes on. The centre's file says so last.
 //!
 //! Interrupted before the receiver is whole, a move begins again at the second step; afterwards it goes on where it was.
@@ -57,7 +57,7 @@ struct Party {
 impl Party {
     async fn open(files: &Files, member: &Member) -> anyhow::Result<Self> {
         let mut centre = setup::Centre::new(member.clone());
-        centre.hold_shards().await?;
+        centre.hold_replication().await?;
         Ok(Self {
             centre,
             options: Editable::open(files.options_of(member)?)?,
@@ -251,13 +251,17 @@ impl Move {
         };
         let copied = snapshot.copy_to(&mut self.receiver.centre, coming, tell).await?;
         failpoint::crash("shard.copied");
-        self.receiver.centre.note_whole(coming).await?;
-        failpoint::crash("shard.whole");
         println!(
             "copied: {} packed days, {} minutes and blocks",
             grouped(copied.days),
             grouped(copied.unpacked)
         );
+        // Before it is whole: a copy that is not the same is made anew by the next run.
+        let counts = self.compare(coming).await?;
+        println!("compared at one position: {counts} counts, the same of each day");
+        failpoint::crash("shard.compared");
+        self.receiver.centre.note_whole(coming).await?;
+        failpoint::crash("shard.whole");
         Ok(())
     }
 
@@ -345,16 +349,13 @@ impl Move {
         Ok(compare_shards(&mut of_giver, &mut of_receiver, shards).await?)
     }
 
-    /// Compares both, and lets the giver forget that it has the shards.
+    /// Lets the giver forget that it has the shards.
     async fn hand_over(&mut self) -> anyhow::Result<()> {
         let held = self.giver.centre.held().await?;
         let left = self.shards.common(held.applied);
         if left.is_empty() {
             return Ok(());
         }
-        let counts = self.compare(left).await?;
-        println!("compared at one position: {counts} counts, the same of each day");
-        failpoint::crash("shard.compared");
         // What the giver has shown, the receiver must have before it is asked.
         let begun = Instant::now();
         while !self
