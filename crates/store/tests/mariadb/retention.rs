@@ -56,7 +56,7 @@ impl Filled {
             .cut_partitions(shard, &[day(4), day(5)], true)
             .await
             .unwrap();
-        self.keeper.cut_partitions(shard, &[day(6)], false).await.unwrap();
+        cut(&mut self.keeper, shard, day(6)).await;
         let partitions = self.keeper.partitions(shard).await.unwrap();
         let ends: Vec<Option<Day>> = partitions.iter().map(|partition| partition.before).collect();
         assert_eq!(ends, [Some(day(4)), Some(day(5)), Some(day(6)), None]);
@@ -67,6 +67,16 @@ impl Filled {
 fn minutes() -> (Minute, Minute) {
     let minute = |day: Day| Minute::from_unix_s(day.unix_s()).unwrap();
     (minute(day(3)), minute(day(6)))
+}
+
+/// Cuts off what comes before a day. The server's own statistics may have the table open: then it is left for later.
+async fn cut(keeper: &mut upkeep::Centre, shard: Shard, before: Day) {
+    let begun = Instant::now();
+    while let Err(error) = keeper.cut_partitions(shard, &[before], false).await {
+        let is_in_use = error.with_causes().contains("Lock wait timeout exceeded");
+        assert!(is_in_use && begun.elapsed() < LIMIT, "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,17 +202,7 @@ async fn partitions_are_changed_by_one_keeper_at_a_time() {
         .await
         .unwrap();
     for month in [7, 8] {
-        let begun = Instant::now();
-        // The server's own statistics may have the table open: then it is left for later.
-        while let Err(error) = filled
-            .keeper
-            .cut_partitions(filled.shard, &[day(month)], false)
-            .await
-        {
-            let is_in_use = error.with_causes().contains("Lock wait timeout exceeded");
-            assert!(is_in_use && begun.elapsed() < LIMIT, "{error}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        cut(&mut filled.keeper, filled.shard, day(month)).await;
         let free = "SELECT IS_FREE_LOCK('eventtracker.partitions')";
         assert_eq!(filled.conn.query_first(free).await.unwrap(), Some(1));
     }
